@@ -1,0 +1,170 @@
+//! What happened to data, and who is told.
+//!
+//! An event is a row; a queue message is a wake-up that holds only the row's id. Formats are versioned, and every
+//! version ever written stays readable: samples are kept in `events-fixtures/`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::block::{BlockRange, BlockRef, ChainId};
+use crate::dataset::Dataset;
+use crate::ids::{EventId, Fence, JobId, OrgId, TaskId, TriggerId};
+
+/// A row of `control.events`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its row.
+    pub id: EventId,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// What happened. Stored as JSON, told apart by `kind`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum EventBody {
+    /// New canonical blocks are in hot storage.
+    DatasetAdvanced {
+        /// Their chain.
+        chain_id: ChainId,
+        /// The datasets that have their rows.
+        datasets: Vec<Dataset>,
+        /// The new blocks.
+        blocks: BlockRange,
+        /// The last of them.
+        tip: BlockRef,
+    },
+    /// A reorg took blocks back; the new ones follow as `dataset_advanced`.
+    DatasetInvalidated {
+        /// Their chain.
+        chain_id: ChainId,
+        /// The datasets that lost their rows.
+        datasets: Vec<Dataset>,
+        /// The blocks taken back, by their numbers.
+        blocks: BlockRange,
+        /// The highest block that both branches share.
+        common_ancestor: BlockRef,
+    },
+    /// A partition of a dataset is in cold storage.
+    PartitionCommitted {
+        /// Its chain.
+        chain_id: ChainId,
+        /// Its dataset.
+        dataset: Dataset,
+        /// Its blocks.
+        blocks: BlockRange,
+        /// Version of the manifest that first lists it.
+        manifest_version: u64,
+    },
+    /// A trigger asks for a task.
+    TriggerFired {
+        /// Whose job it is.
+        org_id: OrgId,
+        /// The job that is to run.
+        job_id: JobId,
+        /// The trigger; absent when a person fired the job by hand.
+        trigger_id: Option<TriggerId>,
+        /// Names this one firing; a second event with the same key makes no second task.
+        fire_key: String,
+        /// Given to the task as its input.
+        input: serde_json::Value,
+    },
+}
+
+impl EventBody {
+    /// The `kind` it is stored under.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::DatasetAdvanced { .. } => "dataset_advanced",
+            Self::DatasetInvalidated { .. } => "dataset_invalidated",
+            Self::PartitionCommitted { .. } => "partition_committed",
+            Self::TriggerFired { .. } => "trigger_fired",
+        }
+    }
+
+    /// The queues whose readers are told.
+    pub fn queues(&self) -> &'static [Queue] {
+        match self {
+            Self::DatasetAdvanced { .. } => &[Queue::Thresholds],
+            Self::DatasetInvalidated { .. } => &[Queue::Thresholds, Queue::Events],
+            Self::PartitionCommitted { .. } | Self::TriggerFired { .. } => &[Queue::Events],
+        }
+    }
+
+    /// SQS message group: events of one group are handled in order.
+    pub fn message_group(&self) -> String {
+        match self {
+            Self::DatasetAdvanced { chain_id, .. }
+            | Self::DatasetInvalidated { chain_id, .. }
+            | Self::PartitionCommitted { chain_id, .. } => format!("chain-{chain_id}"),
+            Self::TriggerFired { org_id, job_id, .. } => format!("org-{}-job-{}", org_id.0, job_id.0),
+        }
+    }
+}
+
+/// A queue that carries events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Queue {
+    /// Read by `dispatcher`.
+    Events,
+    /// Read by `trigger_threshold`.
+    Thresholds,
+}
+
+impl Queue {
+    /// Its key in `terraform/stack.yaml` and in `control.outbox`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Thresholds => "thresholds",
+        }
+    }
+}
+
+/// Version of the wake-up messages that this program writes.
+pub const WAKE_VERSION: u32 = 1;
+
+/// Body of a message on `events.fifo` and `thresholds.fifo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventWake {
+    /// Format of this message; [`WAKE_VERSION`].
+    pub version: u32,
+    /// The event to read.
+    pub event_id: EventId,
+}
+
+/// Body of a message on `tasks-<operator>.fifo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskWake {
+    /// Format of this message; [`WAKE_VERSION`].
+    pub version: u32,
+    /// The task to claim.
+    pub task_id: TaskId,
+    /// Its fence when the message was written; a task claimed since has a higher one.
+    pub fence: Fence,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_told_apart_by_its_kind() {
+        let text = r#"{"id":7,"kind":"partition_committed","chain_id":143,"dataset":"logs",
+                       "blocks":{"start":0,"end":100},"manifest_version":3}"#;
+        let event: Event = serde_json::from_str(text).unwrap();
+        assert_eq!(event.id, EventId(7));
+        assert_eq!(event.body.kind(), "partition_committed");
+        assert_eq!(event.body.message_group(), "chain-143");
+        let again = serde_json::to_value(&event).unwrap();
+        assert_eq!(again["kind"], event.body.kind());
+    }
+
+    #[test]
+    fn an_unknown_field_in_a_wake_up_is_refused() {
+        assert!(serde_json::from_str::<EventWake>(r#"{"version":1,"event_id":1,"x":0}"#).is_err());
+    }
+}

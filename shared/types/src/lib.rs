@@ -1,0 +1,24 @@
+//! The words of the platform as types: block numbers and ranges, datasets and their columns, events, tasks,
+//! and what to do about an error.
+//!
+//! Everything here is pure: no I/O, no clock but the one passed in, no environment. Every other crate builds on
+//! this one and this one builds on none of them.
+
+pub mod block;
+pub mod clock;
+pub mod dataset;
+pub mod disposition;
+pub mod event;
+pub mod ids;
+pub mod operator;
+pub mod schema;
+
+pub use block::{BlockNumber, BlockRange, BlockRef, ChainId, EmptyRange};
+pub use clock::{Clock, SystemClock};
+pub use dataset::{Dataset, UnknownDataset};
+pub use disposition::{Classified, Disposition};
+pub use event::{Event, EventBody, Queue};
+pub use ids::{EventId, Fence, JobId, OrgId, TaskId, TriggerId};
+pub use operator::{OperatorLine, OperatorResult, TaskSpec};
+
+pub use alloy::primitives::{Address, B256};

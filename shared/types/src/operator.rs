@@ -1,0 +1,116 @@
+//! What a worker and its operator say to each other.
+//!
+//! The worker writes one [`TaskSpec`] as a line of JSON to the operator's standard input; the operator answers with
+//! lines of JSON on standard output, each an [`OperatorLine`], the last one a result. Standard error is for logs.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::disposition::{Classified, Disposition, error_chain};
+use crate::ids::{Fence, TaskId};
+
+/// Version of this protocol.
+pub const OPERATOR_PROTOCOL: u32 = 1;
+
+/// The task as the operator gets it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSpec {
+    /// [`OPERATOR_PROTOCOL`].
+    pub version: u32,
+    /// The task.
+    pub task_id: TaskId,
+    /// The claim under which it runs; every write of the operator names it.
+    pub fence: Fence,
+    /// 1 for the first try.
+    pub attempt: u32,
+    /// Name of the job.
+    pub job: String,
+    /// The job's own settings.
+    pub config: serde_json::Value,
+    /// What this task is about, such as a block range.
+    pub input: serde_json::Value,
+}
+
+/// One line of an operator's standard output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum OperatorLine {
+    /// The operator is getting on; also a hint that events may be waiting in the outbox.
+    Progress {
+        /// Units done so far; grows, or the operator counts as stalled.
+        done: u64,
+        /// Units in all, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+        /// Short text for people, such as `block 1200`.
+        #[serde(default)]
+        message: String,
+    },
+    /// The end.
+    Result(OperatorResult),
+}
+
+/// How an operator ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case", deny_unknown_fields)]
+pub enum OperatorResult {
+    /// The work is done.
+    Completed {
+        /// Kept in the task's row.
+        #[serde(default)]
+        output: serde_json::Value,
+    },
+    /// The work failed.
+    Failed {
+        /// Stable name of the error.
+        code: String,
+        /// The error and its causes in words, free of secrets.
+        message: String,
+        /// What to do about it.
+        disposition: Disposition,
+    },
+    /// Asked to stop, it stopped at a safe point; the task goes back without a burnt attempt.
+    Released,
+}
+
+impl OperatorResult {
+    /// The result that reports `error`.
+    pub fn failed<E: Classified + 'static>(error: &E) -> Self {
+        Self::Failed {
+            code: error.code().to_owned(),
+            message: error_chain(error),
+            disposition: error.disposition(),
+        }
+    }
+}
+
+/// Exit code of an operator whose last line was `completed` or `released`.
+pub const EXIT_OK: i32 = 0;
+/// Exit code of an operator whose last line was `failed`. Any other end without a result is a crash, and is retried.
+pub const EXIT_FAILED: i32 = 1;
+/// How long an operator has between SIGTERM and SIGKILL. Below Fargate's default `stopTimeout` of 30 s.
+pub const STOP_GRACE: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_the_shape_that_operators_in_other_languages_can_write() {
+        let line: OperatorLine = serde_json::from_str(r#"{"type":"progress","done":3}"#).unwrap();
+        assert_eq!(line, OperatorLine::Progress { done: 3, total: None, message: String::new() });
+        let line = OperatorLine::Result(OperatorResult::Failed {
+            code: "chain.halted".to_owned(),
+            message: "reorg below the finalized block".to_owned(),
+            disposition: Disposition::GiveUp,
+        });
+        let text = serde_json::to_string(&line).unwrap();
+        assert_eq!(
+            text,
+            r#"{"type":"result","outcome":"failed","code":"chain.halted","message":"reorg below the finalized block","disposition":"give_up"}"#
+        );
+        assert_eq!(serde_json::from_str::<OperatorLine>(&text).unwrap(), line);
+    }
+}
