@@ -138,7 +138,8 @@ CREATE TABLE hot.cursors (
     CHECK ((tip_number IS NULL) = (tip_hash IS NULL)),
     CHECK ((tip_number IS NULL) = (first_block IS NULL)),
     CHECK ((finalized_number IS NULL) = (finalized_hash IS NULL)),
-    CHECK ((state = 'halted') = (halt_code IS NOT NULL))
+    CHECK ((state = 'halted') = (halt_code IS NOT NULL)),
+    CHECK ((halt_code IS NULL) = (halt_message IS NULL))
 );
 
 -- When each recent block was first served by an endpoint and when its rows were committed; lag is the difference.

@@ -1,1 +1,24 @@
-//! stub
+//! Hot storage: the recent blocks of each chain in Postgres, canonical rows only.
+//!
+//! `block_follower` appends blocks and takes them back after a reorg; `parquet_compact` and the query engine read
+//! row ranges inside their own snapshot. Every function takes a connection, so that the caller owns the database
+//! transaction: rows, cursor, events and invalidations of one step become visible together or not at all.
+//!
+//! Nothing here decides what is canonical, and nothing here touches cold storage.
+//!
+//! Invariants: the rows of a chain are exactly those of the blocks `first_block..=tip` (minus dropped partitions);
+//! each block's parent is the block stored before it; a block at or below the finalized one is never taken back.
+
+pub mod append;
+pub mod copy;
+pub mod cursor;
+mod error;
+pub mod lag;
+mod partitions;
+pub mod reorg;
+pub mod rows;
+
+pub use append::{BlockBatch, append};
+pub use cursor::Cursor;
+pub use error::HotStoreError;
+pub use reorg::{stored_hash, take_back};

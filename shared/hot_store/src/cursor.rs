@@ -1,0 +1,192 @@
+//! `hot.cursors`: where each chain's follower stands.
+
+use alloy::primitives::B256;
+use chrono::{DateTime, Utc};
+use isotherm_types::{BlockNumber, BlockRef, ChainId};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use crate::error::{HotStoreError, bigint};
+use crate::partitions;
+
+/// A row of `hot.cursors`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// Its name, as in object keys.
+    pub chain: String,
+    /// Blocks in each partition, hot and cold; partitions start at its multiples.
+    pub partition_blocks: u64,
+    /// First block ever stored; `None` while nothing is.
+    pub first_block: Option<BlockNumber>,
+    /// Last block stored; `None` while nothing is.
+    pub tip: Option<BlockRef>,
+    /// Highest block known to be final.
+    pub finalized: Option<BlockRef>,
+    /// Set while the chain waits for a person's decision.
+    pub halted: Option<Halt>,
+    /// Last change of the row.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Why a chain is halted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// Stable name of the reason, such as `chain.reorg_below_finalized`.
+    pub code: String,
+    /// The reason in words.
+    pub message: String,
+}
+
+const COLUMNS: &str = "chain_id, chain, partition_blocks, first_block, tip_number, tip_hash, finalized_number, \
+                       finalized_hash, halt_code, halt_message, updated_at";
+
+/// Reads a chain's cursor; `None` if the chain was never set up.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn read(conn: &mut PgConnection, chain_id: ChainId) -> Result<Option<Cursor>, HotStoreError> {
+    select(conn, chain_id, "").await
+}
+
+/// Reads and locks a chain's cursor until the caller's transaction ends: appends and reorgs of one chain go one by one.
+pub(crate) async fn lock(conn: &mut PgConnection, chain_id: ChainId) -> Result<Cursor, HotStoreError> {
+    let cursor = select(conn, chain_id, "FOR UPDATE").await?.ok_or(HotStoreError::UnknownChain { chain_id })?;
+    if let Some(Halt { code, message }) = cursor.halted {
+        return Err(HotStoreError::Halted { chain_id, code, message });
+    }
+    Ok(cursor)
+}
+
+async fn select(conn: &mut PgConnection, chain_id: ChainId, suffix: &str) -> Result<Option<Cursor>, HotStoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM hot.cursors WHERE chain_id = $1 {suffix}");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(chain_id.0.cast_signed())
+        .fetch_optional(conn)
+        .await
+        .map_err(HotStoreError::database("read the cursor"))?;
+    row.map(|row| from_row(&row)).transpose()
+}
+
+/// Reads the cursors of all chains, by chain id.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn all(conn: &mut PgConnection) -> Result<Vec<Cursor>, HotStoreError> {
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM hot.cursors ORDER BY chain_id")))
+        .fetch_all(conn)
+        .await
+        .map_err(HotStoreError::database("read the cursors"))?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Sets a chain up, its tables' first partition level included, or finds it set up.
+///
+/// # Errors
+/// [`HotStoreError::OtherSettings`] if it is set up under another name or partition size; what Postgres reports.
+///
+/// # Panics
+/// If `partition_blocks` is above 2^63 - 1.
+pub async fn ensure(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    chain: &str,
+    partition_blocks: u64,
+) -> Result<Cursor, HotStoreError> {
+    sqlx::query(
+        "INSERT INTO hot.cursors (chain_id, chain, partition_blocks) VALUES ($1, $2, $3)
+         ON CONFLICT (chain_id) DO NOTHING",
+    )
+    .bind(chain_id.0.cast_signed())
+    .bind(chain)
+    .bind(i64::try_from(partition_blocks).expect("partition sizes stay below 2^63"))
+    .execute(&mut *conn)
+    .await
+    .map_err(HotStoreError::database("set up the cursor"))?;
+    let cursor = read(conn, chain_id).await?.ok_or(HotStoreError::UnknownChain { chain_id })?;
+    if cursor.chain != chain || cursor.partition_blocks != partition_blocks {
+        return Err(HotStoreError::OtherSettings {
+            chain_id,
+            stored: cursor.chain,
+            stored_blocks: cursor.partition_blocks,
+            given: chain.to_owned(),
+            given_blocks: partition_blocks,
+        });
+    }
+    partitions::ensure_chain(conn, chain_id).await?;
+    Ok(cursor)
+}
+
+/// Records the highest final block. It only moves up, and only onto a block that is stored.
+///
+/// Returns whether it moved.
+///
+/// # Errors
+/// [`HotStoreError::NotStored`] if the stored block of that number has another hash: the chain contradicts itself.
+pub async fn set_finalized(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    finalized: BlockRef,
+) -> Result<bool, HotStoreError> {
+    let stored = crate::stored_hash(conn, chain_id, finalized.number).await?;
+    if stored != Some(finalized.hash) {
+        return Err(HotStoreError::NotStored { chain_id, expected: finalized });
+    }
+    let updated = sqlx::query(
+        "UPDATE hot.cursors
+            SET finalized_number = $2, finalized_hash = $3, updated_at = now()
+          WHERE chain_id = $1 AND state = 'following' AND (finalized_number IS NULL OR finalized_number < $2)",
+    )
+    .bind(chain_id.0.cast_signed())
+    .bind(bigint(finalized.number))
+    .bind(finalized.hash.as_slice())
+    .execute(conn)
+    .await
+    .map_err(HotStoreError::database("move the finalized block"))?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Stops a chain: nothing is written to it until a person has decided. The first reason stays.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn halt(conn: &mut PgConnection, chain_id: ChainId, reason: &Halt) -> Result<(), HotStoreError> {
+    sqlx::query(
+        "UPDATE hot.cursors
+            SET state = 'halted', halt_code = $2, halt_message = $3, updated_at = now()
+          WHERE chain_id = $1 AND state = 'following'",
+    )
+    .bind(chain_id.0.cast_signed())
+    .bind(&reason.code)
+    .bind(&reason.message)
+    .execute(conn)
+    .await
+    .map_err(HotStoreError::database("halt the chain"))?;
+    Ok(())
+}
+
+fn from_row(row: &PgRow) -> Result<Cursor, HotStoreError> {
+    let read = || -> sqlx::Result<Cursor> {
+        let halt_code: Option<String> = row.try_get("halt_code")?;
+        let halt_message: Option<String> = row.try_get("halt_message")?;
+        Ok(Cursor {
+            chain_id: ChainId(row.try_get::<i64, _>("chain_id")?.cast_unsigned()),
+            chain: row.try_get("chain")?,
+            partition_blocks: row.try_get::<i64, _>("partition_blocks")?.cast_unsigned(),
+            first_block: row
+                .try_get::<Option<i64>, _>("first_block")?
+                .map(|number| BlockNumber(number.cast_unsigned())),
+            tip: block_ref(row.try_get("tip_number")?, row.try_get("tip_hash")?),
+            finalized: block_ref(row.try_get("finalized_number")?, row.try_get("finalized_hash")?),
+            halted: halt_code.zip(halt_message).map(|(code, message)| Halt { code, message }),
+            updated_at: row.try_get("updated_at")?,
+        })
+    };
+    read().map_err(HotStoreError::database("decode a cursor"))
+}
+
+fn block_ref(number: Option<i64>, hash: Option<&[u8]>) -> Option<BlockRef> {
+    // The table's constraints keep number and hash together and hashes at 32 bytes.
+    Some(BlockRef { number: BlockNumber(number?.cast_unsigned()), hash: B256::from_slice(hash?) })
+}

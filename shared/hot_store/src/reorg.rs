@@ -1,0 +1,90 @@
+//! Taking blocks back after a reorg: the inverse of [`crate::append`].
+
+use alloy::primitives::B256;
+use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
+use sqlx::PgConnection;
+
+use crate::cursor;
+use crate::error::{HotStoreError, bigint};
+
+/// Hash of the stored block of this number; `None` if it is not in hot storage.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn stored_hash(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    number: BlockNumber,
+) -> Result<Option<B256>, HotStoreError> {
+    let hash: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT block_hash FROM hot.blocks WHERE chain_id = $1 AND block_number = $2")
+            .bind(chain_id.0.cast_signed())
+            .bind(bigint(number))
+            .fetch_optional(conn)
+            .await
+            .map_err(HotStoreError::database("read a block's hash"))?;
+    Ok(hash.map(|hash| B256::from_slice(&hash)))
+}
+
+/// Deletes every row above `ancestor`, moves the tip back onto it, and records the invalidation.
+///
+/// To be followed in the same transaction by appending the branch that ends in `new_tip`. Returns the blocks taken
+/// back, by number.
+///
+/// # Errors
+/// [`HotStoreError::BelowFinalized`] if a finalized block would go; [`HotStoreError::NotStored`] if `ancestor` is not
+/// a stored block below the tip; [`HotStoreError::Halted`]; what Postgres reports.
+pub async fn take_back(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    ancestor: BlockRef,
+    new_tip: BlockRef,
+) -> Result<BlockRange, HotStoreError> {
+    let not_stored = HotStoreError::NotStored { chain_id, expected: ancestor };
+    let cursor = cursor::lock(conn, chain_id).await?;
+    if let Some(finalized) = cursor.finalized.filter(|finalized| finalized.number > ancestor.number) {
+        return Err(HotStoreError::BelowFinalized { chain_id, finalized, ancestor });
+    }
+    if stored_hash(conn, chain_id, ancestor.number).await? != Some(ancestor.hash) {
+        return Err(not_stored);
+    }
+    let Some(old_tip) = cursor.tip else { return Err(not_stored) };
+    let Ok(blocks) = BlockRange::inclusive(ancestor.number.next(), old_tip.number) else { return Err(not_stored) };
+    delete_above(conn, chain_id, ancestor.number).await?;
+    sqlx::query(
+        "INSERT INTO hot.data_invalidations
+             (chain_id, start_block, end_block, old_tip_hash, new_tip_hash, ancestor_hash)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(chain_id.0.cast_signed())
+    .bind(bigint(blocks.start()))
+    .bind(bigint(blocks.end()))
+    .bind(old_tip.hash.as_slice())
+    .bind(new_tip.hash.as_slice())
+    .bind(ancestor.hash.as_slice())
+    .execute(&mut *conn)
+    .await
+    .map_err(HotStoreError::database("record the invalidation"))?;
+    sqlx::query("UPDATE hot.cursors SET tip_number = $2, tip_hash = $3, updated_at = now() WHERE chain_id = $1")
+        .bind(chain_id.0.cast_signed())
+        .bind(bigint(ancestor.number))
+        .bind(ancestor.hash.as_slice())
+        .execute(conn)
+        .await
+        .map_err(HotStoreError::database("move the tip back"))?;
+    Ok(blocks)
+}
+
+async fn delete_above(conn: &mut PgConnection, chain_id: ChainId, ancestor: BlockNumber) -> Result<(), HotStoreError> {
+    let tables = Dataset::ALL.map(Dataset::as_str).into_iter().chain(["block_arrivals"]);
+    for table in tables {
+        let sql = format!("DELETE FROM hot.{table} WHERE chain_id = $1 AND block_number > $2");
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(chain_id.0.cast_signed())
+            .bind(bigint(ancestor))
+            .execute(&mut *conn)
+            .await
+            .map_err(HotStoreError::database("delete orphaned rows"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Reading rows back: binary COPY out → Arrow, inside the caller's snapshot.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use isotherm_types::{BlockRange, ChainId, Dataset};
+use sqlx::PgConnection;
+
+use crate::copy::Decoder;
+use crate::error::{HotStoreError, bigint};
+
+/// In which order rows come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By block and place in the block ([`Dataset::sort_columns`]).
+    ByPlace,
+    /// As Postgres finds them; cheaper.
+    Any,
+}
+
+/// Streams `columns` of the rows of `blocks` as record batches of at most `max_batch_rows` rows, memory bounded by one batch.
+///
+/// The columns come in the order asked, with the types of the dataset's schema. Whoever stops early leaves the rest
+/// of the COPY to be read and discarded by the connection's next use.
+///
+/// # Errors
+/// [`HotStoreError::UnknownColumn`]; what Postgres reports; the stream ends with an error if the COPY was cut short.
+pub async fn read<'c>(
+    conn: &'c mut PgConnection,
+    chain_id: ChainId,
+    dataset: Dataset,
+    columns: &[&str],
+    blocks: BlockRange,
+    order: Order,
+    max_batch_rows: usize,
+) -> Result<BoxStream<'c, Result<RecordBatch, HotStoreError>>, HotStoreError> {
+    let schema = projection(dataset, columns)?;
+    let order_by = match order {
+        Order::ByPlace => format!(" ORDER BY {}", dataset.sort_columns().join(", ")),
+        Order::Any => String::new(),
+    };
+    let sql = format!(
+        "COPY (SELECT {} FROM hot.{dataset} WHERE chain_id = {chain_id} AND block_number >= {} AND block_number < {}{order_by}) \
+         TO STDOUT (FORMAT binary)",
+        columns.join(", "),
+        blocks.start(),
+        blocks.end(),
+    );
+    let bytes = conn.copy_out_raw(&sql).await.map_err(HotStoreError::database("copy rows out"))?;
+    Ok(batches(bytes, Decoder::new(schema), max_batch_rows))
+}
+
+/// The dataset's schema reduced to `columns`, in their order.
+///
+/// # Errors
+/// [`HotStoreError::UnknownColumn`].
+pub fn projection(dataset: Dataset, columns: &[&str]) -> Result<SchemaRef, HotStoreError> {
+    let field = |name: &&str| {
+        let column =
+            dataset.column(name).ok_or_else(|| HotStoreError::UnknownColumn { dataset, column: (*name).to_owned() })?;
+        Ok(Field::new(column.name, column.column_type.arrow(), column.nullable))
+    };
+    Ok(Arc::new(Schema::new(columns.iter().map(field).collect::<Result<Vec<_>, HotStoreError>>()?)))
+}
+
+fn batches<'c>(
+    bytes: BoxStream<'c, sqlx::Result<Bytes>>,
+    decoder: Decoder,
+    max_batch_rows: usize,
+) -> BoxStream<'c, Result<RecordBatch, HotStoreError>> {
+    let start = (bytes, Some(decoder));
+    stream::try_unfold(start, move |(mut bytes, decoder)| async move {
+        let Some(mut decoder) = decoder else { return Ok(None) };
+        while decoder.row_count() < max_batch_rows {
+            match bytes.try_next().await.map_err(HotStoreError::database("copy rows out"))? {
+                Some(piece) => decoder.push(&piece)?,
+                None => {
+                    let last = decoder.take_batch()?;
+                    decoder.finish()?;
+                    return Ok((last.num_rows() > 0).then_some((last, (bytes, None))));
+                }
+            }
+        }
+        let batch = decoder.take_batch()?;
+        Ok(Some((batch, (bytes, Some(decoder)))))
+    })
+    .boxed()
+}
+
+/// Rows of `blocks` in the dataset.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn count(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    dataset: Dataset,
+    blocks: BlockRange,
+) -> Result<u64, HotStoreError> {
+    let sql =
+        format!("SELECT count(*) FROM hot.{dataset} WHERE chain_id = $1 AND block_number >= $2 AND block_number < $3");
+    let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(chain_id.0.cast_signed())
+        .bind(bigint(blocks.start()))
+        .bind(bigint(blocks.end()))
+        .fetch_one(conn)
+        .await
+        .map_err(HotStoreError::database("count rows"))?;
+    Ok(count.cast_unsigned())
+}
