@@ -78,11 +78,7 @@ pub enum OperatorResult {
 impl OperatorResult {
     /// The result that reports `error`.
     pub fn failed<E: Classified + 'static>(error: &E) -> Self {
-        Self::Failed {
-            code: error.code().to_owned(),
-            message: error_chain(error),
-            disposition: error.disposition(),
-        }
+        Self::Failed { code: error.code().to_owned(), message: error_chain(error), disposition: error.disposition() }
     }
 }
 

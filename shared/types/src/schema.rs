@@ -131,7 +131,8 @@ impl Dataset {
 }
 
 fn build_schema(dataset: Dataset) -> SchemaRef {
-    let fields = dataset.columns().iter().map(|column| Field::new(column.name, column.column_type.arrow(), column.nullable));
+    let fields =
+        dataset.columns().iter().map(|column| Field::new(column.name, column.column_type.arrow(), column.nullable));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
