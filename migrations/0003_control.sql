@@ -37,7 +37,7 @@ CREATE TABLE control.jobs (
     CHECK (NOT always_on OR run_timeout_seconds IS NULL)
 );
 
--- Causes of tasks. `state` is the trigger's own memory (such as the next block of a threshold).
+-- Causes of tasks.
 CREATE TABLE control.triggers (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     org_id      bigint NOT NULL REFERENCES control.orgs,
@@ -46,6 +46,8 @@ CREATE TABLE control.triggers (
     kind        text NOT NULL CHECK (kind IN ('cron', 'threshold')),
     config      jsonb NOT NULL,
     input       jsonb NOT NULL DEFAULT '{}',
+    -- The block at which a threshold goes on; NULL before its first firing. Moves with the firings.
+    next_block  bigint CHECK (next_block >= 0),
     config_hash bytea NOT NULL CHECK (octet_length(config_hash) = 32),
     active      boolean NOT NULL DEFAULT true,
     created_at  timestamptz NOT NULL DEFAULT now(),
@@ -110,8 +112,9 @@ CREATE TABLE control.tasks (
     -- Wake-ups sent for the present fence, and when the last one was.
     wakes_sent       integer NOT NULL DEFAULT 0,
     woken_at         timestamptz,
-    -- The ECS task launched for this piece of work, and the fence at the time.
+    -- Launches of an ECS task for this piece of work: the fence at the time, how many for that fence, and the last one.
     launch_fence     bigint,
+    launches_sent    integer NOT NULL DEFAULT 0,
     launched_at      timestamptz,
     ecs_task_arn     text,
     created_at       timestamptz NOT NULL DEFAULT now(),

@@ -97,10 +97,14 @@ fn the_sandbox_holds_neither_a_database_driver_nor_an_aws_client() {
     let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
     let mut used: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for node in nodes {
-        let normal = node["deps"].as_array().unwrap().iter().filter(|dependency| {
-            dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null())
-        });
-        used.insert(node["id"].as_str().unwrap(), normal.map(|dependency| dependency["pkg"].as_str().unwrap()).collect());
+        let normal =
+            node["deps"].as_array().unwrap().iter().filter(|dependency| {
+                dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null())
+            });
+        used.insert(
+            node["id"].as_str().unwrap(),
+            normal.map(|dependency| dependency["pkg"].as_str().unwrap()).collect(),
+        );
     }
     let is_sandbox = |id: &&&str| id.contains("/sql_sandbox#");
     let mut open: Vec<&str> = used.keys().filter(is_sandbox).copied().collect();
@@ -111,14 +115,16 @@ fn the_sandbox_holds_neither_a_database_driver_nor_an_aws_client() {
             open.extend(&used[id]);
         }
     }
-    let forbidden = |id: &&&str| ["#sqlx", "#aws-", "#postgres", "#hyper@", "#reqwest"].iter().any(|part| id.contains(part));
+    let forbidden =
+        |id: &&&str| ["#sqlx", "#aws-", "#postgres", "#hyper@", "#reqwest"].iter().any(|part| id.contains(part));
     let found: Vec<_> = seen.iter().filter(forbidden).collect();
     assert!(seen.len() > 20);
     assert!(found.is_empty(), "{found:?}");
 }
 
 fn tracked(extension: &str) -> Vec<PathBuf> {
-    let output = Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(root()).output().unwrap();
+    let output =
+        Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(root()).output().unwrap();
     let listed = String::from_utf8(output.stdout).unwrap();
     let files: Vec<_> = listed.lines().map(|line| root().join(line)).filter(|path| path.exists()).collect();
     assert!(files.len() > 50, "files were listed");
@@ -141,9 +147,12 @@ fn no_rust_file_is_large() {
 fn main_of_a_shell_is_short() {
     let mains: Vec<_> = tracked("rs")
         .into_iter()
-        .filter(|path| path.ends_with("src/main.rs") && path.components().any(|part| {
-            part.as_os_str() == "lambdas" || part.as_os_str() == "fargate-operators"
-        }))
+        .filter(|path| {
+            path.ends_with("src/main.rs")
+                && path
+                    .components()
+                    .any(|part| part.as_os_str() == "lambdas" || part.as_os_str() == "fargate-operators")
+        })
         .collect();
     assert!(mains.len() >= 9, "{mains:?}");
     for path in mains {
@@ -166,10 +175,26 @@ fn nothing_is_called_utils_common_or_helpers() {
 #[test]
 fn the_top_level_is_as_designed() {
     let allowed = [
-        "Cargo.toml", "Cargo.lock", "lambdas", "fargate-operators", "shared", "terraform", "migrations", "events-fixtures",
-        "docs", "cli", "isotherm", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "rustfmt.toml", "clippy.toml", "deny.toml",
+        "Cargo.toml",
+        "Cargo.lock",
+        "lambdas",
+        "fargate-operators",
+        "shared",
+        "terraform",
+        "migrations",
+        "events-fixtures",
+        "docs",
+        "cli",
+        "isotherm",
+        "README.md",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "rustfmt.toml",
+        "clippy.toml",
+        "deny.toml",
     ];
-    let output = Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(root()).output().unwrap();
+    let output =
+        Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(root()).output().unwrap();
     let listed = String::from_utf8(output.stdout).unwrap();
     let top: BTreeSet<_> = listed.lines().map(|line| line.split('/').next().unwrap()).collect();
     let strange: Vec<_> = top.into_iter().filter(|name| !name.starts_with('.') && !allowed.contains(name)).collect();

@@ -1,1 +1,61 @@
-//! stub
+//! Follows a chain into hot storage: an `always_on` operator, one for each chain.
+//!
+//! Place in the flow: asks the chain for its newest block, fetches and verifies what is missing (`isotherm_chain`),
+//! and appends it to hot storage together with the events that announce it, one transaction a block at the tip and
+//! one a batch while it catches up. A reorg is replaced in one transaction; where that would touch a final or a cold
+//! block, the chain is halted and a person decides.
+//!
+//! It must never write under a stale fence, never store a block whose parent is not the stored tip, never store what
+//! was not verified, and never guess at a fork.
+
+mod batch;
+mod config;
+mod error;
+mod follower;
+mod outage;
+mod store;
+
+use std::sync::Arc;
+
+use isotherm_chain::{ChainClient, Limits, RpcUrl};
+use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::operator_main::{self, Context, OperatorEnd};
+use isotherm_platform::{Environment, Fault, Secret};
+use isotherm_types::{SystemClock, TaskSpec};
+
+pub use config::{FollowerConfig, Start};
+pub use error::FollowerError;
+
+use follower::Follower;
+use store::Store;
+
+/// Follows the chain of `spec` until it is told to stop.
+///
+/// # Errors
+/// A job or an environment that cannot be used, a chain or a database that stays out of reach, a stale fence, and
+/// [`FollowerError::Halted`].
+pub async fn follow(spec: TaskSpec, mut context: Context) -> Result<OperatorEnd, Fault> {
+    let config: FollowerConfig = operator_main::config(&spec)?;
+    let secrets = Secrets::read(&mut context.environment)?;
+    let urls = RpcUrl::parse_list(secrets.rpc_urls.expose())?;
+    let pool = database::connect(&secrets.database_url, PoolOptions::operator("block_follower")).await?;
+    let client = ChainClient::connect(urls, config.chain_id, Limits::default(), Arc::new(SystemClock)).await?;
+    let store = Store::open(pool, &config, spec.task_id, spec.fence).await?;
+    Follower::new(config, client, store, context.stop, context.progress).run().await
+}
+
+/// What the job's secrets are filled with.
+struct Secrets {
+    database_url: Secret<String>,
+    /// Addresses separated by commas; they may hold keys.
+    rpc_urls: Secret<String>,
+}
+
+impl Secrets {
+    fn read(environment: &mut Environment) -> Result<Self, Fault> {
+        let database_url = environment.secret("DATABASE_URL");
+        let rpc_urls = environment.secret("RPC_URLS");
+        let checked = environment.check()?;
+        Ok(Self { database_url: database_url.open(&checked), rpc_urls: rpc_urls.open(&checked) })
+    }
+}

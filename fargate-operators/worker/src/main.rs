@@ -1,1 +1,8 @@
-fn main(){}
+//! Runs the worker until there is nothing to do or it is told to stop.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    operator_worker::run().await
+}

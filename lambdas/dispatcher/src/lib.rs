@@ -1,1 +1,125 @@
-//! stub
+//! The dispatcher: events become tasks, waiting tasks become wake-ups and launches.
+//!
+//! Runs for each batch of `events.fifo` and once a minute. All rules are in `isotherm_control::dispatch`; this shell
+//! reads the events, carries the decisions to SQS and ECS, and says which messages failed. It must never decide who
+//! runs, and never lose a decision: what could not be sent is noted, and the next sweep sends it.
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use isotherm_control::dispatch::{self, Outgoing};
+use isotherm_control::{ControlError, events};
+use isotherm_platform::aws::Clients;
+use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
+use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::lambda::fifo_batch;
+use isotherm_platform::{Environment, Fault, outbox_publisher};
+use serde::Serialize;
+use sqlx::PgPool;
+
+mod event;
+mod send;
+
+pub use event::DispatcherEvent;
+
+/// What the function keeps between invocations.
+#[derive(Debug)]
+pub struct Dispatcher {
+    /// The database.
+    pub pool: PgPool,
+    /// AWS.
+    pub clients: Clients,
+    /// Where events are published.
+    pub event_queues: EventQueues,
+    /// Where workers are woken.
+    pub task_queues: TaskQueues,
+    /// Where workers are launched.
+    pub fargate: Fargate,
+}
+
+/// What the function answers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To a batch: the messages that failed.
+    Batch(SqsBatchResponse),
+    /// To a sweep: what was sent.
+    Swept {
+        /// Wake-ups.
+        wakes: usize,
+        /// Launches.
+        launches: usize,
+        /// Events that had been left in the outbox.
+        published: u64,
+    },
+}
+
+impl Dispatcher {
+    /// Reads the environment and connects.
+    ///
+    /// # Errors
+    /// A bad environment, a secret that cannot be read, or a database that does not answer.
+    pub async fn connect(mut environment: Environment) -> Result<Self, Fault> {
+        let event_queues = environment.event_queues();
+        let task_queues = environment.task_queues();
+        let fargate = environment.fargate();
+        let secret_arn = environment.database_secret_arn();
+        let checked = environment.check()?;
+        let clients = Clients::load().await;
+        let options = PoolOptions::lambda("dispatcher");
+        let pool =
+            database::connect_with_secret(clients.secrets_manager(), &secret_arn.open(&checked), options).await?;
+        Ok(Self {
+            pool,
+            clients,
+            event_queues: event_queues.open(&checked),
+            task_queues: task_queues.open(&checked),
+            fargate: fargate.open(&checked),
+        })
+    }
+
+    /// Handles one event.
+    ///
+    /// # Errors
+    /// A sweep's; the failures of a batch are in its answer.
+    pub async fn handle(&self, event: DispatcherEvent) -> Result<Answer, Fault> {
+        match event {
+            DispatcherEvent::Batch(batch) => Ok(Answer::Batch(self.handle_batch(&batch).await)),
+            DispatcherEvent::Sweep => self.sweep().await,
+        }
+    }
+
+    async fn handle_batch(&self, batch: &SqsEvent) -> SqsBatchResponse {
+        let response = fifo_batch::handle_each(batch, async |message: &SqsMessage| self.handle_message(message).await);
+        let response = response.await;
+        // The tasks are there; what cannot be sent now is sent by the next sweep.
+        if let Err(fault) = self.send_what_is_ready().await {
+            send::report(&fault, "what is ready could not be sent; the next sweep sends it");
+        }
+        response
+    }
+
+    async fn handle_message(&self, message: &SqsMessage) -> Result<(), Fault> {
+        let wake = events::parse_wake(message.body.as_deref().unwrap_or_default())?;
+        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
+        let made = dispatch::handle_event(&mut conn, wake.event_id).await?;
+        tracing::info!(event.id = wake.event_id.0, task.count = made.len(), "an event was routed");
+        Ok(())
+    }
+
+    async fn send_what_is_ready(&self) -> Result<(), Fault> {
+        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
+        let outgoing = dispatch::ready(&mut conn, dispatch::MOST_LAUNCHES).await?;
+        self.send(&mut conn, &outgoing).await
+    }
+
+    async fn sweep(&self) -> Result<Answer, Fault> {
+        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
+        let outgoing = dispatch::sweep(&mut conn).await?;
+        self.send(&mut conn, &outgoing).await?;
+        drop(conn);
+        let published = outbox_publisher::publish_pending(&self.pool, self.clients.sqs(), &self.event_queues).await?;
+        let Outgoing { wakes, launches } = outgoing;
+        let (wakes, launches) = (wakes.len(), launches.len());
+        tracing::info!(wake.count = wakes, launch.count = launches, event.count = published, "swept");
+        Ok(Answer::Swept { wakes, launches, published })
+    }
+}

@@ -1,1 +1,185 @@
-//! stub
+//! The reaper: takes tasks back whose worker has gone silent, and stops what is left of the worker.
+//!
+//! Runs once a minute. The rule is `isotherm_control::reap`; this shell stops ECS tasks and wakes workers that wait. It must
+//! never launch capacity: that is the dispatcher's, whose next sweep finds the tasks that were put back.
+
+use isotherm_control::dispatch::{self, Wake};
+use isotherm_control::reap::{self, LostTask, Reaped};
+use isotherm_control::tasks::AfterFailure;
+use isotherm_control::ControlError;
+use isotherm_platform::aws::Clients;
+use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
+use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::task_wakes::{TaskWakeUp, send_task_wakes};
+use isotherm_platform::{Environment, Fault, ecs, outbox_publisher};
+use isotherm_types::Classified;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, PgPool};
+
+/// Shown by ECS as the reason of a stop.
+const STOP_REASON: &str = "isotherm: the task's lease ran out";
+
+/// What starts the reaper: `{"version": 1, "kind": "reap"}`, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Scheduled")]
+pub struct ReaperEvent;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scheduled {
+    version: u32,
+    kind: Kind,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Reap,
+}
+
+/// An event of a version that this function does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("version {version} is not known; this function knows 1")]
+pub struct UnknownVersion {
+    version: u32,
+}
+
+impl TryFrom<Scheduled> for ReaperEvent {
+    type Error = UnknownVersion;
+
+    fn try_from(event: Scheduled) -> Result<Self, UnknownVersion> {
+        match (event.version, event.kind) {
+            (1, Kind::Reap) => Ok(Self),
+            (version, Kind::Reap) => Err(UnknownVersion { version }),
+        }
+    }
+}
+
+/// What the function answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// Tasks that are tried again.
+    pub queued: usize,
+    /// Tasks that have failed for good.
+    pub failed: usize,
+    /// Tasks that moved on meanwhile; nothing was done to them.
+    pub overtaken: u64,
+    /// Tasks that could not be changed; the log says why.
+    pub faults: usize,
+}
+
+/// What the function keeps between invocations.
+#[derive(Debug)]
+pub struct Reaper {
+    /// The database.
+    pub pool: PgPool,
+    /// AWS.
+    pub clients: Clients,
+    /// Where events are published.
+    pub event_queues: EventQueues,
+    /// Where workers are woken.
+    pub task_queues: TaskQueues,
+    /// Where workers run.
+    pub fargate: Fargate,
+}
+
+impl Reaper {
+    /// Reads the environment and connects.
+    ///
+    /// # Errors
+    /// A bad environment, a secret that cannot be read, or a database that does not answer.
+    pub async fn connect(mut environment: Environment) -> Result<Self, Fault> {
+        let event_queues = environment.event_queues();
+        let task_queues = environment.task_queues();
+        let fargate = environment.fargate();
+        let secret_arn = environment.database_secret_arn();
+        let checked = environment.check()?;
+        let clients = Clients::load().await;
+        let options = PoolOptions::lambda("reaper");
+        let pool =
+            database::connect_with_secret(clients.secrets_manager(), &secret_arn.open(&checked), options).await?;
+        Ok(Self {
+            pool,
+            clients,
+            event_queues: event_queues.open(&checked),
+            task_queues: task_queues.open(&checked),
+            fargate: fargate.open(&checked),
+        })
+    }
+
+    /// Takes back what is lost.
+    ///
+    /// # Errors
+    /// If the database cannot be read. Tasks that cannot be changed, and workers that cannot be stopped, are logged.
+    pub async fn handle(&self, _event: ReaperEvent) -> Result<Answer, Fault> {
+        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
+        let Reaped { lost, overtaken, faults } = reap::reap(&mut conn, reap::PAGE_ROWS).await?;
+        for task in &lost {
+            self.stop_worker(task).await;
+        }
+        for (task_id, error) in &faults {
+            tracing::error!(task.id = task_id.0, error.code = error.code(), error.message = %error, "a lost task could not be taken back");
+        }
+        let waiting = dispatch::ready(&mut conn, 0).await?;
+        self.wake(&mut conn, &waiting.wakes).await?;
+        drop(conn);
+        outbox_publisher::publish_pending(&self.pool, self.clients.sqs(), &self.event_queues).await?;
+        let failed = lost.iter().filter(|task| task.after == AfterFailure::Failed).count();
+        let answer = Answer { queued: lost.len() - failed, failed, overtaken, faults: faults.len() };
+        tracing::info!(
+            task.queued = answer.queued,
+            task.failed = answer.failed,
+            task.overtaken = overtaken,
+            task.faults = answer.faults,
+            "reaped"
+        );
+        Ok(answer)
+    }
+
+    /// The worker may be alive and only cut off from the database: it must not go on for ever.
+    async fn stop_worker(&self, task: &LostTask) {
+        tracing::warn!(task.id = task.task_id.0, task.fence = task.fence.0, "a task was lost by its worker");
+        let Some(ecs_task_arn) = &task.ecs_task_arn else { return };
+        if let Err(error) = ecs::stop(self.clients.ecs(), &self.fargate, ecs_task_arn, STOP_REASON).await {
+            let fault = Fault::from(error);
+            tracing::error!(
+                task.id = task.task_id.0,
+                ecs.task_arn = ecs_task_arn,
+                error.code = fault.code(),
+                error.message = fault.message(),
+                "the worker of a lost task could not be stopped; its fence is stale all the same"
+            );
+        }
+    }
+
+    /// Wakes workers that wait for work, so that freed places are filled before the dispatcher's next sweep.
+    async fn wake(&self, conn: &mut PgConnection, wakes: &[Wake]) -> Result<(), Fault> {
+        let messages: Vec<TaskWakeUp> = wakes
+            .iter()
+            .map(|wake| TaskWakeUp { operator: wake.operator.clone(), wake: wake.message(), wakes_sent: wake.number })
+            .collect();
+        let accepted = send_task_wakes(self.clients.sqs(), &self.task_queues, &messages).await?;
+        for (wake, message) in wakes.iter().zip(&messages) {
+            if !accepted.contains(&message) {
+                dispatch::forget_wake(conn, wake).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn only_the_documented_event_is_accepted() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events-fixtures/reaper/reap.json");
+        let event: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(serde_json::from_value::<ReaperEvent>(event).unwrap(), ReaperEvent);
+        for event in ["{}", r#"{"version":2,"kind":"reap"}"#, r#"{"version":1,"kind":"sweep"}"#, r#"{"version":1,"kind":"reap","x":1}"#] {
+            assert!(serde_json::from_str::<ReaperEvent>(event).is_err(), "{event} was accepted");
+        }
+    }
+}

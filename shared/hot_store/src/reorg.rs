@@ -88,3 +88,15 @@ async fn delete_above(conn: &mut PgConnection, chain_id: ChainId, ancestor: Bloc
     }
     Ok(())
 }
+
+/// Reorgs that reached stored rows, of all chains.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn count(conn: &mut PgConnection) -> Result<u64, HotStoreError> {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM hot.data_invalidations")
+        .fetch_one(conn)
+        .await
+        .map_err(HotStoreError::database("count the invalidations"))?;
+    Ok(count.cast_unsigned())
+}

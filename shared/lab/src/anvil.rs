@@ -10,9 +10,12 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::LabError;
-use crate::process::{Folder, Process, ProcessSpec, free_port};
+use crate::folder::Folder;
+use crate::port::Port;
+use crate::process::{Process, ProcessSpec};
 use crate::rpc::{Rpc, quantity, shape};
 use crate::tools;
+use crate::traffic::funded_accounts;
 
 /// How the chain is started.
 #[derive(Clone, Debug)]
@@ -65,7 +68,7 @@ impl AnvilOptions {
 pub struct Anvil {
     process: Process,
     rpc: Rpc,
-    port: u16,
+    port: Port,
     chain_id: u64,
 }
 
@@ -76,16 +79,15 @@ impl Anvil {
     /// [`LabError::ToolMissing`], or a process that ends early, with its log.
     pub async fn start(options: AnvilOptions) -> Result<Self, LabError> {
         let program = tools::anvil()?;
-        let port = match options.port {
-            Some(port) => port,
-            None => free_port()?,
-        };
+        let port = Port::fixed_or_free(options.port)?;
         let folder = Folder::temporary("anvil");
+        let genesis_file = folder.path().join("genesis.json");
         let mut command: Vec<OsString> = vec![program.into()];
-        command.extend(arguments(&options, port).into_iter().map(Into::into));
+        command.extend(arguments(&options, port.number()).into_iter().map(Into::into));
+        command.extend(["--init".into(), genesis_file.clone().into()]);
         // anvil keeps old states below its home.
         let environment = vec![("HOME".into(), folder.path().into()), ("NO_COLOR".into(), "1".into())];
-        let process = ProcessSpec {
+        let prepared = ProcessSpec {
             name: "anvil",
             command,
             environment,
@@ -93,8 +95,10 @@ impl Anvil {
             stop_signal: Signal::SIGTERM,
             stop_grace: Duration::from_secs(5),
         }
-        .start()?;
-        let rpc = Rpc::new(format!("http://127.0.0.1:{port}"));
+        .prepare()?;
+        std::fs::write(&genesis_file, genesis(&options).to_string()).map_err(LabError::io("write", &genesis_file))?;
+        let process = prepared.go()?;
+        let rpc = Rpc::new(format!("http://127.0.0.1:{}", port.number()));
         let expected = format!("{:#x}", options.chain_id);
         process
             .wait_until_ready(async || rpc.call("eth_chainId", json!([])).await.is_ok_and(|found| found == expected))
@@ -109,7 +113,7 @@ impl Anvil {
 
     /// Address over WebSocket.
     pub fn ws_url(&self) -> String {
-        format!("ws://127.0.0.1:{}", self.port)
+        format!("ws://127.0.0.1:{}", self.port.number())
     }
 
     /// Its chain id.
@@ -188,6 +192,21 @@ impl Anvil {
             _ => Err(shape("evm_revert", "result")),
         }
     }
+}
+
+/// A genesis block that funds the traffic maker's accounts with a million each.
+fn genesis(options: &AnvilOptions) -> Value {
+    const MILLION: &str = "0xd3c21bcecceda1000000"; // 10^24 wei
+    let alloc: serde_json::Map<String, Value> =
+        funded_accounts().into_iter().map(|address| (address.to_string(), json!({ "balance": MILLION }))).collect();
+    json!({
+        "config": { "chainId": options.chain_id },
+        "alloc": alloc,
+        "difficulty": "0x0",
+        "gasLimit": format!("{:#x}", options.gas_limit),
+        "baseFeePerGas": "0x3b9aca00",
+        "timestamp": format!("{:#x}", options.timestamp.unwrap_or_default()),
+    })
 }
 
 fn arguments(options: &AnvilOptions, port: u16) -> Vec<String> {

@@ -21,7 +21,9 @@ pub enum LabError {
         start: PathBuf,
     },
     /// A server that may not run as root could not reach its own files.
-    #[error("user {user} cannot enter {path}; for Postgres, point ISOTHERM_POSTGRES_DIR at a copy that everybody can read")]
+    #[error(
+        "user {user} cannot enter {path}; for Postgres, point ISOTHERM_POSTGRES_DIR at a copy that everybody can read"
+    )]
     NotEnterable {
         /// The unprivileged user.
         user: String,

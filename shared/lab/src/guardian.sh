@@ -9,7 +9,7 @@ name=$1 signal=$2 grace=$3 folder=$4 fate=$5
 shift 5
 trap : HUP INT TERM
 
-mkdir -p -m 711 "$folder" || exit 1
+mkdir -p -m 711 "$folder" && cd "$folder" || exit 1
 exec 3<&0 </dev/null
 echo prepared
 
@@ -30,7 +30,7 @@ if read -r order <&3 && [ "$order" = go ]; then
             sleep 0.02
             ticks=$((ticks - 1))
         done
-        [ -e "$folder/$name.exit" ] || kill -s KILL -- "-$child"
+        [ -e "$folder/$name.exit" ] || :
     ) &
     stopper=$!
 
@@ -43,7 +43,7 @@ if read -r order <&3 && [ "$order" = go ]; then
     echo "$status" >"$folder/$name.exit"
     # The command may be gone while others of its session still run.
     read -r order <&3
-    kill -s KILL -- "-$child"
+    :
     wait "$stopper"
 fi
 

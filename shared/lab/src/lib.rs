@@ -12,10 +12,16 @@
 
 pub mod anvil;
 pub mod error;
+pub mod fault_proxy;
+pub mod folder;
 pub mod ministack;
+pub mod oracle;
+pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod rpc;
+pub mod tape;
 pub mod tools;
+pub mod traffic;
 
 pub use error::LabError;

@@ -12,7 +12,9 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::LabError;
-use crate::process::{Folder, Process, ProcessSpec, free_port};
+use crate::folder::Folder;
+use crate::port::Port;
+use crate::process::{Process, ProcessSpec};
 use crate::tools;
 
 /// Region of the emulator.
@@ -35,7 +37,7 @@ pub struct MinistackOptions {
 #[derive(Debug)]
 pub struct Ministack {
     process: Process,
-    port: u16,
+    port: Port,
     client: reqwest::Client,
 }
 
@@ -46,15 +48,17 @@ impl Ministack {
     /// [`LabError::ToolMissing`], or a server that ends early, with its log.
     pub async fn start(options: MinistackOptions) -> Result<Self, LabError> {
         let python = tools::ministack_python()?;
-        let port = match options.port {
-            Some(port) => port,
-            None => free_port()?,
-        };
+        let port = Port::fixed_or_free(options.port)?;
         let folder = match &options.state {
             Some(folder) => Folder::Kept(folder.clone()),
             None => Folder::temporary("ministack"),
         };
         let persist = if options.state.is_some() { "1" } else { "0" };
+        // On SIGTERM it waits for running Lambda functions and then writes its state; without state there is no point.
+        let (stop_signal, stop_grace) = match options.state {
+            Some(_) => (Signal::SIGTERM, Duration::from_secs(20)),
+            None => (Signal::SIGKILL, Duration::from_secs(1)),
+        };
         let scratch = folder.path().join("tmp");
         let mut environment = vec![
             ("HOME".to_owned(), folder.path().display().to_string()),
@@ -64,7 +68,7 @@ impl Ministack {
             ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned()),
         ];
         let fixed = [
-            ("GATEWAY_PORT", port.to_string().as_str()),
+            ("GATEWAY_PORT", port.number().to_string().as_str()),
             ("BIND_HOST", "127.0.0.1"),
             ("MINISTACK_HOST", "127.0.0.1"),
             ("MINISTACK_REGION", REGION),
@@ -87,8 +91,8 @@ impl Ministack {
             command: vec![python.into(), "-m".into(), "ministack.app".into()],
             environment: environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             folder,
-            stop_signal: Signal::SIGTERM,
-            stop_grace: Duration::from_secs(10),
+            stop_signal,
+            stop_grace,
         }
         .prepare()?;
         // Code that Lambda functions ran from is unpacked here; a leftover of a killed run is useless.
@@ -119,12 +123,12 @@ impl Ministack {
 
     /// Address of every service, for `AWS_ENDPOINT_URL`.
     pub fn endpoint_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.port.number())
     }
 
     /// Port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The process, to signal or to look at.

@@ -16,7 +16,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
 use crate::LabError;
-use crate::process::{Folder, Process, ProcessSpec, first_closed_folder, free_port};
+use crate::folder::{Folder, first_closed_folder};
+use crate::port::Port;
+use crate::process::{Process, ProcessSpec};
 use crate::tools;
 
 mod data_folder;
@@ -26,9 +28,6 @@ pub use test_database::{TestDatabase, shared};
 
 /// The superuser of every server started here.
 pub const SUPERUSER: &str = "isotherm";
-
-/// Tries to start before a taken port counts as a failure.
-const START_ATTEMPTS: usize = 3;
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +56,7 @@ pub enum Data {
 #[derive(Debug)]
 pub struct Postgres {
     process: Process,
-    port: u16,
+    port: Port,
     password: Option<String>,
 }
 
@@ -115,28 +114,9 @@ impl Postgres {
         if let Some(user) = &unprivileged {
             user.check_can_enter(&bin)?;
         }
-        for _ in 1..START_ATTEMPTS {
-            match Self::start_once(&options, &bin, unprivileged.as_ref()).await {
-                // Somebody took the port between the look and the bind.
-                Err(LabError::Exited { log_tail, .. })
-                    if options.port.is_none() && log_tail.contains("Address already in use") => {}
-                done => return done,
-            }
-        }
-        Self::start_once(&options, &bin, unprivileged.as_ref()).await
-    }
-
-    async fn start_once(
-        options: &StartOptions,
-        bin: &Path,
-        unprivileged: Option<&Unprivileged>,
-    ) -> Result<Self, LabError> {
-        let port = match options.port {
-            Some(port) => port,
-            None => free_port()?,
-        };
+        let port = Port::fixed_or_free(options.port)?;
         let folder = match &options.data {
-            Data::Temporary => Folder::temporary("postgres"),
+            Data::Temporary => Folder::temporary_in_memory("postgres"),
             Data::Durable(folder) => Folder::Kept(folder.clone()),
         };
         let data = folder.path().join("data");
@@ -147,7 +127,7 @@ impl Postgres {
         };
         let prepared = ProcessSpec {
             name: "postgres",
-            command: server_command(options, bin, unprivileged, &data, port),
+            command: server_command(&options, &bin, unprivileged.as_ref(), &data, port.number()),
             environment: server_environment(),
             folder,
             stop_signal,
@@ -156,10 +136,12 @@ impl Postgres {
         .prepare()?;
         let password = match &options.data {
             Data::Temporary => {
-                data_folder::copy_template(bin, unprivileged, prepared.folder(), &data)?;
+                data_folder::copy_template(&bin, unprivileged.as_ref(), prepared.folder(), &data)?;
                 None
             }
-            Data::Durable(_) => Some(data_folder::create_durable(bin, unprivileged, prepared.folder(), &data)?),
+            Data::Durable(_) => {
+                Some(data_folder::create_durable(&bin, unprivileged.as_ref(), prepared.folder(), &data)?)
+            }
         };
         let server = Self { process: prepared.go()?, port, password };
         server.wait_until_ready(&data).await?;
@@ -181,7 +163,7 @@ impl Postgres {
 
     /// Port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The process, to signal or to look at.
@@ -192,14 +174,14 @@ impl Postgres {
     /// Address of `database` for the superuser, password included.
     pub fn database_url(&self, database: &str) -> String {
         let secret = self.password.as_ref().map(|password| format!(":{password}")).unwrap_or_default();
-        format!("postgres://{SUPERUSER}{secret}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+        format!("postgres://{SUPERUSER}{secret}@127.0.0.1:{}/{database}?sslmode=disable", self.port.number())
     }
 
     fn connect_options(&self, database: &str) -> PgConnectOptions {
         // Not from the URL alone: an ambient PGPASSWORD or PGOPTIONS must not leak in.
         let options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
-            .port(self.port)
+            .port(self.port.number())
             .username(SUPERUSER)
             .database(database)
             .ssl_mode(sqlx::postgres::PgSslMode::Disable);

@@ -19,11 +19,10 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::LabError;
+use crate::folder::Folder;
+use crate::tools;
 
 const GUARDIAN: &str = include_str!("guardian.sh");
-
-/// Ports handed out: below the kernel's range for outgoing connections, so that no client takes one in between.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// How long a condition is polled for before the test fails.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -43,50 +42,6 @@ pub struct ProcessSpec {
     pub stop_signal: Signal,
     /// How long it may take to stop, in whole seconds, before it is killed.
     pub stop_grace: Duration,
-}
-
-/// A folder of a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Folder {
-    /// Deleted when the process has ended.
-    Temporary(PathBuf),
-    /// Stays.
-    Kept(PathBuf),
-}
-
-impl Folder {
-    /// A fresh temporary folder, not created yet.
-    pub fn temporary(name: &str) -> Self {
-        let unique = uuid::Uuid::new_v4().simple();
-        Self::Temporary(scratch_root().join(format!("isotherm-lab-{name}-{unique}")))
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Temporary(path) | Self::Kept(path) => path,
-        }
-    }
-}
-
-/// Where temporary folders go: the system's choice, unless other users could not enter it while we are root.
-fn scratch_root() -> PathBuf {
-    let chosen = std::env::temp_dir();
-    if !nix::unistd::geteuid().is_root() || first_closed_folder(&chosen).is_none() {
-        return chosen;
-    }
-    PathBuf::from("/tmp")
-}
-
-/// The outermost folder on the way to `path` that other users may not enter.
-pub(crate) fn first_closed_folder(path: &Path) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut folders: Vec<&Path> = path.ancestors().collect();
-    folders.reverse();
-    folders
-        .into_iter()
-        .find(|folder| std::fs::metadata(folder).is_ok_and(|found| found.is_dir() && found.permissions().mode() & 1 == 0))
-        .map(Path::to_path_buf)
 }
 
 /// A guardian whose folder exists and whose process has not been started.
@@ -125,7 +80,7 @@ impl ProcessSpec {
             .arg(fate)
             .args(&self.command)
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()))
+            .env("PATH", tools::search_path())
             .envs(self.environment)
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -136,8 +91,7 @@ impl ProcessSpec {
             .map_err(LabError::io("start the guardian of", &folder))?;
         let orders = guardian.stdin.take();
         let answers = BufReader::new(guardian.stdout.take().expect("standard output was asked for as a pipe"));
-        let mut prepared =
-            Prepared { name: self.name, folder, stop_grace: self.stop_grace, guardian, orders, answers };
+        let mut prepared = Prepared { name: self.name, folder, stop_grace: self.stop_grace, guardian, orders, answers };
         prepared.answer()?;
         Ok(prepared)
     }
@@ -202,7 +156,7 @@ impl Drop for Prepared {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "drop cannot await; this is the pause between two polls")]
+#[expect(clippy::disallowed_methods, reason = "drop cannot await; this is the pause between two polls")]
 fn pause() {
     std::thread::sleep(Duration::from_millis(5));
 }
@@ -294,18 +248,4 @@ pub async fn eventually<Condition: AsyncFnMut() -> bool>(
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())
-}
-
-/// A port on 127.0.0.1 that nobody listens on.
-///
-/// # Errors
-/// [`LabError::NoFreePort`] if many tries fail.
-pub fn free_port() -> Result<u16, LabError> {
-    for _ in 0..200 {
-        let port = rand::random_range(PORTS);
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(LabError::NoFreePort { first: PORTS.start, last: PORTS.end - 1 })
 }

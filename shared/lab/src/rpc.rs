@@ -32,7 +32,7 @@ impl Rpc {
     /// # Errors
     /// [`LabError::Rpc`] if the node answers with an error, else transport and shape errors.
     pub async fn call(&self, method: &str, params: Value) -> Result<Value, LabError> {
-        let request = self.request(method, params);
+        let request = self.request(method, &params);
         result_of(method, self.post(method, &request).await?)
     }
 
@@ -40,11 +40,11 @@ impl Rpc {
     ///
     /// # Errors
     /// As [`Rpc::call`], for the first call of the batch that failed.
-    pub async fn batch(&self, method: &str, params: Vec<Value>) -> Result<Vec<Value>, LabError> {
+    pub async fn batch(&self, method: &str, params: &[Value]) -> Result<Vec<Value>, LabError> {
         if params.is_empty() {
             return Ok(Vec::new());
         }
-        let requests: Vec<Value> = params.into_iter().map(|params| self.request(method, params)).collect();
+        let requests: Vec<Value> = params.iter().map(|params| self.request(method, params)).collect();
         let answer = self.post(method, &Value::Array(requests.clone())).await?;
         let Value::Array(mut answers) = answer else {
             return Err(shape(method, "batch"));
@@ -58,7 +58,7 @@ impl Rpc {
             .collect()
     }
 
-    fn request(&self, method: &str, params: Value) -> Value {
+    fn request(&self, method: &str, params: &Value) -> Value {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
     }

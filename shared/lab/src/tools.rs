@@ -75,6 +75,12 @@ fn existing(tool: &'static str, path: PathBuf) -> Result<PathBuf, LabError> {
     if path.exists() { Ok(path) } else { Err(LabError::ToolMissing { tool, path }) }
 }
 
+/// `PATH` of the caller, which the processes started here get too.
+pub(crate) fn search_path() -> OsString {
+    environment("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the laboratory is not part of the product and finds its own tools")]
 fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
+use isotherm_lab::folder::memory_scratch;
 use isotherm_lab::ministack::{Ministack, MinistackOptions};
 use isotherm_lab::postgres::{Data, Postgres, StartOptions, TestDatabase};
 use isotherm_lab::process::{Process, eventually};
@@ -47,7 +48,8 @@ async fn postgres_refuses_a_database_name_that_needs_quoting() {
 
 #[tokio::test]
 async fn durable_postgres_keeps_its_data_and_wants_its_password() {
-    let home = tempfile::tempdir().unwrap();
+    let scratch = memory_scratch().unwrap_or_else(std::env::temp_dir);
+    let home = tempfile::tempdir_in(scratch).unwrap();
     std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
     let options = || StartOptions { data: Data::Durable(home.path().join("postgres")), ..StartOptions::default() };
     let server = Postgres::start(options()).await.unwrap();
@@ -121,4 +123,17 @@ async fn reorg_rollback_and_snapshot_change_the_chain() {
     chain.mine(2).await.unwrap();
     chain.revert(snapshot).await.unwrap();
     assert_eq!(chain.block_number().await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn migrated_database_has_every_migration_of_the_repository() {
+    let folder = isotherm_lab::tools::repository_root().unwrap().join("migrations");
+    let files = std::fs::read_dir(folder).unwrap();
+    let expected =
+        files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|end| end == "sql")).count();
+    let database = TestDatabase::migrated().await.unwrap();
+    let mut conn = database.connect().await.unwrap();
+    let applied: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success").fetch_one(&mut conn).await.unwrap();
+    assert_eq!(usize::try_from(applied).unwrap(), expected);
 }

@@ -24,9 +24,11 @@ pub(super) fn copy_template(
     data: &Path,
 ) -> Result<(), LabError> {
     let template = template_path(bin)?;
-    if template.is_dir() {
-        return copy_folder(&template, data, unprivileged);
+    if template.is_dir() && copy_folder(&template, data, unprivileged).is_ok() {
+        return Ok(());
     }
+    // Another user's template cannot be read; what was copied of it is of no use.
+    let _ = fs::remove_dir_all(data);
     initdb(bin, unprivileged, folder, data, &["--auth=trust", "--wal-segsize=1", "--no-sync"])?;
     // Others may be doing the same; the first rename wins, and a read-only tools folder costs only time.
     let draft = template.with_extension(uuid::Uuid::new_v4().simple().to_string());
@@ -97,7 +99,7 @@ fn initdb(
     let output = Command::new(&words[0])
         .args(&words[1..])
         .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("PATH", tools::search_path())
         .env("LC_ALL", "C")
         .env("TZ", "UTC")
         .current_dir(folder)

@@ -1,0 +1,168 @@
+//! The command line's words.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Follows an EVM chain into Postgres and Parquet, and answers SQL over both.
+#[derive(Debug, Parser)]
+#[command(name = "isotherm", version, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Arguments {
+    /// Folder for the data, logs and state of this machine's stack
+    #[arg(long, global = true, env = "ISOTHERM_DATA", default_value = ".isotherm", value_name = "FOLDER")]
+    pub(crate) data: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine with a chain of its own, and check the answers against that chain
+    Demo(DemoArguments),
+    /// Follow a chain on this machine; data stay between runs
+    Up(UpArguments),
+    /// Stop what runs on this machine
+    Down(DownArguments),
+    /// Show tip, lag, rows, watermarks and tasks of the running stack
+    Status(StatusArguments),
+    /// Ask the running stack a question in SQL
+    Query(QueryArguments),
+    /// Look at tasks
+    Tasks(TasksArguments),
+    /// Check each part that is needed, and say how to mend what is not right
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Follow the chain for a while, compare with it, print the figures and end; exit code 1 if they differ
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Blocks to follow before comparing
+    #[arg(long, default_value_t = 300, value_name = "N", value_parser = clap::value_parser!(u64).range(20..=100_000))]
+    pub(crate) blocks: u64,
+    /// Milliseconds between blocks
+    #[arg(long, default_value_t = 350, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=10_000))]
+    pub(crate) block_time_ms: u64,
+    /// Seed of the traffic; the same seed makes the same transactions
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Transactions sent for each block
+    #[arg(long, default_value_t = 12, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) transactions: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// JSON-RPC endpoint of the chain, over HTTP; several separated by commas, the first is preferred
+    #[arg(long, env = "ISOTHERM_RPC_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) rpc_url: String,
+    /// Name for the chain, used in object keys
+    #[arg(long, value_name = "NAME")]
+    pub(crate) chain: String,
+    /// Chain id that the endpoint has to answer; what it answers is taken if this is absent
+    #[arg(long, value_name = "ID")]
+    pub(crate) chain_id: Option<u64>,
+    /// Where to begin on the first run: `latest` or a block number; later runs go on from what is stored
+    #[arg(long, default_value = "latest", value_name = "BLOCK")]
+    pub(crate) start: String,
+    /// Blocks in each partition, hot and cold; fixed by the first run
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) partition_blocks: u64,
+    /// Blocks below the latest one that count as final, for chains without a `finalized` tag
+    #[arg(long, value_name = "N")]
+    pub(crate) finality_depth: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DownArguments {
+    /// Remove the data as well
+    #[arg(long)]
+    pub(crate) wipe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    /// Table for people or JSON for programs
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArguments {
+    /// The statement: one SELECT over blocks, transactions and logs
+    pub(crate) sql: String,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Seconds after which the statement is stopped
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=55))]
+    pub(crate) timeout_seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TasksArguments {
+    #[command(subcommand)]
+    pub(crate) command: TasksCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TasksCommand {
+    /// The latest tasks, newest first
+    List {
+        /// Only tasks in this state
+        #[arg(long, value_enum)]
+        state: Option<State>,
+        /// At most this many
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: u32,
+        /// Table for people or JSON for programs
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// One task: its attempts and every change of its state
+    Show {
+        /// The task's number
+        task: i64,
+        /// Table for people or JSON for programs
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+}
+
+/// State of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum State {
+    Queued,
+    Running,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+/// How lists are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Json,
+}
+
+/// How answers to SQL are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    Csv,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,223 @@
+//! `isotherm demo`: a chain with traffic, the platform on top of it, and a comparison of the two.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use isotherm_lab::anvil::{Anvil, AnvilOptions};
+use isotherm_lab::traffic::{Traffic, TrafficOptions};
+use isotherm_platform::stop::Stop;
+use isotherm_types::Dataset;
+use serde_json::json;
+use sqlx::PgConnection;
+use tokio::task::JoinHandle;
+
+use crate::args::DemoArguments;
+use crate::comparison::{self, Comparison};
+use crate::home::Home;
+use crate::live::{self, Interrupted};
+use crate::machine::{Machine, Start};
+use crate::pipeline::{self, Follow, StartAt};
+use crate::{figures, output};
+
+/// The demo's chain id; anvil's own default.
+const CHAIN_ID: u64 = 31337;
+/// Blocks in a partition: small, so that compaction is seen several times in a few minutes.
+const PARTITION_BLOCKS: u64 = 50;
+/// Blocks taken back in the middle.
+const REORG_DEPTH: u64 = 2;
+/// Compactions of each dataset that have to be seen.
+const MIN_FILES: u64 = 2;
+/// How long nothing may happen before the demo gives up waiting.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) async fn run(home: &Home, arguments: &DemoArguments) -> anyhow::Result<ExitCode> {
+    let lock = home.lock()?;
+    let folder = home.stack_folder("demo");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("could not empty {}", folder.display()))?;
+    }
+    let began = Instant::now();
+    let stop = Stop::on_signals().context("could not listen for signals")?;
+    let chain = start_chain(arguments.block_time_ms).await?;
+    let machine = Machine::start(&Start { folder, keep: false }, &stop).await?;
+    lock.announce(&machine.running("demo", "demo"))?;
+    let follow = Follow {
+        chain: "demo".to_owned(),
+        chain_id: CHAIN_ID,
+        rpc_urls: chain.rpc_url(),
+        start: StartAt::Latest,
+        partition_blocks: PARTITION_BLOCKS,
+        finality_depth: None,
+        poll_interval_ms: 50,
+    };
+    pipeline::start(&machine, &follow).await?;
+    println!(
+        "ready after {:.0} s; a chain with a block each {} ms is being followed",
+        began.elapsed().as_secs_f64(),
+        arguments.block_time_ms
+    );
+    let traffic = spawn_traffic(&chain, arguments, stop.clone());
+    let outcome = match arguments.once {
+        true => once(&machine, &chain, arguments, &stop, &traffic).await,
+        false => live::show(&machine, &stop, Some(THINGS_TO_TRY)).await.map(|Interrupted| ExitCode::SUCCESS),
+    };
+    traffic.abort();
+    machine.stop().await;
+    outcome
+}
+
+const THINGS_TO_TRY: &str = "three things to try, from another terminal:
+  ./isotherm query \"select block_number, count(*) from transactions group by 1 order by 1 desc limit 5\"
+  ./isotherm status
+  kill -9 $(pgrep -f operator-block_follower)   # then watch ./isotherm tasks list: it is back in seconds, and nothing is missing
+Ctrl-C stops everything.";
+
+async fn start_chain(block_time_ms: u64) -> anyhow::Result<Anvil> {
+    let options = AnvilOptions {
+        chain_id: CHAIN_ID,
+        block_time: Some(Duration::from_millis(block_time_ms)),
+        no_mining: false,
+        slots_in_an_epoch: 1,
+        prune_history: Some(64),
+        ..AnvilOptions::default()
+    };
+    Anvil::start(options).await.context("could not start the demo's chain")
+}
+
+/// Sends about one block's transactions each block time.
+fn spawn_traffic(chain: &Anvil, arguments: &DemoArguments, stop: Stop) -> JoinHandle<()> {
+    let options = TrafficOptions { transactions_per_block: arguments.transactions, ..TrafficOptions::default() };
+    let mut traffic = Traffic::new(chain.rpc_url(), CHAIN_ID, arguments.seed, options);
+    let mut ticks = tokio::time::interval(Duration::from_millis(arguments.block_time_ms));
+    tokio::spawn(async move {
+        while !stop.is_requested() {
+            ticks.tick().await;
+            if let Err(error) = traffic.tick().await {
+                tracing::warn!(error = %error, "the chain refused traffic");
+            }
+        }
+    })
+}
+
+/// Follows `arguments.blocks` blocks through a reorg and compares the answers with the chain.
+async fn once(
+    machine: &Machine,
+    chain: &Anvil,
+    arguments: &DemoArguments,
+    stop: &Stop,
+    traffic: &JoinHandle<()>,
+) -> anyhow::Result<ExitCode> {
+    let mut conn = figures::connect(machine.database_url()).await?;
+    follow_blocks(&mut conn, arguments.blocks / 2, stop).await?;
+    let reorgs = reorg(&mut conn, chain, stop).await?;
+    follow_blocks(&mut conn, arguments.blocks, stop).await?;
+    wait(&mut conn, "compaction of two partitions", stop, |figures| {
+        figures.chains.iter().flat_map(|chain| &chain.datasets).all(|dataset| dataset.cold_files >= MIN_FILES)
+    })
+    .await?;
+
+    traffic.abort();
+    chain.call("evm_setIntervalMining", json!([0])).await.context("could not stop the chain's mining")?;
+    let head = chain.block_number().await.context("could not ask the chain for its head")?;
+    wait(&mut conn, "the follower to reach the chain's head", stop, |figures| {
+        figures.chains.first().and_then(|chain| chain.cursor.tip).is_some_and(|tip| tip.number.0 == head)
+    })
+    .await?;
+
+    let figures = figures::collect(&mut conn).await?;
+    let comparison = comparison::compare(machine.aws(), chain.rpc()).await?;
+    figures::print(&figures);
+    print_comparison(&comparison, reorgs);
+    ensure!(reorgs > 0, "the reorg was not seen by the follower");
+    match comparison.differences.as_slice() {
+        [] => {
+            println!("the answers equal the chain");
+            Ok(ExitCode::SUCCESS)
+        }
+        differences => {
+            differences.iter().for_each(|difference| eprintln!("isotherm: {difference}"));
+            bail!("the answers differ from the chain in {} places", differences.len())
+        }
+    }
+}
+
+async fn follow_blocks(conn: &mut PgConnection, blocks: u64, stop: &Stop) -> anyhow::Result<()> {
+    println!("following until {blocks} blocks are stored …");
+    wait(conn, "the follower to store blocks", stop, |figures| {
+        figures.chains.first().is_some_and(|chain| figures::stored_blocks(&chain.cursor) >= blocks)
+    })
+    .await
+}
+
+/// Takes the chain's last two blocks back until the follower has had to do the same, and returns how often it did.
+async fn reorg(conn: &mut PgConnection, chain: &Anvil, stop: &Stop) -> anyhow::Result<u64> {
+    println!("taking back the last {REORG_DEPTH} blocks of the chain …");
+    for _ in 0..5 {
+        chain.reorg(REORG_DEPTH, &[]).await.context("could not reorganise the chain")?;
+        let replaced = chain.block_number().await.context("could not ask the chain for its head")?;
+        wait(conn, "the follower to pass the reorg", stop, |figures| {
+            figures.chains.first().and_then(|chain| chain.cursor.tip).is_some_and(|tip| tip.number.0 > replaced)
+        })
+        .await?;
+        let seen = figures::reorg_count(conn).await?;
+        if seen > 0 {
+            return Ok(seen);
+        }
+    }
+    Ok(0)
+}
+
+/// Waits until `reached` holds; gives up when the figures stand still for [`PATIENCE`].
+async fn wait(
+    conn: &mut PgConnection,
+    what: &str,
+    stop: &Stop,
+    reached: impl Fn(&figures::Figures) -> bool,
+) -> anyhow::Result<()> {
+    let mut progress = live::Progress::new();
+    let mut last_change = Instant::now();
+    let mut last_line = String::new();
+    loop {
+        let figures = figures::collect(conn).await?;
+        if reached(&figures) {
+            progress.clear();
+            return Ok(());
+        }
+        let line = figures::line(&figures);
+        if line != last_line {
+            progress.show(&line);
+            last_line = line;
+            last_change = Instant::now();
+        }
+        if let Some(halt) = figures.chains.first().and_then(|chain| chain.cursor.halted.as_ref()) {
+            bail!("the chain is halted: {} ({})", halt.message, halt.code);
+        }
+        ensure!(
+            last_change.elapsed() < PATIENCE,
+            "waited {} s for {what} and nothing moved; `./isotherm doctor` and the logs say more",
+            PATIENCE.as_secs()
+        );
+        tokio::select! {
+            () = stop.requested() => bail!("stopped while waiting for {what}"),
+            () = tokio::time::sleep(Duration::from_millis(250)) => {}
+        }
+    }
+}
+
+fn print_comparison(comparison: &Comparison, reorgs: u64) {
+    let mut table = output::table(
+        &["rows", "by SQL over hot and cold", "by the chain's RPC"],
+        &["by SQL over hot and cold", "by the chain's RPC"],
+    );
+    for dataset in [Dataset::Blocks, Dataset::Transactions, Dataset::Logs] {
+        let (answered, expected) = comparison.totals(dataset);
+        table.add_row([dataset.to_string(), output::grouped(answered), output::grouped(expected)]);
+    }
+    println!("{table}");
+    println!(
+        "compared block by block from {} to {}: hash, transactions, logs; reorgs passed: {reorgs}",
+        output::grouped(comparison.first_block),
+        output::grouped(comparison.last_block),
+    );
+}

@@ -1,0 +1,87 @@
+//! Why the follower stops by itself.
+
+use std::time::Duration;
+
+use isotherm_chain::ChainError;
+use isotherm_chain::fork::HaltReason;
+use isotherm_types::{BlockNumber, BlockRef, ChainId, Classified, Disposition};
+
+/// A failure of the follower that no crate below has a name for.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowerError {
+    /// A person has to decide.
+    #[error("chain {chain_id} is halted")]
+    Halted {
+        /// The chain.
+        chain_id: ChainId,
+        /// Why, and what to do.
+        #[source]
+        reason: HaltReason,
+    },
+    /// The job may only go on from a stored tip, and there is none.
+    #[error("nothing of chain {chain_id} is stored, and `start` is \"stored\": set it to \"latest\" or a block number")]
+    NothingStored {
+        /// The chain.
+        chain_id: ChainId,
+    },
+    /// The chain gave no usable answer for too long.
+    #[error("the chain gave no usable answer for {} s", elapsed.as_secs())]
+    Unavailable {
+        /// How long.
+        elapsed: Duration,
+        /// The last answer.
+        #[source]
+        last: Box<FollowerError>,
+    },
+    /// The chain did not answer, or not usefully.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// An endpoint says that the chain is longer, but does not have the next block.
+    #[error("the chain's newest block is {latest}, but block {number} is not served")]
+    Withheld {
+        /// The block that is not served.
+        number: BlockNumber,
+        /// The newest block.
+        latest: BlockRef,
+    },
+    /// The chain's newest block is on the stored branch, and its finalized one is not.
+    #[error("the chain calls {claimed} final, but it is not an ancestor of its newest block")]
+    FinalizedConflict {
+        /// What it calls final.
+        claimed: BlockRef,
+    },
+    /// The database cannot be reached.
+    #[error("the database could not {action}")]
+    Database {
+        /// What was being done.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+impl Classified for FollowerError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Halted { .. } | Self::NothingStored { .. } => Disposition::GiveUp,
+            Self::Chain(error) => error.disposition(),
+            Self::Unavailable { .. }
+            | Self::Withheld { .. }
+            | Self::FinalizedConflict { .. }
+            | Self::Database { .. } => Disposition::Retry,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Halted { reason, .. } => reason.code(),
+            Self::NothingStored { .. } => "follower.nothing_stored",
+            Self::Unavailable { last, .. } => last.code(),
+            Self::Chain(error) => error.code(),
+            Self::Withheld { .. } => "chain.block_withheld",
+            Self::FinalizedConflict { .. } => "chain.finalized_conflict",
+            Self::Database { .. } => "follower.database",
+        }
+    }
+}

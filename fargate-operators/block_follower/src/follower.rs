@@ -1,0 +1,323 @@
+//! The loop: look at the chain's newest block, decide, act; without a pause while something is missing.
+//!
+//! What is decided is in `isotherm_chain::fork`, what is written is in [`crate::store`]. The loop never appends beyond
+//! the newest block that the chain has shown, and asks by number as well as by hash, so that a branch of equal height
+//! is seen.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use isotherm_chain::fork::{HaltReason, Step, Stored, decide};
+use isotherm_chain::{Answer, ChainClient, ChainError, HeaderRef, Heads, VerifiedBlock};
+use isotherm_platform::operator_main::{OperatorEnd, Progress};
+use isotherm_platform::{Fault, Stop};
+use isotherm_types::{BlockNumber, BlockRange, BlockRef, Classified as _, Disposition};
+
+use crate::batch::{FetchSize, split};
+use crate::config::{FollowerConfig, Start};
+use crate::error::FollowerError;
+use crate::outage::Outage;
+use crate::store::Store;
+
+/// Pause after a round that an endpoint's failure ended; the client has waited between its own attempts already.
+const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
+
+/// A follower this close to the newest block stores each block in a transaction of its own.
+const NEAR_TIP_BLOCKS: usize = 4;
+
+pub(crate) struct Follower {
+    config: FollowerConfig,
+    client: ChainClient,
+    store: Store,
+    stop: Stop,
+    progress: Progress,
+    fetch_size: FetchSize,
+    outage: Outage,
+    /// As the database has it: every change goes through one committed transaction first.
+    stored: Option<Stored>,
+}
+
+/// What came of one look at the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// Something was stored: look again at once.
+    Advanced,
+    /// Nothing is new.
+    Idle,
+    /// Asked to stop.
+    Stopped,
+}
+
+/// Why a round ended early.
+enum RoundError {
+    /// The chain is of no use now; a later round may do better.
+    NotNow(FollowerError),
+    /// The follower cannot go on.
+    Fatal(Fault),
+}
+
+impl From<Fault> for RoundError {
+    fn from(fault: Fault) -> Self {
+        Self::Fatal(fault)
+    }
+}
+
+impl From<ChainError> for RoundError {
+    fn from(error: ChainError) -> Self {
+        match error.disposition() {
+            Disposition::GiveUp => Self::Fatal(error.into()),
+            Disposition::Retry | Disposition::RetryAfter(_) => Self::NotNow(error.into()),
+        }
+    }
+}
+
+impl Follower {
+    pub(crate) fn new(
+        config: FollowerConfig,
+        client: ChainClient,
+        store: Store,
+        stop: Stop,
+        progress: Progress,
+    ) -> Self {
+        let fetch_size = FetchSize::new(config.batch_bytes);
+        Self { config, client, store, stop, progress, fetch_size, outage: Outage::default(), stored: None }
+    }
+
+    /// Follows until it is told to stop.
+    ///
+    /// # Errors
+    /// [`FollowerError::Halted`], an outage of the chain that lasts, and whatever the database says.
+    pub(crate) async fn run(mut self) -> Result<OperatorEnd, Fault> {
+        self.stored = self.store.stored().await?;
+        match (&self.stored, self.config.start) {
+            (None, Start::Stored) => {
+                return Err(FollowerError::NothingStored { chain_id: self.config.chain_id }.into());
+            }
+            (Some(stored), _) => tracing::info!(
+                chain.id = self.config.chain_id.0,
+                block.number = stored.tip.number.0,
+                "following from the stored tip"
+            ),
+            (None, start) => tracing::info!(chain.id = self.config.chain_id.0, ?start, "following a new chain"),
+        }
+        loop {
+            let pause = match self.round().await {
+                Ok(Round::Stopped) => return Ok(OperatorEnd::Released),
+                Ok(Round::Advanced) => {
+                    self.outage.end();
+                    continue;
+                }
+                Ok(Round::Idle) => {
+                    self.outage.end();
+                    self.config.poll_interval()
+                }
+                Err(RoundError::Fatal(fault)) => return Err(fault),
+                Err(RoundError::NotNow(error)) => {
+                    tracing::warn!(
+                        chain.id = self.config.chain_id.0,
+                        error.code = error.code(),
+                        error.message = %error,
+                        "the chain is of no use now"
+                    );
+                    self.outage.note(Instant::now(), error)?;
+                    OUTAGE_PAUSE
+                }
+            };
+            if self.unless_stopped(tokio::time::sleep(pause)).await.is_none() {
+                return Ok(OperatorEnd::Released);
+            }
+        }
+    }
+
+    async fn round(&mut self) -> Result<Round, RoundError> {
+        let Some(heads) = self.unless_stopped(self.client.heads(self.config.finality)).await else {
+            return Ok(Round::Stopped);
+        };
+        let heads = heads?;
+        let latest = heads.latest.reference.number;
+        let next = match (self.stored, self.config.start) {
+            (Some(stored), _) => stored.tip.number.next(),
+            (None, Start::At(number)) => number,
+            (None, Start::Latest | Start::Stored) => latest,
+        };
+        if next <= latest {
+            return self.catch_up(next, &heads).await;
+        }
+        match self.stored {
+            Some(stored) => self.look_back(stored, heads.latest, &heads).await,
+            None => Ok(Round::Idle),
+        }
+    }
+
+    /// Fetches and stores from `next` to the newest block, the fetch of a batch beside the commit of the one before.
+    async fn catch_up(&mut self, next: BlockNumber, heads: &Heads) -> Result<Round, RoundError> {
+        let latest = heads.latest.reference;
+        let Some(mut range) = self.fetch_size.range(next, latest.number) else { return Ok(Round::Idle) };
+        let mut answer = self.unless_stopped(self.client.fetch(range)).await;
+        loop {
+            let blocks = match answer {
+                None => return Ok(Round::Stopped),
+                Some(Answer::Present(blocks)) => blocks,
+                Some(Answer::Absent) => {
+                    let withheld = FollowerError::Withheld { number: range.start(), latest };
+                    return Err(RoundError::NotNow(withheld));
+                }
+                Some(Answer::Failed(error)) => return Err(error.into()),
+                Some(Answer::Lying(lie)) => return Err(ChainError::from(lie).into()),
+            };
+            self.fetch_size.learn(blocks.iter().map(|block| block.block().size_bytes));
+            let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(Round::Idle) };
+            if let Some(stored) = self.stored {
+                let header = first.block().header_ref();
+                if header.parent_hash != stored.tip.hash {
+                    return self.look_back(stored, header, heads).await;
+                }
+            }
+            let upcoming = self.fetch_size.range(last.block().reference.number.next(), latest.number);
+            let fetch = async {
+                match upcoming {
+                    Some(range) => self.unless_stopped(self.client.fetch(range)).await,
+                    None => None,
+                }
+            };
+            let (committed, fetched) = tokio::join!(self.append(blocks, heads), fetch);
+            self.stored = Some(committed?);
+            let Some(upcoming) = upcoming else { return Ok(Round::Advanced) };
+            (range, answer) = (upcoming, fetched);
+        }
+    }
+
+    /// Stores blocks that continue the stored tip; returns what is stored then.
+    async fn append(&self, blocks: Vec<VerifiedBlock>, heads: &Heads) -> Result<Stored, RoundError> {
+        let is_near_tip = blocks.len() <= NEAR_TIP_BLOCKS
+            && blocks.last().is_some_and(|last| last.block().reference == heads.latest.reference);
+        let ends = if is_near_tip {
+            (1..=blocks.len()).collect()
+        } else {
+            split(blocks.iter().map(|block| block.block().size_bytes), self.config.batch_bytes)
+        };
+        let mut stored = self.stored;
+        let mut blocks = blocks.into_iter();
+        let mut start = 0;
+        for end in ends {
+            let run: Arc<[VerifiedBlock]> = blocks.by_ref().take(end - start).collect();
+            start = end;
+            stored = Some(self.append_run(run, stored, heads).await?);
+        }
+        Ok(stored.expect("an answer that is present has at least one block"))
+    }
+
+    async fn append_run(
+        &self,
+        run: Arc<[VerifiedBlock]>,
+        stored: Option<Stored>,
+        heads: &Heads,
+    ) -> Result<Stored, RoundError> {
+        let (first, tip) = (run[0].block().reference.number, run[run.len() - 1].block().reference);
+        let finalized = self.store.append(run, stored, heads).await?;
+        self.progress.report(tip.number.0, Some(heads.latest.reference.number.0), format!("block {}", tip.number));
+        tracing::debug!(chain.id = self.config.chain_id.0, block.number = tip.number.0, "stored");
+        Ok(match stored {
+            Some(stored) => Stored { tip, finalized: finalized.or(stored.finalized), ..stored },
+            None => Stored { first_block: first, tip, finalized, cold_watermark: None },
+        })
+    }
+
+    /// Walks back from `header` by hash until it is clear what it means, and does that.
+    async fn look_back(&mut self, stored: Stored, mut header: HeaderRef, heads: &Heads) -> Result<Round, RoundError> {
+        if header.reference == stored.tip {
+            return self.finalize(stored, heads).await;
+        }
+        // The watermark moves without the follower's doing.
+        let stored = self.store.stored().await?.unwrap_or(stored);
+        let mut branch = vec![header.reference];
+        loop {
+            let hashes = self.store.hashes_at(header.reference.number).await?;
+            match decide(&stored, &header, self.config.max_reorg_depth, |number| hashes.get(&number).copied()) {
+                // The head went down, or the chain came back to the stored branch meanwhile.
+                Step::Wait | Step::Extend => return Ok(Round::Idle),
+                Step::Halt { reason } => return Err(self.halt(reason).await?.into()),
+                Step::Replace { ancestor } => {
+                    branch.reverse();
+                    return self.replace(stored, ancestor, &branch, heads).await;
+                }
+                Step::WalkBack { to } => match self.unless_stopped(self.client.header(to)).await {
+                    None => return Ok(Round::Stopped),
+                    Some(Answer::Present(parent)) => {
+                        branch.push(parent.reference);
+                        header = parent;
+                    }
+                    // That branch is gone; look again.
+                    Some(Answer::Absent) => return Ok(Round::Idle),
+                    Some(Answer::Failed(error)) => return Err(error.into()),
+                    Some(Answer::Lying(lie)) => return Err(ChainError::from(lie).into()),
+                },
+            }
+        }
+    }
+
+    /// Replaces the stored blocks above `ancestor` by `branch`, which is fetched whole before anything is changed.
+    async fn replace(
+        &mut self,
+        stored: Stored,
+        ancestor: BlockRef,
+        branch: &[BlockRef],
+        heads: &Heads,
+    ) -> Result<Round, RoundError> {
+        let blocks: Arc<[VerifiedBlock]> = match self.unless_stopped(self.client.fetch_by_hash(branch)).await {
+            None => return Ok(Round::Stopped),
+            Some(Answer::Present(blocks)) => blocks.into(),
+            Some(Answer::Absent) => return Ok(Round::Idle),
+            Some(Answer::Failed(error)) => return Err(error.into()),
+            Some(Answer::Lying(lie)) => return Err(ChainError::from(lie).into()),
+        };
+        let tip = blocks[blocks.len() - 1].block().reference;
+        let depth = stored.tip.number.0 - ancestor.number.0;
+        let finalized = self.store.replace(ancestor, blocks, stored, heads).await?;
+        self.stored = Some(Stored { tip, finalized: finalized.or(stored.finalized), ..stored });
+        self.progress.report(
+            tip.number.0,
+            Some(heads.latest.reference.number.0),
+            format!("block {} after a reorg of {depth} blocks", tip.number),
+        );
+        tracing::info!(
+            chain.id = self.config.chain_id.0,
+            reorg.depth = depth,
+            reorg.common_ancestor = ancestor.number.0,
+            block.number = tip.number.0,
+            "a reorg was replaced"
+        );
+        Ok(Round::Advanced)
+    }
+
+    /// Takes over a finalized block that moved without a new block.
+    async fn finalize(&mut self, stored: Stored, heads: &Heads) -> Result<Round, RoundError> {
+        let Some(claimed) = heads.finalized else { return Ok(Round::Idle) };
+        let is_known = stored.finalized.is_some_and(|known| claimed.number <= known.number);
+        if is_known || claimed.number < stored.first_block {
+            return Ok(Round::Idle);
+        }
+        match self.store.finalize(stored, heads).await? {
+            Some(finalized) => {
+                self.stored = Some(Stored { finalized: Some(finalized), ..stored });
+                Ok(Round::Idle)
+            }
+            None => Err(RoundError::NotNow(FollowerError::FinalizedConflict { claimed })),
+        }
+    }
+
+    async fn halt(&self, reason: HaltReason) -> Result<Fault, RoundError> {
+        self.store.halt(reason).await?;
+        Ok(FollowerError::Halted { chain_id: self.config.chain_id, reason }.into())
+    }
+
+    /// The output of `work`; `None` if the follower was told to stop first.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.stop.requested() => None,
+            output = work => Some(output),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The follower's database transactions: each is a whole step, made under the task's fence.
+//!
+//! Rows, cursor, finality and events of one step become visible together or not at all. Never writes without holding
+//! the fence, and never decides what is canonical.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use isotherm_chain::fork::{HaltReason, Stored};
+use isotherm_chain::{ChainError, Heads, VerifiedBlock, columns};
+use isotherm_hot_store::cursor::{self, Cursor, Halt};
+use isotherm_hot_store::{BlockBatch, HotStoreError, append, stored_hash, take_back};
+use isotherm_platform::Fault;
+use isotherm_types::{
+    B256, BlockNumber, BlockRange, BlockRef, ChainId, Classified as _, Dataset, EventBody, Fence, TaskId,
+};
+use sqlx::{PgPool, Postgres, Transaction};
+
+use crate::config::FollowerConfig;
+use crate::error::FollowerError;
+
+/// The datasets that a block's rows go to.
+const DATASETS: [Dataset; 3] = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs];
+
+/// Hot storage of one chain, written under one claim of one task.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    pool: PgPool,
+    chain_id: ChainId,
+    task_id: TaskId,
+    fence: Fence,
+}
+
+impl Store {
+    /// Sets the chain up, or finds it set up.
+    ///
+    /// # Errors
+    /// [`HotStoreError::Halted`], [`HotStoreError::OtherSettings`], a stale fence.
+    pub(crate) async fn open(
+        pool: PgPool,
+        config: &FollowerConfig,
+        task_id: TaskId,
+        fence: Fence,
+    ) -> Result<Self, Fault> {
+        let store = Self { pool, chain_id: config.chain_id, task_id, fence };
+        let mut db_tx = store.begin().await?;
+        let cursor = cursor::ensure(&mut db_tx, config.chain_id, &config.chain, config.partition_blocks).await?;
+        commit(db_tx).await?;
+        match cursor.halted {
+            Some(Halt { code, message }) => {
+                Err(HotStoreError::Halted { chain_id: config.chain_id, code, message }.into())
+            }
+            None => Ok(store),
+        }
+    }
+
+    /// What is stored; `None` while nothing is.
+    pub(crate) async fn stored(&self) -> Result<Option<Stored>, Fault> {
+        let mut conn = self.pool.acquire().await.map_err(database("be reached"))?;
+        let cursor = cursor::read(&mut conn, self.chain_id).await?;
+        let Some(Cursor { first_block: Some(first_block), tip: Some(tip), finalized, .. }) = cursor else {
+            return Ok(None);
+        };
+        let mut cold_watermark = None;
+        for dataset in DATASETS {
+            let watermark = isotherm_cold_store::catalog::watermark(&mut conn, self.chain_id, dataset).await?;
+            cold_watermark = cold_watermark.max(watermark);
+        }
+        Ok(Some(Stored { first_block, tip, finalized, cold_watermark }))
+    }
+
+    /// The hashes of the stored blocks at `number` and the one before, as far as they are stored.
+    pub(crate) async fn hashes_at(&self, number: BlockNumber) -> Result<BTreeMap<BlockNumber, B256>, Fault> {
+        let mut conn = self.pool.acquire().await.map_err(database("be reached"))?;
+        let mut hashes = BTreeMap::new();
+        for number in [Some(number), number.previous()].into_iter().flatten() {
+            if let Some(hash) = stored_hash(&mut conn, self.chain_id, number).await? {
+                hashes.insert(number, hash);
+            }
+        }
+        Ok(hashes)
+    }
+
+    /// Appends a run of blocks and moves `finalized` as far as `heads` allows. Returns the new finalized block, if it
+    /// moved.
+    pub(crate) async fn append(
+        &self,
+        blocks: Arc<[VerifiedBlock]>,
+        stored: Option<Stored>,
+        heads: &Heads,
+    ) -> Result<Option<BlockRef>, Fault> {
+        let batch = self.batch(blocks).await?;
+        let mut db_tx = self.begin().await?;
+        let finalized = self.append_in(&mut db_tx, &batch, stored, heads).await?;
+        commit(db_tx).await?;
+        Ok(finalized)
+    }
+
+    /// Takes back every block above `ancestor` and appends the new branch, in one transaction.
+    pub(crate) async fn replace(
+        &self,
+        ancestor: BlockRef,
+        blocks: Arc<[VerifiedBlock]>,
+        stored: Stored,
+        heads: &Heads,
+    ) -> Result<Option<BlockRef>, Fault> {
+        let batch = self.batch(blocks).await?;
+        let mut db_tx = self.begin().await?;
+        let taken_back = take_back(&mut db_tx, self.chain_id, ancestor, batch.tip).await?;
+        let invalidated = EventBody::DatasetInvalidated {
+            chain_id: self.chain_id,
+            datasets: DATASETS.to_vec(),
+            blocks: taken_back,
+            common_ancestor: ancestor,
+        };
+        isotherm_control::events::record(&mut db_tx, &invalidated).await?;
+        let finalized = self.append_in(&mut db_tx, &batch, Some(stored), heads).await?;
+        commit(db_tx).await?;
+        Ok(finalized)
+    }
+
+    /// Moves `finalized` without a new block. Returns it if it moved.
+    pub(crate) async fn finalize(&self, stored: Stored, heads: &Heads) -> Result<Option<BlockRef>, Fault> {
+        let mut db_tx = self.begin().await?;
+        let finalized = self.finalize_in(&mut db_tx, stored.tip, Some(stored), heads).await?;
+        commit(db_tx).await?;
+        Ok(finalized)
+    }
+
+    /// Halts the chain: nothing is written to it until a person has decided.
+    pub(crate) async fn halt(&self, reason: HaltReason) -> Result<(), Fault> {
+        let mut db_tx = self.begin().await?;
+        let halt = Halt { code: reason.code().to_owned(), message: reason.to_string() };
+        cursor::halt(&mut db_tx, self.chain_id, &halt).await?;
+        Ok(commit(db_tx).await?)
+    }
+
+    async fn append_in(
+        &self,
+        db_tx: &mut Transaction<'static, Postgres>,
+        batch: &BlockBatch,
+        stored: Option<Stored>,
+        heads: &Heads,
+    ) -> Result<Option<BlockRef>, Fault> {
+        append(db_tx, self.chain_id, batch).await?;
+        let advanced = EventBody::DatasetAdvanced {
+            chain_id: self.chain_id,
+            datasets: DATASETS.to_vec(),
+            blocks: batch.blocks,
+            tip: batch.tip,
+        };
+        isotherm_control::events::record(db_tx, &advanced).await?;
+        let first_block = stored.map_or(batch.blocks.start(), |stored| stored.first_block);
+        let stored = Stored {
+            first_block,
+            tip: batch.tip,
+            finalized: stored.and_then(|stored| stored.finalized),
+            cold_watermark: None,
+        };
+        self.finalize_in(db_tx, batch.tip, Some(stored), heads).await
+    }
+
+    /// The chain's finalized block, or the tip if the chain has finalized more than is stored.
+    async fn finalize_in(
+        &self,
+        db_tx: &mut Transaction<'static, Postgres>,
+        tip: BlockRef,
+        stored: Option<Stored>,
+        heads: &Heads,
+    ) -> Result<Option<BlockRef>, Fault> {
+        let (Some(claimed), Some(stored)) = (heads.finalized, stored) else { return Ok(None) };
+        let known = stored.finalized.map(|finalized| finalized.number);
+        // The blocks up to the tip were asked for after `claimed` was, so they are below it on the same branch.
+        let target = if claimed.number > tip.number { tip } else { claimed };
+        if target.number < stored.first_block || known.is_some_and(|known| target.number <= known) {
+            return Ok(None);
+        }
+        if stored_hash(db_tx, self.chain_id, target.number).await? != Some(target.hash) {
+            // Another branch; the next look at the newest block will tell.
+            return Ok(None);
+        }
+        let has_moved = cursor::set_finalized(db_tx, self.chain_id, target).await?;
+        Ok(has_moved.then_some(target))
+    }
+
+    /// Begins a transaction that ends with an error if another worker has the task.
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, Fault> {
+        let mut db_tx = self.pool.begin().await.map_err(database("begin a transaction"))?;
+        isotherm_control::tasks::assert_fence(&mut db_tx, self.task_id, self.fence).await?;
+        Ok(db_tx)
+    }
+
+    /// The blocks' rows, made on a thread of their own.
+    async fn batch(&self, blocks: Arc<[VerifiedBlock]>) -> Result<BlockBatch, Fault> {
+        let chain_id = self.chain_id;
+        let encoding = tokio::task::spawn_blocking(move || {
+            let (first, last) = (blocks.first()?.block(), blocks.last()?.block());
+            let (parent_hash, tip, served_at) = (first.header.parent_hash, last.reference, last.served_at);
+            let numbers = BlockRange::inclusive(first.reference.number, tip.number).ok()?;
+            let rows = columns::encode(chain_id, &blocks);
+            Some(rows.map(|rows| BlockBatch { blocks: numbers, parent_hash, tip, rows, served_at }))
+        });
+        let batch = encoding.await.map_err(|_| ChainError::Interrupted)?;
+        Ok(batch.expect("a run has at least one block").map_err(ChainError::Column)?)
+    }
+}
+
+async fn commit(db_tx: Transaction<'static, Postgres>) -> Result<(), FollowerError> {
+    db_tx.commit().await.map_err(database("commit a transaction"))
+}
+
+fn database(action: &'static str) -> impl FnOnce(sqlx::Error) -> FollowerError {
+    move |source| FollowerError::Database { action, source }
+}

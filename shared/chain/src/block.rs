@@ -1,0 +1,245 @@
+//! A block with its transactions and receipts, read from JSON into types.
+//!
+//! Fields that a node may leave out are `Option`; a field that must be there and is not is an error of the reader,
+//! never a default. What can be recomputed is checked by [`crate::verify`], not here.
+
+use alloy::consensus::Header;
+use alloy::eips::eip2930::AccessList;
+use alloy::eips::eip7702::SignedAuthorization;
+use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::serde::quantity;
+use chrono::{DateTime, Utc};
+use isotherm_types::{BlockNumber, BlockRef};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A header as far as fork choice needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeaderRef {
+    /// Number and hash.
+    pub reference: BlockRef,
+    /// Hash of the block before.
+    pub parent_hash: B256,
+    /// Seconds since 1970-01-01 UTC.
+    pub timestamp: u64,
+}
+
+/// A block as an endpoint served it, with receipts of the same block hash. Not yet verified.
+#[derive(Clone, Debug)]
+pub struct FetchedBlock {
+    /// Number and hash, as claimed.
+    pub reference: BlockRef,
+    /// The header.
+    pub header: Header,
+    /// The transactions, in order.
+    pub transactions: Vec<Transaction>,
+    /// The receipts, in order.
+    pub receipts: Vec<Receipt>,
+    /// Fields of the block object that belong to no known header or body. Looked for only if the hash does not fit.
+    pub unknown_fields: Vec<String>,
+    /// When the answer that held it arrived.
+    pub served_at: DateTime<Utc>,
+    /// Length of the answers that held it.
+    pub size_bytes: usize,
+}
+
+impl FetchedBlock {
+    /// The header as far as fork choice needs it.
+    pub fn header_ref(&self) -> HeaderRef {
+        HeaderRef { reference: self.reference, parent_hash: self.header.parent_hash, timestamp: self.header.timestamp }
+    }
+}
+
+/// A signed transaction. Source: `GenericTransaction` and its kin in the Execution API.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "fields carry the Execution API's names and meanings")]
+pub struct Transaction {
+    pub hash: B256,
+    #[serde(default)]
+    pub block_hash: Option<B256>,
+    /// Absent before EIP-2718: legacy.
+    #[serde(default, rename = "type", with = "quantity::opt")]
+    pub transaction_type: Option<u8>,
+    #[serde(with = "quantity")]
+    pub nonce: u64,
+    pub from: Address,
+    #[serde(default)]
+    pub to: Option<Address>,
+    pub value: U256,
+    pub input: Bytes,
+    #[serde(with = "quantity")]
+    pub gas: u64,
+    #[serde(default, with = "quantity::opt")]
+    pub gas_price: Option<u128>,
+    #[serde(default, with = "quantity::opt")]
+    pub max_fee_per_gas: Option<u128>,
+    #[serde(default, with = "quantity::opt")]
+    pub max_priority_fee_per_gas: Option<u128>,
+    #[serde(default, with = "quantity::opt")]
+    pub max_fee_per_blob_gas: Option<u128>,
+    #[serde(default)]
+    pub blob_versioned_hashes: Option<Vec<B256>>,
+    #[serde(default)]
+    pub access_list: Option<AccessList>,
+    #[serde(default)]
+    pub authorization_list: Option<Vec<SignedAuthorization>>,
+    #[serde(default, with = "quantity::opt")]
+    pub chain_id: Option<u64>,
+    #[serde(default, with = "quantity::opt")]
+    pub v: Option<u128>,
+    #[serde(default, with = "quantity::opt")]
+    pub y_parity: Option<u8>,
+    pub r: U256,
+    pub s: U256,
+}
+
+impl Transaction {
+    /// EIP-2718 type; 0 where the node knows no types.
+    pub fn type_number(&self) -> u8 {
+        self.transaction_type.map_or(0, |number| number)
+    }
+
+    /// Parity of the signature's y. Source: EIP-155 for `v` of legacy transactions, EIP-2930 for the others.
+    pub fn parity(&self) -> Option<bool> {
+        match (self.type_number(), self.y_parity, self.v) {
+            (0, _, Some(v)) => match v {
+                0 | 27 => Some(false),
+                1 | 28 => Some(true),
+                _ => Some(v.checked_sub(35)? % 2 == 1),
+            },
+            (_, Some(parity), _) => Some(parity == 1),
+            (_, None, Some(v)) => Some(v == 1),
+            (_, None, None) => None,
+        }
+    }
+
+    /// The chain id that was signed; `None` in legacy transactions before EIP-155.
+    pub fn signed_chain_id(&self) -> Option<u64> {
+        match self.type_number() {
+            0 => u64::try_from(self.v?.checked_sub(35)? / 2).ok(),
+            _ => self.chain_id,
+        }
+    }
+}
+
+/// What a transaction did. Source: `ReceiptInfo` of the Execution API.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "fields carry the Execution API's names and meanings")]
+pub struct Receipt {
+    pub transaction_hash: B256,
+    #[serde(with = "quantity")]
+    pub transaction_index: u64,
+    pub block_hash: B256,
+    #[serde(with = "quantity")]
+    pub cumulative_gas_used: u64,
+    #[serde(with = "quantity")]
+    pub gas_used: u64,
+    #[serde(default, with = "quantity::opt")]
+    pub effective_gas_price: Option<u128>,
+    #[serde(default)]
+    pub contract_address: Option<Address>,
+    /// Since Byzantium (EIP-658).
+    #[serde(default, with = "quantity::opt")]
+    pub status: Option<u8>,
+    /// Before Byzantium.
+    #[serde(default)]
+    pub root: Option<B256>,
+    pub logs: Vec<Log>,
+}
+
+/// An event of a contract.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "fields carry the Execution API's names and meanings")]
+pub struct Log {
+    pub address: Address,
+    pub topics: Vec<B256>,
+    pub data: Bytes,
+    #[serde(with = "quantity")]
+    pub log_index: u64,
+}
+
+/// The parts of a block object outside its header.
+#[derive(Deserialize)]
+struct Body {
+    hash: B256,
+    transactions: Vec<Transaction>,
+}
+
+/// A block object of which only the hash is read beside the header.
+#[derive(Deserialize)]
+struct Hash {
+    hash: B256,
+}
+
+/// Reads the header of a block object, and whether its hash is what its fields say (`None`: it has unknown fields).
+///
+/// # Errors
+/// A field is missing or has another shape.
+pub fn read_header(block: &RawValue) -> Result<(HeaderRef, Option<B256>), serde_json::Error> {
+    let header: Header = serde_json::from_str(block.get())?;
+    let Hash { hash } = serde_json::from_str(block.get())?;
+    let computed = header.hash_slow();
+    let is_checkable = computed == hash || unknown_fields(block)?.is_empty();
+    let reference = BlockRef { number: BlockNumber(header.number), hash };
+    let found = HeaderRef { reference, parent_hash: header.parent_hash, timestamp: header.timestamp };
+    Ok((found, is_checkable.then_some(computed)))
+}
+
+/// Reads a block object with full transactions, and its receipts.
+///
+/// # Errors
+/// A field is missing or has another shape.
+pub fn read_block(
+    block: &RawValue,
+    receipts: &RawValue,
+    served_at: DateTime<Utc>,
+) -> Result<FetchedBlock, serde_json::Error> {
+    // Twice over the text: skipping is far cheaper than collecting fields that a flattened struct would need.
+    let header: Header = serde_json::from_str(block.get())?;
+    let body: Body = serde_json::from_str(block.get())?;
+    let unknown_fields = if header.hash_slow() == body.hash { Vec::new() } else { unknown_fields(block)? };
+    Ok(FetchedBlock {
+        reference: BlockRef { number: BlockNumber(header.number), hash: body.hash },
+        header,
+        transactions: body.transactions,
+        receipts: serde_json::from_str(receipts.get())?,
+        unknown_fields,
+        served_at,
+        size_bytes: block.get().len() + receipts.get().len(),
+    })
+}
+
+fn unknown_fields(block: &RawValue) -> Result<Vec<String>, serde_json::Error> {
+    const BODY: [&str; 6] = ["hash", "size", "totalDifficulty", "transactions", "uncles", "withdrawals"];
+    const HEADER: [&str; 23] = [
+        "parentHash",
+        "sha3Uncles",
+        "miner",
+        "stateRoot",
+        "transactionsRoot",
+        "receiptsRoot",
+        "logsBloom",
+        "difficulty",
+        "number",
+        "gasLimit",
+        "gasUsed",
+        "timestamp",
+        "extraData",
+        "mixHash",
+        "nonce",
+        "baseFeePerGas",
+        "withdrawalsRoot",
+        "blobGasUsed",
+        "excessBlobGas",
+        "parentBeaconBlockRoot",
+        "requestsHash",
+        "blockAccessListHash",
+        "slotNumber",
+    ];
+    let fields: std::collections::BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_str(block.get())?;
+    let is_known = |name: &String| HEADER.contains(&name.as_str()) || BODY.contains(&name.as_str());
+    Ok(fields.into_keys().filter(|name| !is_known(name)).collect())
+}

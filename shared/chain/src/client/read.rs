@@ -1,0 +1,139 @@
+//! Reads raw answers into values, and checks them.
+//!
+//! Never asks anything.
+
+use alloy::primitives::{B256, U64};
+use chrono::{DateTime, Utc};
+use isotherm_types::{BlockNumber, BlockRef, ChainId};
+use serde_json::value::RawValue;
+
+use crate::block::{FetchedBlock, HeaderRef, read_block, read_header};
+use crate::endpoint::{Endpoint, RawAnswer};
+use crate::error::ChainError;
+use crate::heads::Heads;
+use crate::verify::{BadBlock, VerifiedBlock, verify};
+
+fn malformed(endpoint: &Endpoint, method: &'static str) -> impl Fn(serde_json::Error) -> ChainError {
+    move |source| ChainError::Malformed { endpoint: endpoint.name(), method, source }
+}
+
+fn bad(problem: BadBlock) -> ChainError {
+    ChainError::BadBlock(Box::new(problem))
+}
+
+pub(super) fn chain_id(endpoint: &Endpoint, answers: &[RawAnswer]) -> Result<ChainId, ChainError> {
+    const METHOD: &str = "eth_chainId";
+    match answers {
+        [Some(raw)] => {
+            let found: U64 = serde_json::from_str(raw.get()).map_err(malformed(endpoint, METHOD))?;
+            Ok(ChainId(found.to()))
+        }
+        _ => Err(ChainError::MissingAnswer { endpoint: endpoint.name(), method: METHOD }),
+    }
+}
+
+/// The header of an answer, its hash recomputed; it must be `expected`, if that is given.
+pub(super) fn header(
+    endpoint: &Endpoint,
+    answers: &[RawAnswer],
+    expected: Option<BlockRef>,
+) -> Result<Option<HeaderRef>, ChainError> {
+    let Some(Some(raw)) = answers.first() else { return Ok(None) };
+    let found = checked_header(endpoint, raw)?;
+    match expected {
+        Some(expected) if expected != found.reference => Err(bad(BadBlock::Hash { block: found.reference, expected })),
+        _ => Ok(Some(found)),
+    }
+}
+
+fn checked_header(endpoint: &Endpoint, raw: &RawValue) -> Result<HeaderRef, ChainError> {
+    let (found, computed) = read_header(raw).map_err(malformed(endpoint, "eth_getBlockByNumber"))?;
+    match computed {
+        Some(computed) if computed != found.reference.hash => {
+            Err(bad(BadBlock::HeaderHash { block: found.reference, computed }))
+        }
+        _ => Ok(found),
+    }
+}
+
+/// The heads from the answers for `latest` and, if they were asked for, `safe` and `finalized`.
+pub(super) fn heads(endpoint: &Endpoint, answers: &[RawAnswer], served_at: DateTime<Utc>) -> Result<Heads, ChainError> {
+    let Some(Some(latest)) = answers.first() else {
+        return Err(ChainError::MissingAnswer { endpoint: endpoint.name(), method: "eth_getBlockByNumber" });
+    };
+    let latest = checked_header(endpoint, latest)?;
+    let below_latest = |answer: Option<&RawAnswer>| -> Result<_, ChainError> {
+        match answer {
+            Some(Some(raw)) => {
+                let found = checked_header(endpoint, raw)?.reference;
+                // The calls of a batch are answered one after another: the chain may have moved on in between.
+                Ok((found.number <= latest.reference.number).then_some(found))
+            }
+            Some(None) | None => Ok(None),
+        }
+    };
+    Ok(Heads { latest, safe: below_latest(answers.get(1))?, finalized: below_latest(answers.get(2))?, served_at })
+}
+
+/// Verified blocks from pairs of answers (block, receipts), up to the first pair that is not there or not on the same
+/// branch as the one before. Runs on a thread of its own: roots are work.
+pub(super) async fn blocks(
+    endpoint: &Endpoint,
+    wanted: Vec<(BlockNumber, Option<B256>)>,
+    answers: Vec<RawAnswer>,
+    served_at: DateTime<Utc>,
+) -> Result<Vec<VerifiedBlock>, ChainError> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let run = assemble(&wanted, answers, served_at)?;
+        verify(run).map_err(Unreadable::Bad)
+    });
+    match reading.await {
+        Ok(Ok(blocks)) => Ok(blocks),
+        Ok(Err(Unreadable::Json(source))) => Err(malformed(endpoint, "eth_getBlockByNumber")(source)),
+        Ok(Err(Unreadable::Bad(problem))) => Err(bad(problem)),
+        Ok(Err(Unreadable::Replaced(number))) => Err(ChainError::ReplacedWhileFetching { number }),
+        Err(_) => Err(ChainError::Interrupted),
+    }
+}
+
+/// Why a run cannot be made of the answers.
+enum Unreadable {
+    Json(serde_json::Error),
+    Bad(BadBlock),
+    Replaced(BlockNumber),
+}
+
+fn assemble(
+    wanted: &[(BlockNumber, Option<B256>)],
+    answers: Vec<RawAnswer>,
+    served_at: DateTime<Utc>,
+) -> Result<Vec<FetchedBlock>, Unreadable> {
+    let mut run: Vec<FetchedBlock> = Vec::with_capacity(wanted.len());
+    let mut answers = answers.into_iter();
+    for (number, hash) in wanted {
+        let (Some(Some(block)), Some(Some(receipts))) = (answers.next(), answers.next()) else { break };
+        let fetched = read_block(&block, &receipts, served_at).map_err(Unreadable::Json)?;
+        check_identity(&fetched, *number, *hash).map_err(Unreadable::Bad)?;
+        let is_of_this_block = fetched.receipts.iter().all(|receipt| receipt.block_hash == fetched.reference.hash);
+        let is_linked = run.last().is_none_or(|last| last.reference.hash == fetched.header.parent_hash);
+        if is_of_this_block && is_linked {
+            run.push(fetched);
+        } else if run.is_empty() {
+            return Err(Unreadable::Replaced(*number));
+        } else {
+            break;
+        }
+    }
+    Ok(run)
+}
+
+fn check_identity(fetched: &FetchedBlock, number: BlockNumber, hash: Option<B256>) -> Result<(), BadBlock> {
+    let block = fetched.reference;
+    match hash {
+        Some(hash) if block != (BlockRef { number, hash }) => {
+            Err(BadBlock::Hash { block, expected: BlockRef { number, hash } })
+        }
+        None if block.number != number => Err(BadBlock::Number { block, expected: number }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,50 @@
+//! From verified blocks to the record batches of `isotherm_types::schema`.
+//!
+//! Each column is named where it is filled, and the batch is put together in the schema's order. Never lets a number
+//! wrap, and never leaves a value out silently: what has no place in its column is an error, save `value`, whose exact
+//! text stands beside it.
+
+use arrow::array::RecordBatch;
+use isotherm_types::disposition::{Classified, Disposition};
+use isotherm_types::{ChainId, Dataset};
+
+use crate::verify::VerifiedBlock;
+
+mod batch;
+mod blocks;
+mod logs;
+mod transactions;
+
+/// A value that has no place in its column.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{value} does not fit into column {column} of {dataset}")]
+pub struct ColumnError {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// The column.
+    pub column: &'static str,
+    /// The value, in words or digits.
+    pub value: String,
+}
+
+impl Classified for ColumnError {
+    fn disposition(&self) -> Disposition {
+        Disposition::GiveUp
+    }
+
+    fn code(&self) -> &'static str {
+        "chain.column_overflow"
+    }
+}
+
+/// The rows of `blocks`, `transactions` and `logs`, sorted by block and place. Blocks must be in ascending order.
+///
+/// # Errors
+/// [`ColumnError`] if a value does not fit, or a required one is not there.
+pub fn encode(chain_id: ChainId, blocks: &[VerifiedBlock]) -> Result<Vec<(Dataset, RecordBatch)>, ColumnError> {
+    Ok(vec![
+        (Dataset::Blocks, blocks::encode(chain_id, blocks)?),
+        (Dataset::Transactions, transactions::encode(chain_id, blocks)?),
+        (Dataset::Logs, logs::encode(chain_id, blocks)?),
+    ])
+}

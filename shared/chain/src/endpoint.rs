@@ -1,0 +1,144 @@
+//! One endpoint: sends batches, bounds time and size, and says precisely how an attempt failed.
+//!
+//! Never retries and never chooses another endpoint; [`crate::client`] does.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use serde_json::value::RawValue;
+
+use crate::client::Limits;
+use crate::error::ChainError;
+use crate::json_rpc::{Body, Call, ErrorFrame, Reply, RequestFrame, read_body};
+use crate::rpc_url::RpcUrl;
+
+/// An answer to one call: the raw result, or `None` if the chain does not have what was asked for.
+pub(crate) type RawAnswer = Option<Box<RawValue>>;
+
+/// A server that speaks JSON-RPC.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    url: RpcUrl,
+    http: reqwest::Client,
+    answer_bytes: usize,
+    /// Calls a batch; halved whenever the server refuses one.
+    batch_calls: AtomicUsize,
+    /// Whether it has shown the right chain id since it last failed.
+    pub(crate) is_checked: AtomicBool,
+}
+
+impl Endpoint {
+    /// Prepares an endpoint; nothing is sent.
+    pub(crate) fn new(url: RpcUrl, limits: &Limits) -> Result<Self, ChainError> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(limits.connect_timeout)
+            .timeout(limits.request_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|source| ChainError::Client { source })?;
+        Ok(Self {
+            url,
+            http,
+            answer_bytes: limits.answer_bytes,
+            batch_calls: AtomicUsize::new(limits.batch_calls.max(1)),
+            is_checked: AtomicBool::new(false),
+        })
+    }
+
+    /// Scheme, host and port.
+    pub(crate) fn name(&self) -> String {
+        self.url.to_string()
+    }
+
+    /// Makes all `calls`, in batches, and returns their answers in the same order.
+    ///
+    /// # Errors
+    /// The first failure; a batch that is refused is halved first.
+    pub(crate) async fn call_all(&self, calls: &[Call]) -> Result<Vec<RawAnswer>, ChainError> {
+        let mut answers = Vec::with_capacity(calls.len());
+        while answers.len() < calls.len() {
+            let rest = &calls[answers.len()..];
+            let batch = &rest[..rest.len().min(self.batch_calls.load(Ordering::Relaxed))];
+            match self.call_batch(batch).await {
+                Ok(found) => answers.extend(found),
+                Err(ChainError::BatchRefused { .. } | ChainError::AnswerTooLarge { .. }) if batch.len() > 1 => {
+                    self.batch_calls.store(batch.len() / 2, Ordering::Relaxed);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn call_batch(&self, batch: &[Call]) -> Result<Vec<RawAnswer>, ChainError> {
+        let body = self.post(batch).await?;
+        let malformed = |source| ChainError::Malformed { endpoint: self.name(), method: batch[0].method, source };
+        match read_body(&body, batch.len()).map_err(malformed)? {
+            Body::Refused(error) => Err(self.refused(batch.len(), &error)),
+            Body::Replies(replies) => {
+                batch.iter().zip(replies).map(|(call, reply)| self.judge(batch.len(), call.method, reply)).collect()
+            }
+        }
+    }
+
+    fn judge(&self, calls: usize, method: &'static str, reply: Option<Reply>) -> Result<RawAnswer, ChainError> {
+        match reply {
+            None => Err(ChainError::MissingAnswer { endpoint: self.name(), method }),
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(error)) if error.is_absent() => Ok(None),
+            Some(Err(error)) if error.is_unsupported() => {
+                Err(ChainError::Unsupported { endpoint: self.name(), method })
+            }
+            Some(Err(error)) if error.is_rate_limit() || error.is_too_large() => Err(self.refused(calls, &error)),
+            Some(Err(error)) => {
+                let (code, message) = (error.code, error.short_message());
+                Err(ChainError::Rpc { endpoint: self.name(), method, code, message })
+            }
+        }
+    }
+
+    fn refused(&self, calls: usize, error: &ErrorFrame) -> ChainError {
+        let endpoint = self.name();
+        if error.is_rate_limit() {
+            return ChainError::RateLimited { endpoint, wait: None };
+        }
+        ChainError::BatchRefused { endpoint, calls, message: error.short_message() }
+    }
+
+    async fn post(&self, batch: &[Call]) -> Result<Vec<u8>, ChainError> {
+        let frames: Vec<_> = (0u64..).zip(batch).map(|(id, call)| RequestFrame::new(id, call)).collect();
+        // Some providers refuse arrays altogether: a single call goes as an object.
+        let body = match frames.as_slice() {
+            [only] => serde_json::to_vec(only),
+            many => serde_json::to_vec(many),
+        }
+        .expect("frames of texts and numbers are JSON");
+        let unreachable =
+            |source: reqwest::Error| ChainError::Unreachable { endpoint: self.name(), source: source.without_url() };
+        let request = self.http.post(self.url.reveal()).header(CONTENT_TYPE, "application/json").body(body);
+        let mut response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        if status.as_u16() == 429 {
+            let seconds =
+                response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            return Err(ChainError::RateLimited { endpoint: self.name(), wait: seconds.map(Duration::from_secs) });
+        }
+        let mut bytes = Vec::with_capacity(response.content_length().map_or(0, |length| self.bounded(length)));
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if bytes.len() + chunk.len() > self.answer_bytes {
+                return Err(ChainError::AnswerTooLarge { endpoint: self.name(), limit_bytes: self.answer_bytes });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        // Some servers put a JSON-RPC error beside a status such as 400.
+        if !status.is_success() && read_body(&bytes, batch.len()).is_err() {
+            return Err(ChainError::HttpStatus { endpoint: self.name(), status: status.as_u16() });
+        }
+        Ok(bytes)
+    }
+
+    fn bounded(&self, length: u64) -> usize {
+        usize::try_from(length).unwrap_or(usize::MAX).min(self.answer_bytes)
+    }
+}

@@ -1,0 +1,174 @@
+//! Fork choice as a pure function: what one header means for what is stored.
+//!
+//! The caller shows the lowest header that it knows of the chain's present branch: first the newest block, or the one
+//! right above the stored tip if the chain is further; then, as long as the answer is [`Step::WalkBack`], that header's
+//! parent, fetched by hash. Nothing here guesses: where the stored blocks do not reach, or may not be replaced, the
+//! answer is [`Step::Halt`].
+
+use alloy::primitives::B256;
+use isotherm_types::disposition::{Classified, Disposition};
+use isotherm_types::{BlockNumber, BlockRef};
+
+use crate::block::HeaderRef;
+
+/// What hot storage holds of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// First stored block.
+    pub first_block: BlockNumber,
+    /// Last stored block.
+    pub tip: BlockRef,
+    /// Last stored block that the chain called finalized.
+    pub finalized: Option<BlockRef>,
+    /// Last block in cold storage; never replaced.
+    pub cold_watermark: Option<BlockNumber>,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The chain goes on from the stored tip: fetch and append what follows it.
+    Extend,
+    /// Fetch this block's header, the parent of the one shown, and decide again.
+    WalkBack {
+        /// The header to fetch.
+        to: BlockRef,
+    },
+    /// Take back every stored block above `ancestor` and append the new branch.
+    Replace {
+        /// The highest block that both branches share.
+        ancestor: BlockRef,
+    },
+    /// The chain's newest block is stored already: nothing is new, or the head went down.
+    Wait,
+    /// Stop until a person has decided.
+    Halt {
+        /// Why.
+        reason: HaltReason,
+    },
+}
+
+/// Why the follower may not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HaltReason {
+    /// The new branch lacks a block that the chain had called finalized.
+    #[error(
+        "the chain replaced {finalized}, which it had called finalized, by a block with hash {found} at number \
+         {number}; nothing was changed: find out which branch is right, then clear the halt or wipe and start again"
+    )]
+    BelowFinalized {
+        /// The stored finalized block.
+        finalized: BlockRef,
+        /// Number at which the branches were seen to differ.
+        number: BlockNumber,
+        /// Hash of the new branch there.
+        found: B256,
+    },
+    /// The new branch leaves the stored one too far down.
+    #[error(
+        "the chain replaced more than {max_depth} blocks below the stored {tip}: at number {number} it has {found}; \
+         nothing was changed: check the endpoint, raise max_reorg_depth if this is right, then clear the halt"
+    )]
+    TooDeep {
+        /// The stored tip.
+        tip: BlockRef,
+        /// The configured limit, in blocks taken back.
+        max_depth: u64,
+        /// Number at which the branches were seen to differ.
+        number: BlockNumber,
+        /// Hash of the new branch there.
+        found: B256,
+    },
+    /// The new branch leaves the stored one below the first stored block.
+    #[error(
+        "the chain replaced {first_block}, the first stored block: it has {found} there now; nothing was changed: \
+         wipe this chain's data and start again"
+    )]
+    BelowFirstBlock {
+        /// The first stored block's number.
+        first_block: BlockNumber,
+        /// Hash of the new branch there.
+        found: B256,
+    },
+    /// The new branch lacks a block that is in cold storage.
+    #[error(
+        "the chain replaced block {number}, which is in cold storage up to block {watermark}, by {found}; nothing was \
+         changed: cold files are never rewritten, so find out which branch is right"
+    )]
+    BelowWatermark {
+        /// Last block in cold storage.
+        watermark: BlockNumber,
+        /// Number at which the branches were seen to differ.
+        number: BlockNumber,
+        /// Hash of the new branch there.
+        found: B256,
+    },
+}
+
+impl Classified for HaltReason {
+    fn disposition(&self) -> Disposition {
+        Disposition::GiveUp
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::BelowFinalized { .. } => "chain.reorg_below_finalized",
+            Self::TooDeep { .. } | Self::BelowFirstBlock { .. } => "chain.reorg_too_deep",
+            Self::BelowWatermark { .. } => "chain.reorg_below_watermark",
+        }
+    }
+}
+
+/// Decides what `header`, the lowest known one of the chain's present branch, means.
+///
+/// `stored_hash` gives the hash of a stored block; it is asked for `header`'s number and the one before. At most
+/// `max_reorg_depth` stored blocks may be taken back.
+pub fn decide(
+    stored: &Stored,
+    header: &HeaderRef,
+    max_reorg_depth: u64,
+    stored_hash: impl Fn(BlockNumber) -> Option<B256>,
+) -> Step {
+    let BlockRef { number, hash } = header.reference;
+    if number > stored.tip.number.next() {
+        return Step::Extend;
+    }
+    if number <= stored.tip.number && stored_hash(number) == Some(hash) {
+        return Step::Wait;
+    }
+    // From here on the branch differs from the stored one at `number`, or starts right above the tip.
+    if number <= stored.tip.number
+        && let Some(reason) = forbidden(stored, number, hash, max_reorg_depth)
+    {
+        return Step::Halt { reason };
+    }
+    let Some(parent_number) = number.previous() else {
+        // Another genesis block: nothing is shared.
+        return Step::Halt { reason: HaltReason::BelowFirstBlock { first_block: number, found: hash } };
+    };
+    let parent = BlockRef { number: parent_number, hash: header.parent_hash };
+    match stored_hash(parent_number) {
+        Some(stored_parent) if stored_parent == parent.hash && parent_number == stored.tip.number => Step::Extend,
+        Some(stored_parent) if stored_parent == parent.hash => Step::Replace { ancestor: parent },
+        Some(_) => match forbidden(stored, parent_number, parent.hash, max_reorg_depth) {
+            Some(reason) => Step::Halt { reason },
+            None => Step::WalkBack { to: parent },
+        },
+        None => Step::Halt { reason: HaltReason::BelowFirstBlock { first_block: stored.first_block, found: hash } },
+    }
+}
+
+/// Why the stored block at `number` may not be replaced, if it may not.
+fn forbidden(stored: &Stored, number: BlockNumber, found: B256, max_depth: u64) -> Option<HaltReason> {
+    if let Some(finalized) = stored.finalized.filter(|finalized| number <= finalized.number) {
+        return Some(HaltReason::BelowFinalized { finalized, number, found });
+    }
+    if let Some(watermark) = stored.cold_watermark.filter(|watermark| number <= *watermark) {
+        return Some(HaltReason::BelowWatermark { watermark, number, found });
+    }
+    let taken_back = stored.tip.number.0 - number.0 + 1;
+    (taken_back > max_depth).then_some(HaltReason::TooDeep { tip: stored.tip, max_depth, number, found })
+}
+
+#[cfg(test)]
+mod tests;

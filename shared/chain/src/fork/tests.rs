@@ -1,0 +1,183 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// A chain of blocks from `first` on; a block's hash tells its number and its branch.
+#[derive(Clone, Debug)]
+struct Branch {
+    first: u64,
+    hashes: BTreeMap<u64, B256>,
+}
+
+fn hash(number: u64, branch: u64) -> B256 {
+    B256::left_padding_from(&[branch.to_be_bytes(), number.to_be_bytes()].concat())
+}
+
+impl Branch {
+    fn new(first: u64, tip: u64) -> Self {
+        Self { first, hashes: (first..=tip).map(|number| (number, hash(number, 0))).collect() }
+    }
+
+    /// The same chain up to `ancestor`, then other blocks up to `tip`.
+    fn forked(&self, ancestor: u64, tip: u64) -> Self {
+        let mut hashes = self.hashes.clone();
+        hashes.retain(|number, _| *number <= ancestor);
+        hashes.extend((ancestor + 1..=tip).map(|number| (number, hash(number, 1))));
+        Self { first: self.first, hashes }
+    }
+
+    fn tip(&self) -> BlockRef {
+        let (number, hash) = self.hashes.last_key_value().unwrap();
+        BlockRef { number: BlockNumber(*number), hash: *hash }
+    }
+
+    fn get(&self, number: BlockNumber) -> Option<B256> {
+        self.hashes.get(&number.0).copied()
+    }
+
+    fn header(&self, number: u64) -> HeaderRef {
+        let parent_hash =
+            self.hashes.get(&(number.wrapping_sub(1))).copied().unwrap_or(hash(number.wrapping_sub(1), 0));
+        let reference = BlockRef { number: BlockNumber(number), hash: self.hashes[&number] };
+        HeaderRef { reference, parent_hash, timestamp: number }
+    }
+
+    fn stored(&self, finalized: Option<u64>, cold_watermark: Option<u64>) -> Stored {
+        let reference = |number: u64| BlockRef { number: BlockNumber(number), hash: self.hashes[&number] };
+        Stored {
+            first_block: BlockNumber(self.first),
+            tip: self.tip(),
+            finalized: finalized.map(reference),
+            cold_watermark: cold_watermark.map(BlockNumber),
+        }
+    }
+}
+
+/// Walks back as the follower does, until the answer is another one; returns it and the steps taken.
+fn follow(stored: &Branch, state: &Stored, chain: &Branch, max_depth: u64) -> (Step, u64) {
+    let start = chain.tip().number.0.min(state.tip.number.0 + 1);
+    let mut header = chain.header(start);
+    for steps in 0.. {
+        match decide(state, &header, max_depth, |number| stored.get(number)) {
+            Step::WalkBack { to } => {
+                assert_eq!(Some(to.hash), chain.get(to.number), "walked off the chain's branch");
+                header = chain.header(to.number.0);
+            }
+            step => return (step, steps),
+        }
+    }
+    unreachable!()
+}
+
+fn replace(branch: &Branch, ancestor: u64) -> Step {
+    Step::Replace { ancestor: BlockRef { number: BlockNumber(ancestor), hash: branch.hashes[&ancestor] } }
+}
+
+fn halt_code(step: Step) -> &'static str {
+    match step {
+        Step::Halt { reason } => reason.code(),
+        step => panic!("{step:?} instead of a halt"),
+    }
+}
+
+#[test]
+fn a_chain_that_goes_on_is_extended() {
+    let branch = Branch::new(10, 20);
+    let state = branch.stored(None, None);
+    assert_eq!(follow(&branch, &state, &Branch::new(10, 21), 64).0, Step::Extend);
+    assert_eq!(decide(&state, &Branch::new(10, 40).header(40), 64, |number| branch.get(number)), Step::Extend);
+}
+
+#[test]
+fn the_same_tip_and_a_lower_head_on_the_same_branch_are_waited_out() {
+    let branch = Branch::new(10, 20);
+    let state = branch.stored(Some(18), None);
+    assert_eq!(follow(&branch, &state, &branch, 64).0, Step::Wait);
+    assert_eq!(follow(&branch, &state, &Branch::new(10, 17), 64).0, Step::Wait);
+}
+
+#[test]
+fn a_reorg_is_replaced_from_its_common_ancestor_whatever_its_new_height() {
+    let branch = Branch::new(10, 20);
+    let state = branch.stored(Some(15), Some(12));
+    for tip in [18, 19, 20, 21, 30] {
+        assert_eq!(follow(&branch, &state, &branch.forked(17, tip), 64).0, replace(&branch, 17), "new tip {tip}");
+    }
+    assert_eq!(follow(&branch, &state, &branch.forked(15, 21), 64).0, replace(&branch, 15));
+}
+
+#[test]
+fn a_finalized_block_is_never_replaced() {
+    let branch = Branch::new(10, 20);
+    let state = branch.stored(Some(16), None);
+    assert_eq!(follow(&branch, &state, &branch.forked(16, 22), 64).0, replace(&branch, 16));
+    for (ancestor, tip) in [(15, 22), (15, 20), (15, 16), (11, 22), (11, 12)] {
+        let step = follow(&branch, &state, &branch.forked(ancestor, tip), 64).0;
+        assert_eq!(halt_code(step), "chain.reorg_below_finalized", "ancestor {ancestor}, new tip {tip}");
+    }
+}
+
+#[test]
+fn a_block_in_cold_storage_is_never_replaced() {
+    let branch = Branch::new(10, 20);
+    let state = branch.stored(None, Some(16));
+    assert_eq!(follow(&branch, &state, &branch.forked(16, 22), 64).0, replace(&branch, 16));
+    let step = follow(&branch, &state, &branch.forked(15, 22), 64).0;
+    assert_eq!(halt_code(step), "chain.reorg_below_watermark");
+}
+
+#[test]
+fn a_reorg_deeper_than_allowed_halts_and_one_just_as_deep_does_not() {
+    let branch = Branch::new(10, 20);
+    let state = branch.stored(None, None);
+    assert_eq!(follow(&branch, &state, &branch.forked(16, 22), 4).0, replace(&branch, 16));
+    assert_eq!(halt_code(follow(&branch, &state, &branch.forked(15, 22), 4).0), "chain.reorg_too_deep");
+    assert_eq!(halt_code(follow(&branch, &state, &branch.forked(11, 12), 4).0), "chain.reorg_too_deep");
+}
+
+#[test]
+fn a_reorg_below_the_first_stored_block_halts() {
+    let stored = Branch::new(10, 12);
+    let other = Branch { first: 9, hashes: (9..=14).map(|number| (number, hash(number, 1))).collect() };
+    let state = stored.stored(None, None);
+    assert_eq!(halt_code(follow(&stored, &state, &other, 64).0), "chain.reorg_too_deep");
+}
+
+#[test]
+fn another_genesis_block_halts() {
+    let stored = Branch::new(0, 2);
+    let other = Branch { first: 0, hashes: (0..=3).map(|number| (number, hash(number, 1))).collect() };
+    let state = stored.stored(None, None);
+    assert_eq!(halt_code(follow(&stored, &state, &other, 64).0), "chain.reorg_too_deep");
+}
+
+proptest::proptest! {
+    #[test]
+    fn every_fork_ends_in_the_one_right_step(
+        first in 0u64..5, length in 1u64..40, ancestor_up in 0u64..40, new_length in 0u64..40,
+        finalized_up in proptest::option::of(0u64..40), watermark_up in proptest::option::of(0u64..40), max_depth in 1u64..50,
+    ) {
+        let tip = first + length - 1;
+        let inside = |up: u64| first + up % length;
+        let stored = Branch::new(first, tip);
+        let (ancestor, finalized, watermark) = (inside(ancestor_up), finalized_up.map(inside), watermark_up.map(inside));
+        let chain = stored.forked(ancestor, ancestor + new_length);
+        let state = stored.stored(finalized, watermark);
+        let (step, steps) = follow(&stored, &state, &chain, max_depth);
+
+        proptest::prop_assert!(steps <= tip - ancestor + 1);
+        if new_length == 0 {
+            proptest::prop_assert_eq!(step, Step::Wait);
+        } else if ancestor == tip {
+            proptest::prop_assert_eq!(step, Step::Extend);
+        } else if finalized.is_some_and(|finalized| ancestor < finalized)
+            || watermark.is_some_and(|watermark| ancestor < watermark)
+            || tip - ancestor > max_depth
+        {
+            let is_halt = matches!(step, Step::Halt { .. });
+            proptest::prop_assert!(is_halt, "{:?}", step);
+        } else {
+            proptest::prop_assert_eq!(step, replace(&stored, ancestor));
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! JSON-RPC 2.0 frames: what goes over the wire and nothing of what it means.
+//!
+//! Results stay raw text here, so that a block is read straight into its own type and never into a JSON tree.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// A call to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) method: &'static str,
+    /// The parameters as JSON text, an array.
+    pub(crate) params: Box<RawValue>,
+}
+
+impl Call {
+    /// A call of `method`.
+    ///
+    /// # Panics
+    /// If the parameters cannot be written as JSON; those of this crate are texts and truth values.
+    pub(crate) fn new(method: &'static str, params: impl Serialize) -> Self {
+        let params = serde_json::value::to_raw_value(&params).expect("texts and truth values are JSON");
+        Self { method, params }
+    }
+}
+
+/// A call with the id by which its answer is found.
+#[derive(Serialize)]
+pub(crate) struct RequestFrame<'a> {
+    jsonrpc: &'static str,
+    id: u64,
+    method: &'static str,
+    params: &'a RawValue,
+}
+
+impl<'a> RequestFrame<'a> {
+    pub(crate) fn new(id: u64, call: &'a Call) -> Self {
+        Self { jsonrpc: "2.0", id, method: call.method, params: &call.params }
+    }
+}
+
+/// One answer.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ResponseFrame {
+    #[serde(default)]
+    id: Option<u64>,
+    #[serde(default)]
+    result: Option<Box<RawValue>>,
+    #[serde(default)]
+    error: Option<ErrorFrame>,
+}
+
+/// The error of one answer.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ErrorFrame {
+    pub(crate) code: i64,
+    #[serde(default)]
+    pub(crate) message: String,
+}
+
+/// What came back for one call: a raw result, `None` for `null`, or an error.
+pub(crate) type Reply = Result<Option<Box<RawValue>>, ErrorFrame>;
+
+/// A body that was understood as JSON-RPC.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// Answers by position of their calls; `None` where one is missing.
+    Replies(Vec<Option<Reply>>),
+    /// One error for the whole batch, as servers send that refuse it.
+    Refused(ErrorFrame),
+}
+
+/// Reads the body that answers `calls` calls whose ids are 0, 1, 2 …
+pub(crate) fn read_body(body: &[u8], calls: usize) -> Result<Body, serde_json::Error> {
+    let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    let frames: Vec<ResponseFrame> =
+        if is_batch { serde_json::from_slice(body)? } else { vec![serde_json::from_slice(body)?] };
+    if !is_batch
+        && calls > 1
+        && let Some(error) = frames.iter().find_map(|frame| frame.error.clone())
+    {
+        return Ok(Body::Refused(error));
+    }
+    // A server that cannot read a single call answers with a null id.
+    let only_call = calls == 1;
+    let mut by_id: HashMap<u64, Reply> = frames
+        .into_iter()
+        .filter_map(|frame| {
+            let id = frame.id.or(only_call.then_some(0))?;
+            Some((id, frame.error.map_or(Ok(frame.result), Err)))
+        })
+        .collect();
+    Ok(Body::Replies((0..calls as u64).map(|id| by_id.remove(&id)).collect()))
+}
+
+impl ErrorFrame {
+    /// Whether the server means that the block is not there (yet).
+    pub(crate) fn is_absent(&self) -> bool {
+        // -32601 is "method not found". Geth and anvil answer `null`; Monad answers -32602 "Block requested not found".
+        self.code != -32601 && ["not found", "blockoutofrange", "unknown block"].iter().any(|words| self.says(words))
+    }
+
+    /// Whether the server means that it does not have the method.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.code == -32601
+    }
+
+    /// Whether the server asks to slow down. Source: EIP-1474 (-32005), and what providers write.
+    pub(crate) fn is_rate_limit(&self) -> bool {
+        matches!(self.code, -32005 | 429) || ["rate limit", "too many requests"].iter().any(|words| self.says(words))
+    }
+
+    /// Whether a smaller batch may be answered.
+    pub(crate) fn is_too_large(&self) -> bool {
+        ["size limit", "too large", "exceeds limit", "too many results"].iter().any(|words| self.says(words))
+    }
+
+    /// The message, cut to a length that a log line bears.
+    pub(crate) fn short_message(&self) -> String {
+        self.message.chars().take(300).collect()
+    }
+
+    fn says(&self, words: &str) -> bool {
+        self.message.to_ascii_lowercase().contains(words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replies(body: &str, calls: usize) -> Vec<Option<Reply>> {
+        match read_body(body.as_bytes(), calls).unwrap() {
+            Body::Replies(replies) => replies,
+            Body::Refused(error) => panic!("refused: {error:?}"),
+        }
+    }
+
+    #[test]
+    fn answers_are_found_by_id_and_null_is_not_missing() {
+        let body = r#" [{"jsonrpc":"2.0","id":2,"result":"0x2"},{"jsonrpc":"2.0","id":0,"result":null}]"#;
+        let found = replies(body, 3);
+        assert!(matches!(found[0], Some(Ok(None))));
+        assert!(found[1].is_none());
+        assert_eq!(found[2].as_ref().unwrap().as_ref().unwrap().as_ref().unwrap().get(), r#""0x2""#);
+    }
+
+    #[test]
+    fn one_error_object_for_a_batch_is_a_refusal() {
+        let body = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"number of requests in batch request exceeds limit of 10"}}"#;
+        assert!(matches!(read_body(body.as_bytes(), 2).unwrap(), Body::Refused(_)));
+        assert!(matches!(replies(body, 1)[0], Some(Err(_))));
+    }
+
+    #[test]
+    fn errors_are_told_apart() {
+        let error = |code, message: &str| ErrorFrame { code, message: message.to_owned() };
+        assert!(error(-32602, "Block requested not found. Request might be querying historical state").is_absent());
+        assert!(!error(-32601, "Method not found").is_absent());
+        assert!(error(-32601, "Method not found").is_unsupported());
+        assert!(error(-32005, "daily quota").is_rate_limit());
+        assert!(error(-32603, "response exceeds size limit").is_too_large());
+        assert!(!error(-32000, "header is odd").is_absent());
+    }
+}

@@ -1,0 +1,100 @@
+//! The ways in which a block can be untrue, each naming the block and both values.
+
+use alloy::primitives::{B256, Bloom, keccak256};
+use isotherm_types::{BlockNumber, BlockRef};
+
+/// A block that contradicts itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
+pub enum BadBlock {
+    /// The block is not the next one of its run, or not the one asked for.
+    #[error("{block} was served in place of block {expected}")]
+    Number { block: BlockRef, expected: BlockNumber },
+    /// The block is not the one asked for by its hash.
+    #[error("{block} was served in place of {expected}")]
+    Hash { block: BlockRef, expected: BlockRef },
+    /// The block's parent is another one than the block before it in its run.
+    #[error("{block} names {found} as its parent, but the block before it is {expected}")]
+    ParentHash { block: BlockRef, found: B256, expected: B256 },
+    /// The header does not hash to the block's hash.
+    #[error("the header of {block} hashes to {computed}")]
+    HeaderHash { block: BlockRef, computed: B256 },
+    /// The transactions are not those of the header.
+    #[error("the transactions of {block} have the root {computed}, its header says {header}")]
+    TransactionsRoot { block: BlockRef, header: B256, computed: B256 },
+    /// A transaction is served under a wrong hash.
+    #[error("transaction {index} of {block} is served as {claimed} but hashes to {computed}")]
+    TransactionHash { block: BlockRef, index: usize, claimed: B256, computed: B256 },
+    /// A transaction says that it is in another block.
+    #[error("transaction {index} of {block} says that it is in block {found}")]
+    TransactionBlock { block: BlockRef, index: usize, found: B256 },
+    /// Not one receipt for each transaction.
+    #[error("{block} has {transactions} transactions but {receipts} receipts")]
+    ReceiptCount { block: BlockRef, transactions: usize, receipts: usize },
+    /// A receipt belongs to another transaction, place or block.
+    #[error(
+        "receipt {index} of {block} is for transaction {found} or another place, transaction {index} is {transaction}"
+    )]
+    ReceiptPlace { block: BlockRef, index: usize, transaction: B256, found: B256 },
+    /// The receipts are not those of the header.
+    #[error("the receipts of {block} have the root {computed}, its header says {header}")]
+    ReceiptsRoot { block: BlockRef, header: B256, computed: B256 },
+    /// The numbers of the logs have a gap.
+    #[error("a log of {block} has the index {found} where {expected} is due")]
+    LogIndex { block: BlockRef, expected: u64, found: u64 },
+    /// The logs give another Bloom filter.
+    #[error(
+        "the logs of {block} give the Bloom filter with Keccak-256 {}, its header has the one with {}",
+        keccak256(computed.as_slice()),
+        keccak256(header.as_slice())
+    )]
+    LogsBloom { block: BlockRef, header: Box<Bloom>, computed: Box<Bloom> },
+    /// A receipt's gas is not the step of the running total.
+    #[error("receipt {index} of {block} used {gas_used} gas after {before}, but its total is {cumulative}")]
+    ReceiptGas { block: BlockRef, index: usize, before: u64, gas_used: u64, cumulative: u64 },
+    /// The receipts' gas is not the header's.
+    #[error("the receipts of {block} used {receipts} gas, its header says {header}")]
+    GasUsed { block: BlockRef, header: u64, receipts: u64 },
+}
+
+impl BadBlock {
+    /// The block, as it was served.
+    pub fn block(&self) -> BlockRef {
+        match self {
+            Self::Number { block, .. }
+            | Self::Hash { block, .. }
+            | Self::ParentHash { block, .. }
+            | Self::HeaderHash { block, .. }
+            | Self::TransactionsRoot { block, .. }
+            | Self::TransactionHash { block, .. }
+            | Self::TransactionBlock { block, .. }
+            | Self::ReceiptCount { block, .. }
+            | Self::ReceiptPlace { block, .. }
+            | Self::ReceiptsRoot { block, .. }
+            | Self::LogIndex { block, .. }
+            | Self::LogsBloom { block, .. }
+            | Self::ReceiptGas { block, .. }
+            | Self::GasUsed { block, .. } => *block,
+        }
+    }
+
+    /// Stable name. Never renamed.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Number { .. } => "chain.bad_number",
+            Self::Hash { .. } => "chain.bad_hash",
+            Self::ParentHash { .. } => "chain.bad_parent_hash",
+            Self::HeaderHash { .. } => "chain.bad_header_hash",
+            Self::TransactionsRoot { .. } => "chain.bad_transactions_root",
+            Self::TransactionHash { .. } => "chain.bad_transaction_hash",
+            Self::TransactionBlock { .. } => "chain.bad_transaction_block",
+            Self::ReceiptCount { .. } => "chain.bad_receipt_count",
+            Self::ReceiptPlace { .. } => "chain.bad_receipt_place",
+            Self::ReceiptsRoot { .. } => "chain.bad_receipts_root",
+            Self::LogIndex { .. } => "chain.bad_log_index",
+            Self::LogsBloom { .. } => "chain.bad_logs_bloom",
+            Self::ReceiptGas { .. } => "chain.bad_receipt_gas",
+            Self::GasUsed { .. } => "chain.bad_gas_used",
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Real chain data, kept beside the repository (`../shared/fixtures`): what a node served is what its hashes say, and
+//! what is written into the columns is enough to compute those hashes again.
+
+mod from_columns;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use arrow::array::RecordBatch;
+use chrono::DateTime;
+use isotherm_chain::block::read_block;
+use isotherm_chain::verify::{self, check_header_hash, check_transactions, verify};
+use isotherm_chain::{FetchedBlock, Verdict, VerifiedBlock, columns};
+use isotherm_types::{ChainId, Dataset};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// The folder of the fixtures. Fails in CI if it is missing; elsewhere it says that nothing was checked.
+fn fixtures(name: &str) -> Option<PathBuf> {
+    let root = isotherm_lab::tools::repository_root().unwrap();
+    let path = root.join("../shared/fixtures").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    #[expect(clippy::disallowed_methods, reason = "a test asks whether it runs in CI")]
+    let is_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!is_ci, "the fixtures {} are not there, and CI must not skip them", path.display());
+    eprintln!("NOT RUN: the fixtures {} are not there", path.display());
+    None
+}
+
+fn unpack(path: &PathBuf) -> String {
+    let output = Command::new("gzip").arg("-dc").arg(path).output().unwrap();
+    assert!(output.status.success(), "gzip cannot unpack {}", path.display());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[derive(Deserialize)]
+struct Line {
+    method: String,
+    result: Box<RawValue>,
+}
+
+/// The recorded chain: blocks as read, and as JSON.
+fn recorded_chain(folder: &std::path::Path) -> (Vec<FetchedBlock>, Vec<(Value, Value)>) {
+    let text = unpack(&folder.join("rpc.jsonl.gz"));
+    let lines: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |method: &str| -> Vec<&RawValue> {
+        lines.iter().filter(|line| line.method == method).map(|line| &*line.result).collect()
+    };
+    let pairs: Vec<_> = of("eth_getBlockByNumber").into_iter().zip(of("eth_getBlockReceipts")).collect();
+    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).unwrap();
+    let blocks = pairs.iter().map(|(block, receipts)| read_block(block, receipts, DateTime::UNIX_EPOCH).unwrap());
+    (blocks.collect(), pairs.iter().map(|(block, receipts)| (value(block), value(receipts))).collect())
+}
+
+fn batch(encoded: &[(Dataset, RecordBatch)], dataset: Dataset) -> &RecordBatch {
+    &encoded.iter().find(|(found, _)| *found == dataset).unwrap().1
+}
+
+#[test]
+fn the_columns_of_a_recorded_chain_give_every_hash_and_root_back() {
+    let Some(folder) = fixtures("anvil-cryo-oracle") else { return };
+    let (blocks, json) = recorded_chain(&folder);
+    assert_eq!(blocks.len(), 61);
+    let verified: Vec<VerifiedBlock> = verify(blocks).unwrap();
+    for block in &verified {
+        let verify::Verdicts { header_hash, transactions_root, receipts_root, gas_used } = block.verdicts();
+        for verdict in [header_hash, transactions_root, receipts_root, gas_used] {
+            assert_eq!(*verdict, Verdict::Ok, "{}", block.block().reference);
+        }
+    }
+    let encoded = columns::encode(ChainId(143), &verified).unwrap();
+    let (blocks, transactions, logs) =
+        (batch(&encoded, Dataset::Blocks), batch(&encoded, Dataset::Transactions), batch(&encoded, Dataset::Logs));
+    let summed = |field: &str| json.iter().map(|(block, _)| block[field].as_array().unwrap().len()).sum::<usize>();
+    assert_eq!(transactions.num_rows(), summed("transactions"));
+
+    let computed = from_columns::recompute(blocks, transactions, logs);
+    assert_eq!(computed.len(), 61);
+    for (roots, (block, _)) in computed.iter().zip(&json) {
+        assert_eq!(roots.header_hash.to_string(), block["hash"], "block {}", block["number"]);
+        assert_eq!(roots.transactions_root.to_string(), block["transactionsRoot"], "block {}", block["number"]);
+        assert_eq!(roots.receipts_root.to_string(), block["receiptsRoot"], "block {}", block["number"]);
+    }
+    from_columns::compare_with_json(transactions, logs, &json);
+}
+
+#[test]
+fn mainnet_blocks_of_every_fork_hash_to_their_hashes() {
+    let Some(folder) = fixtures("mainnet-blocks") else { return };
+    let mut checked = 0;
+    let mut not_verifiable = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "gz") {
+            continue;
+        }
+        let raw: Box<RawValue> = serde_json::from_str(&unpack(&path)).unwrap();
+        let no_receipts = serde_json::value::to_raw_value(&[0u8; 0]).unwrap();
+        let block = read_block(&raw, &no_receipts, DateTime::UNIX_EPOCH).unwrap();
+        for verdict in [check_header_hash(&block), check_transactions(&block)] {
+            match verdict.unwrap_or_else(|bad| panic!("{bad}")) {
+                Verdict::Ok => checked += 1,
+                Verdict::NotVerifiable(reason) => not_verifiable.push((block.reference, reason)),
+            }
+        }
+    }
+    assert_eq!(not_verifiable, []);
+    assert_eq!(checked, 2 * 43);
+}

@@ -1,0 +1,105 @@
+//! Every check has a block that fails it: a real block, altered in one place.
+
+use std::sync::Arc;
+
+use alloy::primitives::{B256, Bytes};
+use isotherm_chain::verify::verify;
+use isotherm_chain::{Answer, ChainClient, FetchedBlock, Limits, RpcUrl, Verdict};
+use isotherm_lab::anvil::{Anvil, AnvilOptions};
+use isotherm_types::{BlockNumber, BlockRange, ChainId, SystemClock};
+use serde_json::json;
+
+/// Two blocks: the first with two transfers and two creations that emit logs.
+async fn run() -> Vec<FetchedBlock> {
+    let chain = Anvil::start(AnvilOptions::deterministic()).await.unwrap();
+    let accounts = chain.call("eth_accounts", json!([])).await.unwrap();
+    let (from, to) = (&accounts[0], &accounts[1]);
+    for data in ["0x", "0x60206000600060206000a060206000a0", "0x", "0x60206000a0"] {
+        let transaction = match data {
+            "0x" => json!({"from": from, "to": to, "value": "0x1"}),
+            code => json!({"from": from, "data": code, "gas": "0x100000"}),
+        };
+        chain.call("eth_sendTransaction", json!([transaction])).await.unwrap();
+    }
+    chain.mine(2).await.unwrap();
+    let urls = RpcUrl::parse_list(&chain.rpc_url()).unwrap();
+    let chain_id = ChainId(chain.chain_id());
+    let client = ChainClient::connect(urls, chain_id, Limits::default(), Arc::new(SystemClock)).await.unwrap();
+    match client.fetch(BlockRange::new(BlockNumber(1), BlockNumber(3)).unwrap()).await {
+        Answer::Present(blocks) => blocks.iter().map(|block| block.block().clone()).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Puts the hash of the altered header in all the places that name it, so that only a later check can see the change.
+fn rehash(run: &mut [FetchedBlock]) {
+    let block = &mut run[0];
+    block.reference.hash = block.header.hash_slow();
+    for transaction in &mut block.transactions {
+        transaction.block_hash = Some(block.reference.hash);
+    }
+    for receipt in &mut block.receipts {
+        receipt.block_hash = block.reference.hash;
+    }
+    let parent_hash = run[0].reference.hash;
+    run[1].header.parent_hash = parent_hash;
+    run[1].reference.hash = run[1].header.hash_slow();
+}
+
+type Alter = fn(&mut Vec<FetchedBlock>);
+
+#[tokio::test]
+async fn each_untruth_is_found_and_named() {
+    let run = run().await;
+    verify(run.clone()).unwrap();
+    let cases: &[(&str, Alter)] = &[
+        ("chain.bad_number", |run| run[1].reference.number = BlockNumber(7)),
+        ("chain.bad_parent_hash", |run| run[1].header.parent_hash = B256::ZERO),
+        ("chain.bad_header_hash", |run| run[1].header.extra_data = Bytes::from_static(b"x")),
+        ("chain.bad_header_hash", |run| run[1].header.timestamp += 1),
+        ("chain.bad_transactions_root", |run| run[0].transactions[1].nonce += 1),
+        ("chain.bad_transactions_root", |run| run[0].transactions.swap(0, 1)),
+        ("chain.bad_transactions_root", |run| drop(run[0].transactions.pop())),
+        ("chain.bad_transaction_hash", |run| run[0].transactions[1].hash = B256::ZERO),
+        ("chain.bad_transaction_block", |run| run[0].transactions[1].block_hash = Some(B256::ZERO)),
+        ("chain.bad_receipt_count", |run| drop(run[0].receipts.pop())),
+        ("chain.bad_receipt_count", |run| run[0].receipts.clear()),
+        ("chain.bad_receipt_place", |run| run[0].receipts.swap(0, 1)),
+        ("chain.bad_receipt_place", |run| run[0].receipts[1].block_hash = B256::ZERO),
+        ("chain.bad_receipts_root", |run| run[0].receipts[1].status = Some(0)),
+        ("chain.bad_log_index", |run| run[0].receipts[1].logs[0].log_index = 5),
+        ("chain.bad_log_index", |run| drop(run[0].receipts[1].logs.remove(0))),
+        ("chain.bad_logs_bloom", |run| drop(run[0].receipts[3].logs.pop())),
+        ("chain.bad_receipts_root", |run| run[0].receipts[1].logs[0].data = Bytes::from_static(b"other")),
+        ("chain.bad_receipt_gas", |run| run[0].receipts[1].gas_used += 1),
+        ("chain.bad_gas_used", |run| {
+            run[0].header.gas_used += 1;
+            rehash(run);
+        }),
+    ];
+    for (place, (code, alter)) in cases.iter().enumerate() {
+        let mut altered = run.clone();
+        alter(&mut altered);
+        let bad = verify(altered).expect_err(code);
+        assert_eq!(bad.code(), *code, "case {place}: {bad}");
+        assert!(bad.to_string().contains(&bad.block().hash.to_string()), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_recomputed_is_not_called_bad() {
+    let run = run().await;
+    let mut unknown_header = run.clone();
+    unknown_header[1].header.timestamp += 1;
+    unknown_header[1].unknown_fields = vec!["extDataHash".to_owned()];
+    let verified = verify(unknown_header).unwrap();
+    let Verdict::NotVerifiable(reason) = &verified[1].verdicts().header_hash else { panic!("verified") };
+    assert!(reason.contains("extDataHash"), "{reason}");
+
+    let mut unknown_type = run;
+    unknown_type[0].transactions[0].transaction_type = Some(0x7e);
+    let verified = verify(unknown_type).unwrap();
+    let Verdict::NotVerifiable(reason) = &verified[0].verdicts().transactions_root else { panic!("verified") };
+    assert!(reason.contains("0x7e"), "{reason}");
+    assert!(!verified[0].verdicts().receipts_root.is_ok());
+}

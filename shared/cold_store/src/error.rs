@@ -1,0 +1,45 @@
+//! The crate's error: one of its parts', each with its own code and advice.
+
+use isotherm_types::disposition::{Classified, Disposition};
+
+use crate::catalog::CatalogError;
+use crate::manifest::ManifestError;
+use crate::objects::ObjectError;
+use crate::parquet_file::ParquetFileError;
+
+/// Why something could not be put into cold storage, or read from it.
+#[derive(Debug, thiserror::Error)]
+pub enum ColdStoreError {
+    /// Rows that do not make a data file.
+    #[error(transparent)]
+    ParquetFile(#[from] ParquetFileError),
+    /// An object.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// A manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The catalogue in Postgres.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl Classified for ColdStoreError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::ParquetFile(error) => error.disposition(),
+            Self::Object(error) => error.disposition(),
+            Self::Manifest(error) => error.disposition(),
+            Self::Catalog(error) => error.disposition(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::ParquetFile(error) => error.code(),
+            Self::Object(error) => error.code(),
+            Self::Manifest(error) => error.code(),
+            Self::Catalog(error) => error.code(),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Tests of the manifest's rules and of its format.
+
+use super::*;
+
+const GOLDEN: &str = include_str!("../../../../events-fixtures/manifest/v1.json");
+
+fn range(start: u64, end: u64) -> BlockRange {
+    BlockRange::new(BlockNumber(start), BlockNumber(end)).unwrap()
+}
+
+fn partition(blocks: BlockRange) -> Partition {
+    Partition { chain_id: ChainId(143), chain: ChainName::new("monad").unwrap(), dataset: Dataset::Logs, blocks }
+}
+
+fn file(start: u64, end: u64) -> DataFile {
+    let blocks = range(start, end);
+    DataFile {
+        key: partition(blocks).object_key(),
+        blocks,
+        row_count: 10 * blocks.block_count(),
+        size_bytes: 4_096 + start,
+        sha256: Sha256Digest::of(&start.to_be_bytes()),
+        first_block_hash: B256::with_last_byte(u8::try_from(start).unwrap()),
+        last_block_hash: B256::with_last_byte(u8::try_from(end - 1).unwrap()),
+        schema_version: 1,
+        writer_version: "isotherm 0.1.0".to_owned(),
+        roots: RootVerdicts {
+            header_hash: RootVerdict::Ok,
+            transactions_root: RootVerdict::NotVerifiable { reason: "not recomputed".to_owned() },
+            receipts_root: RootVerdict::Bad,
+        },
+    }
+}
+
+fn two_versions() -> (Manifest, Manifest) {
+    let first = Manifest::first(&partition(range(37, 100)), file(37, 100)).unwrap();
+    let sha256 = Sha256Digest::of(&first.to_bytes().unwrap());
+    let second = first.successor(sha256, file(100, 200)).unwrap();
+    (first, second)
+}
+
+#[test]
+fn the_format_is_the_golden_file() {
+    let (_, second) = two_versions();
+    let text = String::from_utf8(second.to_bytes().unwrap()).unwrap();
+    assert_eq!(text, GOLDEN, "the manifest's format changed; it needs a new version and a new golden file");
+    assert_eq!(Manifest::parse(GOLDEN.as_bytes()).unwrap(), second);
+}
+
+#[test]
+fn an_unknown_field_or_format_is_refused() {
+    let with_field = GOLDEN.replacen("\"chain_id\"", "\"colour\": 1, \"chain_id\"", 1);
+    assert!(matches!(Manifest::parse(with_field.as_bytes()), Err(ManifestError::Json { .. })));
+    let newer = GOLDEN.replacen("\"format_version\": 1", "\"format_version\": 2, \"news\": true", 1);
+    assert!(matches!(Manifest::parse(newer.as_bytes()), Err(ManifestError::Format { found: 2 })));
+    for cut in 0..GOLDEN.trim_end().len() {
+        assert!(Manifest::parse(&GOLDEN.as_bytes()[..cut]).is_err(), "cut at byte {cut}");
+    }
+}
+
+#[test]
+fn each_rule_is_kept() {
+    type Break = fn(&mut Manifest);
+    let table: &[(&str, Break)] = &[
+        ("version 0", |manifest| manifest.manifest_version = 0),
+        ("a first manifest with one before it", |manifest| manifest.manifest_version = 1),
+        ("a second manifest with none before it", |manifest| manifest.previous_manifest_sha256 = None),
+        ("no files", |manifest| manifest.files.clear()),
+        ("another chain's key", |manifest| manifest.files[0].key = file(37, 100).key.replace("monad", "other")),
+        ("another range's key", |manifest| manifest.files[1].key = file(100, 250).key),
+        ("out of order", |manifest| manifest.files.reverse()),
+        ("twice the same", |manifest| manifest.files[1] = file(37, 100)),
+        ("a gap", |manifest| manifest.files[1] = file(101, 200)),
+        ("an overlap", |manifest| manifest.files[1] = file(99, 200)),
+    ];
+    for (rule, break_it) in table {
+        let (_, mut manifest) = two_versions();
+        manifest.validate().unwrap();
+        break_it(&mut manifest);
+        assert!(manifest.validate().is_err(), "{rule}");
+    }
+}
+
+#[test]
+fn a_file_that_leaves_a_gap_cannot_be_added() {
+    let (first, _) = two_versions();
+    let found = first.successor(Sha256Digest::of(b""), file(101, 200));
+    assert!(matches!(found, Err(ManifestError::Gap { .. })));
+}
+
+#[test]
+fn only_the_files_of_the_one_before_and_one_more_follow_it() {
+    let (first, second) = two_versions();
+    let sha256 = Sha256Digest::of(&first.to_bytes().unwrap());
+    first.check_follows(None).unwrap();
+    second.check_follows(Some((&first, sha256))).unwrap();
+
+    second.check_follows(None).unwrap_err();
+    first.check_follows(Some((&first, sha256))).unwrap_err();
+    second.check_follows(Some((&first, Sha256Digest::of(b"other")))).unwrap_err();
+    let mut other_history = second.clone();
+    other_history.files[0].row_count += 1;
+    other_history.check_follows(Some((&first, sha256))).unwrap_err();
+    let mut two_more = second.clone();
+    two_more.files.push(file(200, 255));
+    two_more.check_follows(Some((&first, sha256))).unwrap_err();
+    let mut other_chain = second;
+    other_chain.chain_id = ChainId(1);
+    other_chain.check_follows(Some((&first, sha256))).unwrap_err();
+}

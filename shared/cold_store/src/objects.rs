@@ -1,0 +1,319 @@
+//! Objects on S3, written once and never again.
+//!
+//! Every write is conditional: an object that exists already is left alone, and is fine only if it holds the same
+//! bytes. Reads that matter check length and SHA-256. Nothing here deletes or overwrites. The client comes from the
+//! caller, with its credentials, retries and endpoint.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::presigning::{PresigningConfig, PresigningConfigError};
+use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
+use aws_sdk_s3::types::ChecksumAlgorithm;
+use base64::Engine as _;
+use bytes::Bytes;
+use isotherm_types::disposition::{Classified, Disposition};
+
+use crate::digest::{ObjectDigest, RunningDigest};
+
+/// The bucket that holds cold storage.
+#[derive(Clone, Debug)]
+pub struct ObjectStore {
+    client: aws_sdk_s3::Client,
+    bucket: String,
+}
+
+/// Where the bytes of a new object come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// A file on disk.
+    File(&'a Path),
+    /// Memory.
+    Bytes(&'a Bytes),
+}
+
+/// What came of writing an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// It is new.
+    Written,
+    /// It was there, with the same bytes.
+    AlreadyThere,
+}
+
+impl ObjectStore {
+    /// The bucket `bucket`, reached through `client`.
+    pub fn new(client: aws_sdk_s3::Client, bucket: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into() }
+    }
+
+    /// The bucket's name.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// Writes an object that does not exist yet. S3 checks the body against `digest` as it arrives.
+    ///
+    /// Source: `If-None-Match: *` of S3's `PutObject`, which answers 412 if the key is taken, and 409 if another write
+    /// to it is under way.
+    ///
+    /// # Errors
+    /// [`ObjectError::Conflict`] if the key is taken by other bytes, else what reading the source or S3 reports.
+    pub async fn put_if_absent(
+        &self,
+        key: &str,
+        source: Source<'_>,
+        digest: &ObjectDigest,
+    ) -> Result<PutOutcome, ObjectError> {
+        let body = match source {
+            Source::Bytes(bytes) => ByteStream::from(bytes.clone()),
+            Source::File(path) => ByteStream::from_path(path)
+                .await
+                .map_err(|source| ObjectError::Source { key: key.to_owned(), source })?,
+        };
+        let checksum = base64::engine::general_purpose::STANDARD.encode(digest.sha256.as_bytes());
+        let answer = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .if_none_match("*")
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .checksum_sha256(checksum)
+            .body(body)
+            .send()
+            .await;
+        let error = match answer {
+            Ok(_) => return Ok(PutOutcome::Written),
+            Err(error) => error,
+        };
+        if !matches!(status_of(&error), Some(409 | 412)) {
+            return Err(failed("write", key, error));
+        }
+        match self.read_digest(key).await? {
+            Some(found) if found == *digest => Ok(PutOutcome::AlreadyThere),
+            Some(found) => Err(ObjectError::Conflict { key: key.to_owned(), expected: *digest, found }),
+            // Another writer was refused too, or has not finished: nothing is there to compare with.
+            None => Err(failed("write", key, error)),
+        }
+    }
+
+    /// Reads a whole object into memory, `None` if there is none.
+    ///
+    /// # Errors
+    /// [`ObjectError::TooLarge`] above `limit_bytes`, before more than that is read; else what S3 reports.
+    pub async fn read(&self, key: &str, limit_bytes: u64) -> Result<Option<Bytes>, ObjectError> {
+        let mut bytes = Vec::new();
+        let found = self
+            .read_pieces(key, |piece| {
+                bytes.extend_from_slice(piece);
+                bytes.len() as u64 <= limit_bytes
+            })
+            .await?;
+        match found {
+            Found::Whole => Ok(Some(bytes.into())),
+            Found::Missing => Ok(None),
+            Found::Abandoned => Err(ObjectError::TooLarge { key: key.to_owned(), limit_bytes }),
+        }
+    }
+
+    /// Length and digest of an object as S3 returns it now, `None` if there is none. Reads all of it.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn read_digest(&self, key: &str) -> Result<Option<ObjectDigest>, ObjectError> {
+        let mut digest = RunningDigest::default();
+        let found = self
+            .read_pieces(key, |piece| {
+                digest.update(piece);
+                true
+            })
+            .await?;
+        match found {
+            Found::Whole => Ok(Some(digest.finish())),
+            Found::Missing | Found::Abandoned => Ok(None),
+        }
+    }
+
+    /// Reads all of an object and compares it with `expected`.
+    ///
+    /// # Errors
+    /// [`ObjectError::Missing`], [`ObjectError::Altered`], else what S3 reports.
+    pub async fn verify(&self, key: &str, expected: &ObjectDigest) -> Result<(), ObjectError> {
+        match self.read_digest(key).await? {
+            None => Err(ObjectError::Missing { key: key.to_owned() }),
+            Some(found) if found == *expected => Ok(()),
+            Some(found) => Err(ObjectError::Altered { key: key.to_owned(), expected: *expected, found }),
+        }
+    }
+
+    /// Length of an object in bytes, `None` if there is none. Reads none of it.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn size_bytes(&self, key: &str) -> Result<Option<u64>, ObjectError> {
+        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+            Ok(head) => Ok(head.content_length().and_then(|length| u64::try_from(length).ok())),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(failed("look up", key, error)),
+        }
+    }
+
+    /// A URL that reads the object without credentials for as long as `expires_in`, at most a week.
+    ///
+    /// Signs locally; asks nobody whether the object exists.
+    ///
+    /// # Errors
+    /// [`ObjectError::Presign`] for a span that S3 does not allow, else missing credentials.
+    pub async fn presign_get(&self, key: &str, expires_in: Duration) -> Result<String, ObjectError> {
+        let config = PresigningConfig::expires_in(expires_in)
+            .map_err(|source| ObjectError::Presign { key: key.to_owned(), source })?;
+        let request = self.client.get_object().bucket(&self.bucket).key(key).presigned(config).await;
+        request.map(|request| request.uri().to_owned()).map_err(|error| failed("presign", key, error))
+    }
+
+    /// Passes the object's bytes to `take` piece by piece until it returns `false`.
+    async fn read_pieces(&self, key: &str, mut take: impl FnMut(&[u8]) -> bool) -> Result<Found, ObjectError> {
+        let answer = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let mut body = match answer {
+            Ok(answer) => answer.body,
+            Err(error) if is_missing(&error) => return Ok(Found::Missing),
+            Err(error) => return Err(failed("read", key, error)),
+        };
+        let cut = |source| ObjectError::Cut { key: key.to_owned(), source };
+        while let Some(piece) = body.try_next().await.map_err(cut)? {
+            if !take(&piece) {
+                return Ok(Found::Abandoned);
+            }
+        }
+        Ok(Found::Whole)
+    }
+}
+
+enum Found {
+    Whole,
+    Missing,
+    Abandoned,
+}
+
+fn status_of<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+/// Whether the object is not there; a bucket that is not there is another matter.
+fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    status_of(error) == Some(404) && error.code() != Some("NoSuchBucket")
+}
+
+fn failed<E>(action: &'static str, key: &str, error: SdkError<E>) -> ObjectError
+where
+    aws_sdk_s3::Error: From<SdkError<E>>,
+{
+    let status = status_of(&error);
+    ObjectError::S3 { action, key: key.to_owned(), status, source: Box::new(error.into()) }
+}
+
+/// Why an object could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// S3 refused, failed or was not reached.
+    #[error("s3 could not {action} {key}")]
+    S3 {
+        /// What was asked of it.
+        action: &'static str,
+        /// Of which object.
+        key: String,
+        /// HTTP status; absent if there was no answer.
+        status: Option<u16>,
+        /// Its words.
+        #[source]
+        source: Box<aws_sdk_s3::Error>,
+    },
+    /// The object's bytes ended early or failed the transport's own checksum.
+    #[error("the bytes of {key} broke off")]
+    Cut {
+        /// The object.
+        key: String,
+        /// How.
+        #[source]
+        source: ByteStreamError,
+    },
+    /// The local file to write could not be read.
+    #[error("the file to write to {key} cannot be read")]
+    Source {
+        /// The object.
+        key: String,
+        /// Why.
+        #[source]
+        source: ByteStreamError,
+    },
+    /// The key is taken by other bytes. Data are immutable, so a person must look.
+    #[error("{key} exists with other bytes: {found}, not {expected}")]
+    Conflict {
+        /// The object.
+        key: String,
+        /// What was to be written.
+        expected: ObjectDigest,
+        /// What is there.
+        found: ObjectDigest,
+    },
+    /// An object that must exist does not.
+    #[error("{key} is missing")]
+    Missing {
+        /// The object.
+        key: String,
+    },
+    /// An object holds other bytes than were recorded.
+    #[error("{key} was altered: it has {found}, not {expected}")]
+    Altered {
+        /// The object.
+        key: String,
+        /// What was recorded.
+        expected: ObjectDigest,
+        /// What is there.
+        found: ObjectDigest,
+    },
+    /// An object is larger than anything that belongs there.
+    #[error("{key} is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The object.
+        key: String,
+        /// Most that is read.
+        limit_bytes: u64,
+    },
+    /// A URL cannot be signed for that long.
+    #[error("no URL can be signed for {key}")]
+    Presign {
+        /// The object.
+        key: String,
+        /// Why.
+        #[source]
+        source: PresigningConfigError,
+    },
+}
+
+impl Classified for ObjectError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::S3 { status: None | Some(408 | 409 | 412 | 429 | 500..), .. } => Disposition::Retry,
+            Self::S3 { .. } => Disposition::GiveUp,
+            Self::Cut { .. } | Self::Source { .. } => Disposition::Retry,
+            Self::Conflict { .. } | Self::Missing { .. } | Self::Altered { .. } => Disposition::GiveUp,
+            Self::TooLarge { .. } | Self::Presign { .. } => Disposition::GiveUp,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::S3 { .. } => "cold_store.s3",
+            Self::Cut { .. } => "cold_store.object_cut",
+            Self::Source { .. } => "cold_store.staged_file",
+            Self::Conflict { .. } => "cold_store.object_conflict",
+            Self::Missing { .. } => "cold_store.object_missing",
+            Self::Altered { .. } => "cold_store.object_altered",
+            Self::TooLarge { .. } => "cold_store.object_too_large",
+            Self::Presign { .. } => "cold_store.presign",
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! How columns are encoded. Every choice that shapes the bytes is made here, none is left to a default.
+//!
+//! Changing anything here changes the bytes of every file, so it comes with a new [`CREATED_BY`] and an ADR.
+
+use isotherm_types::Dataset;
+use isotherm_types::schema::{Column, ColumnType, SCHEMA_VERSION};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::{KeyValue, SortingColumn};
+use parquet::file::properties::{
+    BloomFilterPosition, EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
+};
+use parquet::schema::types::ColumnPath;
+
+use super::chunks;
+use crate::layout::Partition;
+
+/// The footer's `created_by`: names these choices, not the version of a library.
+pub const CREATED_BY: &str = "isotherm cold format 1";
+
+/// Rows of a page at most: a chunk, so that a point read unpacks little.
+const PAGE_ROWS: usize = chunks::CHUNK_ROWS;
+/// Bytes of a page, and of a dictionary, before compression.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// Rows between two looks at a page's size; must divide [`chunks::CHUNK_ROWS`].
+const WRITE_BATCH_ROWS: usize = 1_024;
+/// Bytes of a minimum or maximum that are kept; whole hashes fit.
+const STATISTICS_BYTES: usize = 64;
+/// Share of row groups that a Bloom filter lets through in vain.
+const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+const ZSTD_LEVEL: i32 = 3;
+
+pub(super) fn of(partition: &Partition) -> WriterProperties {
+    let dataset = partition.dataset;
+    let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("3 is a level of zstd");
+    let builder = WriterProperties::builder()
+        .set_created_by(CREATED_BY.to_owned())
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_compression(Compression::ZSTD(level))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_dictionary_page_size_limit(PAGE_BYTES)
+        .set_write_batch_size(WRITE_BATCH_ROWS)
+        // Row groups end where `chunks` says.
+        .set_max_row_group_row_count(None)
+        .set_max_row_group_bytes(None)
+        .set_dictionary_enabled(true)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_write_page_header_statistics(false)
+        .set_offset_index_disabled(false)
+        .set_statistics_truncate_length(Some(STATISTICS_BYTES))
+        .set_column_index_truncate_length(Some(STATISTICS_BYTES))
+        .set_bloom_filter_position(BloomFilterPosition::AfterRowGroup)
+        .set_bloom_filter_enabled(false)
+        .set_coerce_types(false)
+        .set_sorting_columns(Some(sorting_columns(dataset)))
+        .set_key_value_metadata(Some(key_values(partition)));
+    dataset.columns().iter().fold(builder, |builder, column| of_column(builder, dataset, column)).build()
+}
+
+fn of_column(builder: WriterPropertiesBuilder, dataset: Dataset, column: &Column) -> WriterPropertiesBuilder {
+    let path = ColumnPath::from(column.name);
+    let mut builder = builder;
+    if is_looked_up(column) {
+        // Sized for a full row group, then folded to what the values need.
+        let most_values = chunks::ROW_GROUP_ROWS as u64;
+        builder = builder
+            .set_column_bloom_filter_enabled(path.clone(), true)
+            .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
+            .set_column_bloom_filter_ndv(path.clone(), most_values);
+    }
+    if is_distinct(dataset, column) {
+        builder = builder.set_column_dictionary_enabled(path.clone(), false);
+    }
+    if has_no_useful_order(column) {
+        builder = builder.set_column_statistics_enabled(path, EnabledStatistics::Chunk);
+    }
+    builder
+}
+
+/// Columns that people look for by value: addresses, topics, hashes of blocks and transactions.
+fn is_looked_up(column: &Column) -> bool {
+    const HASHES: [&str; 6] = ["block_hash", "transaction_hash", "topic0", "topic1", "topic2", "topic3"];
+    column.column_type == ColumnType::FixedBytes(20) || HASHES.contains(&column.name)
+}
+
+/// Columns whose values hardly repeat in a file: a dictionary would be all cost.
+fn is_distinct(dataset: Dataset, column: &Column) -> bool {
+    const OF_BLOCKS: [&str; 7] = [
+        "block_hash",
+        "parent_hash",
+        "state_root",
+        "transactions_root",
+        "receipts_root",
+        "mix_hash",
+        "parent_beacon_block_root",
+    ];
+    const OF_TRANSACTIONS: [&str; 3] = ["transaction_hash", "signature_r", "signature_s"];
+    match dataset {
+        Dataset::Blocks => OF_BLOCKS.contains(&column.name),
+        Dataset::Transactions => OF_TRANSACTIONS.contains(&column.name),
+        Dataset::Logs | Dataset::Traces => false,
+    }
+}
+
+/// Columns of which a page's least and greatest value tell nobody anything.
+fn has_no_useful_order(column: &Column) -> bool {
+    matches!(column.column_type, ColumnType::Bytes | ColumnType::FixedBytes(256))
+}
+
+fn sorting_columns(dataset: Dataset) -> Vec<SortingColumn> {
+    let index_of = |name: &str| dataset.columns().iter().position(|column| column.name == name);
+    let sorted_by = |name: &&str| {
+        let index = index_of(name).expect("a dataset has the columns it is sorted by");
+        let column_idx = i32::try_from(index).expect("a dataset has few columns");
+        SortingColumn { column_idx, descending: false, nulls_first: false }
+    };
+    dataset.sort_columns().iter().map(sorted_by).collect()
+}
+
+fn key_values(partition: &Partition) -> Vec<KeyValue> {
+    let blocks = partition.blocks;
+    [
+        ("isotherm.schema_version", SCHEMA_VERSION.to_string()),
+        ("isotherm.chain_id", partition.chain_id.to_string()),
+        ("isotherm.dataset", partition.dataset.to_string()),
+        ("isotherm.first_block", blocks.start().to_string()),
+        ("isotherm.last_block", blocks.last().to_string()),
+    ]
+    .map(|(key, value)| KeyValue::new(key.to_owned(), value))
+    .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_named_column_exists() {
+        let found = |dataset: Dataset| dataset.columns().iter().filter(|column| is_distinct(dataset, column)).count();
+        assert_eq!(found(Dataset::Blocks), 7);
+        assert_eq!(found(Dataset::Transactions), 3);
+        let looked_up = |dataset: Dataset| -> Vec<&str> {
+            let columns = dataset.columns().iter().filter(|column| is_looked_up(column));
+            columns.map(|column| column.name).collect()
+        };
+        assert_eq!(looked_up(Dataset::Blocks), ["block_hash", "author"]);
+        let of_transactions = ["transaction_hash", "from_address", "to_address", "block_hash", "contract_address"];
+        assert_eq!(looked_up(Dataset::Transactions), of_transactions);
+        let of_logs = ["transaction_hash", "address", "topic0", "topic1", "topic2", "topic3", "block_hash"];
+        assert_eq!(looked_up(Dataset::Logs), of_logs);
+        let of_traces = ["action_from", "action_to", "result_address", "transaction_hash", "block_hash"];
+        assert_eq!(looked_up(Dataset::Traces), of_traces);
+    }
+
+    #[test]
+    fn a_look_at_the_page_size_falls_on_every_end_of_a_chunk() {
+        assert_eq!(chunks::CHUNK_ROWS % WRITE_BATCH_ROWS, 0);
+        assert_eq!(chunks::ROW_GROUP_ROWS % chunks::CHUNK_ROWS, 0);
+    }
+}

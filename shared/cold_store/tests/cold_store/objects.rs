@@ -1,0 +1,74 @@
+//! Objects are written once, read back whole, and an altered one is noticed.
+
+use std::io::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
+use isotherm_cold_store::objects::{ObjectError, PutOutcome, Source};
+use isotherm_cold_store::{ObjectDigest, ObjectStore};
+use isotherm_types::{Classified, Disposition};
+
+use crate::bucket::Bucket;
+
+#[tokio::test]
+async fn an_object_is_written_once_and_an_altered_one_is_noticed() {
+    let bucket = Bucket::create().await;
+    let objects = &bucket.objects;
+    let (bytes, other) = (Bytes::from_static(b"first"), Bytes::from_static(b"other"));
+    let (digest, other_digest) = (ObjectDigest::of(&bytes), ObjectDigest::of(&other));
+
+    assert_eq!(objects.read("a/b", 100).await.unwrap(), None);
+    assert_eq!(objects.size_bytes("a/b").await.unwrap(), None);
+    assert!(matches!(objects.verify("a/b", &digest).await, Err(ObjectError::Missing { .. })));
+
+    let put = async |bytes: &Bytes, digest| objects.put_if_absent("a/b", Source::Bytes(bytes), digest).await;
+    assert_eq!(put(&bytes, &digest).await.unwrap(), PutOutcome::Written);
+    assert_eq!(put(&bytes, &digest).await.unwrap(), PutOutcome::AlreadyThere);
+    let refused = put(&other, &other_digest).await.unwrap_err();
+    assert_eq!((refused.code(), refused.disposition()), ("cold_store.object_conflict", Disposition::GiveUp));
+    assert_eq!(objects.read("a/b", 5).await.unwrap(), Some(bytes));
+    assert!(matches!(objects.read("a/b", 4).await, Err(ObjectError::TooLarge { .. })));
+    assert_eq!(objects.size_bytes("a/b").await.unwrap(), Some(5));
+    objects.verify("a/b", &digest).await.unwrap();
+
+    bucket.overwrite("a/b", b"firsT").await;
+    assert!(matches!(objects.verify("a/b", &digest).await, Err(ObjectError::Altered { .. })));
+}
+
+#[tokio::test]
+async fn a_large_file_is_written_and_a_wrong_digest_is_refused_on_arrival() {
+    let bucket = Bucket::create().await;
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|index| u8::try_from(index % 251).unwrap()).collect();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&bytes).unwrap();
+    let digest = ObjectDigest::of(&bytes);
+    let source = Source::File(file.path());
+    assert_eq!(bucket.objects.put_if_absent("large", source, &digest).await.unwrap(), PutOutcome::Written);
+    assert_eq!(bucket.objects.put_if_absent("large", source, &digest).await.unwrap(), PutOutcome::AlreadyThere);
+    assert_eq!(bucket.objects.read_digest("large").await.unwrap(), Some(digest));
+}
+
+#[tokio::test]
+async fn a_signed_url_reads_without_credentials_or_headers() {
+    let bucket = Bucket::create().await;
+    bucket.overwrite("cold/x y.parquet", b"0123456789").await;
+    let url = bucket.objects.presign_get("cold/x y.parquet", Duration::from_secs(60)).await.unwrap();
+    let client = reqwest::Client::new();
+    let range = client.get(&url).header("range", "bytes=2-4").send().await.unwrap();
+    let status = range.status();
+    assert_eq!((status.as_u16(), range.text().await.unwrap().as_str()), (206, "234"), "{url}");
+    assert!(url.contains("X-Amz-SignedHeaders=host&"), "{url}");
+    assert!(bucket.objects.presign_get("x", Duration::from_secs(8 * 86_400)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_missing_bucket_is_no_missing_object_and_an_unreachable_s3_is_retried() {
+    let bucket = Bucket::create().await;
+    let nowhere = ObjectStore::new(bucket.client.clone(), "cold-that-never-was");
+    let refused = nowhere.read("a", 10).await.unwrap_err();
+    assert_eq!((refused.code(), refused.disposition()), ("cold_store.s3", Disposition::GiveUp));
+
+    let config = bucket.client.config().to_builder().endpoint_url("http://127.0.0.1:1").build();
+    let unreachable = ObjectStore::new(aws_sdk_s3::Client::from_conf(config), "cold");
+    assert_eq!(unreachable.read("a", 10).await.unwrap_err().disposition(), Disposition::Retry);
+}

@@ -1,0 +1,118 @@
+//! Turns events into tasks, and waiting tasks into wake-ups and launches.
+//!
+//! [`handle_event`] and [`ensure_sources`] make tasks; [`ready`] decides who is woken and what capacity is launched, and
+//! writes that down *before* the caller sends it: what is lost on the way is sent again by a later sweep, and what is
+//! doubled changes nothing. Tasks over their job's limit are held back in Postgres, not in a queue.
+//!
+//! It must never send anything itself, and never claim a task.
+
+use std::time::Duration;
+
+use isotherm_types::{EventBody, EventId, JobId};
+use sqlx::{Connection, PgConnection};
+
+use crate::error::ControlError;
+use crate::tasks::{Created, NewTask};
+use crate::{backoff, events, jobs, tasks};
+
+mod plan;
+mod queue;
+mod route;
+
+pub use plan::{FIRST_REWAKE, LONGEST_REWAKE, MOST_LAUNCHES, Outgoing, RELAUNCH_AFTER, TaskLaunch, Waiting, Wake, plan, rewake_after};
+pub use queue::{forget_launch, forget_wake, ready};
+pub use route::{Routed, route};
+
+/// Who the audit trail names.
+const ACTOR: &str = "dispatcher";
+
+/// Makes the tasks that an event asks for, each once however often the event is handled. Returns the new ones.
+///
+/// # Errors
+/// [`ControlError::UnknownEvent`] if there is no such event; otherwise what Postgres or a row reports.
+pub async fn handle_event(conn: &mut PgConnection, event_id: EventId) -> Result<Vec<Created>, ControlError> {
+    let mut db_tx = conn.begin().await?;
+    let event = events::read(&mut db_tx, event_id).await?;
+    let candidates = match &event.body {
+        EventBody::TriggerFired { job_id, .. } => vec![jobs::read(&mut db_tx, *job_id).await?],
+        EventBody::DatasetAdvanced { .. }
+        | EventBody::DatasetInvalidated { .. }
+        | EventBody::PartitionCommitted { .. } => jobs::active(&mut db_tx).await?,
+    };
+    let mut made = Vec::new();
+    for routed in route(&event, &candidates) {
+        if routed.coalesce && waits_already(&mut db_tx, routed.job_id).await? {
+            continue;
+        }
+        let task = NewTask {
+            job_id: routed.job_id,
+            idempotency_key: routed.idempotency_key,
+            input: routed.input,
+            delay: Duration::ZERO,
+        };
+        let created = tasks::create(&mut db_tx, &task, ACTOR).await?;
+        if matches!(created, Created::New(_)) {
+            made.push(created);
+        }
+    }
+    db_tx.commit().await?;
+    Ok(made)
+}
+
+/// Whether a bulk task of the job waits. It is locked until the caller's transaction ends, so that it is claimed only
+/// after what the event announces can be seen: its run will cover it.
+async fn waits_already(conn: &mut PgConnection, job_id: JobId) -> Result<bool, ControlError> {
+    let waiting = sqlx::query(
+        "SELECT 1 FROM control.tasks
+          WHERE job_id = $1 AND state = 'queued' AND idempotency_key LIKE 'bulk-%' LIMIT 1 FOR UPDATE SKIP LOCKED",
+    )
+    .bind(job_id.0)
+    .fetch_optional(conn)
+    .await?;
+    Ok(waiting.is_some())
+}
+
+/// Gives every active `always_on` job that has no live task a new one. Returns the new ones.
+///
+/// A source that ended within the last hour (by an error that says to give up, or by itself) is started again only
+/// after a wait that grows with the number of such ends, so that a halted chain is not hammered.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn ensure_sources(conn: &mut PgConnection) -> Result<Vec<Created>, ControlError> {
+    let idle: Vec<(i64, i64, i64)> = sqlx::query_as(
+        "SELECT j.id, count(t.id) AS tasks_before,
+                count(*) FILTER (WHERE t.state IN ('failed', 'completed') AND t.finished_at > now() - interval '1 hour')
+           FROM control.jobs j LEFT JOIN control.tasks t ON t.job_id = j.id
+          WHERE j.active AND j.always_on
+          GROUP BY j.id
+         HAVING count(*) FILTER (WHERE t.state IN ('queued', 'running')) = 0
+          ORDER BY j.id",
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut made = Vec::new();
+    for (job_id, tasks_before, ended_lately) in idle {
+        let ended_lately = u32::try_from(ended_lately).unwrap_or(u32::MAX);
+        let task = NewTask {
+            job_id: JobId(job_id),
+            idempotency_key: format!("always-on-{}", tasks_before + 1),
+            input: serde_json::json!({}),
+            delay: if ended_lately == 0 { Duration::ZERO } else { backoff::wait_after(ended_lately, rand::random()) },
+        };
+        let created = tasks::create(&mut *conn, &task, ACTOR).await?;
+        if matches!(created, Created::New(_)) {
+            made.push(created);
+        }
+    }
+    Ok(made)
+}
+
+/// What the dispatcher does once a minute: [`ensure_sources`], then [`ready`].
+///
+/// # Errors
+/// What Postgres or a row reports.
+pub async fn sweep(conn: &mut PgConnection) -> Result<Outgoing, ControlError> {
+    ensure_sources(conn).await?;
+    ready(conn, MOST_LAUNCHES).await
+}

@@ -1,0 +1,104 @@
+//! Facts, append-only. Table `control.events`.
+//!
+//! [`record`] is called in the transaction of the rows that the event announces: both are there or neither is.
+
+use isotherm_types::event::{EventWake, WAKE_VERSION};
+use isotherm_types::{Classified, Disposition, Event, EventBody, EventId};
+use sqlx::PgConnection;
+
+use crate::codec::{from_json, to_json};
+use crate::error::ControlError;
+
+/// Records what happened, and puts one row for each queue that must be told into the outbox.
+///
+/// # Errors
+/// What Postgres reports; [`ControlError::Encode`] if the body cannot be written as JSON.
+pub async fn record(conn: &mut PgConnection, body: &EventBody) -> Result<EventId, ControlError> {
+    let queues: Vec<&str> = body.queues().iter().map(|queue| queue.as_str()).collect();
+    let (id,): (i64,) = sqlx::query_as(
+        "WITH event AS (
+             INSERT INTO control.events (kind, body) VALUES ($1, $2) RETURNING id
+         ), told AS (
+             INSERT INTO control.outbox (event_id, queue, message_group)
+             SELECT event.id, queue, $4 FROM event, unnest($3::text[]) AS queue
+         )
+         SELECT id FROM event",
+    )
+    .bind(body.kind())
+    .bind(to_json(body)?)
+    .bind(queues)
+    .bind(body.message_group())
+    .fetch_one(conn)
+    .await?;
+    Ok(EventId(id))
+}
+
+/// Reads one event.
+///
+/// # Errors
+/// [`ControlError::UnknownEvent`] if there is no such row; [`ControlError::BadRow`] if its body is of no known shape.
+pub async fn read(conn: &mut PgConnection, event_id: EventId) -> Result<Event, ControlError> {
+    let row: Option<(serde_json::Value,)> =
+        sqlx::query_as("SELECT body FROM control.events WHERE id = $1").bind(event_id.0).fetch_optional(conn).await?;
+    let Some((body,)) = row else {
+        return Err(ControlError::UnknownEvent { event_id });
+    };
+    Ok(Event { id: event_id, body: from_json(event_id, "body", body)? })
+}
+
+/// A message body that is no wake-up of a known version: it can never be handled, and ends in the dead-letter queue.
+#[derive(Debug, thiserror::Error)]
+pub enum BadWake {
+    /// Not the JSON of a wake-up.
+    #[error("the message is no wake-up")]
+    Malformed {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A version that this program does not know.
+    #[error("the message is a wake-up of version {version}; this program knows version {WAKE_VERSION}")]
+    UnknownVersion {
+        /// Its version.
+        version: u32,
+    },
+}
+
+impl Classified for BadWake {
+    fn disposition(&self) -> Disposition {
+        Disposition::GiveUp
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "event.bad_wake",
+            Self::UnknownVersion { .. } => "event.unknown_wake_version",
+        }
+    }
+}
+
+/// Reads the body of a message on `events.fifo` or `thresholds.fifo`.
+///
+/// # Errors
+/// [`BadWake`].
+pub fn parse_wake(body: &str) -> Result<EventWake, BadWake> {
+    let wake: EventWake = serde_json::from_str(body).map_err(|source| BadWake::Malformed { source })?;
+    if wake.version != WAKE_VERSION {
+        return Err(BadWake::UnknownVersion { version: wake.version });
+    }
+    Ok(wake)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_wake_ups_of_a_known_version_are_read() {
+        assert_eq!(parse_wake(r#"{"version":1,"event_id":7}"#).unwrap().event_id, EventId(7));
+        assert_eq!(parse_wake(r#"{"version":2,"event_id":7}"#).unwrap_err().code(), "event.unknown_wake_version");
+        for bad in ["", "{}", "[]", r#"{"version":1,"event_id":"7"}"#, r#"{"version":1,"event_id":7,"x":1}"#] {
+            assert_eq!(parse_wake(bad).unwrap_err().code(), "event.bad_wake", "{bad}");
+        }
+    }
+}

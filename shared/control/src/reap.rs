@@ -1,0 +1,101 @@
+//! Takes back tasks whose worker has gone silent.
+//!
+//! Pages through running tasks whose lease is over, by key, and changes each in a transaction of its own under a
+//! guarded `UPDATE` (state, fence, and the lease over *now*): a task that was finished, claimed again or kept alive
+//! meanwhile is left alone, and a row that cannot be changed does not keep the rows after it waiting. It must never look at
+//! what a task is about: a task of an operator that nobody knows any more is put back like any other.
+
+use isotherm_types::{Fence, TaskId};
+use sqlx::PgConnection;
+
+use crate::error::ControlError;
+use crate::tasks::{self, AfterFailure};
+
+/// Rows read at a time.
+pub const PAGE_ROWS: u32 = 100;
+
+/// Who the audit trail names.
+const ACTOR: &str = "reaper";
+
+/// A task that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostTask {
+    /// The task.
+    pub task_id: TaskId,
+    /// The claim that was lost.
+    pub fence: Fence,
+    /// The ECS task that ran it, to be stopped.
+    pub ecs_task_arn: Option<String>,
+    /// Whether it is tried again.
+    pub after: AfterFailure,
+}
+
+/// What one run did.
+#[derive(Debug, Default)]
+pub struct Reaped {
+    /// Tasks taken back.
+    pub lost: Vec<LostTask>,
+    /// Tasks that moved on between reading and writing; nothing was done to them.
+    pub overtaken: u64,
+    /// Tasks that could not be changed, and why. The others were.
+    pub faults: Vec<(TaskId, ControlError)>,
+}
+
+#[derive(Clone, sqlx::FromRow)]
+struct Expired {
+    id: i64,
+    fence: i64,
+    ecs_task_arn: Option<String>,
+    lease_expires_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// Takes back every task whose lease was over when the run began.
+///
+/// Must not be called inside a transaction of the caller's, so that each task's change stands by itself.
+///
+/// # Errors
+/// If a page cannot be read. A task that cannot be changed is reported in [`Reaped::faults`].
+pub async fn reap(conn: &mut PgConnection, page_rows: u32) -> Result<Reaped, ControlError> {
+    let mut reaped = Reaped::default();
+    let (began_at,): (chrono::DateTime<chrono::Utc>,) = sqlx::query_as("SELECT now()").fetch_one(&mut *conn).await?;
+    let mut after: Option<Expired> = None;
+    loop {
+        let page = read_page(conn, began_at, after.as_ref(), page_rows).await?;
+        let Some(last) = page.last().cloned() else { return Ok(reaped) };
+        for expired in page {
+            take_back(conn, expired, &mut reaped).await;
+        }
+        after = Some(last);
+    }
+}
+
+async fn read_page(
+    conn: &mut PgConnection,
+    began_at: chrono::DateTime<chrono::Utc>,
+    after: Option<&Expired>,
+    page_rows: u32,
+) -> Result<Vec<Expired>, ControlError> {
+    let page = sqlx::query_as(
+        "SELECT id, fence, ecs_task_arn, lease_expires_at
+           FROM control.tasks
+          WHERE state = 'running' AND lease_expires_at < $1
+            AND (lease_expires_at, id) > (coalesce($2, '-infinity'::timestamptz), $3)
+          ORDER BY lease_expires_at, id LIMIT $4",
+    )
+    .bind(began_at)
+    .bind(after.map(|row| row.lease_expires_at))
+    .bind(after.map_or(0, |row| row.id))
+    .bind(i64::from(page_rows.max(1)))
+    .fetch_all(conn)
+    .await?;
+    Ok(page)
+}
+
+async fn take_back(conn: &mut PgConnection, expired: Expired, reaped: &mut Reaped) {
+    let (task_id, fence) = (TaskId(expired.id), Fence(expired.fence));
+    match tasks::lose(conn, task_id, fence, ACTOR).await {
+        Ok(after) => reaped.lost.push(LostTask { task_id, fence, ecs_task_arn: expired.ecs_task_arn, after }),
+        Err(ControlError::StaleFence { .. }) => reaped.overtaken += 1,
+        Err(error) => reaped.faults.push((task_id, error)),
+    }
+}

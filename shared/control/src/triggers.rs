@@ -1,0 +1,203 @@
+//! Causes of tasks. Tables `control.triggers`, written by [`crate::pipeline::apply`], and `control.trigger_fires`.
+//!
+//! A firing is one transaction: the row that makes it happen once, the event, and the outbox row. What follows from
+//! the event is the dispatcher's business.
+
+use isotherm_types::{ChainId, EventBody, EventId, JobId, OrgId, TriggerId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+
+use crate::codec::from_json;
+use crate::error::ControlError;
+use crate::{audit, events};
+
+/// A cause of tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trigger {
+    /// Its row.
+    pub id: TriggerId,
+    /// Whose it is.
+    pub org_id: OrgId,
+    /// The job that it fires.
+    pub job_id: JobId,
+    /// Its name, unique within the organisation.
+    pub name: String,
+    /// When it fires.
+    pub config: TriggerConfig,
+    /// Given to every task, beside what the firing adds.
+    pub input: Value,
+}
+
+/// When a trigger fires.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TriggerConfig {
+    /// At the ticks of a schedule.
+    Cron(CronConfig),
+    /// When a chain has got so much further.
+    Threshold(ThresholdConfig),
+}
+
+impl TriggerConfig {
+    /// The word in `control.triggers.kind`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Cron(_) => "cron",
+            Self::Threshold(_) => "threshold",
+        }
+    }
+}
+
+/// Settings of a cron trigger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CronConfig {
+    /// An EventBridge expression, UTC; see [`crate::cron`].
+    pub schedule: String,
+}
+
+/// Settings of a threshold trigger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdConfig {
+    /// The chain that is watched.
+    pub chain_id: ChainId,
+    /// What is counted.
+    pub measure: Measure,
+    /// How much of it makes one firing; at least 1.
+    pub every: u64,
+}
+
+/// What a threshold counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Stored blocks at or below the finalized one, in ranges aligned to multiples of `every`.
+    FinalizedBlocks,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: i64,
+    org_id: i64,
+    job_id: i64,
+    name: String,
+    kind: String,
+    config: Value,
+    input: Value,
+}
+
+impl TryFrom<Row> for Trigger {
+    type Error = ControlError;
+
+    fn try_from(row: Row) -> Result<Self, ControlError> {
+        let id = TriggerId(row.id);
+        let config = match row.kind.as_str() {
+            "cron" => TriggerConfig::Cron(from_json(id, "config", row.config)?),
+            "threshold" => TriggerConfig::Threshold(from_json(id, "config", row.config)?),
+            other => {
+                let value = other.to_owned();
+                return Err(ControlError::UnknownWord { row: id.to_string(), column: "kind", value });
+            }
+        };
+        let (org_id, job_id) = (OrgId(row.org_id), JobId(row.job_id));
+        Ok(Self { id, org_id, job_id, name: row.name, config, input: row.input })
+    }
+}
+
+/// Reads one active trigger.
+///
+/// # Errors
+/// [`ControlError::UnknownTrigger`] if there is no such row or it is not active.
+pub async fn read(conn: &mut PgConnection, trigger_id: TriggerId) -> Result<Trigger, ControlError> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT id, org_id, job_id, name, kind, config, input FROM control.triggers WHERE id = $1 AND active",
+    )
+    .bind(trigger_id.0)
+    .fetch_optional(conn)
+    .await?;
+    row.ok_or(ControlError::UnknownTrigger { trigger_id })?.try_into()
+}
+
+/// The active triggers of one kind (`cron` or `threshold`), by id.
+///
+/// # Errors
+/// What Postgres or a row reports.
+pub async fn active(conn: &mut PgConnection, kind: &str) -> Result<Vec<Trigger>, ControlError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, org_id, job_id, name, kind, config, input
+           FROM control.triggers WHERE active AND kind = $1 ORDER BY id",
+    )
+    .bind(kind)
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Trigger::try_from).collect()
+}
+
+/// What became of a firing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fired {
+    /// The event was recorded.
+    Now(EventId),
+    /// This firing has happened before.
+    Already,
+}
+
+/// Fires `trigger` once for `fire_key`. `addition` is laid over the trigger's own input.
+///
+/// # Errors
+/// Only what Postgres reports.
+pub async fn fire(
+    conn: &mut PgConnection,
+    trigger: &Trigger,
+    fire_key: &str,
+    addition: &Value,
+) -> Result<Fired, ControlError> {
+    let mut db_tx = conn.begin().await?;
+    let body = EventBody::TriggerFired {
+        org_id: trigger.org_id,
+        job_id: trigger.job_id,
+        trigger_id: Some(trigger.id),
+        fire_key: fire_key.to_owned(),
+        input: laid_over(&trigger.input, addition),
+    };
+    let event_id = events::record(&mut db_tx, &body).await?;
+    let first = sqlx::query(
+        "INSERT INTO control.trigger_fires (trigger_id, fire_key, event_id) VALUES ($1, $2, $3)
+         ON CONFLICT (trigger_id, fire_key) DO NOTHING",
+    )
+    .bind(trigger.id.0)
+    .bind(fire_key)
+    .bind(event_id.0)
+    .execute(&mut *db_tx)
+    .await?;
+    if first.rows_affected() != 1 {
+        db_tx.rollback().await?;
+        return Ok(Fired::Already);
+    }
+    let change = audit::Change {
+        org_id: Some(trigger.org_id),
+        actor: trigger.config.kind(),
+        action: "fired",
+        subject: "trigger",
+        subject_id: trigger.id.0,
+        reason: Some(fire_key),
+        ..audit::Change::default()
+    };
+    audit::record(&mut db_tx, &change).await?;
+    db_tx.commit().await?;
+    Ok(Fired::Now(event_id))
+}
+
+/// `base` with the fields of `addition` set. If one of them is no object, `addition` wins unless it is null.
+fn laid_over(base: &Value, addition: &Value) -> Value {
+    match (base, addition) {
+        (Value::Object(base), Value::Object(addition)) => {
+            let mut both = base.clone();
+            both.extend(addition.iter().map(|(name, value)| (name.clone(), value.clone())));
+            Value::Object(both)
+        }
+        (base, Value::Null) => base.clone(),
+        (_, addition) => addition.clone(),
+    }
+}

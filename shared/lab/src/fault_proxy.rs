@@ -1,0 +1,110 @@
+//! A TCP proxy that can go silent or cut its connections, to test time-outs and reconnects of real clients.
+//!
+//! It never changes the bytes that it passes on.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::LabError;
+
+/// What the proxy does with traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Passes bytes both ways.
+    #[default]
+    Pass,
+    /// Takes connections and bytes but passes nothing on; what it took is passed on when it goes back to [`Mode::Pass`].
+    Blackhole,
+    /// Resets connections, the open ones and new ones.
+    Reset,
+}
+
+/// A running proxy. Dropping it closes its port and its connections.
+#[derive(Debug)]
+pub struct FaultProxy {
+    address: SocketAddr,
+    mode: watch::Sender<Mode>,
+    accepting: JoinHandle<()>,
+}
+
+impl FaultProxy {
+    /// Passes connections to a free port of 127.0.0.1 on to `upstream`, such as `127.0.0.1:5432`.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] if the port cannot be opened.
+    pub async fn start(upstream: impl Into<String>) -> Result<Self, LabError> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(LabError::io("listen on", "127.0.0.1"))?;
+        let address = listener.local_addr().map_err(LabError::io("listen on", "127.0.0.1"))?;
+        let (mode, modes) = watch::channel(Mode::Pass);
+        let accepting = tokio::spawn(accept(listener, upstream.into(), modes));
+        Ok(Self { address, mode, accepting })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Changes what it does, for open connections too.
+    pub fn switch(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, upstream: String, modes: watch::Receiver<Mode>) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        connections.spawn(pass_on(client, upstream.clone(), modes.clone()));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn pass_on(mut client: TcpStream, upstream: String, modes: watch::Receiver<Mode>) {
+    let mut reset = modes.clone();
+    let passing = async {
+        let mut server = TcpStream::connect(upstream).await?;
+        let (client_reads, client_writes) = client.split();
+        let (server_reads, server_writes) = server.split();
+        let both = tokio::join!(
+            pump(client_reads, server_writes, modes.clone()),
+            pump(server_reads, client_writes, modes.clone()),
+        );
+        both.0.and(both.1)
+    };
+    let was_reset = tokio::select! {
+        _ = passing => false,
+        _ = reset.wait_for(|mode| *mode == Mode::Reset) => true,
+    };
+    if was_reset {
+        // Closing with zero linger sends RST instead of FIN.
+        let _ = client.set_zero_linger();
+    }
+}
+
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut modes: watch::Receiver<Mode>,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let size = from.read(&mut buffer).await?;
+        if modes.wait_for(|mode| *mode == Mode::Pass).await.is_err() {
+            return Ok(());
+        }
+        if size == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&buffer[..size]).await?;
+    }
+}

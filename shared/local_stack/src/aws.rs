@@ -1,0 +1,121 @@
+//! AWS clients bound to one emulator.
+//!
+//! Endpoint, region and credentials are fixed here, so that nothing found on the machine can lead a call to a real
+//! account.
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_sdk_s3::error::SdkError;
+
+use crate::error::LocalStackError;
+
+/// The emulator takes any secret.
+const SECRET_ACCESS_KEY: &str = "local";
+
+/// One account of one emulator.
+#[derive(Clone, Debug)]
+pub struct LocalAws {
+    config: SdkConfig,
+    endpoint_url: String,
+    region: String,
+    access_key_id: String,
+}
+
+impl LocalAws {
+    /// Clients for the emulator at `endpoint_url`. An `access_key_id` of twelve digits is also the account's number.
+    pub async fn new(endpoint_url: &str, region: &str, access_key_id: &str) -> Self {
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(endpoint_url)
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(Credentials::new(access_key_id, SECRET_ACCESS_KEY, None, None, "isotherm-local"))
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .load()
+            .await;
+        Self {
+            config,
+            endpoint_url: endpoint_url.to_owned(),
+            region: region.to_owned(),
+            access_key_id: access_key_id.to_owned(),
+        }
+    }
+
+    /// The same account over connections of its own, for another runtime.
+    pub(crate) async fn reconnected(&self) -> Self {
+        Self::new(&self.endpoint_url, &self.region, &self.access_key_id).await
+    }
+
+    /// Address of every service.
+    pub fn endpoint_url(&self) -> &str {
+        &self.endpoint_url
+    }
+
+    /// Region of everything.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Variables that lead the AWS SDK of a child process to this emulator.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint_url.as_str()),
+            ("AWS_REGION", &self.region),
+            ("AWS_ACCESS_KEY_ID", &self.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    /// S3, with bucket names in the path: `*.localhost` resolves on few machines.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(true).build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
+    /// SQS.
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.config)
+    }
+
+    /// ECS.
+    pub fn ecs(&self) -> aws_sdk_ecs::Client {
+        aws_sdk_ecs::Client::new(&self.config)
+    }
+
+    /// Lambda.
+    pub fn lambda(&self) -> aws_sdk_lambda::Client {
+        aws_sdk_lambda::Client::new(&self.config)
+    }
+
+    /// EventBridge Scheduler.
+    pub fn scheduler(&self) -> aws_sdk_scheduler::Client {
+        aws_sdk_scheduler::Client::new(&self.config)
+    }
+
+    /// Secrets Manager.
+    pub fn secrets(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::new(&self.config)
+    }
+
+    /// API Gateway v2.
+    pub fn api_gateway(&self) -> aws_sdk_apigatewayv2::Client {
+        aws_sdk_apigatewayv2::Client::new(&self.config)
+    }
+}
+
+/// The answer; `None` if the call failed with an error that means "there is none" (or, to a creation, "there is one").
+pub(crate) fn if_there<T, E, R>(
+    answer: Result<T, SdkError<E, R>>,
+    is_none: impl FnOnce(&E) -> bool,
+    action: impl Into<String>,
+) -> Result<Option<T>, LocalStackError>
+where
+    SdkError<E, R>: std::error::Error + Send + Sync + 'static,
+{
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(SdkError::ServiceError(error)) if is_none(error.err()) => Ok(None),
+        Err(error) => Err(LocalStackError::aws(action)(error)),
+    }
+}

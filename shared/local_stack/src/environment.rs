@@ -1,0 +1,185 @@
+//! Environment variables of functions and workers, derived from the stack file by one rule. Terraform derives the same.
+//!
+//! Pure: addresses come in, variables go out. Nothing is given to a process that its wiring does not name.
+
+use std::collections::BTreeMap;
+
+use crate::error::LocalStackError;
+use crate::names;
+use crate::stack_file::{Function, Operator, Stack};
+
+/// A process's variables.
+pub type Variables = BTreeMap<String, String>;
+
+/// Addresses of what the stack file names, by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// URL of each queue.
+    pub queue_urls: BTreeMap<String, String>,
+    /// Name of each bucket.
+    pub buckets: BTreeMap<String, String>,
+    /// ARN of each secret that is not per chain.
+    pub secret_arns: BTreeMap<String, String>,
+    /// Name of the ECS cluster.
+    pub cluster: String,
+    /// Private subnets; none on one machine.
+    pub subnets: Vec<String>,
+    /// Security groups; none on one machine.
+    pub security_groups: Vec<String>,
+}
+
+/// Variables of the function `function`.
+///
+/// # Errors
+/// [`LocalStackError::Unresolved`] if an address is missing.
+pub fn of_function(stack: &Stack, function: &Function, addresses: &Addresses) -> Result<Variables, LocalStackError> {
+    let mut variables = function.environment.clone();
+    add_queues(&mut variables, &function.send, addresses)?;
+    add_buckets(&mut variables, function.buckets.keys(), addresses)?;
+    add_secrets(&mut variables, stack, &function.secrets, addresses)?;
+    if !function.run_operators.is_empty() || !function.stop_operators.is_empty() {
+        variables.insert("ISOTHERM_CLUSTER".to_owned(), addresses.cluster.clone());
+        variables.insert("ISOTHERM_TASK_DEFINITION_PREFIX".to_owned(), names::task_definition_prefix());
+    }
+    if !function.run_operators.is_empty() {
+        variables.insert("ISOTHERM_SUBNETS".to_owned(), addresses.subnets.join(","));
+        variables.insert("ISOTHERM_SECURITY_GROUPS".to_owned(), addresses.security_groups.join(","));
+    }
+    Ok(variables)
+}
+
+/// Variables of the worker of the operator `key`.
+///
+/// # Errors
+/// [`LocalStackError::Unresolved`] if an address is missing.
+pub fn of_operator(
+    stack: &Stack,
+    key: &str,
+    operator: &Operator,
+    addresses: &Addresses,
+) -> Result<Variables, LocalStackError> {
+    let mut variables = operator.environment.clone();
+    add_queues(&mut variables, operator.send.iter().chain([&operator.queue]), addresses)?;
+    add_buckets(&mut variables, operator.buckets.keys(), addresses)?;
+    add_secrets(&mut variables, stack, &operator.secrets, addresses)?;
+    variables.insert("ISOTHERM_OPERATOR".to_owned(), key.to_owned());
+    Ok(variables)
+}
+
+fn add_queues<'keys>(
+    variables: &mut Variables,
+    keys: impl IntoIterator<Item = &'keys String>,
+    addresses: &Addresses,
+) -> Result<(), LocalStackError> {
+    for key in keys {
+        let url = addresses.queue_urls.get(key).ok_or_else(|| unresolved("queue", key))?;
+        variables.insert(names::queue_variable(key), url.clone());
+    }
+    Ok(())
+}
+
+fn add_buckets<'keys>(
+    variables: &mut Variables,
+    keys: impl IntoIterator<Item = &'keys String>,
+    addresses: &Addresses,
+) -> Result<(), LocalStackError> {
+    for key in keys {
+        let name = addresses.buckets.get(key).ok_or_else(|| unresolved("bucket", key))?;
+        variables.insert(names::bucket_variable(key), name.clone());
+    }
+    Ok(())
+}
+
+fn add_secrets(
+    variables: &mut Variables,
+    stack: &Stack,
+    keys: &[String],
+    addresses: &Addresses,
+) -> Result<(), LocalStackError> {
+    for key in keys {
+        if stack.secrets.get(key).is_some_and(|secret| secret.per_chain) {
+            continue;
+        }
+        let arn = addresses.secret_arns.get(key).ok_or_else(|| unresolved("secret", key))?;
+        variables.insert(names::secret_variable(key), arn.clone());
+    }
+    Ok(())
+}
+
+fn unresolved(kind: &'static str, name: &str) -> LocalStackError {
+    LocalStackError::Unresolved { kind, name: name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack() -> Stack {
+        let text = include_str!("../../../terraform/stack.yaml");
+        Stack::parse(text, "stack.yaml").unwrap()
+    }
+
+    fn addresses(stack: &Stack) -> Addresses {
+        let named = |prefix: &str, keys: Vec<&String>| {
+            keys.into_iter().map(|key| (key.clone(), format!("{prefix}{key}"))).collect::<BTreeMap<_, _>>()
+        };
+        Addresses {
+            queue_urls: named("url:", stack.queues.keys().collect()),
+            buckets: named("bucket:", stack.buckets.keys().collect()),
+            secret_arns: named("arn:", stack.secrets.keys().filter(|key| *key != "rpc").collect()),
+            cluster: "isotherm".to_owned(),
+            subnets: vec!["subnet-1".to_owned(), "subnet-2".to_owned()],
+            security_groups: Vec::new(),
+        }
+    }
+
+    fn names(variables: &Variables) -> Vec<&str> {
+        variables.keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn a_function_gets_what_its_wiring_names_and_nothing_else() {
+        let stack = stack();
+        let addresses = addresses(&stack);
+        let query = of_function(&stack, &stack.functions["query"], &addresses).unwrap();
+        assert_eq!(
+            names(&query),
+            ["ISOTHERM_BUCKET_COLD", "ISOTHERM_BUCKET_RESULTS", "ISOTHERM_LOG", "ISOTHERM_SECRET_DATABASE_ARN"]
+        );
+        let dispatcher = of_function(&stack, &stack.functions["dispatcher"], &addresses).unwrap();
+        assert_eq!(dispatcher["ISOTHERM_QUEUE_TASKS_NOOP_URL"], "url:tasks_noop");
+        assert_eq!(dispatcher["ISOTHERM_TASK_DEFINITION_PREFIX"], "isotherm-");
+        assert_eq!(dispatcher["ISOTHERM_SUBNETS"], "subnet-1,subnet-2");
+        assert_eq!(dispatcher["ISOTHERM_SECURITY_GROUPS"], "");
+        let reaper = of_function(&stack, &stack.functions["reaper"], &addresses).unwrap();
+        assert!(reaper.contains_key("ISOTHERM_CLUSTER") && !reaper.contains_key("ISOTHERM_SUBNETS"));
+    }
+
+    #[test]
+    fn a_worker_gets_its_own_queue_and_no_variable_for_secrets_per_chain() {
+        let stack = stack();
+        let operator = &stack.operators["block_follower"];
+        let variables = of_operator(&stack, "block_follower", operator, &addresses(&stack)).unwrap();
+        assert_eq!(
+            names(&variables),
+            [
+                "ISOTHERM_LOG",
+                "ISOTHERM_OPERATOR",
+                "ISOTHERM_QUEUE_EVENTS_URL",
+                "ISOTHERM_QUEUE_TASKS_BLOCK_FOLLOWER_URL",
+                "ISOTHERM_QUEUE_THRESHOLDS_URL",
+                "ISOTHERM_SECRET_DATABASE_ARN"
+            ]
+        );
+        assert_eq!(variables["ISOTHERM_OPERATOR"], "block_follower");
+    }
+
+    #[test]
+    fn a_missing_address_is_named() {
+        let stack = stack();
+        let mut addresses = addresses(&stack);
+        addresses.buckets.remove("cold");
+        let error = of_function(&stack, &stack.functions["query"], &addresses).unwrap_err();
+        assert_eq!(error.to_string(), "no address is known for bucket `cold`");
+    }
+}

@@ -1,0 +1,123 @@
+//! Names on AWS, made from the keys of the stack file. Terraform makes the same ones.
+//!
+//! Nothing else in this crate may put a name together.
+
+/// What every name begins with.
+pub const PREFIX: &str = "isotherm";
+
+/// Name of the one container of a task definition.
+pub const CONTAINER: &str = "worker";
+
+/// `isotherm-<key>`, with `-` for `_`: functions, task definition families, schedules.
+fn dashed(key: &str) -> String {
+    format!("{PREFIX}-{}", key.replace('_', "-"))
+}
+
+/// Name of a function.
+pub fn function(key: &str) -> String {
+    dashed(key)
+}
+
+/// Name of a queue.
+pub fn queue(key: &str, fifo: bool) -> String {
+    format!("{}{}", dashed(key), if fifo { ".fifo" } else { "" })
+}
+
+/// Name of a queue's dead-letter queue.
+pub fn dead_letter_queue(key: &str, fifo: bool) -> String {
+    format!("{}-dlq{}", dashed(key), if fifo { ".fifo" } else { "" })
+}
+
+/// Name of a bucket; bucket names are shared by all accounts, so each installation adds its suffix.
+pub fn bucket(key: &str, suffix: &str) -> String {
+    format!("{}-{suffix}", dashed(key))
+}
+
+/// Name of a secret. `name` is a key of the stack file, or `<key>/<chain>` for a secret per chain.
+pub fn secret(name: &str) -> String {
+    format!("{PREFIX}/{name}")
+}
+
+/// Name of the ECS cluster.
+pub fn cluster() -> &'static str {
+    PREFIX
+}
+
+/// Family of an operator's task definitions.
+pub fn task_definition(operator: &str) -> String {
+    dashed(operator)
+}
+
+/// What all families begin with; the dispatcher adds the operator's name.
+pub fn task_definition_prefix() -> String {
+    format!("{PREFIX}-")
+}
+
+/// Image of an operator. Nothing is pulled on one machine.
+pub fn local_image(operator: &str) -> String {
+    format!("{}:local", dashed(operator))
+}
+
+/// Group of the schedules in the stack file.
+pub fn schedule_group() -> &'static str {
+    PREFIX
+}
+
+/// Name of a schedule in the stack file.
+pub fn schedule(key: &str) -> String {
+    dashed(key)
+}
+
+/// Group of the schedules of users' cron triggers.
+pub fn trigger_group(group: &str) -> String {
+    dashed(group)
+}
+
+/// Name of a cron trigger's schedule.
+pub fn trigger_schedule(trigger_id: i64) -> String {
+    format!("trigger-{trigger_id}")
+}
+
+/// Name of the HTTP API.
+pub fn api() -> &'static str {
+    PREFIX
+}
+
+/// Role of a function, an operator (`<key>-operator`) or the scheduler. The emulator wants the shape only.
+pub fn role_arn(account: &str, key: &str) -> String {
+    format!("arn:aws:iam::{account}:role/{}", dashed(key))
+}
+
+/// `ISOTHERM_QUEUE_<KEY>_URL`.
+pub fn queue_variable(key: &str) -> String {
+    format!("ISOTHERM_QUEUE_{}_URL", key.to_uppercase())
+}
+
+/// `ISOTHERM_BUCKET_<KEY>`.
+pub fn bucket_variable(key: &str) -> String {
+    format!("ISOTHERM_BUCKET_{}", key.to_uppercase())
+}
+
+/// `ISOTHERM_SECRET_<KEY>_ARN`.
+pub fn secret_variable(key: &str) -> String {
+    format!("ISOTHERM_SECRET_{}_ARN", key.to_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_on_aws_follow_from_the_keys() {
+        assert_eq!(function("trigger_cron"), "isotherm-trigger-cron");
+        assert_eq!(queue("tasks_block_follower", true), "isotherm-tasks-block-follower.fifo");
+        assert_eq!(dead_letter_queue("events", true), "isotherm-events-dlq.fifo");
+        assert_eq!(bucket("cold", "demo"), "isotherm-cold-demo");
+        assert_eq!(secret("rpc/monad"), "isotherm/rpc/monad");
+        assert_eq!(task_definition("parquet_compact"), "isotherm-parquet-compact");
+        assert_eq!(trigger_group("triggers"), "isotherm-triggers");
+        assert_eq!(queue_variable("tasks_noop"), "ISOTHERM_QUEUE_TASKS_NOOP_URL");
+        assert_eq!(bucket_variable("cold"), "ISOTHERM_BUCKET_COLD");
+        assert_eq!(secret_variable("database"), "ISOTHERM_SECRET_DATABASE_ARN");
+    }
+}

@@ -1,0 +1,178 @@
+//! Code zips of functions, made from built programs.
+//!
+//! Same files, same bytes: entries are in order of name, without times or owners, and stored uncompressed, since on
+//! one machine nothing is carried anywhere. Programs are stripped of debug symbols on a copy, which takes most of a
+//! debug build's size away; the build folder is never written to.
+
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sha2::{Digest, Sha256};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use crate::error::LocalStackError;
+use crate::stack_file::Function;
+
+/// Where programs and libraries are.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Folder of the built programs, such as `target/debug`.
+    pub programs: PathBuf,
+    /// Folder that holds `lib/libduckdb.so` and `extensions/`.
+    pub duckdb: PathBuf,
+}
+
+/// A code zip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeZip {
+    /// The zip.
+    pub bytes: Vec<u8>,
+    /// SHA-256 of the bytes.
+    pub sha256: [u8; 32],
+}
+
+/// A file for a zip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    name: String,
+    path: PathBuf,
+    is_program: bool,
+}
+
+/// Makes the code zip of the function `key`.
+///
+/// # Errors
+/// [`LocalStackError::FileMissing`] for a program that was not built; else what the file system reports.
+pub fn code_zip(key: &str, function: &Function, sources: &Sources) -> Result<CodeZip, LocalStackError> {
+    let entries = entries(key, function, sources);
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for entry in &entries {
+        let bytes = if entry.is_program { stripped(&entry.path)? } else { read(&entry.path)? };
+        let mode = if entry.is_program { 0o755 } else { 0o644 };
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::default())
+            .unix_permissions(mode);
+        let failed = |source| LocalStackError::Zip { entry: entry.name.clone(), source };
+        writer.start_file(&entry.name, options).map_err(failed)?;
+        writer.write_all(&bytes).map_err(|source| failed(source.into()))?;
+    }
+    let zip = writer.finish().map_err(|source| LocalStackError::Zip { entry: key.to_owned(), source })?;
+    let bytes = zip.into_inner();
+    let sha256 = Sha256::digest(&bytes).into();
+    Ok(CodeZip { bytes, sha256 })
+}
+
+/// `bootstrap` and the function's bundle, in order of name.
+fn entries(key: &str, function: &Function, sources: &Sources) -> Vec<Entry> {
+    let bootstrap = sources.programs.join(format!("lambda-{key}"));
+    let mut entries = vec![Entry { name: "bootstrap".to_owned(), path: bootstrap, is_program: true }];
+    entries.extend(function.bundle.iter().map(|name| {
+        let is_program = !name.contains('/');
+        let folder = if is_program { &sources.programs } else { &sources.duckdb };
+        Entry { name: name.clone(), path: folder.join(name), is_program }
+    }));
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    entries
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LocalStackError> {
+    std::fs::read(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => LocalStackError::FileMissing { path: path.to_path_buf() },
+        _ => LocalStackError::io("read", path)(source),
+    })
+}
+
+/// The program without debug symbols; as it is where `strip` is missing or does not know the format.
+fn stripped(path: &Path) -> Result<Vec<u8>, LocalStackError> {
+    if !path.exists() {
+        return Err(LocalStackError::FileMissing { path: path.to_path_buf() });
+    }
+    let copy = std::env::temp_dir().join(format!("isotherm-strip-{}-{}", std::process::id(), unique_name(path)));
+    let done = Command::new("strip")
+        .args(["--strip-debug", "-o"])
+        .args([&copy, path])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let bytes = if done { read(&copy) } else { read(path) };
+    // Nothing to remove where `strip` could not run.
+    let _ = std::fs::remove_file(&copy);
+    bytes
+}
+
+/// A file name that no other path has.
+fn unique_name(path: &Path) -> String {
+    hex::encode(Sha256::digest(path.as_os_str().as_encoded_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack_file::Stack;
+
+    /// A build folder with fake programs; returns the stack and the sources.
+    fn fixture(folder: &Path) -> (Stack, Sources) {
+        let stack = Stack::parse(include_str!("../../../terraform/stack.yaml"), "stack.yaml").unwrap();
+        let sources = Sources { programs: folder.join("programs"), duckdb: folder.join("duckdb") };
+        for path in [
+            "programs/lambda-query",
+            "programs/isotherm-sql-sandbox",
+            "duckdb/lib/libduckdb.so",
+            "duckdb/extensions/httpfs.duckdb_extension",
+        ] {
+            let path = folder.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, path.file_name().unwrap().as_encoded_bytes()).unwrap();
+        }
+        (stack, sources)
+    }
+
+    #[test]
+    fn the_same_files_make_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stack, sources) = fixture(folder.path());
+        let first = code_zip("query", &stack.functions["query"], &sources).unwrap();
+        // A new time stamp must not show.
+        let program = sources.programs.join("lambda-query");
+        let times = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+        std::fs::File::options().write(true).open(&program).unwrap().set_times(times).unwrap();
+        assert_eq!(code_zip("query", &stack.functions["query"], &sources).unwrap(), first);
+        std::fs::write(&program, "other").unwrap();
+        assert_ne!(code_zip("query", &stack.functions["query"], &sources).unwrap().sha256, first.sha256);
+    }
+
+    #[test]
+    fn the_bundle_lies_beside_the_bootstrap() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stack, sources) = fixture(folder.path());
+        let made = code_zip("query", &stack.functions["query"], &sources).unwrap();
+        let mut archive = zip::ZipArchive::new(Cursor::new(made.bytes)).unwrap();
+        let mut found = Vec::new();
+        for i in 0..archive.len() {
+            let file = archive.by_index(i).unwrap();
+            found.push((file.name().unwrap().into_owned(), file.unix_mode().unwrap() & 0o777));
+        }
+        assert_eq!(
+            found,
+            [
+                ("bootstrap".to_owned(), 0o755),
+                ("extensions/httpfs.duckdb_extension".to_owned(), 0o644),
+                ("isotherm-sql-sandbox".to_owned(), 0o755),
+                ("lib/libduckdb.so".to_owned(), 0o644),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_program_that_was_not_built_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stack, sources) = fixture(folder.path());
+        let error = code_zip("reaper", &stack.functions["reaper"], &sources).unwrap_err();
+        assert!(error.to_string().contains("lambda-reaper is missing"), "{error}");
+    }
+}

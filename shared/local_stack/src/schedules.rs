@@ -1,0 +1,212 @@
+//! EventBridge schedules: those of the stack file and, one each, those of users' cron triggers.
+//!
+//! The emulator takes any expression and then never fires it, so expressions are checked here first.
+
+use aws_sdk_scheduler::Client;
+use aws_sdk_scheduler::operation::create_schedule_group::CreateScheduleGroupError;
+use aws_sdk_scheduler::operation::delete_schedule::DeleteScheduleError;
+use aws_sdk_scheduler::operation::get_schedule::GetScheduleError;
+use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, Target};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::aws::{LocalAws, if_there};
+use crate::error::LocalStackError;
+use crate::names;
+use crate::provision::Change;
+
+/// What a cron trigger's schedule invokes, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CronTarget {
+    /// Group of the schedules.
+    pub group: String,
+    /// The function.
+    pub function_arn: String,
+    /// Role that the scheduler takes.
+    pub role_arn: String,
+    /// Tries after a failed invocation.
+    pub retry_attempts: i32,
+    /// Age at which a tick is given up.
+    pub max_event_age_seconds: i32,
+}
+
+/// The schedule of one cron trigger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CronSchedule {
+    /// Row of `control.triggers`.
+    pub trigger_id: i64,
+    /// `rate(…)`, `cron(…)` or `at(…)`, in UTC.
+    pub expression: String,
+}
+
+/// Makes the schedules of cron triggers what `wanted` says: creates, updates, and deletes those of other triggers.
+///
+/// # Errors
+/// [`LocalStackError::Schedule`] for the first unusable expression, before anything is changed; else what the
+/// emulator reports.
+pub async fn sync_cron(aws: &LocalAws, target: &CronTarget, wanted: &[CronSchedule]) -> Result<(), LocalStackError> {
+    for schedule in wanted {
+        check_trigger(schedule)?;
+    }
+    for schedule in wanted {
+        ensure_cron(aws, target, schedule).await?;
+    }
+    let keep: Vec<String> = wanted.iter().map(|schedule| names::trigger_schedule(schedule.trigger_id)).collect();
+    remove_others(&aws.scheduler(), &target.group, &keep).await?;
+    Ok(())
+}
+
+/// Creates or updates the schedule of one cron trigger.
+///
+/// # Errors
+/// [`LocalStackError::Schedule`] for an unusable expression; else what the emulator reports.
+pub async fn ensure_cron(
+    aws: &LocalAws,
+    target: &CronTarget,
+    schedule: &CronSchedule,
+) -> Result<Change, LocalStackError> {
+    check_trigger(schedule)?;
+    // AWS replaces the placeholder by the tick's time; the emulator does not, and the function then works it out.
+    let input = json!({
+        "version": 1,
+        "kind": "tick",
+        "trigger_id": schedule.trigger_id,
+        "scheduled_time": "<aws.scheduler.scheduled-time>",
+    });
+    let wanted = Wanted {
+        group: target.group.clone(),
+        name: names::trigger_schedule(schedule.trigger_id),
+        expression: schedule.expression.clone(),
+        input: input.to_string(),
+        function_arn: target.function_arn.clone(),
+        role_arn: target.role_arn.clone(),
+        retry_attempts: target.retry_attempts,
+        max_event_age_seconds: target.max_event_age_seconds,
+    };
+    ensure(&aws.scheduler(), &wanted).await
+}
+
+/// Deletes the schedule of one cron trigger; one that is not there is fine.
+///
+/// # Errors
+/// What the emulator reports.
+pub async fn remove_cron(aws: &LocalAws, target: &CronTarget, trigger_id: i64) -> Result<(), LocalStackError> {
+    remove(&aws.scheduler(), &target.group, &names::trigger_schedule(trigger_id)).await
+}
+
+/// Whether EventBridge would take `expression`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_expression(expression: &str) -> Result<(), isotherm_control::cron::ScheduleError> {
+    expression.parse::<isotherm_control::cron::Schedule>().map(drop)
+}
+
+fn check_trigger(schedule: &CronSchedule) -> Result<(), LocalStackError> {
+    check_expression(&schedule.expression).map_err(|source| LocalStackError::Schedule {
+        trigger_id: schedule.trigger_id,
+        expression: schedule.expression.clone(),
+        source: Box::new(source),
+    })
+}
+
+/// A schedule as it should be.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) group: String,
+    pub(crate) name: String,
+    pub(crate) expression: String,
+    pub(crate) input: String,
+    pub(crate) function_arn: String,
+    pub(crate) role_arn: String,
+    pub(crate) retry_attempts: i32,
+    pub(crate) max_event_age_seconds: i32,
+}
+
+impl Wanted {
+    fn target(&self) -> Result<Target, LocalStackError> {
+        let retry = RetryPolicy::builder()
+            .maximum_retry_attempts(self.retry_attempts)
+            .maximum_event_age_in_seconds(self.max_event_age_seconds)
+            .build();
+        Target::builder()
+            .arn(&self.function_arn)
+            .role_arn(&self.role_arn)
+            .input(&self.input)
+            .retry_policy(retry)
+            .build()
+            .map_err(LocalStackError::aws(format!("take the target of schedule {}", self.name)))
+    }
+}
+
+/// Creates or updates one schedule.
+pub(crate) async fn ensure(client: &Client, wanted: &Wanted) -> Result<Change, LocalStackError> {
+    let target = wanted.target()?;
+    let window = FlexibleTimeWindow::builder()
+        .mode(FlexibleTimeWindowMode::Off)
+        .build()
+        .map_err(LocalStackError::aws(format!("take the time window of schedule {}", wanted.name)))?;
+    let found = client.get_schedule().group_name(&wanted.group).name(&wanted.name).send().await;
+    let is_none = GetScheduleError::is_resource_not_found_exception;
+    let found = if_there(found, is_none, format!("look up schedule {}", wanted.name))?;
+    let Some(found) = found else {
+        client
+            .create_schedule()
+            .group_name(&wanted.group)
+            .name(&wanted.name)
+            .schedule_expression(&wanted.expression)
+            .flexible_time_window(window)
+            .target(target)
+            .send()
+            .await
+            .map_err(LocalStackError::aws(format!("create schedule {}", wanted.name)))?;
+        return Ok(Change::Created);
+    };
+    if found.schedule_expression() == Some(wanted.expression.as_str()) && found.target() == Some(&target) {
+        return Ok(Change::Unchanged);
+    }
+    client
+        .update_schedule()
+        .group_name(&wanted.group)
+        .name(&wanted.name)
+        .schedule_expression(&wanted.expression)
+        .flexible_time_window(window)
+        .target(target)
+        .send()
+        .await
+        .map_err(LocalStackError::aws(format!("update schedule {}", wanted.name)))?;
+    Ok(Change::Updated)
+}
+
+/// Creates a schedule group.
+pub(crate) async fn ensure_group(client: &Client, group: &str) -> Result<Change, LocalStackError> {
+    let created = client.create_schedule_group().name(group).send().await;
+    let is_known = CreateScheduleGroupError::is_conflict_exception;
+    let created = if_there(created, is_known, format!("create schedule group {group}"))?;
+    Ok(if created.is_some() { Change::Created } else { Change::Unchanged })
+}
+
+/// Deletes every schedule of `group` whose name is not in `keep`; returns the names of those deleted.
+pub(crate) async fn remove_others(
+    client: &Client,
+    group: &str,
+    keep: &[String],
+) -> Result<Vec<String>, LocalStackError> {
+    let mut pages = client.list_schedules().group_name(group).into_paginator().items().send();
+    let mut removed = Vec::new();
+    while let Some(summary) = pages.next().await {
+        let summary = summary.map_err(LocalStackError::aws(format!("list the schedules of group {group}")))?;
+        let Some(name) = summary.name().filter(|name| !keep.iter().any(|kept| kept == name)) else { continue };
+        removed.push(name.to_owned());
+    }
+    for name in &removed {
+        remove(client, group, name).await?;
+    }
+    Ok(removed)
+}
+
+async fn remove(client: &Client, group: &str, name: &str) -> Result<(), LocalStackError> {
+    let deleted = client.delete_schedule().group_name(group).name(name).send().await;
+    if_there(deleted, DeleteScheduleError::is_resource_not_found_exception, format!("delete schedule {name}"))?;
+    Ok(())
+}

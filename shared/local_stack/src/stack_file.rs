@@ -1,0 +1,302 @@
+//! Reads `terraform/stack.yaml` and checks it as a whole.
+//!
+//! A file that passes can be carried out: every name that is used is defined, and the figures fit each other. All
+//! faults come in one error, each with its line. Nothing is looked up and nothing is created here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::error::LocalStackError;
+
+mod limits;
+mod lines;
+mod references;
+mod wiring;
+
+/// What runs on AWS. Maps are keyed by the keys of the file.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stack {
+    /// Lambda functions; `lambdas/<key>`.
+    pub functions: BTreeMap<String, Function>,
+    /// SQS queues, each with a dead-letter queue.
+    pub queues: BTreeMap<String, Queue>,
+    /// Which function reads which queue.
+    pub event_source_mappings: BTreeMap<String, EventSourceMapping>,
+    /// Schedules that are always there.
+    pub schedules: BTreeMap<String, Schedule>,
+    /// Where the schedules of users' cron triggers go.
+    pub cron_triggers: CronTriggers,
+    /// Routes of the HTTP API, keyed by `METHOD /path`.
+    pub routes: BTreeMap<String, Route>,
+    /// Fargate operators; `fargate-operators/<key>`.
+    pub operators: BTreeMap<String, Operator>,
+    /// S3 buckets.
+    pub buckets: BTreeMap<String, Bucket>,
+    /// Secrets Manager secrets.
+    pub secrets: BTreeMap<String, Secret>,
+}
+
+/// A Lambda function.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Function {
+    /// Memory in MB; CPU comes in proportion.
+    pub memory_mb: i32,
+    /// Run time after which an invocation is ended.
+    pub timeout_seconds: i32,
+    /// Size of `/tmp`.
+    #[serde(default = "default_ephemeral_storage_mb")]
+    pub ephemeral_storage_mb: i32,
+    /// Most invocations at a time; absent: as many as the account allows.
+    #[serde(default)]
+    pub reserved_concurrency: Option<i32>,
+    /// Variables with fixed values.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Queues that it sends to.
+    #[serde(default)]
+    pub send: Vec<String>,
+    /// Buckets that it uses.
+    #[serde(default)]
+    pub buckets: BTreeMap<String, Access>,
+    /// Secrets that it reads.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// Operators that it launches.
+    #[serde(default)]
+    pub run_operators: Vec<String>,
+    /// Operators whose tasks it stops.
+    #[serde(default)]
+    pub stop_operators: Vec<String>,
+    /// Files beside `bootstrap` in its zip.
+    #[serde(default)]
+    pub bundle: Vec<String>,
+}
+
+/// Lambda's own default.
+fn default_ephemeral_storage_mb() -> i32 {
+    512
+}
+
+/// What a function or operator may do with a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// List and get.
+    Read,
+    /// Put.
+    Write,
+    /// Both.
+    ReadWrite,
+}
+
+/// An SQS queue.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Ordered by message group, deduplicated by id.
+    pub fifo: bool,
+    /// `messageGroup` for high throughput. Source: SQS attribute `DeduplicationScope`.
+    #[serde(default)]
+    pub deduplication_scope: Option<String>,
+    /// `perMessageGroupId` for high throughput. Source: SQS attribute `FifoThroughputLimit`.
+    #[serde(default)]
+    pub fifo_throughput_limit: Option<String>,
+    /// How long a received message stays hidden.
+    pub visibility_seconds: i32,
+    /// How long a message is kept.
+    pub retention_seconds: i32,
+    /// Where messages go that nobody could handle.
+    pub dead_letter: DeadLetter,
+}
+
+/// A dead-letter queue.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetter {
+    /// As the queue itself; SQS refuses a mix.
+    pub fifo: bool,
+    /// Receives after which a message is moved.
+    pub max_receives: i32,
+    /// How long it is kept there.
+    pub retention_seconds: i32,
+}
+
+/// A queue feeding a function.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventSourceMapping {
+    /// The queue.
+    pub queue: String,
+    /// The function.
+    pub function: String,
+    /// Most messages an invocation.
+    pub batch_size: i32,
+    /// Whether the function answers which messages failed.
+    pub report_batch_item_failures: bool,
+    /// Most invocations at a time.
+    #[serde(default)]
+    pub maximum_concurrency: Option<i32>,
+}
+
+/// An EventBridge schedule.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// The function that it invokes.
+    pub function: String,
+    /// `rate(…)`, `cron(…)` or `at(…)`, in UTC.
+    pub expression: String,
+    /// The event.
+    pub input: serde_json::Value,
+    /// Tries after a failed invocation.
+    pub retry_attempts: i32,
+    /// Age at which an event is given up.
+    pub max_event_age_seconds: i32,
+}
+
+/// The schedules made for users' cron triggers.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CronTriggers {
+    /// Their group.
+    pub group: String,
+    /// The function that they invoke.
+    pub function: String,
+    /// Tries after a failed invocation.
+    pub retry_attempts: i32,
+    /// Age at which a tick is given up.
+    pub max_event_age_seconds: i32,
+}
+
+/// A route of the HTTP API.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The function that answers.
+    pub function: String,
+}
+
+/// A Fargate operator.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    /// CPU units; 1024 are a core.
+    pub cpu: i32,
+    /// Memory in MB.
+    pub memory_mb: i32,
+    /// Time between SIGTERM and SIGKILL.
+    pub stop_timeout_seconds: i32,
+    /// Variables with fixed values.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// The queue of wake-ups that its worker reads.
+    pub queue: String,
+    /// Queues that its worker sends to.
+    #[serde(default)]
+    pub send: Vec<String>,
+    /// Buckets that it uses.
+    #[serde(default)]
+    pub buckets: BTreeMap<String, Access>,
+    /// Secrets that its worker reads.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+}
+
+/// An S3 bucket.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// Whether old versions are kept.
+    pub versioned: bool,
+    /// Days after which objects are deleted.
+    #[serde(default)]
+    pub expire_days: Option<i32>,
+}
+
+/// A secret.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// What it holds, and in which form.
+    pub description: String,
+    /// One secret a chain, `isotherm/<key>/<chain>`, named by jobs instead of by a variable.
+    #[serde(default)]
+    pub per_chain: bool,
+}
+
+/// One fault of a stack file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Line in the file, from 1, where it can be told.
+    pub line: Option<usize>,
+    /// Keys from the top, joined by dots; empty for the whole file.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// All faults of a stack file. Code `stack.invalid`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct StackFaults {
+    /// The file, for messages.
+    pub file: String,
+    /// At least one.
+    pub faults: Vec<Fault>,
+}
+
+impl std::fmt::Display for StackFaults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, fault) in self.faults.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "\n" };
+            write!(f, "{separator}{}", self.file)?;
+            if let Some(line) = fault.line {
+                write!(f, ":{line}")?;
+            }
+            if !fault.place.is_empty() {
+                write!(f, ": {}", fault.place)?;
+            }
+            write!(f, ": {}", fault.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl Stack {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// [`LocalStackError::Io`], or [`LocalStackError::Stack`] with every fault.
+    pub fn read(path: &Path) -> Result<Self, LocalStackError> {
+        let text = std::fs::read_to_string(path).map_err(LocalStackError::io("read", path))?;
+        Ok(Self::parse(&text, &path.display().to_string())?)
+    }
+
+    /// Parses and checks `text`; `file` is its name in messages.
+    ///
+    /// # Errors
+    /// Every fault. A file of the wrong shape has one fault: what comes after it cannot be judged.
+    pub fn parse(text: &str, file: &str) -> Result<Self, StackFaults> {
+        let refuse = |faults| Err(StackFaults { file: file.to_owned(), faults });
+        // Typed maps take the last of two equal keys; the untyped reader refuses them.
+        if let Err(error) = serde_yaml_ng::from_str::<serde_yaml_ng::Value>(text) {
+            return refuse(vec![lines::shape_fault(&error)]);
+        }
+        let stack: Self = match serde_yaml_ng::from_str(text) {
+            Ok(stack) => stack,
+            Err(error) => return refuse(vec![lines::shape_fault(&error)]),
+        };
+        let mut report = lines::Report::new(text);
+        limits::check(&stack, &mut report);
+        references::check(&stack, &mut report);
+        wiring::check(&stack, &mut report);
+        let faults = report.into_faults();
+        if faults.is_empty() { Ok(stack) } else { refuse(faults) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Pools of Postgres connections, small on purpose: many Lambdas share one database.
+//!
+//! It must never show the password: errors name host, port and database only.
+
+use std::time::Duration;
+
+use isotherm_types::{Classified, Disposition};
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::secret::Secret;
+
+/// How a pool is used.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolOptions {
+    /// Shown in `pg_stat_activity`.
+    pub application_name: &'static str,
+    /// Connections at most.
+    pub max_connections: u32,
+    /// A statement that runs longer is ended by Postgres; `None`: no limit.
+    pub statement_timeout: Option<Duration>,
+}
+
+/// How long the first connection, or a free one later, is waited for.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections of a frozen Lambda are useless to others.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl PoolOptions {
+    /// For a Lambda, which handles one invocation at a time.
+    pub fn lambda(application_name: &'static str) -> Self {
+        Self { application_name, max_connections: 2, statement_timeout: Some(Duration::from_secs(30)) }
+    }
+
+    /// For an operator: its statements may move a whole partition.
+    pub fn operator(application_name: &'static str) -> Self {
+        Self { application_name, max_connections: 4, statement_timeout: Some(Duration::from_secs(300)) }
+    }
+}
+
+/// Why there is no pool.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The address is none of Postgres.
+    #[error("the database address is not a postgres:// URL")]
+    BadUrl {
+        /// What is wrong with it.
+        #[source]
+        source: HiddenUrlError,
+    },
+    /// Nobody answers, or Postgres refuses us.
+    #[error("database {database} at {host}:{port} is unreachable")]
+    Unreachable {
+        /// Its host.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Its name there.
+        database: String,
+        /// What Postgres or the network reports.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+/// Stands for a parser's message, which may repeat parts of the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it cannot be parsed (its text is not shown, as it may hold a password)")]
+pub struct HiddenUrlError;
+
+impl Classified for DatabaseError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::BadUrl { .. } => Disposition::GiveUp,
+            Self::Unreachable { .. } => Disposition::Retry,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::BadUrl { .. } => "database.bad_url",
+            Self::Unreachable { .. } => "database.unreachable",
+        }
+    }
+}
+
+/// Opens a pool and proves it with one connection.
+///
+/// # Errors
+/// [`DatabaseError`]; an address that nobody answers is reported within 5 s.
+pub async fn connect(url: &Secret<String>, options: PoolOptions) -> Result<PgPool, DatabaseError> {
+    let connect: PgConnectOptions =
+        url.expose().parse().map_err(|_: sqlx::Error| DatabaseError::BadUrl { source: HiddenUrlError })?;
+    let host = connect.get_host().to_owned();
+    let port = connect.get_port();
+    let database = connect.get_database().unwrap_or_else(|| connect.get_username()).to_owned();
+    let mut connect = connect.application_name(options.application_name);
+    if let Some(limit) = options.statement_timeout {
+        connect = connect.options([("statement_timeout", limit.as_millis().to_string())]);
+    }
+    PgPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
+        .connect_with(connect)
+        .await
+        .map_err(|source| DatabaseError::Unreachable { host, port, database, source })
+}
+
+/// Opens the pool of a Lambda or a worker, whose address is in a secret.
+///
+/// # Errors
+/// A secret that cannot be read, or as [`connect`].
+pub async fn connect_with_secret(
+    secrets: &aws_sdk_secretsmanager::Client,
+    secret_arn: &str,
+    options: PoolOptions,
+) -> Result<PgPool, crate::Fault> {
+    let url = crate::secrets::fetch(secrets, secret_arn).await?;
+    Ok(connect(&url, options).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unreachable_database_is_named_without_its_password() {
+        let url = Secret::new("postgres://ann:hunter2@127.0.0.1:1/books".to_owned());
+        let error = connect(&url, PoolOptions::lambda("test")).await.unwrap_err();
+        let fault = crate::Fault::from(error);
+        assert_eq!(fault.code(), "database.unreachable");
+        assert!(fault.message().starts_with("database books at 127.0.0.1:1 is unreachable: "), "{fault}");
+        assert!(!fault.message().contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_cannot_be_parsed_is_not_repeated() {
+        let url = Secret::new("mysql-hunter2".to_owned());
+        let error = crate::Fault::from(connect(&url, PoolOptions::lambda("test")).await.unwrap_err());
+        assert_eq!(error.code(), "database.bad_url");
+        assert!(!error.message().contains("hunter2"));
+    }
+}

@@ -1,0 +1,112 @@
+//! What every Lambda does the same way: telemetry, a context built once, strict events, one log line an error.
+//!
+//! A handler never sees the runtime; it is an `async fn(&Context, Event) -> Result<Answer, Error>`, so tests call it
+//! directly.
+
+pub mod fifo_batch;
+
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use isotherm_types::{Classified, Disposition};
+
+use crate::config::Environment;
+use crate::fault::Fault;
+use crate::telemetry;
+
+/// An event that is none of those the function accepts.
+#[derive(Debug, thiserror::Error)]
+#[error("the event is none that this function accepts")]
+pub struct MalformedEvent {
+    /// What serde reports.
+    #[source]
+    source: serde_json::Error,
+}
+
+impl Classified for MalformedEvent {
+    fn disposition(&self) -> Disposition {
+        Disposition::GiveUp
+    }
+
+    fn code(&self) -> &'static str {
+        "event.malformed"
+    }
+}
+
+/// The runtime's own trouble, at its start or at its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the Lambda runtime ended")]
+pub struct RuntimeEnded {
+    #[source]
+    source: lambda_runtime::Error,
+}
+
+/// Serves invocations until the process is stopped.
+///
+/// `connect` builds the context at the start; if it fails, it is tried again at each invocation, whose answer is then
+/// its error. Errors are answered as `{"errorType": code, "errorMessage": message and causes}` and logged once, here.
+///
+/// # Errors
+/// [`RuntimeEnded`], if Lambda's runtime interface cannot be reached.
+pub async fn run<C, E, R, F, G>(
+    name: &'static str,
+    connect: impl AsyncFn(Environment) -> Result<C, G>,
+    handle: impl AsyncFn(&C, E) -> Result<R, F>,
+) -> Result<(), RuntimeEnded>
+where
+    E: DeserializeOwned,
+    R: Serialize,
+    F: Into<Fault>,
+    G: Into<Fault>,
+{
+    telemetry::init(name);
+    let cell = OnceCell::new();
+    let context = async || -> Result<&C, Fault> {
+        cell.get_or_try_init(|| async { connect(Environment::of_process()).await.map_err(Into::into) }).await
+    };
+    if let Err(fault) = context().await {
+        log(name, &fault);
+    }
+    let serve = async |event: LambdaEvent<Value>| -> Result<Value, Fault> {
+        let event = serde_json::from_value(event.payload).map_err(|source| MalformedEvent { source })?;
+        let answer = handle(context().await?, event).await.map_err(Into::into)?;
+        Ok(serde_json::to_value(answer).map_err(|source| UnserialisableAnswer { source })?)
+    };
+    let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        serve(event).await.map_err(|fault| {
+            log(name, &fault);
+            Diagnostic { error_type: fault.code().to_owned(), error_message: fault.message() }
+        })
+    }));
+    served.await.map_err(|source| RuntimeEnded { source })
+}
+
+/// An answer that is no JSON; a mistake in the function.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer cannot be written as JSON")]
+struct UnserialisableAnswer {
+    #[source]
+    source: serde_json::Error,
+}
+
+impl Classified for UnserialisableAnswer {
+    fn disposition(&self) -> Disposition {
+        Disposition::GiveUp
+    }
+
+    fn code(&self) -> &'static str {
+        "lambda.answer_not_json"
+    }
+}
+
+fn log(name: &'static str, fault: &Fault) {
+    tracing::error!(
+        service.name = name,
+        error.code = fault.code(),
+        error.message = fault.message(),
+        "the invocation failed"
+    );
+}

@@ -1,0 +1,116 @@
+//! Partial failures of a batch from a FIFO queue.
+//!
+//! **Source**: AWS Lambda Developer Guide, "Implementing partial batch responses": with a FIFO queue, stop at the
+//! first failure and return it and all unprocessed messages. The order that matters is the order inside a message
+//! group, so groups without a failure go on.
+
+use std::collections::HashSet;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+
+use crate::fault::Fault;
+
+/// The failures of a batch, gathered while its messages are handled in order.
+#[derive(Debug, Default)]
+pub struct FifoBatch {
+    blocked_groups: HashSet<String>,
+    failures: Vec<String>,
+}
+
+impl FifoBatch {
+    /// Whether an earlier message of the group of `message` failed; then this one must not be handled, and is marked
+    /// as failed by this call.
+    pub fn blocks(&mut self, message: &SqsMessage) -> bool {
+        let blocked = self.blocked_groups.contains(&group(message));
+        if blocked {
+            self.failures.extend(message.message_id.clone());
+        }
+        blocked
+    }
+
+    /// Marks `message` as failed, and with it all later ones of its group.
+    pub fn fail(&mut self, message: &SqsMessage) {
+        self.blocked_groups.insert(group(message));
+        self.failures.extend(message.message_id.clone());
+    }
+
+    /// What Lambda is told: these stay in the queue, the others are deleted.
+    pub fn into_response(self) -> SqsBatchResponse {
+        let mut response = SqsBatchResponse::default();
+        response.set_failures(self.failures);
+        response
+    }
+}
+
+/// Handles each message of `event` in order; a failure is logged, and holds back the later messages of its group.
+pub async fn handle_each<F: Into<Fault>>(
+    event: &SqsEvent,
+    mut handle: impl AsyncFnMut(&SqsMessage) -> Result<(), F>,
+) -> SqsBatchResponse {
+    let mut batch = FifoBatch::default();
+    for message in &event.records {
+        if batch.blocks(message) {
+            continue;
+        }
+        if let Err(error) = handle(message).await {
+            let fault = error.into();
+            tracing::error!(
+                message.id = message.message_id.as_deref(),
+                error.code = fault.code(),
+                error.message = fault.message(),
+                "a message failed and stays in its queue"
+            );
+            batch.fail(message);
+        }
+    }
+    batch.into_response()
+}
+
+/// The message group; a message without one (of a standard queue) is a group of its own.
+fn group(message: &SqsMessage) -> String {
+    match message.attributes.get("MessageGroupId") {
+        Some(group) => format!("group {group}"),
+        None => format!("message {}", message.message_id.as_deref().unwrap_or("without id")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(messages: &[(&str, &str)]) -> SqsEvent {
+        let records: Vec<_> = messages
+            .iter()
+            .map(
+                |(id, group)| serde_json::json!({"messageId": id, "body": id, "attributes": {"MessageGroupId": group}}),
+            )
+            .collect();
+        serde_json::from_value(serde_json::json!({ "Records": records })).unwrap()
+    }
+
+    async fn failures(messages: &[(&str, &str)], bad: &[&str]) -> (Vec<String>, Vec<String>) {
+        let mut handled = Vec::new();
+        let response = handle_each(&event(messages), async |message: &SqsMessage| {
+            let id = message.message_id.clone().unwrap();
+            handled.push(id.clone());
+            if bad.contains(&id.as_str()) { Err(crate::ConfigError { faults: Vec::new() }) } else { Ok(()) }
+        })
+        .await;
+        (response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect(), handled)
+    }
+
+    #[tokio::test]
+    async fn a_failure_holds_back_its_group_and_no_other() {
+        let messages = [("1", "a"), ("2", "b"), ("3", "a"), ("4", "b"), ("5", "c"), ("6", "a")];
+        let (failed, handled) = failures(&messages, &["3"]).await;
+        assert_eq!(failed, ["3", "6"]);
+        assert_eq!(handled, ["1", "2", "3", "4", "5"]);
+    }
+
+    #[tokio::test]
+    async fn a_good_batch_has_no_failures() {
+        let (failed, handled) = failures(&[("1", "a"), ("2", "a")], &[]).await;
+        assert!(failed.is_empty());
+        assert_eq!(handled.len(), 2);
+    }
+}

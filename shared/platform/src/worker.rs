@@ -1,0 +1,271 @@
+//! The worker: takes tasks of one operator one after the other, and runs the operator as a child process for each.
+//!
+//! Receive a wake-up → claim the task → delete the wake-up → run ([`attempt`]) → write the end down → publish the
+//! outbox → next. Without work for a while it ends, so that Fargate capacity follows the work.
+//!
+//! Postgres decides who holds a task; this program never believes itself to hold one longer than its lease by its own
+//! monotonic clock. It must never know what an operator does.
+
+mod attempt;
+mod child;
+mod lease;
+mod operator_environment;
+mod outcome;
+mod output;
+mod redaction;
+mod settings;
+mod wake_ups;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use isotherm_control::tasks::{AfterFailure, Claim, Claimant, ClaimedTask, claim};
+use isotherm_types::TaskId;
+use sqlx::PgPool;
+
+use crate::aws::Clients;
+use crate::config::Environment;
+use crate::database::{self, PoolOptions};
+use crate::fault::Fault;
+use crate::outbox_publisher::publish_pending;
+use crate::stop::Stop;
+use crate::telemetry;
+
+pub use outcome::{Ended, Exit, StopReason, Verdict, decide};
+pub use settings::WorkerSettings;
+
+use attempt::{After, Attempt};
+use lease::Lease;
+use wake_ups::{WakeUp, WakeUpQueue};
+
+/// A retry that is due sooner than this is waited for by the worker that failed, instead of waiting for the sweep.
+const LONGEST_OWN_RETRY: Duration = Duration::from_secs(30);
+/// Pause after the database or the queue could not be reached.
+const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(1);
+
+/// Heartbeats, publishing and one statement beside them.
+const POOL: PoolOptions = PoolOptions {
+    application_name: "isotherm-worker",
+    max_connections: 3,
+    statement_timeout: Some(Duration::from_secs(30)),
+};
+
+/// A worker with its connections.
+#[derive(Debug)]
+pub struct Worker {
+    settings: WorkerSettings,
+    pool: PgPool,
+    clients: Clients,
+    stop: Stop,
+}
+
+/// A task that this worker tries to claim without a wake-up, and when: the one it was launched for, or one that failed.
+#[derive(Clone, Copy, Debug)]
+struct OwnRetry {
+    task_id: TaskId,
+    at: Instant,
+}
+
+/// What the worker does next.
+enum Next {
+    Run(Box<ClaimedTask>, Lease),
+    Idle,
+    Stop,
+}
+
+/// The whole life of a worker process. Must be called on the main thread: operators die with the thread that started
+/// them.
+pub async fn main() -> ExitCode {
+    telemetry::init("worker");
+    match start_and_run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            tracing::error!(
+                service.name = "worker",
+                error.code = fault.code(),
+                error.message = fault.message(),
+                "the worker ends"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start_and_run() -> Result<(), Fault> {
+    let stop = Stop::on_signals().map_err(|source| crate::operator_main::TaskError::Signals { source })?;
+    let settings = WorkerSettings::read(Environment::of_process())?;
+    let clients = Clients::load().await;
+    let pool = database::connect_with_secret(clients.secrets_manager(), &settings.database_secret_arn, POOL).await?;
+    Worker::new(settings, pool, clients, stop).run().await
+}
+
+impl Worker {
+    /// A worker that has not taken anything yet.
+    pub fn new(settings: WorkerSettings, pool: PgPool, clients: Clients, stop: Stop) -> Self {
+        Self { settings, pool, clients, stop }
+    }
+
+    /// Takes tasks until there has been nothing to do for the idle time, or until it is told to stop.
+    ///
+    /// # Errors
+    /// What kept it from taking tasks, if that was still so at the end.
+    pub async fn run(self) -> Result<(), Fault> {
+        let queue = WakeUpQueue::new(self.clients.sqs(), &self.settings.task_queue_url);
+        let mut idle_since = Instant::now();
+        let first = self.settings.first_task.map(|task_id| OwnRetry { task_id, at: idle_since });
+        let mut own_retry = first;
+        let mut trouble = None;
+        tracing::info!(worker.name = self.settings.name, operator.name = self.settings.operator, "the worker starts");
+        loop {
+            match self.next(&queue, idle_since, &mut own_retry, &mut trouble).await {
+                Next::Run(task, lease) => {
+                    trouble = None;
+                    own_retry = self.carry_out(&task, lease).await;
+                    idle_since = Instant::now();
+                }
+                Next::Idle => break,
+                Next::Stop => return Ok(()),
+            }
+        }
+        tracing::info!(worker.name = self.settings.name, "the worker ends, as there is nothing to do");
+        trouble.map_or(Ok(()), Err)
+    }
+
+    /// Runs one attempt to its end, and says whether to try the same task again.
+    async fn carry_out(&self, task: &ClaimedTask, lease: Lease) -> Option<OwnRetry> {
+        let after = Attempt::new(self, task, lease).run().await;
+        self.publish().await;
+        match after {
+            After::Failure(AfterFailure::Queued { wait }) if wait <= LONGEST_OWN_RETRY => {
+                Some(OwnRetry { task_id: task.task_id, at: Instant::now() + wait })
+            }
+            After::Failure(_) | After::Over => None,
+        }
+    }
+
+    /// Waits for the next task: an own retry that is due, or a wake-up.
+    async fn next(
+        &self,
+        queue: &WakeUpQueue<'_>,
+        idle_since: Instant,
+        own_retry: &mut Option<OwnRetry>,
+        trouble: &mut Option<Fault>,
+    ) -> Next {
+        loop {
+            if self.stop.is_requested() {
+                return Next::Stop;
+            }
+            let now = Instant::now();
+            if let Some(retry) = own_retry.take_if(|retry| retry.at <= now) {
+                match self.claim(retry.task_id).await {
+                    Ok((Claim::Claimed(task), lease)) => return Next::Run(task, lease),
+                    Ok((Claim::NotDue { wait }, _)) => *own_retry = Some(OwnRetry { at: now + wait, ..retry }),
+                    Ok(_) => {}
+                    Err(fault) => {
+                        report(&fault, "a task could not be claimed again");
+                        *trouble = Some(fault);
+                        *own_retry = Some(OwnRetry { at: now + PAUSE_AFTER_TROUBLE, ..retry });
+                    }
+                }
+                continue;
+            }
+            let until = own_retry.map_or(idle_since + self.settings.idle, |retry| retry.at);
+            if until <= now {
+                return Next::Idle;
+            }
+            let received = tokio::select! {
+                () = self.stop.requested() => return Next::Stop,
+                received = queue.receive(until - now) => received,
+            };
+            match received {
+                Ok(None) => {}
+                Ok(Some(wake_up)) => match self.answer(queue, &wake_up, own_retry).await {
+                    Ok(Some((task, lease))) => return Next::Run(task, lease),
+                    Ok(None) => *trouble = None,
+                    Err(fault) => self.pause(fault, trouble).await,
+                },
+                Err(error) => self.pause(Fault::from(error), trouble).await,
+            }
+        }
+    }
+
+    /// Claims the task of a wake-up, and deletes the wake-up unless it may still be of use.
+    async fn answer(
+        &self,
+        queue: &WakeUpQueue<'_>,
+        wake_up: &WakeUp,
+        own_retry: &mut Option<OwnRetry>,
+    ) -> Result<Option<(Box<ClaimedTask>, Lease)>, Fault> {
+        let task_id = wake_up.task_id;
+        let (claim, lease) = self.claim(task_id).await?;
+        let claimed = match claim {
+            Claim::Claimed(task) => Some((task, lease)),
+            // The other claimant may fail; the message comes back and is looked at again.
+            Claim::Contended => return Ok(None),
+            Claim::NotDue { wait } => {
+                if own_retry.is_none() && wait <= LONGEST_OWN_RETRY {
+                    *own_retry = Some(OwnRetry { task_id, at: Instant::now() + wait });
+                }
+                None
+            }
+            Claim::NotQueued { state, fence } => {
+                tracing::debug!(task.id = task_id.0, task.state = %state, task.fence = fence.0, "a stale wake-up is dropped");
+                None
+            }
+            Claim::OtherOperator { operator } => {
+                tracing::error!(
+                    task.id = task_id.0,
+                    operator.name = operator,
+                    error.code = "worker.other_operator",
+                    "a wake-up came to the wrong queue"
+                );
+                None
+            }
+            Claim::Unknown => {
+                tracing::warn!(task.id = task_id.0, error.code = "worker.unknown_task", "a wake-up names no task");
+                None
+            }
+        };
+        // A wake-up that cannot be deleted comes back and is stale then.
+        if let Err(error) = queue.delete(wake_up).await {
+            report(&Fault::from(error), "a wake-up could not be deleted");
+        }
+        Ok(claimed)
+    }
+
+    async fn claim(&self, task_id: TaskId) -> Result<(Claim, Lease), Fault> {
+        let claimant = Claimant {
+            worker: &self.settings.name,
+            operator: &self.settings.operator,
+            ecs_task_arn: self.settings.ecs_task_arn.as_deref(),
+        };
+        let asked_at = Instant::now();
+        let mut conn = self.pool.acquire().await.map_err(isotherm_control::ControlError::from)?;
+        let claim = claim(&mut conn, task_id, &claimant).await?;
+        let length = if let Claim::Claimed(task) = &claim { task.lease } else { Duration::ZERO };
+        Ok((claim, Lease::new(length, asked_at)))
+    }
+
+    /// Publishes the outbox; what fails is tried again later, here or by the dispatcher's sweep.
+    async fn publish(&self) {
+        match publish_pending(&self.pool, self.clients.sqs(), &self.settings.event_queues).await {
+            Ok(0) => {}
+            Ok(published) => tracing::debug!(event.count = published, "events published"),
+            Err(error) => report(&Fault::from(error), "the outbox could not be published"),
+        }
+    }
+
+    async fn pause(&self, fault: Fault, trouble: &mut Option<Fault>) {
+        report(&fault, "no task could be taken");
+        *trouble = Some(fault);
+        tokio::select! {
+            () = self.stop.requested() => {}
+            () = tokio::time::sleep(PAUSE_AFTER_TROUBLE) => {}
+        }
+    }
+}
+
+/// Logs trouble that we cope with.
+fn report(fault: &Fault, what: &'static str) {
+    tracing::warn!(error.code = fault.code(), error.message = fault.message(), "{what}");
+}

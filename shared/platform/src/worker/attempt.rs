@@ -1,0 +1,383 @@
+//! One attempt at a task: secrets, operator, heartbeats, publishing, and the end written down.
+//!
+//! Four things go on at once: the operator is supervised, the lease is kept, the outbox is published upon progress,
+//! and the wish to stop is heard. The first that ends the attempt decides through [`super::outcome::decide`].
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use isotherm_control::ControlError;
+use isotherm_control::tasks::{self, AfterFailure, ClaimedTask, Failure, Progress};
+use isotherm_types::operator::STOP_GRACE;
+use isotherm_types::{Disposition, OperatorLine, OperatorResult};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+
+use crate::fault::Fault;
+use crate::metrics;
+use crate::secret::Secret;
+use crate::secrets;
+
+use super::child::Operator;
+use super::lease::Lease;
+use super::operator_environment::operator_environment;
+use super::outcome::{Ended, StopReason, Verdict, decide};
+use super::redaction::Redaction;
+use super::{Worker, report};
+
+/// Pause between two tries to write the end down.
+const WRITE_PAUSE: Duration = Duration::from_millis(300);
+
+/// One attempt.
+pub(super) struct Attempt<'a> {
+    worker: &'a Worker,
+    task: &'a ClaimedTask,
+    lease: Lease,
+    progress: watch::Sender<Option<Progress>>,
+    kick: Notify,
+}
+
+/// Where the attempt left the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// It failed.
+    Failure(AfterFailure),
+    /// Done, given back, or not ours any more.
+    Over,
+}
+
+/// What an operator's run came to.
+struct Run {
+    verdict: Verdict,
+    stderr_tail: Option<String>,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(worker: &'a Worker, task: &'a ClaimedTask, lease: Lease) -> Self {
+        Self { worker, task, lease, progress: watch::Sender::new(None), kick: Notify::new() }
+    }
+
+    /// Runs the operator and writes the end down.
+    pub(super) async fn run(mut self) -> After {
+        let began = Instant::now();
+        tracing::info!(
+            task.id = self.task.task_id.0,
+            task.fence = self.task.fence.0,
+            task.attempt = self.task.attempt,
+            job.name = self.task.job,
+            "the attempt begins"
+        );
+        let run = self.operate_under_lease().await;
+        let duration = began.elapsed();
+        self.log_end(&run.verdict, duration);
+        if run.verdict == Verdict::Abandon {
+            return After::Over;
+        }
+        self.write_down(&run).await
+    }
+
+    /// Lets the operator run while the lease is kept and the outbox is published.
+    async fn operate_under_lease(&mut self) -> Run {
+        let (lost, lost_lease) = watch::channel(None);
+        let mut lease = self.lease;
+        let run = {
+            let mut operate = pin!(self.operate(lost_lease));
+            let mut publish = pin!(self.publish_when_kicked());
+            let mut keep = pin!(self.keep(&mut lease));
+            tokio::select! {
+                run = &mut operate => run,
+                reason = &mut keep => {
+                    lost.send_replace(Some(reason));
+                    operate.await
+                }
+                never = &mut publish => match never {},
+            }
+        };
+        self.lease = lease;
+        run
+    }
+
+    async fn operate(&self, lost_lease: watch::Receiver<Option<StopReason>>) -> Run {
+        match self.try_operate(lost_lease).await {
+            Ok(run) => run,
+            Err(fault) => Run { verdict: verdict_of(&fault), stderr_tail: None },
+        }
+    }
+
+    async fn try_operate(&self, lost_lease: watch::Receiver<Option<StopReason>>) -> Result<Run, Fault> {
+        let started = tokio::select! {
+            started = self.start() => started?,
+            reason = lost(lost_lease.clone()) => return Ok(Run { verdict: stopped_before_the_start(reason), stderr_tail: None }),
+            () = self.worker.stop.requested() => return Ok(Run { verdict: Verdict::Release, stderr_tail: None }),
+        };
+        let (mut operator, lines, redaction) = started;
+        let ended = self.supervise(&mut operator, lines, lost_lease).await?;
+        operator.logs_read().await;
+        let tail = operator.stderr.text();
+        let verdict = match decide(ended) {
+            Verdict::Fail { code, message, disposition } => {
+                Verdict::Fail { code, message: redaction.apply(&message), disposition }
+            }
+            other => other,
+        };
+        Ok(Run { verdict, stderr_tail: (!tail.is_empty()).then_some(tail) })
+    }
+
+    /// Fetches the job's secrets and starts the operator with them.
+    async fn start(&self) -> Result<(Operator, mpsc::Receiver<OperatorLine>, Redaction), Fault> {
+        let mut values: BTreeMap<String, Secret<String>> = BTreeMap::new();
+        for (variable, id) in &self.task.secrets {
+            let value = secrets::fetch(self.worker.clients.secrets_manager(), id).await?;
+            values.insert(variable.clone(), value);
+        }
+        let redaction = Redaction::of(&values);
+        let settings = &self.worker.settings;
+        let environment = operator_environment(&settings.passed_on, &values);
+        let spec = self.task.spec();
+        let (operator, lines) = Operator::start(&settings.operator_binary, &environment, redaction.clone(), &spec)?;
+        Ok((operator, lines, redaction))
+    }
+
+    /// Listens to the operator until its process has ended, and stops it when that is due.
+    async fn supervise(
+        &self,
+        operator: &mut Operator,
+        mut lines: mpsc::Receiver<OperatorLine>,
+        lost_lease: watch::Receiver<Option<StopReason>>,
+    ) -> Result<Ended, Fault> {
+        let far = TokioInstant::now() + Duration::from_secs(365 * 24 * 3600);
+        let mut kill_at = self.task.run_timeout.map_or(far, |limit| TokioInstant::now() + limit);
+        let mut stopped = None;
+        let mut killed = false;
+        let mut result = None;
+        let mut listening = true;
+        loop {
+            tokio::select! {
+                biased;
+                line = lines.recv(), if listening => match line {
+                    Some(line) => self.hear(line, &mut result),
+                    None => listening = false,
+                },
+                exit = operator.wait() => {
+                    let exit = exit?;
+                    self.hear_the_rest(lines, &mut result).await;
+                    return Ok(Ended { result, exit, stopped });
+                }
+                reason = lost(lost_lease.clone()), if !killed => {
+                    stopped = Some(reason);
+                    killed = true;
+                    operator.kill();
+                }
+                () = self.worker.stop.requested(), if stopped.is_none() => {
+                    stopped = Some(StopReason::Shutdown);
+                    kill_at = kill_at.min(TokioInstant::now() + STOP_GRACE);
+                    operator.terminate();
+                }
+                () = sleep_until(kill_at), if !killed => {
+                    stopped = stopped.or(Some(StopReason::RunTimeout));
+                    killed = true;
+                    operator.kill();
+                }
+            }
+        }
+    }
+
+    /// Reads what was still in the pipe when the operator ended.
+    async fn hear_the_rest(&self, mut lines: mpsc::Receiver<OperatorLine>, result: &mut Option<OperatorResult>) {
+        let rest = async {
+            while let Some(line) = lines.recv().await {
+                self.hear(line, result);
+            }
+        };
+        // The pipe closes with the last process of the group; the time-out is for one that left the group.
+        let _ = timeout(Duration::from_secs(2), rest).await;
+    }
+
+    fn hear(&self, line: OperatorLine, result: &mut Option<OperatorResult>) {
+        match line {
+            OperatorLine::Progress { done, total, message } => {
+                self.progress.send_replace(Some(Progress { done, total, message }));
+                self.kick.notify_one();
+            }
+            OperatorLine::Result(_) if result.is_some() => {
+                tracing::warn!(
+                    task.id = self.task.task_id.0,
+                    error.code = "operator.second_result",
+                    "a second result is ignored"
+                );
+            }
+            OperatorLine::Result(last) => *result = Some(last),
+        }
+    }
+
+    /// Publishes the outbox each time the operator or a heartbeat hints at it. Hints during a publication become one.
+    async fn publish_when_kicked(&self) -> std::convert::Infallible {
+        loop {
+            self.kick.notified().await;
+            self.worker.publish().await;
+        }
+    }
+
+    /// Sends heartbeats until the lease is lost, and says how.
+    async fn keep(&self, lease: &mut Lease) -> StopReason {
+        let mut next = lease.heartbeat_due();
+        loop {
+            sleep_until(next.min(lease.over_at()).into()).await;
+            let now = Instant::now();
+            if now >= lease.over_at() {
+                tracing::error!(
+                    task.id = self.task.task_id.0,
+                    error.code = "worker.lease_lost",
+                    "no heartbeat got through; the operator is killed before the lease is over"
+                );
+                return StopReason::LeaseLost;
+            }
+            match timeout(lease.patience(), self.heartbeat(*lease)).await {
+                Ok(Ok(true)) => {
+                    lease.extend(now);
+                    next = lease.heartbeat_due();
+                    self.kick.notify_one();
+                }
+                Ok(Ok(false)) => {
+                    tracing::warn!(
+                        task.id = self.task.task_id.0,
+                        task.fence = self.task.fence.0,
+                        error.code = "worker.fenced_off",
+                        "the task is not ours any more; the operator is killed"
+                    );
+                    return StopReason::FencedOff;
+                }
+                Ok(Err(error)) => {
+                    report(&Fault::from(error), "a heartbeat failed");
+                    next = Instant::now() + lease.patience();
+                }
+                Err(_elapsed) => {
+                    tracing::warn!(
+                        task.id = self.task.task_id.0,
+                        error.code = "worker.heartbeat_slow",
+                        "a heartbeat got no answer"
+                    );
+                    next = Instant::now();
+                }
+            }
+        }
+    }
+
+    async fn heartbeat(&self, lease: Lease) -> Result<bool, ControlError> {
+        let progress = self.progress.borrow().clone();
+        let mut conn = self.worker.pool.acquire().await?;
+        tasks::heartbeat(&mut conn, self.task.task_id, self.task.fence, lease.length(), progress.as_ref()).await
+    }
+
+    /// Writes the end down, trying until the lease is over.
+    async fn write_down(&mut self, run: &Run) -> After {
+        // The last progress belongs to the row; this heartbeat also makes time to write the end down.
+        let asked_at = Instant::now();
+        if let Ok(Ok(true)) = timeout(self.lease.patience(), self.heartbeat(self.lease)).await {
+            self.lease.extend(asked_at);
+        }
+        loop {
+            let left = self.lease.over_at().saturating_duration_since(Instant::now());
+            let fault = match timeout(left, self.try_write_down(run)).await {
+                Ok(Ok(after)) => return after,
+                Ok(Err(error)) => Fault::from(error),
+                Err(_elapsed) => {
+                    tracing::error!(
+                        task.id = self.task.task_id.0,
+                        error.code = "worker.lease_lost",
+                        "the end of the attempt could not be written down in time"
+                    );
+                    return After::Over;
+                }
+            };
+            if fault.disposition() == Disposition::GiveUp {
+                tracing::error!(
+                    task.id = self.task.task_id.0,
+                    error.code = fault.code(),
+                    error.message = fault.message(),
+                    "the end of the attempt could not be written down"
+                );
+                return After::Over;
+            }
+            report(&fault, "the end of the attempt could not be written down yet");
+            tokio::time::sleep(WRITE_PAUSE).await;
+        }
+    }
+
+    async fn try_write_down(&self, run: &Run) -> Result<After, ControlError> {
+        let (task_id, fence, tail) = (self.task.task_id, self.task.fence, run.stderr_tail.as_deref());
+        let mut conn = self.worker.pool.acquire().await?;
+        match &run.verdict {
+            Verdict::Complete { output } => {
+                tasks::complete(&mut conn, task_id, fence, output, tail).await?;
+                Ok(After::Over)
+            }
+            Verdict::Fail { code, message, disposition } => {
+                let failure = Failure { code, message, disposition: *disposition, stderr_tail: tail };
+                Ok(After::Failure(tasks::fail(&mut conn, task_id, fence, &failure).await?))
+            }
+            Verdict::Release => {
+                tasks::release(&mut conn, task_id, fence, tail).await?;
+                Ok(After::Over)
+            }
+            Verdict::Abandon => Ok(After::Over),
+        }
+    }
+
+    fn log_end(&self, verdict: &Verdict, duration: Duration) {
+        let (task_id, duration_ms) = (self.task.task_id.0, u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        let success = match verdict {
+            Verdict::Complete { .. } => {
+                tracing::info!(task.id = task_id, job.name = self.task.job, duration_ms, "the task is completed");
+                1.0
+            }
+            Verdict::Fail { code, message, .. } => {
+                tracing::error!(
+                    task.id = task_id,
+                    job.name = self.task.job,
+                    duration_ms,
+                    error.code = code,
+                    error.message = message,
+                    "the attempt failed"
+                );
+                0.0
+            }
+            Verdict::Release => {
+                tracing::info!(task.id = task_id, job.name = self.task.job, duration_ms, "the task is given back");
+                return;
+            }
+            Verdict::Abandon => {
+                tracing::warn!(task.id = task_id, job.name = self.task.job, duration_ms, "the attempt is abandoned");
+                return;
+            }
+        };
+        let dimensions = [("operator", self.worker.settings.operator.as_str())];
+        metrics::emit(metrics::TASK_SUCCESS_RATE, success, &dimensions);
+        metrics::emit(metrics::TASK_DURATION_SECONDS, duration.as_secs_f64(), &dimensions);
+    }
+}
+
+/// Waits until the lease is lost, and says how.
+async fn lost(mut lost_lease: watch::Receiver<Option<StopReason>>) -> StopReason {
+    loop {
+        let reason = *lost_lease.borrow_and_update();
+        match reason {
+            Some(reason) => return reason,
+            None if lost_lease.changed().await.is_ok() => {}
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// An operator that was never started did nothing: the task is given back or not ours.
+fn stopped_before_the_start(reason: StopReason) -> Verdict {
+    match reason {
+        StopReason::FencedOff | StopReason::LeaseLost => Verdict::Abandon,
+        StopReason::Shutdown | StopReason::RunTimeout => Verdict::Release,
+    }
+}
+
+fn verdict_of(fault: &Fault) -> Verdict {
+    Verdict::Fail { code: fault.code().to_owned(), message: fault.message(), disposition: fault.disposition() }
+}

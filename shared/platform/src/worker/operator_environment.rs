@@ -1,0 +1,45 @@
+//! The operator's environment: what AWS's SDK needs, its buckets, its log level and its secrets, nothing else.
+//!
+//! The worker's own variables (queues, the database's secret) stay with the worker.
+
+use std::collections::BTreeMap;
+
+use crate::secret::Secret;
+
+/// Whether the operator inherits the worker's variable `name`.
+pub(super) fn is_passed_on(name: &str) -> bool {
+    name.starts_with("AWS_") || name.starts_with("ISOTHERM_BUCKET_") || matches!(name, "RUST_LOG" | "ISOTHERM_LOG")
+}
+
+/// The whole environment of the operator; a secret wins over an inherited variable of its name.
+pub(super) fn operator_environment<'a>(
+    passed_on: &'a BTreeMap<String, String>,
+    secrets: &'a BTreeMap<String, Secret<String>>,
+) -> BTreeMap<&'a str, &'a str> {
+    let inherited = passed_on.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let secret = secrets.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()));
+    inherited.chain(secret).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_gets_nothing_of_the_workers_wiring() {
+        for name in ["AWS_REGION", "AWS_ENDPOINT_URL", "ISOTHERM_BUCKET_COLD", "RUST_LOG", "ISOTHERM_LOG"] {
+            assert!(is_passed_on(name), "{name}");
+        }
+        for name in ["PATH", "HOME", "ISOTHERM_SECRET_DATABASE_ARN", "ISOTHERM_QUEUE_EVENTS_URL", "DATABASE_URL"] {
+            assert!(!is_passed_on(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_added_under_the_name_that_the_job_gives_it() {
+        let passed_on = BTreeMap::from([("RUST_LOG".to_owned(), "info".to_owned())]);
+        let secrets = BTreeMap::from([("DATABASE_URL".to_owned(), Secret::new("postgres://…".to_owned()))]);
+        let environment = operator_environment(&passed_on, &secrets);
+        assert_eq!(environment, BTreeMap::from([("RUST_LOG", "info"), ("DATABASE_URL", "postgres://…")]));
+    }
+}

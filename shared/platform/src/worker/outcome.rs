@@ -1,0 +1,161 @@
+//! What is written down about an attempt: one pure `match` over how the operator ended.
+
+use isotherm_types::{Disposition, OperatorResult};
+use serde_json::Value;
+
+/// Why the worker stopped the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The worker was told to stop.
+    Shutdown,
+    /// The task is not ours any more: somebody else claimed it, or it was cancelled.
+    FencedOff,
+    /// No heartbeat got through before the lease was nearly over.
+    LeaseLost,
+    /// It ran longer than its job allows.
+    RunTimeout,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// How an operator ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// Its result line, if it wrote one.
+    pub result: Option<OperatorResult>,
+    /// The end of its process.
+    pub exit: Exit,
+    /// Whether the worker stopped it, and why.
+    pub stopped: Option<StopReason>,
+}
+
+/// What to write down.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// The work is done.
+    Complete {
+        /// Kept in the task's row.
+        output: Value,
+    },
+    /// The attempt failed.
+    Fail {
+        /// Stable name of the error.
+        code: String,
+        /// The error in words.
+        message: String,
+        /// What to do about it.
+        disposition: Disposition,
+    },
+    /// The task goes back without a burnt attempt.
+    Release,
+    /// Nothing: the task is not ours any more.
+    Abandon,
+}
+
+/// Decides what to write down.
+///
+/// A result line counts as what it says, even if the worker had begun to stop the operator: it finished just in time.
+/// A `completed` that does not end with exit code 0 is not believed. Any end without a result is a crash, which is
+/// retried, since nothing is known that speaks against it.
+pub fn decide(ended: Ended) -> Verdict {
+    let fail =
+        |code: &str, message: String| Verdict::Fail { code: code.to_owned(), message, disposition: Disposition::Retry };
+    let exit = ended.exit;
+    match (ended.stopped, ended.result, exit) {
+        (Some(StopReason::FencedOff | StopReason::LeaseLost), _, _) => Verdict::Abandon,
+        (_, Some(OperatorResult::Completed { output }), Exit::Code(0)) => Verdict::Complete { output },
+        (_, Some(OperatorResult::Failed { code, message, disposition }), _) => {
+            Verdict::Fail { code, message, disposition }
+        }
+        (Some(StopReason::Shutdown), _, _) => Verdict::Release,
+        (Some(StopReason::RunTimeout), _, _) => {
+            fail("worker.run_timeout", "the operator ran longer than its job allows and was killed".to_owned())
+        }
+        (None, Some(OperatorResult::Completed { .. }), _) => {
+            fail("operator.bad_exit", format!("the operator said completed and then ended with {exit}"))
+        }
+        (None, Some(OperatorResult::Released), _) => {
+            fail("operator.released_unasked", "the operator gave the task back without being asked to stop".to_owned())
+        }
+        (None, None, Exit::Code(0)) => {
+            fail("operator.no_result", "the operator ended with exit code 0 but without a result".to_owned())
+        }
+        (None, None, Exit::Code(_) | Exit::Signal(_)) => {
+            fail("operator.crashed", format!("the operator ended with {exit} and without a result"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(result: Option<OperatorResult>, exit: Exit, stopped: Option<StopReason>) -> String {
+        match decide(Ended { result, exit, stopped }) {
+            Verdict::Complete { .. } => "complete".to_owned(),
+            Verdict::Fail { code, .. } => code,
+            Verdict::Release => "release".to_owned(),
+            Verdict::Abandon => "abandon".to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_end_has_its_verdict() {
+        use StopReason::{FencedOff, LeaseLost, RunTimeout, Shutdown};
+        let completed = || Some(OperatorResult::Completed { output: Value::Null });
+        let released = || Some(OperatorResult::Released);
+        let failed = || {
+            Some(OperatorResult::Failed {
+                code: "chain.halted".to_owned(),
+                message: String::new(),
+                disposition: Disposition::GiveUp,
+            })
+        };
+        let (ok, bad, killed) = (Exit::Code(0), Exit::Code(1), Exit::Signal(9));
+        let cases = [
+            (completed(), ok, None, "complete"),
+            (completed(), ok, Some(Shutdown), "complete"),
+            (completed(), ok, Some(RunTimeout), "complete"),
+            (completed(), bad, None, "operator.bad_exit"),
+            (completed(), killed, None, "operator.bad_exit"),
+            (completed(), killed, Some(Shutdown), "release"),
+            (completed(), killed, Some(RunTimeout), "worker.run_timeout"),
+            (failed(), bad, None, "chain.halted"),
+            (failed(), ok, None, "chain.halted"),
+            (failed(), bad, Some(Shutdown), "chain.halted"),
+            (failed(), killed, Some(RunTimeout), "chain.halted"),
+            (released(), ok, Some(Shutdown), "release"),
+            (released(), ok, None, "operator.released_unasked"),
+            (released(), ok, Some(RunTimeout), "worker.run_timeout"),
+            (None, ok, None, "operator.no_result"),
+            (None, bad, None, "operator.crashed"),
+            (None, killed, None, "operator.crashed"),
+            (None, killed, Some(Shutdown), "release"),
+            (None, killed, Some(RunTimeout), "worker.run_timeout"),
+        ];
+        for (result, exit, stopped, expected) in cases {
+            assert_eq!(code(result.clone(), exit, stopped), expected, "{result:?} {exit} {stopped:?}");
+        }
+        for stopped in [FencedOff, LeaseLost] {
+            for result in [completed(), failed(), released(), None] {
+                assert_eq!(code(result, ok, Some(stopped)), "abandon");
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Cold files on their way to the sandbox: looked up, presigned and grouped.
+//!
+//! Every file is looked up before the query runs, so that a missing or shortened one fails the query by name.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use isotherm_cold_store::ObjectStore;
+use isotherm_types::Dataset;
+
+use crate::boundary::ColdFile;
+use crate::error::QueryError;
+use crate::protocol::ColdGroup;
+
+/// Lookups under way at once.
+const PARALLEL_LOOKUPS: usize = 16;
+
+/// Branches of a view over cold files; above about a thousand, planning takes longer than it saves.
+const GROUPS_PER_DATASET: usize = 100;
+
+/// Files ready to be read: what the sandbox gets, and which URL is which object.
+#[derive(Debug, Default)]
+pub struct SignedFiles {
+    groups: HashMap<Dataset, Vec<ColdGroup>>,
+    keys: Vec<(String, String)>,
+}
+
+impl SignedFiles {
+    /// The groups of a dataset.
+    pub fn groups(&self, dataset: Dataset) -> Vec<ColdGroup> {
+        self.groups.get(&dataset).cloned().unwrap_or_default()
+    }
+
+    /// Writes keys in the place of URLs: a URL is a permission and must not leave the platform.
+    pub fn hide_urls(&self, message: &str) -> String {
+        let mut text = message.to_owned();
+        for (url, key) in &self.keys {
+            text = text.replace(url.as_str(), key);
+            // DuckDB quotes some URLs without their query.
+            if let Some((bare, _)) = url.split_once('?') {
+                text = text.replace(bare, key);
+            }
+        }
+        cut_urls(&text)
+    }
+}
+
+/// Looks every file up and presigns it for `valid_for`.
+///
+/// # Errors
+/// [`QueryError::ColdFileMissing`] and [`QueryError::ColdFileAltered`] name the file; else what S3 reports.
+pub async fn sign(objects: &ObjectStore, files: &[ColdFile], valid_for: Duration) -> Result<SignedFiles, QueryError> {
+    let urls: Vec<String> = stream::iter(files)
+        .map(|file| async move {
+            look_up(objects, file).await?;
+            Ok::<_, QueryError>(objects.presign_get(&file.object_key, valid_for).await?)
+        })
+        .buffered(PARALLEL_LOOKUPS)
+        .try_collect()
+        .await?;
+    let keys = urls.iter().cloned().zip(files.iter().map(|file| file.object_key.clone())).collect();
+    let mut by_dataset: HashMap<Dataset, Vec<(&ColdFile, String)>> = HashMap::new();
+    for (file, url) in files.iter().zip(urls) {
+        by_dataset.entry(file.dataset).or_default().push((file, url));
+    }
+    let groups = by_dataset.into_iter().map(|(dataset, files)| (dataset, group(&files))).collect();
+    Ok(SignedFiles { groups, keys })
+}
+
+async fn look_up(objects: &ObjectStore, file: &ColdFile) -> Result<(), QueryError> {
+    let key = &file.object_key;
+    match objects.size_bytes(key).await? {
+        None => Err(QueryError::ColdFileMissing { key: key.clone() }),
+        Some(found_bytes) if found_bytes != file.size_bytes => {
+            Err(QueryError::ColdFileAltered { key: key.clone(), expected_bytes: file.size_bytes, found_bytes })
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Groups neighbouring files of one chain, so that a view has at most about [`GROUPS_PER_DATASET`] branches.
+fn group(files: &[(&ColdFile, String)]) -> Vec<ColdGroup> {
+    let per_group = files.len().div_ceil(GROUPS_PER_DATASET).max(1);
+    let same_chain = files.chunk_by(|(left, _), (right, _)| left.chain_id == right.chain_id);
+    same_chain
+        .flat_map(|files| files.chunks(per_group))
+        .filter_map(|files| {
+            let first = files.iter().map(|(file, _)| file.blocks.start().0).min()?;
+            let last = files.iter().map(|(file, _)| file.blocks.last().0).max()?;
+            let urls = files.iter().map(|(_, url)| url.clone()).collect();
+            Some(ColdGroup { first_block: first, last_block: last, urls })
+        })
+        .collect()
+}
+
+fn cut_urls(text: &str) -> String {
+    let is_url = |word: &str| word.contains("http://") || word.contains("https://");
+    text.split(' ').map(|word| if is_url(word) { "(a cold file)" } else { word }).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use isotherm_types::{BlockNumber, BlockRange, ChainId};
+
+    use super::*;
+
+    fn file(chain: u64, start: u64) -> ColdFile {
+        ColdFile {
+            chain_id: ChainId(chain),
+            dataset: Dataset::Logs,
+            blocks: BlockRange::new(BlockNumber(start), BlockNumber(start + 10)).unwrap(),
+            object_key: format!("cold/{start}"),
+            size_bytes: 1,
+        }
+    }
+
+    #[test]
+    fn groups_never_cross_chains_and_stay_few() {
+        let files: Vec<ColdFile> = (0..250).map(|i| file(1, i * 10)).chain((0..3).map(|i| file(2, i * 10))).collect();
+        let signed: Vec<_> = files.iter().map(|file| (file, format!("u{}", file.blocks.start()))).collect();
+        let groups = group(&signed);
+        assert!(groups.len() <= GROUPS_PER_DATASET + 1, "{}", groups.len());
+        assert_eq!(groups.iter().map(|group| group.urls.len()).sum::<usize>(), 253);
+        assert_eq!((groups[0].first_block, groups[0].last_block), (0, 29));
+        assert_eq!(groups.last().unwrap().urls, ["u0", "u10", "u20"]);
+    }
+
+    #[test]
+    fn a_url_never_stands_in_a_message() {
+        let url = "http://h/b/cold/x.parquet?X-Amz-Signature=1";
+        let files = SignedFiles { groups: HashMap::new(), keys: vec![(url.to_owned(), "cold/x.parquet".to_owned())] };
+        assert_eq!(files.hide_urls(&format!("no '{url}' there")), "no 'cold/x.parquet' there");
+        assert_eq!(files.hide_urls("no http://h/b/cold/x.parquet there"), "no cold/x.parquet there");
+        assert_eq!(files.hide_urls("no https://other/secret here"), "no (a cold file) here");
+    }
+}

@@ -1,0 +1,235 @@
+//! What can go wrong with a query, what it is called, and what its asker is told.
+
+use std::time::Duration;
+
+use isotherm_types::{BlockNumber, ChainId, Classified, Disposition};
+use serde::Serialize;
+
+use crate::gate::Refusal;
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The text does not parse.
+    #[error("{message}")]
+    Syntax {
+        /// DuckDB's words.
+        message: String,
+        /// Byte of the text, from 0.
+        position: Option<u64>,
+    },
+    /// The gate does not let it run.
+    #[error("{0}")]
+    Refused(#[source] Refusal),
+    /// The text is no SELECT.
+    #[error("{message}")]
+    NotAQuery {
+        /// DuckDB's words.
+        message: String,
+    },
+    /// A name or a type in it does not fit.
+    #[error("{message}")]
+    Invalid {
+        /// DuckDB's words.
+        message: String,
+        /// Byte of the text, from 0.
+        position: Option<u64>,
+    },
+    /// It took too long.
+    #[error("the query was stopped after {} s", .limit.as_secs_f64())]
+    Timeout {
+        /// The time it had.
+        limit: Duration,
+    },
+    /// Its answer is too large.
+    #[error("the answer is larger than {limit}; add a LIMIT or aggregate")]
+    TooLarge {
+        /// The limit, with its unit.
+        limit: String,
+    },
+    /// It needs more memory than it may use.
+    #[error("the query needs more memory than it may use: {message}")]
+    OutOfMemory {
+        /// DuckDB's words.
+        message: String,
+    },
+    /// It failed while running.
+    #[error("{message}")]
+    Failed {
+        /// DuckDB's words.
+        message: String,
+    },
+    /// A file of cold storage is not there.
+    #[error("the cold file {key} is missing")]
+    ColdFileMissing {
+        /// Its key.
+        key: String,
+    },
+    /// A file of cold storage has other bytes than were committed.
+    #[error("the cold file {key} has {found_bytes} bytes, not {expected_bytes}")]
+    ColdFileAltered {
+        /// Its key.
+        key: String,
+        /// Length that was committed.
+        expected_bytes: u64,
+        /// Length that it has.
+        found_bytes: u64,
+    },
+    /// A file of cold storage could not be read while the query ran.
+    #[error("a cold file could not be read: {message}")]
+    ColdFileUnreadable {
+        /// DuckDB's words; keys in the place of URLs.
+        message: String,
+    },
+    /// Cold storage holds a chain that hot storage does not know.
+    #[error("cold storage holds blocks up to {watermark} of chain {chain_id}, which has no cursor")]
+    UnknownChain {
+        /// The chain.
+        chain_id: ChainId,
+        /// Its watermark.
+        watermark: BlockNumber,
+    },
+    /// Postgres refused or did not answer.
+    #[error("the snapshot could not be read")]
+    Database(#[from] sqlx::Error),
+    /// Hot rows could not be read.
+    #[error("hot rows could not be read")]
+    HotStore(#[from] isotherm_hot_store::HotStoreError),
+    /// The catalogue of cold storage could not be read.
+    #[error("the catalogue of cold storage could not be read")]
+    Catalog(#[from] isotherm_cold_store::catalog::CatalogError),
+    /// The object store could not be asked.
+    #[error("cold storage could not be asked")]
+    Objects(#[from] isotherm_cold_store::objects::ObjectError),
+    /// The sandbox did not start, or the stream to it broke.
+    #[error("the sandbox could not be {action}")]
+    Sandbox {
+        /// What was being done with it.
+        action: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The sandbox ended, or said something that it should not.
+    #[error("the sandbox failed: {message}")]
+    SandboxProtocol {
+        /// What it said or did.
+        message: String,
+    },
+    /// Rows could not be passed as Arrow.
+    #[error("rows could not be read or written as arrow")]
+    Arrow(#[from] arrow::error::ArrowError),
+}
+
+/// What the asker is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ErrorAnswer {
+    /// Stable name.
+    pub code: &'static str,
+    /// What is wrong, for the asker.
+    pub message: String,
+    /// What helps, or what stands behind it; null if there is nothing to add.
+    pub detail: Option<String>,
+    /// Byte of the asker's text, from 0; null if there is no one place.
+    pub position: Option<u64>,
+}
+
+/// Whose doing an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The text must change.
+    Asker,
+    /// The answer must become smaller.
+    Size,
+    /// It needs more time.
+    Time,
+    /// The platform's.
+    Platform,
+}
+
+impl QueryError {
+    /// Whose doing it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Syntax { .. }
+            | Self::Refused(_)
+            | Self::NotAQuery { .. }
+            | Self::Invalid { .. }
+            | Self::Failed { .. }
+            | Self::OutOfMemory { .. } => Blame::Asker,
+            Self::TooLarge { .. } => Blame::Size,
+            Self::Timeout { .. } => Blame::Time,
+            Self::ColdFileMissing { .. }
+            | Self::ColdFileAltered { .. }
+            | Self::ColdFileUnreadable { .. }
+            | Self::UnknownChain { .. }
+            | Self::Database(_)
+            | Self::HotStore(_)
+            | Self::Catalog(_)
+            | Self::Objects(_)
+            | Self::Sandbox { .. }
+            | Self::SandboxProtocol { .. }
+            | Self::Arrow(_) => Blame::Platform,
+        }
+    }
+
+    /// What the asker is told: the causes of the platform's own failures stay in its log.
+    pub fn answer(&self) -> ErrorAnswer {
+        let (detail, position) = match self {
+            Self::Syntax { position, .. } | Self::Invalid { position, .. } => (None, *position),
+            Self::Refused(refusal) => (None, refusal.position()),
+            Self::NotAQuery { .. } => (Some("only SELECT can be run".to_owned()), None),
+            Self::ColdFileMissing { .. } | Self::ColdFileAltered { .. } | Self::ColdFileUnreadable { .. } => {
+                (Some("no answer is given rather than one with fewer rows".to_owned()), None)
+            }
+            _ => (None, None),
+        };
+        ErrorAnswer { code: self.code(), message: self.to_string(), detail, position }
+    }
+}
+
+impl Classified for QueryError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Database(_) | Self::Sandbox { .. } | Self::ColdFileUnreadable { .. } => Disposition::Retry,
+            Self::HotStore(error) => error.disposition(),
+            Self::Catalog(error) => error.disposition(),
+            Self::Objects(error) => error.disposition(),
+            Self::Syntax { .. }
+            | Self::Refused(_)
+            | Self::NotAQuery { .. }
+            | Self::Invalid { .. }
+            | Self::Timeout { .. }
+            | Self::TooLarge { .. }
+            | Self::OutOfMemory { .. }
+            | Self::Failed { .. }
+            | Self::ColdFileMissing { .. }
+            | Self::ColdFileAltered { .. }
+            | Self::UnknownChain { .. }
+            | Self::SandboxProtocol { .. }
+            | Self::Arrow(_) => Disposition::GiveUp,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Syntax { .. } => "query.syntax",
+            Self::Refused(_) | Self::NotAQuery { .. } => "query.refused",
+            Self::Invalid { .. } => "query.invalid",
+            Self::Timeout { .. } => "query.timeout",
+            Self::TooLarge { .. } => "query.too_large",
+            Self::OutOfMemory { .. } => "query.out_of_memory",
+            Self::Failed { .. } => "query.failed",
+            Self::ColdFileMissing { .. } => "query.cold_file_missing",
+            Self::ColdFileAltered { .. } => "query.cold_file_altered",
+            Self::ColdFileUnreadable { .. } => "query.cold_file_unreadable",
+            Self::UnknownChain { .. } => "query.unknown_chain",
+            Self::Database(_) => "query.database",
+            Self::HotStore(_) => "query.hot_store",
+            Self::Catalog(_) => "query.catalog",
+            Self::Objects(_) => "query.object_store",
+            Self::Sandbox { .. } | Self::SandboxProtocol { .. } => "query.sandbox",
+            Self::Arrow(_) => "query.arrow",
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Hot rows on their way to the sandbox: copied out in the query's snapshot, column by column that the plan names.
+
+use arrow::array::RecordBatch;
+use arrow::ipc::writer::StreamWriter;
+use futures::TryStreamExt;
+use isotherm_hot_store::rows::{self, Order};
+use sqlx::PgConnection;
+
+use crate::boundary::HotRun;
+use crate::error::QueryError;
+use crate::plan::Needs;
+use crate::sandbox_process::SandboxProcess;
+
+/// Rows in one batch; bounds the memory on both sides of the pipe.
+const BATCH_ROWS: usize = 16_384;
+
+/// Copies each run out of `snapshot` into the sandbox. Returns the number of rows.
+///
+/// # Errors
+/// What Postgres reports; a sandbox that ended.
+pub async fn send(
+    snapshot: &mut PgConnection,
+    runs: &[HotRun],
+    needs: &Needs,
+    sandbox: &mut SandboxProcess,
+) -> Result<u64, QueryError> {
+    let mut row_count = 0;
+    for run in runs {
+        let Some(need) = needs.get(&run.dataset) else { continue };
+        let mut batches =
+            rows::read(snapshot, run.chain_id, run.dataset, &need.columns, run.blocks, Order::Any, BATCH_ROWS).await?;
+        while let Some(batch) = batches.try_next().await? {
+            row_count += batch.num_rows() as u64;
+            sandbox.send_rows(run.dataset.as_str(), &encode(&batch)?).await?;
+        }
+    }
+    Ok(row_count)
+}
+
+fn encode(batch: &RecordBatch) -> Result<Vec<u8>, QueryError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
+    writer.write(batch)?;
+    Ok(writer.into_inner()?)
+}

@@ -1,0 +1,25 @@
+//! Limits that the process sets on itself before it sees a user's text. They cannot be raised again.
+
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+
+use crate::error::SandboxError;
+use crate::protocol::Limits;
+
+/// Open files: the library, the extension, spill files and connections to the object store.
+const OPEN_FILES: u64 = 512;
+
+/// Sets the limits: address space, processor time, open files, no core dumps, no debugger.
+///
+/// # Errors
+/// [`SandboxError::Limit`] if the system refuses one; the session must not go on without it.
+pub fn apply(limits: &Limits) -> Result<(), SandboxError> {
+    let set = |name, resource, value| {
+        setrlimit(resource, value, value).map_err(|source| SandboxError::Limit { limit: name, source })
+    };
+    set("RLIMIT_AS", Resource::RLIMIT_AS, limits.address_space_bytes)?;
+    set("RLIMIT_CPU", Resource::RLIMIT_CPU, limits.cpu_seconds)?;
+    set("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, OPEN_FILES)?;
+    set("RLIMIT_CORE", Resource::RLIMIT_CORE, 0)?;
+    prctl::set_dumpable(false).map_err(|source| SandboxError::Limit { limit: "PR_SET_DUMPABLE", source })
+}

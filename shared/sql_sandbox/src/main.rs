@@ -1,0 +1,16 @@
+//! The sandbox process: serves one session on its standard input and output, then ends.
+
+use std::process::ExitCode;
+
+use isotherm_sql_sandbox::session;
+
+fn main() -> ExitCode {
+    match session::serve(&mut std::io::stdin().lock(), &mut std::io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The code only: a message could quote users' SQL.
+            eprintln!("{{\"level\":\"ERROR\",\"message\":\"the session ended early\",\"error.code\":\"{}\"}}", error.code());
+            ExitCode::FAILURE
+        }
+    }
+}

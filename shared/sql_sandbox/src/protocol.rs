@@ -1,0 +1,228 @@
+//! What the parent and the sandbox say to each other.
+//!
+//! A frame is a little-endian `u32` length, one byte for the kind, and the payload; the length counts the payload only.
+//! Kind `J` holds one JSON message, kind `A` a piece of Arrow IPC. A session is: `open`, `parse`, `plan`, `prepare`,
+//! any number of `rows` (each followed by one `A` frame), `run`. Every message but `rows` is answered by one `J`
+//! frame, `run` by `columns`, any number of `A` frames that together are one IPC stream, and `done`. `failed` may stand
+//! in the place of any answer, and ends the session.
+//!
+//! This module uses `serde` only, because both ends compile it: the parent must not link DuckDB.
+
+use serde::{Deserialize, Serialize};
+
+/// Kind of a frame that holds one JSON message.
+pub const KIND_JSON: u8 = b'J';
+
+/// Kind of a frame that holds Arrow IPC bytes.
+pub const KIND_ARROW: u8 = b'A';
+
+/// Bytes before the payload: length and kind.
+pub const FRAME_HEADER_BYTES: usize = 5;
+
+/// Largest payload that either end accepts; a longer one means that the two ends have lost each other.
+pub const MAX_FRAME_BYTES: usize = 256 * 1024 * 1024;
+
+/// The version of DuckDB that library, crate and extension are pinned to.
+pub const DUCKDB_VERSION: &str = "v1.5.5";
+
+/// A message of the parent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Starts the session: the process limits itself and opens DuckDB.
+    Open(Limits),
+    /// Asks for the tree of a text.
+    Parse {
+        /// The user's text.
+        sql: String,
+    },
+    /// Asks what a checked tree reads.
+    Plan {
+        /// A tree from `parsed`, unchanged.
+        tree: String,
+        /// Every relation that a query may name.
+        relations: Vec<Relation>,
+    },
+    /// Makes the relations: empty hot tables, and views over them and the cold files.
+    Prepare {
+        /// The relations, each with its parts.
+        sources: Vec<Source>,
+    },
+    /// Announces hot rows; the next frame is of kind `A` and holds a whole IPC stream.
+    Rows {
+        /// The relation that the rows belong to.
+        relation: String,
+    },
+    /// Locks the engine and runs a checked tree.
+    Run {
+        /// A tree from `parsed`, unchanged.
+        tree: String,
+        /// Rows after which the answer is cut off.
+        max_rows: u64,
+        /// Bytes of Arrow IPC after which the answer is cut off.
+        max_bytes: u64,
+        /// Milliseconds after which the query is interrupted and the process ends.
+        timeout_ms: u64,
+    },
+}
+
+/// What the process may use.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Memory of DuckDB's buffers.
+    pub memory_bytes: u64,
+    /// Address space of the process (`RLIMIT_AS`): what holds when DuckDB forgets its own limit.
+    pub address_space_bytes: u64,
+    /// Processor time of the process, all threads together (`RLIMIT_CPU`).
+    pub cpu_seconds: u64,
+    /// Threads that run a query.
+    pub threads: u32,
+    /// Where and how much may be spilled to disk; absent means nothing.
+    pub spill: Option<Spill>,
+    /// Path of the `httpfs` extension; absent means that no cold file can be read.
+    pub httpfs: Option<String>,
+    /// PEM file of the certificate authorities for cold files behind `https`.
+    pub ca_bundle: Option<String>,
+}
+
+/// Room on disk for what does not fit in memory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spill {
+    /// An existing folder that belongs to this process alone.
+    pub folder: String,
+    /// Bytes at most.
+    pub bytes: u64,
+}
+
+/// A relation that SQL can name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relation {
+    /// Its name: lower-case letters, digits and `_`.
+    pub name: String,
+    /// Its columns, in order.
+    pub columns: Vec<RelationColumn>,
+}
+
+/// A column of a relation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelationColumn {
+    /// Its name: lower-case letters, digits and `_`.
+    pub name: String,
+    /// Its DuckDB type.
+    pub sql_type: String,
+}
+
+/// A relation and where its rows are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// What SQL sees.
+    pub relation: Relation,
+    /// Columns of the hot batches, in their order. A query that reads another column of a hot row fails.
+    pub hot_columns: Vec<String>,
+    /// Cold files, in groups of neighbouring ones.
+    pub cold: Vec<ColdGroup>,
+}
+
+/// Cold files that lie next to each other, read as one branch of the view.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColdGroup {
+    /// First block of the first file.
+    pub first_block: u64,
+    /// Last block of the last file, included.
+    pub last_block: u64,
+    /// Presigned URLs; nothing else becomes readable.
+    pub urls: Vec<String>,
+}
+
+/// An answer of the sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Response {
+    /// The engine is open.
+    Opened {
+        /// Its version; [`DUCKDB_VERSION`].
+        version: String,
+    },
+    /// The text is one or more SELECT-like statements.
+    Parsed {
+        /// DuckDB's `json_serialize_sql` of the text.
+        tree: String,
+    },
+    /// The tree binds.
+    Planned {
+        /// Every scan of a relation in the plan.
+        scans: Vec<Scan>,
+    },
+    /// The relations are there.
+    Prepared {},
+    /// The query runs; its rows follow.
+    Columns {
+        /// The answer's columns.
+        columns: Vec<RelationColumn>,
+    },
+    /// All rows were sent.
+    Done {
+        /// Rows sent.
+        rows: u64,
+        /// Whether there were more.
+        truncated: bool,
+    },
+    /// The session is over.
+    Failed(Failure),
+}
+
+/// One scan of a relation in a query's plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scan {
+    /// The relation.
+    pub relation: String,
+    /// Columns that leave the scan. A column used only by a filter is not among them.
+    pub columns: Vec<String>,
+    /// Filters inside the scan as DuckDB prints them, such as `block_number>=5 AND block_number<=10`.
+    pub filters: Vec<String>,
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// What kind of failure it is.
+    pub reason: FailureReason,
+    /// DuckDB's words, without the quoted line.
+    pub message: String,
+    /// Byte in the user's text, from 0.
+    pub position: Option<u64>,
+    /// The name that the message is about; the tree says where it stands.
+    pub near: Option<String>,
+}
+
+/// Kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// The text does not parse.
+    Syntax,
+    /// The text parses, but is not a SELECT.
+    NotAQuery,
+    /// A name or a type does not fit.
+    Bind,
+    /// The query was interrupted at its time-out.
+    Timeout,
+    /// The query needs more memory or disk than it may use.
+    OutOfMemory,
+    /// A file could not be read, or access to it was refused.
+    Read,
+    /// The engine failed while running, such as by a conversion or a division.
+    Execution,
+    /// A message was out of turn or not understood.
+    Protocol,
+    /// The sandbox itself could not do its work.
+    Engine,
+}
