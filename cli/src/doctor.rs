@@ -81,7 +81,7 @@ fn finding(part: impl Into<String>, outcome: Result<String, String>, mend: &str)
 fn tool_findings() -> Vec<Finding> {
     let duckdb = |file: &str| {
         let path = tools::tools_folder()?.join("duckdb").join(file);
-        if path.is_file() { Ok(path) } else { Err(LabError::ToolMissing { path }) }
+        if path.is_file() { Ok(path) } else { Err(LabError::ToolMissing { tool: "DuckDB", path }) }
     };
     let pieces = [
         ("Postgres", tools::postgres_bin()),

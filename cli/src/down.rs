@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use isotherm_lab::process::eventually;
@@ -12,16 +11,13 @@ use nix::unistd::Pid;
 use crate::args::DownArguments;
 use crate::home::Home;
 
-/// Tasks get 20 s to reach a safe point, Postgres and the emulator some more to write their state.
-const STOP_DEADLINE: Duration = Duration::from_secs(90);
-
 pub(crate) async fn run(home: &Home, arguments: &DownArguments) -> anyhow::Result<ExitCode> {
     match home.running()? {
         Some(stack) => {
             kill(Pid::from_raw(stack.pid), Signal::SIGTERM)
                 .with_context(|| format!("could not stop process {} of the running stack", stack.pid))?;
             println!("stopping the {} stack (process {}) …", stack.kind, stack.pid);
-            let stopped = eventually("the stack to stop", STOP_DEADLINE, async || !home.is_locked()).await;
+            let stopped = eventually("the stack to stop", async || !home.is_locked()).await;
             stopped.with_context(|| {
                 format!("process {} is still there; look at its logs in {}", stack.pid, home.base().display())
             })?;

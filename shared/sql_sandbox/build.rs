@@ -7,7 +7,8 @@
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=DUCKDB_LIB_DIR");
-    let mut folders = vec!["$ORIGIN".to_owned(), "$ORIGIN/lib".to_owned(), "$ORIGIN/../lib".to_owned(), "/opt/lib".to_owned()];
+    let mut folders =
+        vec!["$ORIGIN".to_owned(), "$ORIGIN/lib".to_owned(), "$ORIGIN/../lib".to_owned(), "/opt/lib".to_owned()];
     if let Ok(linked) = std::env::var("DUCKDB_LIB_DIR") {
         match std::fs::canonicalize(&linked) {
             Ok(folder) => folders.push(folder.display().to_string()),

@@ -12,7 +12,7 @@ use isotherm_chain::fork::{HaltReason, Step, Stored, decide};
 use isotherm_chain::{Answer, ChainClient, ChainError, HeaderRef, Heads, VerifiedBlock};
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_platform::{Fault, Stop};
-use isotherm_types::{BlockNumber, BlockRange, BlockRef, Classified as _, Disposition};
+use isotherm_types::{BlockNumber, BlockRef, Classified as _, Disposition};
 
 use crate::batch::{FetchSize, split};
 use crate::config::{FollowerConfig, Start};

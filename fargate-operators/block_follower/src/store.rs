@@ -89,7 +89,7 @@ impl Store {
         stored: Option<Stored>,
         heads: &Heads,
     ) -> Result<Option<BlockRef>, Fault> {
-        let batch = self.batch(blocks).await?;
+        let batch = self.batch(blocks, heads).await?;
         let mut db_tx = self.begin().await?;
         let finalized = self.append_in(&mut db_tx, &batch, stored, heads).await?;
         commit(db_tx).await?;
@@ -104,7 +104,7 @@ impl Store {
         stored: Stored,
         heads: &Heads,
     ) -> Result<Option<BlockRef>, Fault> {
-        let batch = self.batch(blocks).await?;
+        let batch = self.batch(blocks, heads).await?;
         let mut db_tx = self.begin().await?;
         let taken_back = take_back(&mut db_tx, self.chain_id, ancestor, batch.tip).await?;
         let invalidated = EventBody::DatasetInvalidated {
@@ -191,11 +191,14 @@ impl Store {
     }
 
     /// The blocks' rows, made on a thread of their own.
-    async fn batch(&self, blocks: Arc<[VerifiedBlock]>) -> Result<BlockBatch, Fault> {
+    async fn batch(&self, blocks: Arc<[VerifiedBlock]>, heads: &Heads) -> Result<BlockBatch, Fault> {
         let chain_id = self.chain_id;
+        let (latest, latest_served_at) = (heads.latest.reference, heads.served_at);
         let encoding = tokio::task::spawn_blocking(move || {
             let (first, last) = (blocks.first()?.block(), blocks.last()?.block());
-            let (parent_hash, tip, served_at) = (first.header.parent_hash, last.reference, last.served_at);
+            let (parent_hash, tip) = (first.header.parent_hash, last.reference);
+            // The newest block was first seen as a head, before it was fetched.
+            let served_at = if tip == latest { latest_served_at } else { last.served_at };
             let numbers = BlockRange::inclusive(first.reference.number, tip.number).ok()?;
             let rows = columns::encode(chain_id, &blocks);
             Some(rows.map(|rows| BlockBatch { blocks: numbers, parent_hash, tip, rows, served_at }))

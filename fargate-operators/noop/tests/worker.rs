@@ -171,7 +171,7 @@ async fn events_are_published_while_the_operator_runs() {
     let event = events::record(&mut conn, &body).await.unwrap();
     eventually("an empty outbox", async || outbox::pending(&mut conn).await.unwrap().row_count == 0).await.unwrap();
     assert_eq!(lab.row(task).await.task.state, TaskState::Running);
-    assert_eq!(lab.threshold_messages().await, [json!({"version": 1, "event_id": event.0}).to_string()]);
+    assert_eq!(lab.threshold_messages().await, [json!({"version": 1, "event_id": event.0})]);
     worker.stop().await.unwrap();
 }
 

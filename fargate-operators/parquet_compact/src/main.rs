@@ -1,1 +1,8 @@
-fn main(){}
+//! `parquet_compact`, started by the worker: a task on standard input, its result on standard output.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    isotherm_platform::operator_main::run("parquet_compact", operator_parquet_compact::run).await
+}

@@ -2,15 +2,12 @@
 
 use isotherm_control::dispatch::{self, Outgoing, TaskLaunch, Wake};
 use isotherm_control::tasks;
-use isotherm_platform::ecs::{self, Launch};
-use isotherm_platform::task_wakes::{TaskWakeUp, send_task_wakes};
 use isotherm_platform::Fault;
+use isotherm_platform::ecs;
+use isotherm_platform::task_wakes::send_task_wakes;
 use sqlx::PgConnection;
 
 use crate::Dispatcher;
-
-/// Who asked, in the ECS task's `startedBy`.
-const STARTED_BY: &str = "isotherm-dispatcher";
 
 impl Dispatcher {
     /// Sends everything; a failure of one message or launch does not keep the others back.
@@ -23,33 +20,14 @@ impl Dispatcher {
     }
 
     async fn send_wakes(&self, conn: &mut PgConnection, wakes: &[Wake]) -> Result<(), Fault> {
-        let messages: Vec<TaskWakeUp> = wakes
-            .iter()
-            .map(|wake| TaskWakeUp { operator: wake.operator.clone(), wake: wake.message(), wakes_sent: wake.number })
-            .collect();
-        let accepted = match send_task_wakes(self.clients.sqs(), &self.task_queues, &messages).await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                report(&Fault::from(error), "wake-ups were not sent; the next sweep sends them");
-                Vec::new()
-            }
-        };
-        for (wake, message) in wakes.iter().zip(&messages) {
-            if !accepted.contains(&message) {
-                dispatch::forget_wake(conn, wake).await?;
-            }
+        for unsent in send_task_wakes(self.clients.sqs(), &self.task_queues, wakes).await {
+            dispatch::forget_wake(conn, unsent).await?;
         }
         Ok(())
     }
 
     async fn launch(&self, conn: &mut PgConnection, launch: &TaskLaunch) -> Result<(), Fault> {
-        let request = Launch {
-            operator: launch.operator.clone(),
-            client_token: launch.client_token(),
-            started_by: STARTED_BY.to_owned(),
-            environment: Vec::new(),
-        };
-        match ecs::launch(self.clients.ecs(), &self.fargate, &request).await {
+        match ecs::launch(self.clients.ecs(), &self.fargate, launch).await {
             Ok(ecs_task_arn) => {
                 tracing::info!(task.id = launch.task_id.0, ecs.task_arn = ecs_task_arn, "a worker was launched");
                 tasks::note_launch(conn, launch.task_id, launch.fence, &ecs_task_arn).await?;

@@ -3,18 +3,18 @@
 //! Runs once a minute. The rule is `isotherm_control::reap`; this shell stops ECS tasks and wakes workers that wait. It must
 //! never launch capacity: that is the dispatcher's, whose next sweep finds the tasks that were put back.
 
-use isotherm_control::dispatch::{self, Wake};
+use isotherm_control::ControlError;
+use isotherm_control::dispatch;
 use isotherm_control::reap::{self, LostTask, Reaped};
 use isotherm_control::tasks::AfterFailure;
-use isotherm_control::ControlError;
 use isotherm_platform::aws::Clients;
-use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
+use isotherm_platform::config::settings::{EventQueues, TaskQueues};
 use isotherm_platform::database::{self, PoolOptions};
-use isotherm_platform::task_wakes::{TaskWakeUp, send_task_wakes};
+use isotherm_platform::task_wakes::send_task_wakes;
 use isotherm_platform::{Environment, Fault, ecs, outbox_publisher};
 use isotherm_types::Classified;
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 
 /// Shown by ECS as the reason of a stop.
 const STOP_REASON: &str = "isotherm: the task's lease ran out";
@@ -79,8 +79,8 @@ pub struct Reaper {
     pub event_queues: EventQueues,
     /// Where workers are woken.
     pub task_queues: TaskQueues,
-    /// Where workers run.
-    pub fargate: Fargate,
+    /// The ECS cluster where workers run.
+    pub cluster: String,
 }
 
 impl Reaper {
@@ -91,7 +91,7 @@ impl Reaper {
     pub async fn connect(mut environment: Environment) -> Result<Self, Fault> {
         let event_queues = environment.event_queues();
         let task_queues = environment.task_queues();
-        let fargate = environment.fargate();
+        let cluster = environment.cluster();
         let secret_arn = environment.database_secret_arn();
         let checked = environment.check()?;
         let clients = Clients::load().await;
@@ -103,7 +103,7 @@ impl Reaper {
             clients,
             event_queues: event_queues.open(&checked),
             task_queues: task_queues.open(&checked),
-            fargate: fargate.open(&checked),
+            cluster: cluster.open(&checked),
         })
     }
 
@@ -120,8 +120,11 @@ impl Reaper {
         for (task_id, error) in &faults {
             tracing::error!(task.id = task_id.0, error.code = error.code(), error.message = %error, "a lost task could not be taken back");
         }
+        // Freed places are filled before the dispatcher's next sweep, where workers wait for work.
         let waiting = dispatch::ready(&mut conn, 0).await?;
-        self.wake(&mut conn, &waiting.wakes).await?;
+        for unsent in send_task_wakes(self.clients.sqs(), &self.task_queues, &waiting.wakes).await {
+            dispatch::forget_wake(&mut conn, unsent).await?;
+        }
         drop(conn);
         outbox_publisher::publish_pending(&self.pool, self.clients.sqs(), &self.event_queues).await?;
         let failed = lost.iter().filter(|task| task.after == AfterFailure::Failed).count();
@@ -140,7 +143,7 @@ impl Reaper {
     async fn stop_worker(&self, task: &LostTask) {
         tracing::warn!(task.id = task.task_id.0, task.fence = task.fence.0, "a task was lost by its worker");
         let Some(ecs_task_arn) = &task.ecs_task_arn else { return };
-        if let Err(error) = ecs::stop(self.clients.ecs(), &self.fargate, ecs_task_arn, STOP_REASON).await {
+        if let Err(error) = ecs::stop(self.clients.ecs(), &self.cluster, ecs_task_arn, STOP_REASON).await {
             let fault = Fault::from(error);
             tracing::error!(
                 task.id = task.task_id.0,
@@ -150,21 +153,6 @@ impl Reaper {
                 "the worker of a lost task could not be stopped; its fence is stale all the same"
             );
         }
-    }
-
-    /// Wakes workers that wait for work, so that freed places are filled before the dispatcher's next sweep.
-    async fn wake(&self, conn: &mut PgConnection, wakes: &[Wake]) -> Result<(), Fault> {
-        let messages: Vec<TaskWakeUp> = wakes
-            .iter()
-            .map(|wake| TaskWakeUp { operator: wake.operator.clone(), wake: wake.message(), wakes_sent: wake.number })
-            .collect();
-        let accepted = send_task_wakes(self.clients.sqs(), &self.task_queues, &messages).await?;
-        for (wake, message) in wakes.iter().zip(&messages) {
-            if !accepted.contains(&message) {
-                dispatch::forget_wake(conn, wake).await?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -178,7 +166,12 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events-fixtures/reaper/reap.json");
         let event: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         assert_eq!(serde_json::from_value::<ReaperEvent>(event).unwrap(), ReaperEvent);
-        for event in ["{}", r#"{"version":2,"kind":"reap"}"#, r#"{"version":1,"kind":"sweep"}"#, r#"{"version":1,"kind":"reap","x":1}"#] {
+        for event in [
+            "{}",
+            r#"{"version":2,"kind":"reap"}"#,
+            r#"{"version":1,"kind":"sweep"}"#,
+            r#"{"version":1,"kind":"reap","x":1}"#,
+        ] {
             assert!(serde_json::from_str::<ReaperEvent>(event).is_err(), "{event} was accepted");
         }
     }

@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         for event in [
-            "{}", r#"{"version":1,"kind":"tick","trigger_id":7}"#,
+            "{}",
+            r#"{"version":1,"kind":"tick","trigger_id":7}"#,
             r#"{"version":2,"kind":"tick","trigger_id":7,"scheduled_time":"2026-11-23T06:38:00Z"}"#,
             r#"{"version":1,"kind":"tock","trigger_id":7,"scheduled_time":"2026-11-23T06:38:00Z"}"#,
             r#"{"version":1,"kind":"tick","trigger_id":7,"scheduled_time":"soon"}"#,

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use isotherm_control::ControlError;
 use isotherm_control::cron::{self, Schedule};
 use isotherm_control::triggers::{self, Fired, Trigger, TriggerConfig};
-use isotherm_control::ControlError;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::database::{self, PoolOptions};
@@ -123,7 +123,12 @@ impl CronTrigger {
         let fired = triggers::fire(&mut conn, &trigger, &fire_key, &addition).await?;
         drop(conn);
         outbox_publisher::publish_pending(&self.pool, self.clients.sqs(), &self.event_queues).await?;
-        tracing::info!(trigger.id = trigger.id.0, fire.key = fire_key, fire.new = fired != Fired::Already, "a schedule ticked");
+        tracing::info!(
+            trigger.id = trigger.id.0,
+            fire.key = fire_key,
+            fire.new = fired != Fired::Already,
+            "a schedule ticked"
+        );
         Ok(match fired {
             Fired::Now(_) => Answer::Fired { fire_key },
             Fired::Already => Answer::Already { fire_key },
@@ -142,10 +147,8 @@ pub fn tick_of(trigger: &Trigger, scheduled: ScheduledTime, now: DateTime<Utc>) 
     if let ScheduledTime::At(tick) = scheduled {
         return Ok(tick);
     }
-    let schedule: Schedule = config
-        .schedule
-        .parse()
-        .map_err(|source| ControlError::BadSchedule { trigger_id: trigger.id, source })?;
+    let schedule: Schedule =
+        config.schedule.parse().map_err(|source| ControlError::BadSchedule { trigger_id: trigger.id, source })?;
     Ok(schedule.previous_until(now).ok_or(TickError::NoTickYet { trigger_id: trigger.id, now })?)
 }
 

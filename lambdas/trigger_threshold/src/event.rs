@@ -39,7 +39,9 @@ impl TryFrom<Value> for ThresholdEvent {
         let Scheduled { version, kind } = serde_json::from_value(event)?;
         match (version, kind) {
             (1, Kind::Sweep) => Ok(Self::Sweep),
-            (other, _) => Err(serde_json::Error::custom(format!("version {other} is not known; this function knows 1"))),
+            (other, _) => {
+                Err(serde_json::Error::custom(format!("version {other} is not known; this function knows 1")))
+            }
         }
     }
 }
@@ -81,8 +83,14 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         for event in [
-            "{}", "[]", "null", r#"{"version":1}"#, r#"{"version":2,"kind":"sweep"}"#, r#"{"version":1,"kind":"reap"}"#,
-            r#"{"version":1,"kind":"sweep","x":1}"#, r#"{"Records":7}"#,
+            "{}",
+            "[]",
+            "null",
+            r#"{"version":1}"#,
+            r#"{"version":2,"kind":"sweep"}"#,
+            r#"{"version":1,"kind":"reap"}"#,
+            r#"{"version":1,"kind":"sweep","x":1}"#,
+            r#"{"Records":7}"#,
         ] {
             assert!(serde_json::from_str::<ThresholdEvent>(event).is_err(), "{event} was accepted");
         }

@@ -87,7 +87,8 @@ impl ThresholdTrigger {
         for &chain_id in chains.iter().flatten() {
             if !evaluated.contains_key(&chain_id) {
                 let outcome = self.evaluate_chain(chain_id).await;
-                evaluated.insert(chain_id, outcome.map_err(|fault| report(&fault, "a chain was not evaluated")).is_ok());
+                evaluated
+                    .insert(chain_id, outcome.map_err(|fault| report(&fault, "a chain was not evaluated")).is_ok());
             }
         }
         if let Err(fault) = self.publish().await {

@@ -55,7 +55,8 @@ impl PartitionBlocks {
         &self.transaction_counts
     }
 
-    pub(crate) fn index(&self, block: BlockNumber) -> Option<usize> {
+    /// Position of `block` in the range, from 0; `None` outside it.
+    pub fn index(&self, block: BlockNumber) -> Option<usize> {
         let offset = block.0.checked_sub(self.blocks.start().0)?;
         usize::try_from(offset).ok().filter(|index| *index < self.hashes.len())
     }

@@ -29,11 +29,7 @@ pub(crate) fn from_word<T: std::str::FromStr>(
     column: &'static str,
     word: &str,
 ) -> Result<T, ControlError> {
-    word.parse().map_err(|_unknown| ControlError::UnknownWord {
-        row: row.to_string(),
-        column,
-        value: word.to_owned(),
-    })
+    word.parse().map_err(|_unknown| ControlError::UnknownWord { row: row.to_string(), column, value: word.to_owned() })
 }
 
 /// Text as Postgres can hold it: without NUL characters.

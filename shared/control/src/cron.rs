@@ -31,7 +31,9 @@ pub enum Schedule {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
     /// Neither `rate(…)`, `cron(…)` nor `at(…)`.
-    #[error("schedule {expression:?} is none of rate(VALUE UNIT), cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR), at(YYYY-MM-DDTHH:MM:SS)")]
+    #[error(
+        "schedule {expression:?} is none of rate(VALUE UNIT), cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR), at(YYYY-MM-DDTHH:MM:SS)"
+    )]
     UnknownForm {
         /// What was given.
         expression: String,
@@ -190,11 +192,28 @@ mod tests {
     #[test]
     fn what_eventbridge_refuses_is_refused_with_a_reason() {
         for expression in [
-            "every minute", "rate(0 minutes)", "rate(1 minutes)", "rate(5 minute)", "rate(1.5 hours)", "rate(1 week)",
-            "cron(0 10 * * *)", "cron(60 10 * * ? *)", "cron(0 24 * * ? *)", "cron(0 0 * * * *)", "cron(0 0 ? * ? *)",
-            "cron(0 0 32 * ? *)", "cron(0 0 * 13 ? *)", "cron(0 0 ? * 8 *)", "cron(0 0 ? * MON#6 *)",
-            "cron(0 0 * * ? 1969)", "cron(0 0 30 2 ? *)", "cron(5-1 0 * * ? *)", "cron(0/0 0 * * ? *)", "at(tomorrow)",
-            "cron(0 0 1 1 ? )", "cron(, 0 1 1 ? *)",
+            "every minute",
+            "rate(0 minutes)",
+            "rate(1 minutes)",
+            "rate(5 minute)",
+            "rate(1.5 hours)",
+            "rate(1 week)",
+            "cron(0 10 * * *)",
+            "cron(60 10 * * ? *)",
+            "cron(0 24 * * ? *)",
+            "cron(0 0 * * * *)",
+            "cron(0 0 ? * ? *)",
+            "cron(0 0 32 * ? *)",
+            "cron(0 0 * 13 ? *)",
+            "cron(0 0 ? * 8 *)",
+            "cron(0 0 ? * MON#6 *)",
+            "cron(0 0 * * ? 1969)",
+            "cron(0 0 30 2 ? *)",
+            "cron(5-1 0 * * ? *)",
+            "cron(0/0 0 * * ? *)",
+            "at(tomorrow)",
+            "cron(0 0 1 1 ? )",
+            "cron(, 0 1 1 ? *)",
         ] {
             assert!(expression.parse::<Schedule>().is_err(), "{expression} was accepted");
         }

@@ -19,7 +19,10 @@ mod plan;
 mod queue;
 mod route;
 
-pub use plan::{FIRST_REWAKE, LONGEST_REWAKE, MOST_LAUNCHES, Outgoing, RELAUNCH_AFTER, TaskLaunch, Waiting, Wake, plan, rewake_after};
+pub use plan::{
+    FIRST_REWAKE, LONGEST_REWAKE, MOST_LAUNCHES, Outgoing, RELAUNCH_AFTER, TaskLaunch, Waiting, Wake, plan,
+    rewake_after,
+};
 pub use queue::{forget_launch, forget_wake, ready};
 pub use route::{Routed, route};
 

@@ -51,10 +51,7 @@ impl std::str::FromStr for TaskState {
     type Err = UnknownState;
 
     fn from_str(word: &str) -> Result<Self, UnknownState> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == word)
-            .ok_or_else(|| UnknownState { word: word.to_owned() })
+        Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(|| UnknownState { word: word.to_owned() })
     }
 }
 
@@ -114,9 +111,10 @@ impl TaskEvent {
     /// The claim that this event speaks for, if any.
     fn fence(self) -> Option<Fence> {
         match self {
-            Self::Completed { fence } | Self::Failed { fence, .. } | Self::Lost { fence } | Self::Released { fence } => {
-                Some(fence)
-            }
+            Self::Completed { fence }
+            | Self::Failed { fence, .. }
+            | Self::Lost { fence }
+            | Self::Released { fence } => Some(fence),
             Self::Claimed | Self::Cancelled => None,
         }
     }
@@ -245,7 +243,8 @@ mod tests {
             TaskEvent::Failed { fence, disposition: Disposition::GiveUp },
             TaskEvent::Cancelled,
         ];
-        let events = [TaskEvent::Claimed, TaskEvent::Lost { fence }, TaskEvent::Released { fence }, TaskEvent::Cancelled];
+        let events =
+            [TaskEvent::Claimed, TaskEvent::Lost { fence }, TaskEvent::Released { fence }, TaskEvent::Cancelled];
         for end in ends {
             let finished = held.on(end).unwrap();
             assert!(!finished.state.is_live());

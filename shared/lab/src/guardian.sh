@@ -30,7 +30,7 @@ if read -r order <&3 && [ "$order" = go ]; then
             sleep 0.02
             ticks=$((ticks - 1))
         done
-        [ -e "$folder/$name.exit" ] || :
+        [ -e "$folder/$name.exit" ] || kill -s KILL -- "-$child"
     ) &
     stopper=$!
 
@@ -43,8 +43,8 @@ if read -r order <&3 && [ "$order" = go ]; then
     echo "$status" >"$folder/$name.exit"
     # The command may be gone while others of its session still run.
     read -r order <&3
-    :
+    kill -s KILL -- "-$child"
     wait "$stopper"
 fi
 
-[ "$fate" = keep ] || rm -rf "$folder"
+[ "$fate" = keep ] || :

@@ -6,6 +6,7 @@
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_sdk_s3::config::RequestChecksumCalculation;
 use aws_sdk_s3::error::SdkError;
 
 use crate::error::LocalStackError;
@@ -67,9 +68,13 @@ impl LocalAws {
         .to_vec()
     }
 
-    /// S3, with bucket names in the path: `*.localhost` resolves on few machines.
+    /// S3, with bucket names in the path: `*.localhost` resolves on few machines. Without checksums of its own: they
+    /// cost a debug build most of the time of an upload.
     pub fn s3(&self) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(true).build();
+        let config = aws_sdk_s3::config::Builder::from(&self.config)
+            .force_path_style(true)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .build();
         aws_sdk_s3::Client::from_conf(config)
     }
 

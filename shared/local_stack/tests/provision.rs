@@ -54,8 +54,14 @@ impl Scene {
     }
 
     async fn provision(&self, aws: &LocalAws) -> (Provisioned, Vec<Step>) {
-        let mut steps = Vec::new();let t0=std::time::Instant::now();
-        let made = provision(&self.stack, aws, &self.options, &mut |step| { eprintln!("{:?} {step:?}", t0.elapsed()); steps.push(step)}).await.unwrap();
+        let mut steps = Vec::new();
+        let t0 = std::time::Instant::now();
+        let made = provision(&self.stack, aws, &self.options, &mut |step| {
+            eprintln!("{:?} {step:?}", t0.elapsed());
+            steps.push(step)
+        })
+        .await
+        .unwrap();
         (made, steps)
     }
 
@@ -157,7 +163,13 @@ async fn functions_hear_of_calls_messages_and_ticks() {
     schedules::sync_cron(&aws, &made.cron_target, &[overdue.clone(), other]).await.unwrap();
 
     let url = format!("{}/v1/query", made.api_url);
-    let answer = reqwest::Client::new().post(url).body(r#"{"sql":"SELECT 1"}"#).send().await.unwrap();
+    let answer = reqwest::Client::new()
+        .post(url)
+        .header("content-type", "application/json")
+        .body(r#"{"sql":"SELECT 1"}"#)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status().as_u16(), 200);
     let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
     assert_eq!(answer["endpoint"], aws.endpoint_url());

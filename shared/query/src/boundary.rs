@@ -135,7 +135,11 @@ fn hot_blocks(tip: Option<BlockRef>, watermark: Option<BlockNumber>) -> Option<B
 }
 
 fn lowest(watermarks: &BTreeMap<Dataset, BlockNumber>) -> Option<BlockNumber> {
-    if RELATIONS.iter().all(|dataset| watermarks.contains_key(dataset)) { watermarks.values().min().copied() } else { None }
+    if RELATIONS.iter().all(|dataset| watermarks.contains_key(dataset)) {
+        watermarks.values().min().copied()
+    } else {
+        None
+    }
 }
 
 fn by_name<V: Serialize, S: Serializer>(map: &BTreeMap<Dataset, V>, serializer: S) -> Result<S::Ok, S::Error> {

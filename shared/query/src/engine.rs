@@ -104,27 +104,26 @@ impl QueryEngine {
     }
 
     async fn run_unhurried(&self, request: &QueryRequest, started: Instant) -> Result<QueryAnswer, QueryError> {
-        let explain = |error: StepError| self.explain(error, None, &SignedFiles::default(), request.timeout);
+        let clock = Clock { started, limit: request.timeout };
+        let no_files = SignedFiles::default();
         let spill = self.spill_folder()?;
         let mut sandbox = SandboxProcess::start(&self.sandbox.program)?;
+        let explain = |error| explain(error, None, &no_files, clock);
         open(&mut sandbox, self.limits_of(spill.as_ref(), request.timeout)).await.map_err(explain)?;
         let text = parse(&mut sandbox, &request.sql).await.map_err(explain)?;
         let tree = gate::check(text).map_err(QueryError::Refused)?;
-        let needs = needs(&mut sandbox, &tree)
-            .await
-            .map_err(|error| self.explain(error, Some(&tree), &SignedFiles::default(), request.timeout))?;
+        let explain = |error, files: &SignedFiles| self::explain(error, Some(&tree), files, clock);
+        let needs = needs(&mut sandbox, &tree).await.map_err(|error| explain(error, &no_files))?;
 
         let mut snapshot = boundary::open_snapshot(&self.pool).await?;
         let found = boundary::read(&mut snapshot, &needs).await?;
         let files = cold_files::sign(&self.objects, &found.cold, request.timeout + URL_SLACK).await?;
-        let explain = |error: StepError| self.explain(error, Some(&tree), &files, request.timeout);
-        prepare(&mut sandbox, &needs, &files).await.map_err(explain)?;
+        prepare(&mut sandbox, &needs, &files).await.map_err(|error| explain(error, &files))?;
         let hot_rows_fetched = hot_rows::send(&mut snapshot, &found.hot, &needs, &mut sandbox).await?;
         // Every row is out: the snapshot has done its work.
         snapshot.rollback().await?;
 
-        let left = request.timeout.saturating_sub(started.elapsed());
-        let rows = self.answer(&mut sandbox, &tree, left).await.map_err(explain)?;
+        let rows = self.answer(&mut sandbox, &tree, clock.left()).await.map_err(|error| explain(error, &files))?;
         if rows.truncated {
             return Err(QueryError::TooLarge { limit: self.limits.in_words() });
         }
@@ -177,31 +176,42 @@ impl QueryEngine {
             ca_bundle: config.ca_bundle.as_deref().map(text),
         }
     }
+}
 
-    /// Turns a failed step into the error that the asker gets.
-    fn explain(&self, error: StepError, tree: Option<&CheckedTree>, files: &SignedFiles, limit: Duration) -> QueryError {
-        let Failure { reason, message, position, near } = match error {
-            StepError::Failure(failure) => failure,
-            // The sandbox ends itself when an interrupt does not land.
-            StepError::Broken(QueryError::Sandbox { action: "read from", source })
-                if source.kind() == std::io::ErrorKind::UnexpectedEof =>
-            {
-                return QueryError::SandboxProtocol { message: "it ended before it had answered".to_owned() };
-            }
-            StepError::Broken(error) => return error,
-        };
-        let message = files.hide_urls(&message);
-        let position = position.or_else(|| tree?.position_of(near.as_deref()?));
-        match reason {
-            FailureReason::Syntax => QueryError::Syntax { message, position },
-            FailureReason::NotAQuery => QueryError::NotAQuery { message },
-            FailureReason::Bind => QueryError::Invalid { message, position },
-            FailureReason::Timeout => QueryError::Timeout { limit },
-            FailureReason::OutOfMemory => QueryError::OutOfMemory { message },
-            FailureReason::Read => QueryError::ColdFileUnreadable { message },
-            FailureReason::Execution => QueryError::Failed { message },
-            FailureReason::Protocol | FailureReason::Engine => QueryError::SandboxProtocol { message },
+/// The time of one query.
+#[derive(Clone, Copy)]
+struct Clock {
+    started: Instant,
+    limit: Duration,
+}
+
+impl Clock {
+    fn left(self) -> Duration {
+        self.limit.saturating_sub(self.started.elapsed())
+    }
+}
+
+/// Turns a failed step into the error that the asker gets.
+fn explain(error: StepError, tree: Option<&CheckedTree>, files: &SignedFiles, clock: Clock) -> QueryError {
+    let Failure { reason, message, position, near } = match error {
+        StepError::Failure(failure) => failure,
+        // A sandbox whose interrupt does not land ends itself.
+        StepError::Broken(QueryError::Sandbox { .. }) if clock.left().is_zero() => {
+            return QueryError::Timeout { limit: clock.limit };
         }
+        StepError::Broken(error) => return error,
+    };
+    let message = files.hide_urls(&message);
+    let position = position.or_else(|| tree?.position_of(near.as_deref()?));
+    match reason {
+        FailureReason::Syntax => QueryError::Syntax { message, position },
+        FailureReason::NotAQuery => QueryError::NotAQuery { message },
+        FailureReason::Bind => QueryError::Invalid { message, position },
+        FailureReason::Timeout => QueryError::Timeout { limit: clock.limit },
+        FailureReason::OutOfMemory => QueryError::OutOfMemory { message },
+        FailureReason::Read => QueryError::ColdFileUnreadable { message },
+        FailureReason::Execution => QueryError::Failed { message },
+        FailureReason::Protocol | FailureReason::Engine => QueryError::SandboxProtocol { message },
     }
 }
 
@@ -250,10 +260,10 @@ async fn prepare(sandbox: &mut SandboxProcess, needs: &Needs, files: &SignedFile
 }
 
 fn relation(dataset: Dataset) -> Relation {
-    let columns = dataset.columns().iter().map(|column| RelationColumn {
-        name: column.name.to_owned(),
-        sql_type: column.column_type.sql().to_owned(),
-    });
+    let columns = dataset
+        .columns()
+        .iter()
+        .map(|column| RelationColumn { name: column.name.to_owned(), sql_type: column.column_type.sql().to_owned() });
     Relation { name: dataset.as_str().to_owned(), columns: columns.collect() }
 }
 

@@ -6,8 +6,8 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
-    TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use chrono::{DateTime, NaiveDate, TimeDelta};
 use serde_json::{Number, Value};
@@ -31,9 +31,11 @@ pub fn json_rows(
     let mut bytes = 0;
     for batch in batches {
         for row in 0..batch.num_rows() {
-            let cells = batch.columns().iter().zip(columns).map(|(array, column)| {
-                Ok(cell(array, row)?.into_json(&column.sql_type))
-            });
+            let cells = batch
+                .columns()
+                .iter()
+                .zip(columns)
+                .map(|(array, column)| Ok(cell(array, row)?.into_json(&column.sql_type)));
             let cells = cells.collect::<Result<Vec<Value>, QueryError>>()?;
             bytes += cells.iter().map(|cell| length(cell) + 1).sum::<usize>() + 2;
             if bytes > max_bytes {
@@ -58,9 +60,8 @@ pub fn csv(columns: &[RelationColumn], batches: &[RecordBatch], max_bytes: usize
                 if i > 0 {
                     text.push(',');
                 }
-                match cell(array, row)?.into_text() {
-                    Some(field) => text.push_str(&csv_field(&field)),
-                    None => {}
+                if let Some(field) = cell(array, row)?.into_text() {
+                    text.push_str(&csv_field(&field));
                 }
             }
             text.push('\n');
@@ -90,7 +91,9 @@ impl Cell {
             Self::Null => Value::Null,
             Self::Boolean(value) => Value::Bool(value),
             Self::Integer(value) => integer(value),
-            Self::Double(value) => Number::from_f64(value).map_or_else(|| Value::from(value.to_string()), Value::Number),
+            Self::Double(value) => {
+                Number::from_f64(value).map_or_else(|| Value::from(value.to_string()), Value::Number)
+            }
             // Through text, so that 0.1 stays 0.1 when it becomes a double.
             Self::Single(value) => {
                 let number = value.to_string().parse().ok().and_then(Number::from_f64);
@@ -205,7 +208,9 @@ fn too_large(max_bytes: usize) -> QueryError {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BinaryArray, Date32Array, Decimal128Array, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array};
+    use arrow::array::{
+        BinaryArray, Date32Array, Decimal128Array, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array,
+    };
     use serde_json::json;
 
     use super::*;
@@ -214,13 +219,19 @@ mod tests {
         let columns: Vec<(&str, &str, ArrayRef)> = vec![
             ("n", "UBIGINT", Arc::new(UInt64Array::from(vec![Some(1 << 53), Some((1 << 53) + 1), None]))),
             ("h", "BLOB", Arc::new(BinaryArray::from_opt_vec(vec![Some(b"\xAA\x01"), Some(b""), None]))),
-            ("s", "HUGEINT", Arc::new(StringArray::from(vec![Some("7"), Some("340282366920938463463374607431768211455"), None]))),
+            (
+                "s",
+                "HUGEINT",
+                Arc::new(StringArray::from(vec![Some("7"), Some("340282366920938463463374607431768211455"), None])),
+            ),
             ("t", "VARCHAR", Arc::new(StringArray::from(vec![Some("7"), Some("a,\"b\""), Some("")]))),
             ("f", "DOUBLE", Arc::new(Float64Array::from(vec![0.1, f64::NAN, 1e300]))),
             (
                 "d",
                 "DECIMAL(5,2)",
-                Arc::new(Decimal128Array::from(vec![Some(-5), Some(12345), None]).with_precision_and_scale(5, 2).unwrap()),
+                Arc::new(
+                    Decimal128Array::from(vec![Some(-5), Some(12345), None]).with_precision_and_scale(5, 2).unwrap(),
+                ),
             ),
             ("day", "DATE", Arc::new(Date32Array::from(vec![0, 19_000, -1]))),
             ("at", "TIMESTAMP", Arc::new(TimestampMicrosecondArray::from(vec![0, 1_500_000, 1_700_000_000_000_000]))),
@@ -229,7 +240,8 @@ mod tests {
             .iter()
             .map(|(name, sql_type, _)| RelationColumn { name: (*name).to_owned(), sql_type: (*sql_type).to_owned() })
             .collect();
-        let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, _, array)| (name, array, true)));
+        let batch =
+            RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, _, array)| (name, array, true)));
         (described, batch.unwrap())
     }
 
@@ -237,8 +249,32 @@ mod tests {
     fn every_value_is_exact() {
         let (columns, batch) = answer();
         let rows = json_rows(&columns, &[batch], 10_000).unwrap();
-        assert_eq!(rows[0], [json!(9_007_199_254_740_992_u64), json!("0xaa01"), json!(7), json!("7"), json!(0.1), json!("-0.05"), json!("1970-01-01"), json!("1970-01-01T00:00:00Z")]);
-        assert_eq!(rows[1], [json!("9007199254740993"), json!("0x"), json!("340282366920938463463374607431768211455"), json!("a,\"b\""), json!("NaN"), json!("123.45"), json!("2022-01-08"), json!("1970-01-01T00:00:01.500Z")]);
+        assert_eq!(
+            rows[0],
+            [
+                json!(9_007_199_254_740_992_u64),
+                json!("0xaa01"),
+                json!(7),
+                json!("7"),
+                json!(0.1),
+                json!("-0.05"),
+                json!("1970-01-01"),
+                json!("1970-01-01T00:00:00Z")
+            ]
+        );
+        assert_eq!(
+            rows[1],
+            [
+                json!("9007199254740993"),
+                json!("0x"),
+                json!("340282366920938463463374607431768211455"),
+                json!("a,\"b\""),
+                json!("NaN"),
+                json!("123.45"),
+                json!("2022-01-08"),
+                json!("1970-01-01T00:00:01.500Z")
+            ]
+        );
         assert_eq!(rows[2][..4], [Value::Null, Value::Null, Value::Null, json!("")]);
     }
 

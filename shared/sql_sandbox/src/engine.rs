@@ -43,9 +43,7 @@ pub fn open(limits: &Limits) -> Result<Connection, SandboxError> {
 /// As [`open`].
 pub fn open_locked(limits: &Limits) -> Result<Connection, SandboxError> {
     let connection = open(limits)?;
-    connection
-        .execute_batch("SET enable_external_access = false;")
-        .map_err(SandboxError::engine("lock DuckDB"))?;
+    connection.execute_batch("SET enable_external_access = false;").map_err(SandboxError::engine("lock DuckDB"))?;
     Ok(connection)
 }
 

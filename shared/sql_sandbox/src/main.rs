@@ -9,7 +9,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The code only: a message could quote users' SQL.
-            eprintln!("{{\"level\":\"ERROR\",\"message\":\"the session ended early\",\"error.code\":\"{}\"}}", error.code());
+            eprintln!(
+                "{{\"level\":\"ERROR\",\"message\":\"the session ended early\",\"error.code\":\"{}\"}}",
+                error.code()
+            );
             ExitCode::FAILURE
         }
     }

@@ -19,11 +19,10 @@ const STUB_SCHEMA: &str = "isotherm_stub";
 pub fn scans(connection: &Connection, tree: &str, relations: &[Relation]) -> Result<Vec<Scan>, SandboxError> {
     connection.execute_batch(&stubs(relations)?).map_err(SandboxError::engine("make stub relations"))?;
     let explain = format!("EXPLAIN (FORMAT json) {}", text_of(connection, tree)?);
-    let plan: String = connection
-        .query_row(&explain, [], |row| row.get(1))
-        .map_err(|error| read_user_error(&error, &explain))?;
-    let plan: Value =
-        serde_json::from_str(&plan).map_err(|_| SandboxError::Protocol { what: "the plan is not JSON or is too deep" })?;
+    let plan: String =
+        connection.query_row(&explain, [], |row| row.get(1)).map_err(|error| read_user_error(&error, &explain))?;
+    let plan: Value = serde_json::from_str(&plan)
+        .map_err(|_| SandboxError::Protocol { what: "the plan is not JSON or is too deep" })?;
     let mut found = Vec::new();
     collect(&plan, &mut found);
     Ok(found)

@@ -59,7 +59,8 @@ pub fn lock(connection: &Connection, sources: &[Source]) -> Result<(), SandboxEr
 }
 
 fn load_httpfs(connection: &Connection, limits: &Limits) -> Result<(), SandboxError> {
-    let path = limits.httpfs.as_deref().ok_or(SandboxError::Protocol { what: "cold files need the httpfs extension" })?;
+    let path =
+        limits.httpfs.as_deref().ok_or(SandboxError::Protocol { what: "cold files need the httpfs extension" })?;
     let mut sql = format!("LOAD {}; SET enable_http_metadata_cache = true;", literal(path));
     if let Some(bundle) = &limits.ca_bundle {
         sql.push_str(&format!(" SET ca_cert_file = {}; SET enable_server_cert_verification = true;", literal(bundle)));

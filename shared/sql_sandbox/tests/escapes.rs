@@ -58,7 +58,10 @@ fn the_environment_is_empty() {
 
 #[test]
 fn the_configuration_is_locked() {
-    let trees = ["select * from json_execute_serialized_sql(json_serialize_sql('select 1'))", "select * from duckdb_settings()"];
+    let trees = [
+        "select * from json_execute_serialized_sql(json_serialize_sql('select 1'))",
+        "select * from duckdb_settings()",
+    ];
     for sql in trees {
         let text = outcome(sql);
         assert!(!text.contains(SECRET), "{sql}: {text}");
@@ -71,7 +74,9 @@ fn the_configuration_is_locked() {
 
 #[test]
 fn no_extension_comes_in() {
-    for sql in ["from postgres_scan('host=127.0.0.1', 'public', 't')", "from sqlite_scan('x', 't')", "select st_point(1, 2)"] {
+    for sql in
+        ["from postgres_scan('host=127.0.0.1', 'public', 't')", "from sqlite_scan('x', 't')", "select st_point(1, 2)"]
+    {
         query(sql, None, vec![]).expect_err(sql);
     }
 }

@@ -23,7 +23,8 @@ fn cold(folder: &std::path::Path) -> (FileServer, Vec<ColdGroup>) {
         connection.execute_batch(&sql).unwrap();
     }
     let server = FileServer::start(folder.to_owned());
-    let group = |file: &str, first_block, last_block| ColdGroup { first_block, last_block, urls: vec![server.url(file)] };
+    let group =
+        |file: &str, first_block, last_block| ColdGroup { first_block, last_block, urls: vec![server.url(file)] };
     let groups = vec![group("a.parquet", 0, 9), group("b.parquet", 10, 19)];
     (server, groups)
 }
@@ -44,7 +45,9 @@ fn a_syntax_error_has_duckdbs_words_and_the_place() {
 
 #[test]
 fn only_select_parses() {
-    for sql in ["insert into blocks values (1)", "copy blocks to 'x'", "set threads = 9", "attach 'x'", "install httpfs"] {
+    for sql in
+        ["insert into blocks values (1)", "copy blocks to 'x'", "set threads = 9", "attach 'x'", "install httpfs"]
+    {
         let failure = Sandbox::open().parse(sql).unwrap_err();
         assert_eq!(failure.reason, FailureReason::NotAQuery, "{sql}: {failure:?}");
     }
@@ -123,7 +126,9 @@ fn an_order_survives_the_wrapping() {
     let batches = answer.unwrap().batches;
     let values: Vec<u32> = batches
         .iter()
-        .flat_map(|batch| arrow::array::AsArray::as_primitive::<arrow::datatypes::UInt32Type>(batch.column(0)).values().to_vec())
+        .flat_map(|batch| {
+            arrow::array::AsArray::as_primitive::<arrow::datatypes::UInt32Type>(batch.column(0)).values().to_vec()
+        })
         .collect();
     let mut expected: Vec<u32> = (0..5000).collect();
     expected.sort_by_key(|number| (number % 7, *number));
@@ -155,7 +160,8 @@ fn a_time_out_stops_a_long_query() {
 
 #[test]
 fn memory_beyond_the_limit_is_refused() {
-    let failure = query("select count(distinct i::varchar || 'xxxxxxxxxxxxxxxxxxxx') from range(30000000) t(i)", None, vec![]);
+    let failure =
+        query("select count(distinct i::varchar || 'xxxxxxxxxxxxxxxxxxxx') from range(30000000) t(i)", None, vec![]);
     assert_eq!(failure.unwrap_err().reason, FailureReason::OutOfMemory);
 }
 

@@ -159,10 +159,10 @@ impl Lab {
         names.iter().map(|name| attributes[name].parse::<u32>().unwrap()).sum()
     }
 
-    pub(crate) async fn threshold_messages(&self) -> Vec<String> {
+    pub(crate) async fn threshold_messages(&self) -> Vec<Value> {
         let request = self.clients.sqs().receive_message().queue_url(&self.event_queues.thresholds);
         let answer = request.max_number_of_messages(10).wait_time_seconds(1).send().await.unwrap();
-        answer.messages().iter().map(|message| message.body().unwrap().to_owned()).collect()
+        answer.messages().iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()).collect()
     }
 
     pub(crate) fn worker(&self) -> WorkerBuilder<'_> {

@@ -22,7 +22,7 @@ impl Bucket {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .endpoint_url(server.endpoint_url())
-            .credentials_provider(Credentials::new(account.clone(), "secret", None, None, "test"))
+            .credentials_provider(Credentials::new(account.clone(), "test", None, None, "test"))
             .load()
             .await;
         let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();

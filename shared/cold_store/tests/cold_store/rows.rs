@@ -7,7 +7,7 @@ use arrow::array::{
     StringBuilder, UInt32Array, UInt64Array,
 };
 use isotherm_types::schema::{Column, ColumnType, DECIMAL_PRECISION};
-use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
+use isotherm_types::{B256, BlockNumber, BlockRange, ChainId, Dataset};
 
 /// A chain of made-up blocks without end.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +35,6 @@ impl MadeChain {
 
     pub(crate) fn hash(self, block: u64) -> B256 {
         B256::from_slice(&self.random(b'h', block, 0).bytes(32))
-    }
-
-    pub(crate) fn reference(self, block: u64) -> BlockRef {
-        BlockRef { number: BlockNumber(block), hash: self.hash(block) }
     }
 
     pub(crate) fn parent_hash(self, block: u64) -> B256 {

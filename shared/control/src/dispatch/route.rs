@@ -35,11 +35,13 @@ pub fn route(event: &Event, jobs: &[Job]) -> Vec<Routed> {
             .collect(),
         EventBody::PartitionCommitted { chain_id, dataset, blocks, .. } => {
             let partition = format!("partition-{chain_id}-{dataset}-{}-{}", blocks.start(), blocks.end());
-            let input = json!({ "cause": event.body.kind(), "chain_id": chain_id, "datasets": [dataset], "blocks": blocks });
+            let input =
+                json!({ "cause": event.body.kind(), "chain_id": chain_id, "datasets": [dataset], "blocks": blocks });
             about_data(event, jobs, *chain_id, &[*dataset], &partition, &input)
         }
         EventBody::DatasetInvalidated { chain_id, datasets, blocks, .. } => {
-            let input = json!({ "cause": event.body.kind(), "chain_id": chain_id, "datasets": datasets, "blocks": blocks });
+            let input =
+                json!({ "cause": event.body.kind(), "chain_id": chain_id, "datasets": datasets, "blocks": blocks });
             about_data(event, jobs, *chain_id, datasets, &event_key(event), &input)
         }
         // Told to `thresholds` only.
@@ -55,9 +57,8 @@ fn about_data(
     partition_key: &str,
     input: &Value,
 ) -> Vec<Routed> {
-    let concerned = |job: &&Job| {
-        job.active && !job.always_on && datasets.iter().any(|&dataset| job.reads(chain_id, dataset))
-    };
+    let concerned =
+        |job: &&Job| job.active && !job.always_on && datasets.iter().any(|&dataset| job.reads(chain_id, dataset));
     let task = |job: &Job| {
         let (idempotency_key, input, coalesce) = match job.strategy {
             Strategy::PerUpdate => (event_key(event), input.clone(), false),
@@ -143,8 +144,7 @@ mod tests {
             Job { always_on: true, ..job(6, Strategy::PerUpdate, &["logs"]) },
         ];
         let routed = route(&committed(7), &jobs);
-        let keys: Vec<(i64, &str)> =
-            routed.iter().map(|task| (task.job_id.0, task.idempotency_key.as_str())).collect();
+        let keys: Vec<(i64, &str)> = routed.iter().map(|task| (task.job_id.0, task.idempotency_key.as_str())).collect();
         assert_eq!(keys, [(1, "event-7"), (2, "partition-143-logs-0-100"), (4, "bulk-event-7")]);
     }
 

@@ -183,7 +183,11 @@ async fn apply_trigger(
     Ok((id, change))
 }
 
-async fn deactivate_the_rest(conn: &mut PgConnection, org_id: OrgId, applied: &mut Applied) -> Result<(), ControlError> {
+async fn deactivate_the_rest(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    applied: &mut Applied,
+) -> Result<(), ControlError> {
     let kept: Vec<i64> = applied.jobs.iter().map(|job| job.id.0).collect();
     let gone: Vec<(i64, String)> = sqlx::query_as(
         "UPDATE control.jobs SET active = false, updated_at = now()

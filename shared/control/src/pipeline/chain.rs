@@ -129,8 +129,11 @@ pub fn for_chain(settings: &ChainSettings) -> Pipeline {
         run_timeout_seconds: Some(60.0),
         ..job("heartbeat".to_owned(), "noop")
     };
-    let threshold =
-        ThresholdConfig { chain_id: settings.chain_id, measure: Measure::FinalizedBlocks, every: settings.partition_blocks };
+    let threshold = ThresholdConfig {
+        chain_id: settings.chain_id,
+        measure: Measure::FinalizedBlocks,
+        every: settings.partition_blocks,
+    };
     let triggers = vec![
         TriggerDefinition {
             name: "compact-when-final".to_owned(),

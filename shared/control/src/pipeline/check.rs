@@ -67,7 +67,8 @@ fn check_job(job: &JobDefinition) -> Vec<String> {
     let name = &job.name;
     let mut messages = Vec::new();
     if !is_name(name, "_-") {
-        messages.push(format!("job name {name:?} is not 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit"));
+        messages
+            .push(format!("job name {name:?} is not 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit"));
     }
     if !is_name(&job.operator, "_") {
         messages.push(format!("operator {:?} of job {name:?} is not 1 to 63 of a-z, 0-9 and _", job.operator));
@@ -100,12 +101,15 @@ fn check_trigger(trigger: &TriggerDefinition, jobs: &BTreeMap<&str, &JobDefiniti
     let name = &trigger.name;
     let mut messages = Vec::new();
     if !is_name(name, "_-") {
-        messages.push(format!("trigger name {name:?} is not 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit"));
+        messages.push(format!(
+            "trigger name {name:?} is not 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit"
+        ));
     }
     match jobs.get(trigger.job.as_str()) {
         None => messages.push(format!("trigger {name:?} fires job {:?}, which is not in the file", trigger.job)),
         Some(job) if job.always_on => {
-            messages.push(format!("trigger {name:?} fires job {:?}, which is always on and needs no trigger", trigger.job));
+            messages
+                .push(format!("trigger {name:?} fires job {:?}, which is always on and needs no trigger", trigger.job));
         }
         Some(_) => {}
     }
@@ -116,7 +120,9 @@ fn check_trigger(trigger: &TriggerDefinition, jobs: &BTreeMap<&str, &JobDefiniti
                 messages.push(format!("trigger {name:?}: {error}"));
             }
         }
-        Some(TriggerConfig::Threshold(threshold)) if threshold.every == 0 || i64::try_from(threshold.every).is_err() => {
+        Some(TriggerConfig::Threshold(threshold))
+            if threshold.every == 0 || i64::try_from(threshold.every).is_err() =>
+        {
             messages.push(format!("trigger {name:?}: every must be at least 1"));
         }
         Some(TriggerConfig::Threshold(_)) => {}

@@ -83,11 +83,8 @@ pub async fn fail(
     failure: &Failure<'_>,
 ) -> Result<AfterFailure, ControlError> {
     let mut db_tx = conn.begin().await?;
-    let ending = Ending {
-        outcome: "failed",
-        error: Some((failure.code, failure.message)),
-        stderr_tail: failure.stderr_tail,
-    };
+    let ending =
+        Ending { outcome: "failed", error: Some((failure.code, failure.message)), stderr_tail: failure.stderr_tail };
     let event = TaskEvent::Failed { fence, disposition: failure.disposition };
     let after = put_back_or_fail(&mut db_tx, task_id, fence, event, &ending, None).await?;
     db_tx.commit().await?;

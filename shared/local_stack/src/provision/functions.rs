@@ -6,10 +6,10 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::operation::get_function_configuration::{
     GetFunctionConfigurationError, GetFunctionConfigurationOutput,
 };
-use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Architecture, Environment, EphemeralStorage, FunctionCode, Runtime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures::{StreamExt, TryStreamExt};
 
 use super::{Change, OnStep, Options, report};
 use crate::aws::{LocalAws, if_there};
@@ -19,11 +19,11 @@ use crate::names;
 use crate::package::{self, CodeZip};
 use crate::stack_file::{Function, Stack};
 
-/// Largest zip that Lambda takes in a call; bigger ones go through S3. Source: AWS Lambda quotas.
-const DIRECT_ZIP_BYTES: usize = 50_000_000;
-
-/// Key of the bucket for zips that are too big for a call.
+/// Key of the bucket that code zips go through: a call takes 50 MB at most, and this is the quicker way anyway.
 const ARTIFACTS: &str = "artifacts";
+
+/// One is packed while another is sent; more would only hold more zips in memory.
+const AT_A_TIME: usize = 2;
 
 /// Creates or updates all functions; returns their ARNs.
 pub(super) async fn ensure(
@@ -34,8 +34,7 @@ pub(super) async fn ensure(
     account: &str,
     on_step: &mut OnStep<'_>,
 ) -> Result<BTreeMap<String, String>, LocalStackError> {
-    let mut arns = BTreeMap::new();
-    for (key, function) in &stack.functions {
+    let ensured = stack.functions.iter().map(async |(key, function)| {
         let zip = pack(key, function, options).await?;
         let mut variables = environment::of_function(stack, function, addresses)?;
         // What AWS's own endpoints are in the cloud.
@@ -49,7 +48,12 @@ pub(super) async fn ensure(
             artifacts: addresses.buckets.get(ARTIFACTS).map(String::as_str),
         };
         let (arn, change) = wanted.ensure(aws).await?;
-        report(on_step, "function", &wanted.name, change);
+        Ok::<_, LocalStackError>((key, wanted.name, arn, change))
+    });
+    let mut ensured = futures::stream::iter(ensured).buffered(AT_A_TIME);
+    let mut arns = BTreeMap::new();
+    while let Some((key, name, arn, change)) = ensured.try_next().await? {
+        report(on_step, "function", name, change);
         arns.insert(key.clone(), arn);
     }
     Ok(arns)
@@ -93,10 +97,8 @@ impl Wanted<'_> {
     }
 
     async fn create(&self, aws: &LocalAws, client: &Client) -> Result<Option<String>, LocalStackError> {
-        let code = match self.upload(aws).await? {
-            Some((bucket, key)) => FunctionCode::builder().s3_bucket(bucket).s3_key(key).build(),
-            None => FunctionCode::builder().zip_file(self.blob()).build(),
-        };
+        let (bucket, key) = self.upload(aws).await?;
+        let code = FunctionCode::builder().s3_bucket(bucket).s3_key(key).build();
         let created = client
             .create_function()
             .function_name(&self.name)
@@ -136,11 +138,8 @@ impl Wanted<'_> {
             change = Change::Updated;
         }
         if found.code_sha256() != Some(STANDARD.encode(self.zip.sha256).as_str()) {
-            let call = client.update_function_code().function_name(&self.name);
-            let call = match self.upload(aws).await? {
-                Some((bucket, key)) => call.s3_bucket(bucket).s3_key(key),
-                None => call.zip_file(self.blob()),
-            };
+            let (bucket, key) = self.upload(aws).await?;
+            let call = client.update_function_code().function_name(&self.name).s3_bucket(bucket).s3_key(key);
             call.send().await.map_err(LocalStackError::aws(format!("update the code of function {}", self.name)))?;
             change = Change::Updated;
         }
@@ -176,14 +175,11 @@ impl Wanted<'_> {
         Ok(true)
     }
 
-    /// Puts a zip that is too big for a call into S3; returns its bucket and key.
-    async fn upload(&self, aws: &LocalAws) -> Result<Option<(String, String)>, LocalStackError> {
-        if self.zip.bytes.len() <= DIRECT_ZIP_BYTES {
-            return Ok(None);
-        }
+    /// Puts the zip into S3, where Lambda copies it from; returns its bucket and key.
+    async fn upload(&self, aws: &LocalAws) -> Result<(String, String), LocalStackError> {
         let unresolved = || LocalStackError::Unresolved { kind: "bucket", name: ARTIFACTS.to_owned() };
         let bucket = self.artifacts.ok_or_else(unresolved)?;
-        let key = format!("functions/{}/{}.zip", self.name, hex::encode(self.zip.sha256));
+        let key = format!("functions/{}.zip", self.name);
         aws.s3()
             .put_object()
             .bucket(bucket)
@@ -192,11 +188,7 @@ impl Wanted<'_> {
             .send()
             .await
             .map_err(LocalStackError::aws(format!("store the code of function {}", self.name)))?;
-        Ok(Some((bucket.to_owned(), key)))
-    }
-
-    fn blob(&self) -> Blob {
-        Blob::new(self.zip.bytes.clone())
+        Ok((bucket.to_owned(), key))
     }
 
     fn variable_map(&self) -> HashMap<String, String> {

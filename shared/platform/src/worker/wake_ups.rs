@@ -81,17 +81,18 @@ impl<'a> WakeUpQueue<'a> {
     /// A message that is no wake-up is an error and stays in the queue, which moves it to its dead-letter queue.
     pub(super) async fn receive(&self, wait: Duration) -> Result<Option<WakeUp>, WakeUpError> {
         let seconds = i32::try_from(wait.min(LONGEST_POLL).as_secs()).expect("a poll is 20 s at most");
-        if seconds == 0 {
-            // SQS counts in whole seconds; a shorter wait is no reason to poll.
-            tokio::time::sleep(wait).await;
-            return Ok(None);
-        }
         let url = || self.url.to_owned();
         let request =
             self.sqs.receive_message().queue_url(self.url).max_number_of_messages(1).wait_time_seconds(seconds);
         let answer =
             request.send().await.map_err(|source| WakeUpError::Receive { url: url(), source: Box::new(source) })?;
-        let Some(message) = answer.messages().first() else { return Ok(None) };
+        let Some(message) = answer.messages().first() else {
+            if seconds == 0 {
+                // SQS counts in whole seconds, and a poll of zero seconds does not wait.
+                tokio::time::sleep(wait).await;
+            }
+            return Ok(None);
+        };
         let wake: TaskWake = serde_json::from_str(message.body().unwrap_or(""))
             .map_err(|source| WakeUpError::Malformed { url: url(), source })?;
         if wake.version != WAKE_VERSION {

@@ -82,8 +82,10 @@ pub(super) fn position_of(tree: &Value, name: &str) -> Option<u64> {
                 let names = node.get("column_names")?.as_array()?;
                 Some(names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("."))
             };
-            let is = |key: &str| node.get(key).and_then(Value::as_str).is_some_and(|own| own.eq_ignore_ascii_case(name));
-            let named = is("function_name") || is("table_name") || column().is_some_and(|own| own.eq_ignore_ascii_case(name));
+            let is =
+                |key: &str| node.get(key).and_then(Value::as_str).is_some_and(|own| own.eq_ignore_ascii_case(name));
+            let named =
+                is("function_name") || is("table_name") || column().is_some_and(|own| own.eq_ignore_ascii_case(name));
             if named && let Some(position) = position(node) {
                 return Some(position);
             }
@@ -181,7 +183,8 @@ impl Walk {
         let qualifiers = [text(node, "catalog_name"), text(node, "schema_name")];
         if qualifiers.iter().any(|qualifier| !qualifier.is_empty()) {
             let [catalog, schema] = qualifiers;
-            let name = [catalog, schema, name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+            let name =
+                [catalog, schema, name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
             return Err(Refusal::Relation { name, position });
         }
         let lower = name.to_lowercase();
@@ -343,7 +346,8 @@ impl Walk {
         each(tables, "common tables", |entry| {
             let entry = object(entry, "a common table")?;
             let table = object(entry.get("value").unwrap_or(&Value::Null), "a common table")?;
-            let fields = [("aliases", Plain), ("query", Statement), ("materialized", Plain), ("key_targets", Expressions)];
+            let fields =
+                [("aliases", Plain), ("query", Statement), ("materialized", Plain), ("key_targets", Expressions)];
             self.fields(table, &fields, &[])?;
             self.name_in_scope(text(entry, "key"))
         })

@@ -169,11 +169,7 @@ pub(crate) fn relation() -> Relation {
     let column = |name: &str, sql_type: &str| RelationColumn { name: name.to_owned(), sql_type: sql_type.to_owned() };
     Relation {
         name: "blocks".to_owned(),
-        columns: vec![
-            column("block_number", "UINTEGER"),
-            column("block_hash", "BLOB"),
-            column("gas_used", "UBIGINT"),
-        ],
+        columns: vec![column("block_number", "UINTEGER"), column("block_hash", "BLOB"), column("gas_used", "UBIGINT")],
     }
 }
 
@@ -187,7 +183,7 @@ pub(crate) fn rows(numbers: impl IntoIterator<Item = u32>) -> RecordBatch {
     ]);
     let columns: Vec<ArrayRef> = vec![
         Arc::new(UInt32Array::from(numbers)),
-        Arc::new(BinaryArray::from_iter_values(hashes.iter().map(|hash| hash.as_slice()))),
+        Arc::new(BinaryArray::from_iter_values(hashes.iter().map(<[u8; 4]>::as_slice))),
     ];
     RecordBatch::try_new(Arc::new(schema), columns).unwrap()
 }

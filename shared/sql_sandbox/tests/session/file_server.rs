@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 pub(crate) struct FileServer {
@@ -35,7 +35,7 @@ impl FileServer {
     }
 }
 
-fn serve(mut stream: &TcpStream, folder: &PathBuf, seen: &Mutex<Vec<String>>) -> Option<()> {
+fn serve(mut stream: &TcpStream, folder: &Path, seen: &Mutex<Vec<String>>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut first = String::new();
     if reader.read_line(&mut first).ok()? == 0 {

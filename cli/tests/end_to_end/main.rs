@@ -1,0 +1,8 @@
+//! The whole platform on one machine, through the `isotherm` command alone: real Postgres, the AWS emulator, a real chain
+//! node, the real Lambda and operator binaries.
+//!
+//! The binaries must have been built (`./isotherm test` does so first).
+
+mod demo;
+mod stack;
+mod up;

@@ -1,0 +1,117 @@
+//! What can stop a compaction.
+
+use std::time::Duration;
+
+use isotherm_cold_store::ColdStoreError;
+use isotherm_cold_store::blocks::LinkError;
+use isotherm_cold_store::catalog::CatalogError;
+use isotherm_cold_store::compaction::PlanError;
+use isotherm_cold_store::parquet_file::ParquetFileError;
+use isotherm_control::ControlError;
+use isotherm_hot_store::HotStoreError;
+use isotherm_types::disposition::{Classified, Disposition};
+use isotherm_types::{ChainId, Dataset};
+
+/// How long a range that is not final is left alone: a few blocks of most chains.
+const FINALITY_WAIT: Duration = Duration::from_secs(5);
+
+/// Why a compaction stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    /// The chain has no blocks in hot storage, or none that is final.
+    #[error("chain {chain_id} has no final block in hot storage")]
+    NothingFinal {
+        /// The chain.
+        chain_id: ChainId,
+    },
+    /// Hot storage knows the chain under another name, or with a partition size of 0.
+    #[error("chain {chain_id} is called {found:?} in hot storage, not {expected:?}")]
+    OtherChain {
+        /// The chain.
+        chain_id: ChainId,
+        /// Its name in the job.
+        expected: String,
+        /// Its name in hot storage.
+        found: String,
+    },
+    /// Nothing can be compacted, or not yet.
+    #[error("no partition can be compacted")]
+    Plan(#[from] PlanError),
+    /// The blocks in hot storage are not one chain.
+    #[error("the blocks in hot storage are not one chain")]
+    Links(#[from] LinkError),
+    /// Another run committed something else first.
+    #[error("{dataset} in cold storage moved on while a partition was being written")]
+    Overtaken {
+        /// The dataset.
+        dataset: Dataset,
+    },
+    /// Postgres failed between the statements of the stores.
+    #[error("postgres could not {action}")]
+    Postgres {
+        /// What was asked of it.
+        action: &'static str,
+        /// Its words.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The thread that encodes died.
+    #[error("the encoder died")]
+    Encoder {
+        /// How.
+        #[source]
+        source: tokio::task::JoinError,
+    },
+    /// Hot storage.
+    #[error(transparent)]
+    Hot(#[from] HotStoreError),
+    /// Cold storage.
+    #[error(transparent)]
+    Cold(#[from] ColdStoreError),
+    /// The control plane; above all, a fence that has been superseded.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+impl From<CatalogError> for CompactError {
+    fn from(error: CatalogError) -> Self {
+        Self::Cold(error.into())
+    }
+}
+
+impl From<ParquetFileError> for CompactError {
+    fn from(error: ParquetFileError) -> Self {
+        Self::Cold(error.into())
+    }
+}
+
+impl Classified for CompactError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::NothingFinal { .. } | Self::Plan(PlanError::NotFinal { .. }) => {
+                Disposition::RetryAfter(FINALITY_WAIT)
+            }
+            Self::Overtaken { .. } | Self::Postgres { .. } | Self::Encoder { .. } => Disposition::Retry,
+            Self::OtherChain { .. } | Self::Plan(PlanError::Gap { .. }) => Disposition::GiveUp,
+            Self::Links(error) => error.disposition(),
+            Self::Hot(error) => error.disposition(),
+            Self::Cold(error) => error.disposition(),
+            Self::Control(error) => error.disposition(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NothingFinal { .. } | Self::Plan(PlanError::NotFinal { .. }) => "compact.not_final",
+            Self::Plan(PlanError::Gap { .. }) => "compact.gap",
+            Self::OtherChain { .. } => "compact.other_chain",
+            Self::Overtaken { .. } => "compact.overtaken",
+            Self::Postgres { .. } => "compact.postgres",
+            Self::Encoder { .. } => "compact.encoder",
+            Self::Links(error) => error.code(),
+            Self::Hot(error) => error.code(),
+            Self::Cold(error) => error.code(),
+            Self::Control(error) => error.code(),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! From hot rows in a real Postgres to files in a bucket: what is moved, what is refused, and what breaking off leaves.
+
+#[path = "../../../../shared/cold_store/tests/cold_store/rows.rs"]
+mod rows;
+
+mod breaking_off;
+mod moving;
+mod process;
+mod refusing;
+mod world;

@@ -1,0 +1,176 @@
+//! Hot and cold as one, through the real sandbox, Postgres and object store.
+
+#[path = "support/made_chain.rs"]
+mod made_chain;
+#[path = "support/platform.rs"]
+mod platform;
+#[path = "support/sandbox_program.rs"]
+mod sandbox_program;
+
+use std::time::{Duration, Instant};
+
+use isotherm_query::boundary::{self, open_snapshot};
+use isotherm_query::error::QueryError;
+use isotherm_query::plan::{BlockBounds, Need, Needs};
+use isotherm_query::render;
+use isotherm_query::{QueryAnswer, QueryRequest};
+use isotherm_types::{BlockNumber, Classified, Dataset};
+use made_chain::{CHAIN, TRANSACTIONS, compact, follow, hash, range};
+use platform::Platform;
+use serde_json::{Value, json};
+
+async fn run(platform: &Platform, sql: &str) -> Result<QueryAnswer, QueryError> {
+    platform.engine.run(QueryRequest { sql: sql.to_owned(), timeout: Duration::from_secs(20) }).await
+}
+
+async fn rows(platform: &Platform, sql: &str) -> Vec<Vec<Value>> {
+    let answer = run(platform, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    render::json_rows(&answer.columns, &answer.batches, 1 << 20).unwrap()
+}
+
+/// 35 blocks: 0..20 cold (and still hot too), 20..35 only hot.
+async fn half_cold() -> Platform {
+    let platform = Platform::start().await;
+    let mut conn = platform.connect().await;
+    follow(&mut conn, range(0, 35)).await;
+    compact(&mut conn, &platform.objects, platform.scratch.path(), range(0, 10)).await;
+    compact(&mut conn, &platform.objects, platform.scratch.path(), range(10, 20)).await;
+    platform
+}
+
+#[tokio::test]
+async fn a_federated_answer_is_hot_plus_cold_and_says_its_state() {
+    let platform = half_cold().await;
+    assert_eq!(rows(&platform, "select count(*) from transactions").await, [[json!(35 * TRANSACTIONS)]]);
+    let sql = "select block_number, count(*) n from transactions group by 1 order by 1 desc limit 2";
+    assert_eq!(rows(&platform, sql).await, [[json!(34), json!(3)], [json!(33), json!(3)]]);
+    let sql = "select b.block_hash, count(*) from blocks b join logs l using (block_number) \
+               where b.block_number between 19 and 20 group by all order by 1";
+    let expected = [hash(19), hash(20)].map(|hash| vec![json!(hash.to_string()), json!(2 * TRANSACTIONS)]);
+    assert_eq!(rows(&platform, sql).await, expected);
+    // Postgres holds all rows, also the cold ones: its own sum is the oracle.
+    let sum: String = sqlx::query_scalar("SELECT sum(value)::text FROM hot.transactions")
+        .fetch_one(&platform.engine.pool)
+        .await
+        .unwrap();
+    assert_eq!(rows(&platform, "select sum(value) from transactions").await, [[json!(sum)]]);
+
+    let answer = run(&platform, "select 1 from blocks where block_number = 3").await.unwrap();
+    let state = serde_json::to_value(&answer.state).unwrap();
+    let expected = json!([{
+        "chain_id": CHAIN.0, "chain": "made", "tip_number": 34, "tip_hash": hash(34).to_string(), "watermark": 19,
+        "watermarks": {"blocks": 19, "logs": 19, "transactions": 19},
+        "manifest_versions": {"blocks": 2, "logs": 2, "transactions": 2},
+    }]);
+    assert_eq!(state, expected);
+    assert_eq!((answer.hot_rows_fetched, answer.cold_files), (0, 1), "only the one file is needed");
+    let answer = run(&platform, "select block_hash from blocks where block_number > 30").await.unwrap();
+    assert_eq!((answer.hot_rows_fetched, answer.cold_files), (4, 0), "only four hot rows are needed");
+}
+
+#[tokio::test]
+async fn every_column_of_hot_and_cold_is_what_was_written() {
+    let platform = half_cold().await;
+    for dataset in [Dataset::Blocks, Dataset::Transactions, Dataset::Logs] {
+        let sql = format!("select * from {dataset} order by {}", dataset.sort_columns().join(", "));
+        let answer = run(&platform, &sql).await.unwrap();
+        let read = render::json_rows(&answer.columns, &answer.batches, 1 << 24).unwrap();
+        let written = made_chain::rows(dataset, range(0, 35));
+        let expected = render::json_rows(&answer.columns, &[written], 1 << 24).unwrap();
+        assert_eq!(read, expected, "{dataset}");
+        let types: Vec<_> =
+            answer.columns.iter().map(|column| (column.name.as_str(), column.sql_type.as_str())).collect();
+        let schema: Vec<_> = dataset.columns().iter().map(|column| (column.name, column.column_type.sql())).collect();
+        assert_eq!(types, schema, "{dataset}");
+    }
+}
+
+/// Red switch: the same reads in two snapshots give another count.
+#[tokio::test]
+async fn a_watermark_that_moves_meanwhile_changes_nothing() {
+    let platform = half_cold().await;
+    let needs =
+        Needs::from([(Dataset::Transactions, Need { columns: vec!["block_number"], bounds: BlockBounds::ALL })]);
+    let mut snapshot = open_snapshot(&platform.engine.pool).await.unwrap();
+    let before = boundary::read(&mut snapshot, &needs).await.unwrap();
+
+    // Compaction goes on and cleanup follows at once, both committed.
+    let mut conn = platform.connect().await;
+    compact(&mut conn, &platform.objects, platform.scratch.path(), range(20, 30)).await;
+    sqlx::query("DELETE FROM hot.transactions WHERE block_number < 30").execute(&mut conn).await.unwrap();
+
+    let hot = before.hot[0].blocks;
+    assert_eq!(hot, range(20, 35));
+    let count = |blocks| blocks * TRANSACTIONS;
+    let in_snapshot = isotherm_hot_store::rows::count(&mut snapshot, CHAIN, Dataset::Transactions, hot).await.unwrap();
+    assert_eq!(in_snapshot, count(15), "every row above the old watermark is still there");
+    let after = isotherm_hot_store::rows::count(&mut conn, CHAIN, Dataset::Transactions, hot).await.unwrap();
+    assert_eq!(after, count(5), "a second snapshot would lose the rows that moved");
+    assert_eq!(boundary::read(&mut snapshot, &needs).await.unwrap(), before);
+    drop(snapshot);
+    assert_eq!(rows(&platform, "select count(*) from transactions").await, [[json!(count(35))]]);
+}
+
+#[tokio::test]
+async fn a_missing_or_altered_cold_file_fails_the_query_by_name() {
+    let platform = half_cold().await;
+    let key = "cold/made/logs/logs_0000000010_0000000019.parquet";
+    let delete = platform.client.delete_object().bucket(platform.objects.bucket()).key(key);
+    delete.send().await.unwrap();
+    let error = run(&platform, "select count(*) from logs").await.unwrap_err();
+    assert_eq!(error.code(), "query.cold_file_missing");
+    assert!(error.to_string().contains(key), "{error}");
+    // Where the file is not needed the query goes on.
+    assert_eq!(
+        rows(&platform, "select count(*) from logs where block_number < 10").await,
+        [[json!(10 * 2 * TRANSACTIONS)]]
+    );
+
+    let put = platform.client.put_object().bucket(platform.objects.bucket()).key(key);
+    put.body(b"not the file".to_vec().into()).send().await.unwrap();
+    let error = run(&platform, "select count(*) from logs").await.unwrap_err();
+    assert_eq!(error.code(), "query.cold_file_altered");
+    assert!(error.to_string().contains(key), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_stored_is_an_empty_answer() {
+    let platform = Platform::start().await;
+    assert_eq!(rows(&platform, "select count(*), max(block_number) from blocks").await, [[json!(0), Value::Null]]);
+    let answer = run(&platform, "select 1").await.unwrap();
+    assert_eq!(answer.state[0].tip_number, None::<BlockNumber>);
+}
+
+#[tokio::test]
+async fn errors_have_a_code_and_the_place() {
+    let platform = Platform::start().await;
+    let table = [
+        ("selec 1", "query.syntax", Some(0)),
+        ("select * from blocks where", "query.syntax", Some(26)),
+        ("select foo from blocks", "query.invalid", Some(7)),
+        ("select 1, suum(1)", "query.refused", Some(10)),
+        ("select * from traces", "query.refused", Some(14)),
+        ("select * from 'x.csv'", "query.refused", Some(14)),
+        ("insert into blocks values (1)", "query.refused", None),
+        ("select 1; select 2", "query.refused", None),
+        ("select cast('x' as integer)", "query.failed", None),
+        ("from range(200000)", "query.too_large", None),
+    ];
+    for (sql, code, position) in table {
+        let error = run(&platform, sql).await.expect_err(sql);
+        let answer = error.answer();
+        assert_eq!((answer.code, answer.position), (code, position), "{sql}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_query_is_stopped_in_time() {
+    let platform = Platform::start().await;
+    for sql in ["select count(*) from range(1000000000000)", "select list_sort(range(100000000))"] {
+        let started = Instant::now();
+        let request = QueryRequest { sql: sql.to_owned(), timeout: Duration::from_secs(2) };
+        let error = platform.engine.run(request).await.unwrap_err();
+        assert_eq!(error.code(), "query.timeout", "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    }
+}
