@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
 use isotherm_lab::traffic::{Traffic, TrafficOptions};
 use isotherm_platform::stop::Stop;
-use isotherm_types::Dataset;
+use isotherm_types::{Clock as _, Dataset, SystemClock};
 use serde_json::json;
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
@@ -74,8 +74,10 @@ const THINGS_TO_TRY: &str = "three things to try, from another terminal:
 Ctrl-C stops everything.";
 
 async fn start_chain(block_time_ms: u64) -> anyhow::Result<Anvil> {
+    let now = SystemClock.now().timestamp();
     let options = AnvilOptions {
         chain_id: CHAIN_ID,
+        timestamp: u64::try_from(now).ok(),
         block_time: Some(Duration::from_millis(block_time_ms)),
         no_mining: false,
         slots_in_an_epoch: 1,

@@ -8,17 +8,20 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use isotherm_chain::fork::{HaltReason, Step, Stored, decide};
-use isotherm_chain::{Answer, ChainClient, ChainError, HeaderRef, Heads, VerifiedBlock};
+use isotherm_chain::fork::Stored;
+use isotherm_chain::{Answer, ChainClient, ChainError, Heads, VerifiedBlock};
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_platform::{Fault, Stop};
-use isotherm_types::{BlockNumber, BlockRef, Classified as _, Disposition};
+use isotherm_types::{BlockNumber, Classified as _, Disposition};
 
 use crate::batch::{FetchSize, split};
 use crate::config::{FollowerConfig, Start};
 use crate::error::FollowerError;
+use crate::lag::LagMetric;
 use crate::outage::Outage;
 use crate::store::Store;
+
+mod reorg;
 
 /// Pause after a round that an endpoint's failure ended; the client has waited between its own attempts already.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
@@ -34,6 +37,7 @@ pub(crate) struct Follower {
     progress: Progress,
     fetch_size: FetchSize,
     outage: Outage,
+    lag: LagMetric,
     /// As the database has it: every change goes through one committed transaction first.
     stored: Option<Stored>,
 }
@@ -80,8 +84,17 @@ impl Follower {
         stop: Stop,
         progress: Progress,
     ) -> Self {
-        let fetch_size = FetchSize::new(config.batch_bytes);
-        Self { config, client, store, stop, progress, fetch_size, outage: Outage::default(), stored: None }
+        Self {
+            fetch_size: FetchSize::new(config.batch_bytes),
+            outage: Outage::default(),
+            lag: LagMetric::default(),
+            stored: None,
+            config,
+            client,
+            store,
+            stop,
+            progress,
+        }
     }
 
     /// Follows until it is told to stop.
@@ -183,7 +196,10 @@ impl Follower {
             };
             let (committed, fetched) = tokio::join!(self.append(blocks, heads), fetch);
             self.stored = Some(committed?);
-            let Some(upcoming) = upcoming else { return Ok(Round::Advanced) };
+            let Some(upcoming) = upcoming else {
+                self.lag.emit(Instant::now(), &self.config.chain, heads.latest.timestamp);
+                return Ok(Round::Advanced);
+            };
             (range, answer) = (upcoming, fetched);
         }
     }
@@ -222,94 +238,6 @@ impl Follower {
             Some(stored) => Stored { tip, finalized: finalized.or(stored.finalized), ..stored },
             None => Stored { first_block: first, tip, finalized, cold_watermark: None },
         })
-    }
-
-    /// Walks back from `header` by hash until it is clear what it means, and does that.
-    async fn look_back(&mut self, stored: Stored, mut header: HeaderRef, heads: &Heads) -> Result<Round, RoundError> {
-        if header.reference == stored.tip {
-            return self.finalize(stored, heads).await;
-        }
-        // The watermark moves without the follower's doing.
-        let stored = self.store.stored().await?.unwrap_or(stored);
-        let mut branch = vec![header.reference];
-        loop {
-            let hashes = self.store.hashes_at(header.reference.number).await?;
-            match decide(&stored, &header, self.config.max_reorg_depth, |number| hashes.get(&number).copied()) {
-                // The head went down, or the chain came back to the stored branch meanwhile.
-                Step::Wait | Step::Extend => return Ok(Round::Idle),
-                Step::Halt { reason } => return Err(self.halt(reason).await?.into()),
-                Step::Replace { ancestor } => {
-                    branch.reverse();
-                    return self.replace(stored, ancestor, &branch, heads).await;
-                }
-                Step::WalkBack { to } => match self.unless_stopped(self.client.header(to)).await {
-                    None => return Ok(Round::Stopped),
-                    Some(Answer::Present(parent)) => {
-                        branch.push(parent.reference);
-                        header = parent;
-                    }
-                    // That branch is gone; look again.
-                    Some(Answer::Absent) => return Ok(Round::Idle),
-                    Some(Answer::Failed(error)) => return Err(error.into()),
-                    Some(Answer::Lying(lie)) => return Err(ChainError::from(lie).into()),
-                },
-            }
-        }
-    }
-
-    /// Replaces the stored blocks above `ancestor` by `branch`, which is fetched whole before anything is changed.
-    async fn replace(
-        &mut self,
-        stored: Stored,
-        ancestor: BlockRef,
-        branch: &[BlockRef],
-        heads: &Heads,
-    ) -> Result<Round, RoundError> {
-        let blocks: Arc<[VerifiedBlock]> = match self.unless_stopped(self.client.fetch_by_hash(branch)).await {
-            None => return Ok(Round::Stopped),
-            Some(Answer::Present(blocks)) => blocks.into(),
-            Some(Answer::Absent) => return Ok(Round::Idle),
-            Some(Answer::Failed(error)) => return Err(error.into()),
-            Some(Answer::Lying(lie)) => return Err(ChainError::from(lie).into()),
-        };
-        let tip = blocks[blocks.len() - 1].block().reference;
-        let depth = stored.tip.number.0 - ancestor.number.0;
-        let finalized = self.store.replace(ancestor, blocks, stored, heads).await?;
-        self.stored = Some(Stored { tip, finalized: finalized.or(stored.finalized), ..stored });
-        self.progress.report(
-            tip.number.0,
-            Some(heads.latest.reference.number.0),
-            format!("block {} after a reorg of {depth} blocks", tip.number),
-        );
-        tracing::info!(
-            chain.id = self.config.chain_id.0,
-            reorg.depth = depth,
-            reorg.common_ancestor = ancestor.number.0,
-            block.number = tip.number.0,
-            "a reorg was replaced"
-        );
-        Ok(Round::Advanced)
-    }
-
-    /// Takes over a finalized block that moved without a new block.
-    async fn finalize(&mut self, stored: Stored, heads: &Heads) -> Result<Round, RoundError> {
-        let Some(claimed) = heads.finalized else { return Ok(Round::Idle) };
-        let is_known = stored.finalized.is_some_and(|known| claimed.number <= known.number);
-        if is_known || claimed.number < stored.first_block {
-            return Ok(Round::Idle);
-        }
-        match self.store.finalize(stored, heads).await? {
-            Some(finalized) => {
-                self.stored = Some(Stored { finalized: Some(finalized), ..stored });
-                Ok(Round::Idle)
-            }
-            None => Err(RoundError::NotNow(FollowerError::FinalizedConflict { claimed })),
-        }
-    }
-
-    async fn halt(&self, reason: HaltReason) -> Result<Fault, RoundError> {
-        self.store.halt(reason).await?;
-        Ok(FollowerError::Halted { chain_id: self.config.chain_id, reason }.into())
     }
 
     /// The output of `work`; `None` if the follower was told to stop first.

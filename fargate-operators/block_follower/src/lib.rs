@@ -12,6 +12,7 @@ mod batch;
 mod config;
 mod error;
 mod follower;
+mod lag;
 mod outage;
 mod store;
 
@@ -34,14 +35,25 @@ use store::Store;
 /// # Errors
 /// A job or an environment that cannot be used, a chain or a database that stays out of reach, a stale fence, and
 /// [`FollowerError::Halted`].
-pub async fn follow(spec: TaskSpec, mut context: Context) -> Result<OperatorEnd, Fault> {
+pub async fn follow(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault> {
+    let stop = context.stop.clone();
+    let follower = tokio::select! {
+        biased;
+        () = stop.requested() => return Ok(OperatorEnd::Released),
+        follower = prepare(spec, context) => follower?,
+    };
+    follower.run().await
+}
+
+/// Reads the settings and connects to chain and database.
+async fn prepare(spec: TaskSpec, mut context: Context) -> Result<Follower, Fault> {
     let config: FollowerConfig = operator_main::config(&spec)?;
     let secrets = Secrets::read(&mut context.environment)?;
     let urls = RpcUrl::parse_list(secrets.rpc_urls.expose())?;
     let pool = database::connect(&secrets.database_url, PoolOptions::operator("block_follower")).await?;
     let client = ChainClient::connect(urls, config.chain_id, Limits::default(), Arc::new(SystemClock)).await?;
     let store = Store::open(pool, &config, spec.task_id, spec.fence).await?;
-    Follower::new(config, client, store, context.stop, context.progress).run().await
+    Ok(Follower::new(config, client, store, context.stop, context.progress))
 }
 
 /// What the job's secrets are filled with.

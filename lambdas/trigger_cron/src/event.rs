@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// What EventBridge Scheduler fills with the tick's time.
 ///
 /// Source: Amazon EventBridge Scheduler User Guide, "Adding context attributes".
-pub const PLACEHOLDER: &str = "<aws.scheduler.scheduled-time>";
+const PLACEHOLDER: &str = "<aws.scheduler.scheduled-time>";
 
 /// One tick: `{"version": 1, "kind": "tick", "trigger_id": 7, "scheduled_time": "2026-11-23T06:38:00Z"}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

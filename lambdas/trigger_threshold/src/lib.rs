@@ -4,7 +4,7 @@
 //! what counts is where the chain stands now, not what a message says. The rule is `isotherm_control::threshold`; this
 //! shell brings it the facts from hot storage and publishes the firings. It must never fire from a message's content.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use isotherm_control::threshold::{self, Facts};
@@ -83,12 +83,13 @@ impl ThresholdTrigger {
         for message in &batch.records {
             chains.push(self.chain_of(message).await.map_err(|fault| report(&fault, "a message cannot be handled")));
         }
-        let mut evaluated: BTreeMap<ChainId, bool> = BTreeMap::new();
-        for &chain_id in chains.iter().flatten() {
-            if !evaluated.contains_key(&chain_id) {
-                let outcome = self.evaluate_chain(chain_id).await;
-                evaluated
-                    .insert(chain_id, outcome.map_err(|fault| report(&fault, "a chain was not evaluated")).is_ok());
+        let mut evaluated = BTreeSet::new();
+        for chain_id in chains.iter().flatten().copied().collect::<BTreeSet<ChainId>>() {
+            match self.evaluate_chain(chain_id).await {
+                Ok(_fired) => {
+                    evaluated.insert(chain_id);
+                }
+                Err(fault) => report(&fault, "a chain was not evaluated"),
             }
         }
         if let Err(fault) = self.publish().await {
@@ -96,7 +97,7 @@ impl ThresholdTrigger {
         }
         let mut response = FifoBatch::default();
         for (message, chain) in batch.records.iter().zip(chains) {
-            let done = chain.is_ok_and(|chain_id| evaluated.get(&chain_id) == Some(&true));
+            let done = chain.is_ok_and(|chain_id| evaluated.contains(&chain_id));
             if !response.blocks(message) && !done {
                 response.fail(message);
             }

@@ -21,16 +21,6 @@ pub enum Answer<T> {
 }
 
 impl<T> Answer<T> {
-    /// The same answer about something made from the value.
-    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Answer<U> {
-        match self {
-            Self::Present(value) => Answer::Present(make(value)),
-            Self::Absent => Answer::Absent,
-            Self::Failed(error) => Answer::Failed(error),
-            Self::Lying(lie) => Answer::Lying(lie),
-        }
-    }
-
     /// Sorts an error into [`Answer::Lying`] or [`Answer::Failed`]. `endpoint` is whom the lie is laid to.
     pub(crate) fn from_error(error: ChainError, endpoint: String) -> Self {
         match error {

@@ -123,7 +123,7 @@ impl ChainClient {
         for url in urls {
             let endpoint = Endpoint::new(url.clone(), limits)?;
             let answers = endpoint.call_all(&[Call::new("eth_chainId", [(); 0])]).await;
-            match answers.and_then(|answers| read::chain_id(&endpoint, &answers)) {
+            match answers.and_then(|answers| read::chain_id(&endpoint.name(), &answers)) {
                 Ok(chain_id) => return Ok(chain_id),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
@@ -146,13 +146,13 @@ impl ChainClient {
             Finality::Depth { .. } => &["latest"],
         };
         let calls: Vec<Call> = tags.iter().map(|tag| header_call(tag)).collect();
-        let heads = self.ask(&calls, async |endpoint, answers, served_at| read::heads(endpoint, &answers, served_at));
+        let heads = self.ask(&calls, |endpoint, answers, served_at| read::heads(endpoint, &answers, served_at));
         let mut heads = heads.await.map_err(|failure| failure.error)?;
         if let Finality::Depth { blocks } = finality
             && let Some(number) = Finality::final_by_depth(heads.latest.reference.number, blocks)
         {
             let calls = [header_call(&quantity(number))];
-            let header = self.ask(&calls, async |endpoint, answers, _| read::header(endpoint, &answers, None));
+            let header = self.ask(&calls, move |endpoint, answers, _| read::header(endpoint, &answers, None));
             let header = header.await.map_err(|failure| failure.error)?;
             heads.finalized = header.map(|header| header.reference);
             heads.safe = heads.finalized;
@@ -163,7 +163,7 @@ impl ChainClient {
     /// The header of exactly this block.
     pub async fn header(&self, block: BlockRef) -> Answer<HeaderRef> {
         let calls = [Call::new("eth_getBlockByHash", (block.hash, false))];
-        let header = self.ask(&calls, async |endpoint, answers, _| read::header(endpoint, &answers, Some(block)));
+        let header = self.ask(&calls, move |endpoint, answers, _| read::header(endpoint, &answers, Some(block)));
         present_or_absent(header.await)
     }
 
@@ -180,10 +180,9 @@ impl ChainClient {
                 [Call::new("eth_getBlockByNumber", (&number, true)), Call::new("eth_getBlockReceipts", [&number])]
             })
             .collect();
-        let blocks = self.ask(&calls, async |endpoint, answers, served_at| {
-            let wanted = wanted.iter().map(|number| (*number, None)).collect();
-            read::blocks(endpoint, wanted, answers, served_at).await
-        });
+        let wanted: Vec<_> = wanted.into_iter().map(|number| (number, None)).collect();
+        let blocks =
+            self.ask(&calls, move |endpoint, answers, served_at| read::blocks(endpoint, &wanted, answers, served_at));
         present_or_absent(blocks.await.map(|blocks| Some(blocks).filter(|blocks| !blocks.is_empty())))
     }
 
@@ -196,18 +195,19 @@ impl ChainClient {
                 [Call::new("eth_getBlockByHash", (block.hash, true)), Call::new("eth_getBlockReceipts", [block.hash])]
             })
             .collect();
-        let blocks = self.ask(&calls, async |endpoint, answers, served_at| {
-            let wanted = run.iter().map(|block| (block.number, Some(block.hash))).collect();
-            read::blocks(endpoint, wanted, answers, served_at).await
-        });
+        let wanted: Vec<_> = run.iter().map(|block| (block.number, Some(block.hash))).collect();
+        let blocks =
+            self.ask(&calls, move |endpoint, answers, served_at| read::blocks(endpoint, &wanted, answers, served_at));
         present_or_absent(blocks.await.map(|blocks| Some(blocks).filter(|blocks| blocks.len() == run.len())))
     }
 
-    /// Makes `calls` until an endpoint's answers can be read.
+    /// Makes `calls` until an endpoint's answers can be read. Reading is work, and done on a thread of its own.
     async fn ask<T, Read>(&self, calls: &[Call], read: Read) -> Result<T, Failure>
     where
-        Read: AsyncFn(&Endpoint, Vec<RawAnswer>, DateTime<Utc>) -> Result<T, ChainError>,
+        Read: Fn(&str, Vec<RawAnswer>, DateTime<Utc>) -> Result<T, ChainError> + Send + Sync + 'static,
+        T: Send + 'static,
     {
+        let read = Arc::new(read);
         let mut attempt = 0;
         loop {
             let index = self.active.load(Ordering::Relaxed) % self.endpoints.len();
@@ -237,20 +237,23 @@ impl ChainClient {
         }
     }
 
-    async fn attempt<T, Read>(&self, endpoint: &Endpoint, calls: &[Call], read: &Read) -> Result<T, ChainError>
+    async fn attempt<T, Read>(&self, endpoint: &Endpoint, calls: &[Call], read: &Arc<Read>) -> Result<T, ChainError>
     where
-        Read: AsyncFn(&Endpoint, Vec<RawAnswer>, DateTime<Utc>) -> Result<T, ChainError>,
+        Read: Fn(&str, Vec<RawAnswer>, DateTime<Utc>) -> Result<T, ChainError> + Send + Sync + 'static,
+        T: Send + 'static,
     {
         if !endpoint.is_checked.load(Ordering::Relaxed) {
             self.check_chain_id(endpoint).await?;
         }
         let answers = endpoint.call_all(calls).await?;
-        read(endpoint, answers, self.clock.now()).await
+        let (read, name, served_at) = (Arc::clone(read), endpoint.name(), self.clock.now());
+        let reading = tokio::task::spawn_blocking(move || read(&name, answers, served_at));
+        reading.await.map_err(|_| ChainError::Interrupted)?
     }
 
     async fn check_chain_id(&self, endpoint: &Endpoint) -> Result<(), ChainError> {
         let answers = endpoint.call_all(&[Call::new("eth_chainId", [(); 0])]).await?;
-        let found = read::chain_id(endpoint, &answers)?;
+        let found = read::chain_id(&endpoint.name(), &answers)?;
         if found != self.chain_id {
             return Err(ChainError::WrongChainId { endpoint: endpoint.name(), expected: self.chain_id, found });
         }

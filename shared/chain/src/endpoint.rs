@@ -1,5 +1,8 @@
 //! One endpoint: sends batches, bounds time and size, and says precisely how an attempt failed.
 //!
+//! Speaks HTTP itself instead of through alloy's `RpcClient`: that one puts the address, key and all, into its spans,
+//! loses the one error object by which servers refuse a batch, and reads answers of any length.
+//!
 //! Never retries and never chooses another endpoint; [`crate::client`] does.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

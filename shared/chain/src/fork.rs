@@ -154,7 +154,12 @@ pub fn decide(
             Some(reason) => Step::Halt { reason },
             None => Step::WalkBack { to: parent },
         },
-        None => Step::Halt { reason: HaltReason::BelowFirstBlock { first_block: stored.first_block, found: hash } },
+        // Not in hot storage: dropped after it went to cold storage, or never stored.
+        None => {
+            let never_stored = HaltReason::BelowFirstBlock { first_block: stored.first_block, found: hash };
+            let reason = forbidden(stored, parent_number, parent.hash, max_reorg_depth).unwrap_or(never_stored);
+            Step::Halt { reason }
+        }
     }
 }
 

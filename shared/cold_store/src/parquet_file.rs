@@ -5,25 +5,20 @@
 //! and written to a temporary file while its SHA-256 is taken. Same rows, same bytes: nothing of the clock, the
 //! machine or the batches gets in. Memory holds one row group, whose raw size is bounded.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use isotherm_types::schema::SCHEMA_VERSION;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::file::metadata::RowGroupMetaData;
 use tempfile::TempPath;
 
 use crate::blocks::PartitionBlocks;
 use crate::commit::StagedFile;
-use crate::digest::RunningDigest;
 use crate::layout::Partition;
 use crate::manifest::{DataFile, RootVerdicts};
 
+mod bloom_filters;
 mod chunks;
+mod encoder;
 mod error;
 mod properties;
 mod row_check;
@@ -31,7 +26,8 @@ mod row_check;
 pub use error::ParquetFileError;
 pub use properties::CREATED_BY;
 
-use chunks::{Chunk, Chunker};
+use chunks::Chunker;
+use encoder::Encoder;
 use row_check::RowCheck;
 
 /// Program and version that manifests name as a file's writer.
@@ -53,7 +49,7 @@ pub struct PartitionWriter {
     hashes: (isotherm_types::B256, isotherm_types::B256),
     check: RowCheck,
     chunker: Chunker,
-    parquet: ArrowWriter<HashingFile>,
+    encoder: Encoder,
     path: TempPath,
 }
 
@@ -79,17 +75,13 @@ impl PartitionWriter {
         let named = tempfile::Builder::new().prefix("isotherm-").suffix(".parquet").tempfile_in(scratch);
         let (file, path) = named.map_err(refused)?.into_parts();
 
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties::of(&partition))
-            .with_schema_root("isotherm".to_owned())
-            .with_skip_arrow_metadata(true);
-        let parquet = ArrowWriter::try_new_with_options(HashingFile::new(file), partition.dataset.schema(), options)?;
+        let encoder = Encoder::new(file, partition.dataset, properties::of(&partition))?;
         Ok(Self {
             parent_hash: blocks.parent_hash(),
             hashes: (blocks.first_hash(), blocks.last_hash()),
             check: RowCheck::new(&partition, blocks, rows_per_block),
             chunker: Chunker::default(),
-            parquet,
+            encoder,
             path,
             partition,
         })
@@ -102,14 +94,14 @@ impl PartitionWriter {
     pub fn write(&mut self, batch: &RecordBatch) -> Result<WriteProgress, ParquetFileError> {
         let batch = self.check.check(batch)?;
         for chunk in self.chunker.push(&batch) {
-            self.write_chunk(&chunk)?;
+            self.encoder.write(&chunk)?;
         }
         Ok(self.progress())
     }
 
     /// How far it is.
     pub fn progress(&self) -> WriteProgress {
-        WriteProgress { row_count: self.check.row_count(), row_group_count: self.parquet.flushed_row_groups().len() }
+        WriteProgress { row_count: self.check.row_count(), row_group_count: self.encoder.row_group_count() }
     }
 
     /// Finishes the file.
@@ -119,21 +111,11 @@ impl PartitionWriter {
     /// report.
     pub fn finish(mut self, roots: RootVerdicts) -> Result<StagedFile, ParquetFileError> {
         if let Some(chunk) = self.chunker.finish() {
-            self.write_chunk(&chunk)?;
+            self.encoder.write(&chunk)?;
         }
         let row_count = self.check.finish()?;
-        self.parquet.flush()?;
-        let encoded: i64 = self.parquet.flushed_row_groups().iter().map(RowGroupMetaData::num_rows).sum();
-        assert_eq!(
-            u64::try_from(encoded),
-            Ok(row_count),
-            "every checked row is in a chunk, and every chunk is encoded"
-        );
-        let digest = self
-            .parquet
-            .into_inner()?
-            .finish()
-            .map_err(|source| ParquetFileError::Scratch { path: self.path.to_path_buf(), source })?;
+        let (encoded, digest) = self.encoder.finish()?;
+        assert_eq!(encoded, row_count, "every checked row is in a chunk, and every chunk is encoded");
         let file = DataFile {
             key: self.partition.object_key(),
             blocks: self.partition.blocks,
@@ -148,49 +130,10 @@ impl PartitionWriter {
         };
         Ok(StagedFile { partition: self.partition, parent_hash: self.parent_hash, file, path: self.path })
     }
-
-    fn write_chunk(&mut self, chunk: &Chunk) -> Result<(), ParquetFileError> {
-        let rows = concat_batches(&self.partition.dataset.schema(), &chunk.batches)?;
-        self.parquet.write(&rows)?;
-        if chunk.ends_row_group {
-            self.parquet.flush()?;
-        }
-        Ok(())
-    }
 }
 
 impl std::fmt::Debug for PartitionWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let path: PathBuf = self.path.to_path_buf();
-        f.debug_struct("PartitionWriter").field("partition", &self.partition).field("path", &path).finish()
-    }
-}
-
-/// A file that is hashed as it is written.
-struct HashingFile {
-    file: BufWriter<File>,
-    digest: RunningDigest,
-}
-
-impl HashingFile {
-    fn new(file: File) -> Self {
-        Self { file: BufWriter::new(file), digest: RunningDigest::default() }
-    }
-
-    fn finish(self) -> io::Result<crate::digest::ObjectDigest> {
-        self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(self.digest.finish())
-    }
-}
-
-impl Write for HashingFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.digest.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        f.debug_struct("PartitionWriter").field("partition", &self.partition).field("path", &self.path).finish()
     }
 }

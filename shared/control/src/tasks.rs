@@ -13,13 +13,15 @@ use sqlx::{Connection, PgConnection};
 use crate::audit;
 use crate::error::ControlError;
 
+mod cancel;
 mod claim;
 mod finish;
 mod listing;
 
-pub use claim::{Claim, Claimant, ClaimedTask, Progress, claim, heartbeat};
+pub use cancel::{Cancelled, cancel};
+pub use claim::{Claim, Claimant, ClaimedTask, Progress, claim, heartbeat, next_due};
 pub(crate) use finish::lose;
-pub use finish::{AfterFailure, Cancelled, Failure, cancel, complete, fail, release};
+pub use finish::{AfterFailure, Failure, complete, fail, release};
 pub use listing::{Attempt, TaskDetails, TaskFilter, TaskRow, counts, list, show};
 
 /// A piece of work that is to be done.

@@ -47,4 +47,4 @@ if read -r order <&3 && [ "$order" = go ]; then
     wait "$stopper"
 fi
 
-[ "$fate" = keep ] || :
+[ "$fate" = keep ] || rm -rf "$folder"

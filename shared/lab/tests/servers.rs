@@ -88,6 +88,22 @@ async fn ministack_answers_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn ministack_with_a_state_folder_keeps_its_objects() {
+    let home = tempfile::tempdir().unwrap();
+    let options = || MinistackOptions { state: Some(home.path().join("aws")), ..MinistackOptions::default() };
+    let http = reqwest::Client::new();
+    let server = Ministack::start(options()).await.unwrap();
+    for (path, body) in [("kept", ""), ("kept/key", "content")] {
+        let url = format!("{}/{path}", server.endpoint_url());
+        http.put(url).body(body).send().await.unwrap().error_for_status().unwrap();
+    }
+    drop(server);
+    let server = Ministack::start(options()).await.unwrap();
+    let object = http.get(format!("{}/kept/key", server.endpoint_url())).send().await.unwrap();
+    assert_eq!(object.text().await.unwrap(), "content");
+}
+
+#[tokio::test]
 async fn anvil_mines_when_told_and_leaves_nothing_behind() {
     let chain = Anvil::start(AnvilOptions::deterministic()).await.unwrap();
     chain.mine(3).await.unwrap();

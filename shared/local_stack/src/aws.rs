@@ -14,6 +14,9 @@ use crate::error::LocalStackError;
 /// The emulator takes any secret.
 const SECRET_ACCESS_KEY: &str = "local";
 
+/// Account of calls that are not signed, such as those of the HTTP API.
+pub const DEFAULT_ACCOUNT: &str = "000000000000";
+
 /// One account of one emulator.
 #[derive(Clone, Debug)]
 pub struct LocalAws {

@@ -5,6 +5,9 @@
 //! definition's stop time-out), and reports a worker that ended by itself. What to do is decided by [`plan`], a pure
 //! function over both lists; this file carries it out.
 //!
+//! The emulator ignores `RunTask`'s client token: a launch asked for twice makes two tasks. Both workers start; the
+//! second finds nothing to claim and ends by itself.
+//!
 //! The loop has a thread of its own. Workers ask the kernel to be killed when the *thread* that started them ends, so
 //! none outlives the launcher, not even after a SIGKILL.
 //!
@@ -46,6 +49,9 @@ pub struct LauncherOptions {
 
 /// How long tasks may take to stop with the launcher, unless their own time-out is shorter.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(25);
+
+/// How long the emulator may take to note that all tasks are stopped.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
@@ -145,14 +151,10 @@ impl Launcher {
 
     async fn run(mut self, mut orders: watch::Receiver<Order>) {
         while *orders.borrow_and_update() == Order::Run {
-            match self.look().await {
-                Ok(()) => self.is_cut_off = false,
-                // Once an outage, not five times a second.
-                Err(error) if !self.is_cut_off => {
-                    self.is_cut_off = true;
-                    tracing::warn!(error = error_chain(&error), "the ECS launcher cannot reach the emulator");
-                }
-                Err(_) => {}
+            // An order also ends a look at an emulator that hangs.
+            tokio::select! {
+                looked = self.look() => self.note(looked),
+                _ = orders.changed() => continue,
             }
             // A closed channel cannot come before the order to kill.
             let _ = tokio::time::timeout(self.options.poll_interval, orders.changed()).await;
@@ -161,7 +163,20 @@ impl Launcher {
         self.shut_down(grace, &mut orders).await;
     }
 
-    /// One look at both lists, and what follows from it.
+    fn note(&mut self, looked: Result<(), LocalStackError>) {
+        match looked {
+            Ok(()) => self.is_cut_off = false,
+            // Once an outage, not five times a second.
+            Err(error) if !self.is_cut_off => {
+                self.is_cut_off = true;
+                tracing::warn!(error = error_chain(&error), "the ECS launcher cannot reach the emulator");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// One look at both lists, and what follows from it. May be given up at any wait: a worker is in `slots` as soon
+    /// as it exists.
     async fn look(&mut self) -> Result<(), LocalStackError> {
         let listed = self.tasks.list_running().await?;
         for slot in self.slots.values_mut() {
@@ -245,12 +260,18 @@ impl Launcher {
         if grace.is_zero() {
             return;
         }
-        for (arn, slot) in &self.slots {
-            if let Slot::Ended(reason) = slot
-                && let Err(error) = self.tasks.stop(arn, reason).await
-            {
-                tracing::warn!(ecs.task = arn, error = error_chain(&error), "stopped task not reported");
+        let reports = async {
+            for (arn, slot) in &self.slots {
+                if let Slot::Ended(reason) = slot {
+                    self.tasks.stop(arn, reason).await?;
+                }
             }
+            Ok::<_, LocalStackError>(())
+        };
+        match tokio::time::timeout(REPORT_TIMEOUT, reports).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error = error_chain(&error), "stopped tasks not reported"),
+            Err(_) => tracing::warn!("stopped tasks not reported in time"),
         }
     }
 }

@@ -123,6 +123,7 @@ async fn a_running_task_gets_a_worker_and_its_end_is_reported() {
         "ISOTHERM_OPERATOR=noop",
         "ISOTHERM_OPERATOR_BIN=/programs/operator-noop",
         &format!("AWS_ENDPOINT_URL={}", scene.aws.endpoint_url()),
+        &format!("ISOTHERM_ECS_TASK_ARN={arn}"),
     ] {
         assert!(environment.lines().any(|found| found == line), "no {line} in {environment}");
     }

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use aws_sdk_sqs::types::QueueAttributeName;
 use isotherm_lab::ministack::{self, Ministack, MinistackOptions};
 use isotherm_lab::process::eventually;
+use isotherm_local_stack::aws::DEFAULT_ACCOUNT;
 use isotherm_local_stack::package::Sources;
 use isotherm_local_stack::provision::{Change, Options, Provisioned, Step, provision};
 use isotherm_local_stack::schedules::{self, CronSchedule};
 use isotherm_local_stack::{LocalAws, Stack};
 use serde_json::{Value, json};
 
-/// More than Lambda takes in a call, so that the query function's zip goes through S3.
-const BIG_LIBRARY_BYTES: usize = 51_000_000;
+/// Stands for the library, which goes through S3 with the rest of the zip.
+const LIBRARY_BYTES: usize = 1_000_000;
 
 struct Scene {
     folder: tempfile::TempDir,
@@ -37,10 +38,10 @@ impl Scene {
             function.environment.insert("ECHO_FOLDER".to_owned(), path("events").display().to_string());
         }
         std::fs::write(path("programs/isotherm-sql-sandbox"), "sandbox").unwrap();
-        std::fs::write(path("duckdb/lib/libduckdb.so"), vec![0; BIG_LIBRARY_BYTES]).unwrap();
+        std::fs::write(path("duckdb/lib/libduckdb.so"), vec![0; LIBRARY_BYTES]).unwrap();
         std::fs::write(path("duckdb/extensions/httpfs.duckdb_extension"), "httpfs").unwrap();
-        // Calls of the HTTP API are not signed, so they reach the default account only. Each test has its own emulator.
-        let account = "000000000000".to_owned();
+        // Calls of the HTTP API are not signed, so they reach the default account only.
+        let account = DEFAULT_ACCOUNT.to_owned();
         let options = Options {
             sources: Sources { programs: path("programs"), duckdb: path("duckdb") },
             bucket_suffix: account.clone(),
@@ -55,13 +56,7 @@ impl Scene {
 
     async fn provision(&self, aws: &LocalAws) -> (Provisioned, Vec<Step>) {
         let mut steps = Vec::new();
-        let t0 = std::time::Instant::now();
-        let made = provision(&self.stack, aws, &self.options, &mut |step| {
-            eprintln!("{:?} {step:?}", t0.elapsed());
-            steps.push(step)
-        })
-        .await
-        .unwrap();
+        let made = provision(&self.stack, aws, &self.options, &mut |step| steps.push(step)).await.unwrap();
         (made, steps)
     }
 

@@ -68,7 +68,7 @@ where
         cell.get_or_try_init(|| async { connect(Environment::of_process()).await.map_err(Into::into) }).await
     };
     if let Err(fault) = context().await {
-        log(name, &fault);
+        log(name, &fault, "the function is not ready; each invocation tries again");
     }
     let serve = async |event: LambdaEvent<Value>| -> Result<Value, Fault> {
         let event = serde_json::from_value(event.payload).map_err(|source| MalformedEvent { source })?;
@@ -77,7 +77,7 @@ where
     };
     let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         serve(event).await.map_err(|fault| {
-            log(name, &fault);
+            log(name, &fault, "the invocation failed");
             Diagnostic { error_type: fault.code().to_owned(), error_message: fault.message() }
         })
     }));
@@ -102,11 +102,6 @@ impl Classified for UnserialisableAnswer {
     }
 }
 
-fn log(name: &'static str, fault: &Fault) {
-    tracing::error!(
-        service.name = name,
-        error.code = fault.code(),
-        error.message = fault.message(),
-        "the invocation failed"
-    );
+fn log(name: &'static str, fault: &Fault, what: &'static str) {
+    tracing::error!(service.name = name, error.code = fault.code(), error.message = fault.message(), "{what}");
 }

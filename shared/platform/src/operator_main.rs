@@ -169,7 +169,11 @@ where
     match print(&OperatorLine::Result(result)) {
         Ok(()) => ExitCode::from(u8::try_from(code).expect("the exit codes of the protocol are 0 and 1")),
         Err(error) => {
-            tracing::error!(service.name = name, error.code = "operator.no_reader", error.message = %error, "the result could not be printed");
+            tracing::error!(
+                error.code = "operator.no_reader",
+                error.message = %error,
+                "the result could not be printed"
+            );
             ExitCode::from(2)
         }
     }

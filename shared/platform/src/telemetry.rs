@@ -40,6 +40,10 @@ pub fn init(name: &'static str) {
     }
     tracing::debug!(service.name = name, "telemetry started");
     if let Some((variable, error)) = unreadable {
-        tracing::warn!(config.variable = %variable, error.message = %error, "log filter cannot be read, the default is used");
+        tracing::warn!(
+            config.variable = %variable,
+            error.message = %error,
+            "the log filter cannot be read; the default is used"
+        );
     }
 }

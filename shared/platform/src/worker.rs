@@ -209,7 +209,12 @@ impl Worker {
                 None
             }
             Claim::NotQueued { state, fence } => {
-                tracing::debug!(task.id = task_id.0, task.state = %state, task.fence = fence.0, "a stale wake-up is dropped");
+                tracing::debug!(
+                    task.id = task_id.0,
+                    task.state = %state,
+                    task.fence = fence.0,
+                    "a stale wake-up is dropped"
+                );
                 None
             }
             Claim::OtherOperator { operator } => {

@@ -19,6 +19,9 @@ use crate::sandbox_process::{Rows, SandboxProcess, Step, StepError};
 /// Between the interrupt inside the sandbox and its end by force.
 const HARD_KILL_AFTER: Duration = Duration::from_millis(500);
 
+/// Address space for what is not DuckDB's buffers: libraries, threads' stacks, the allocator's reserves.
+const ADDRESS_SPACE_SLACK: u64 = 2 << 30;
+
 /// How much longer than the query a presigned URL lives.
 const URL_SLACK: Duration = Duration::from_secs(60);
 
@@ -167,8 +170,7 @@ impl QueryEngine {
         let config = &self.sandbox;
         Limits {
             memory_bytes: config.memory_bytes,
-            // Libraries, threads' stacks and allocator slack come on top of DuckDB's own buffers.
-            address_space_bytes: config.memory_bytes.saturating_mul(2).saturating_add(2 << 30),
+            address_space_bytes: config.memory_bytes.saturating_add(ADDRESS_SPACE_SLACK),
             cpu_seconds: (timeout.as_secs() + 1) * u64::from(config.threads.max(1)) + 5,
             threads: config.threads,
             spill: spill.map(|folder| Spill { folder: text(folder.path()), bytes: config.spill_bytes }),

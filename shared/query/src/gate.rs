@@ -1,14 +1,12 @@
 //! Decides whether a query may run, from the tree that DuckDB's own parser made of it.
 //!
 //! The tree is `json_serialize_sql` of DuckDB 1.5.5. Everything in it is allowed by name or refused: node types with
-//! their fields ([`tree`]), relations, table functions and functions ([`functions`]), wherever they can stand. What
+//! their fields (`shapes`), relations, table functions and functions ([`functions`]), wherever they can stand. What
 //! this module does not know, it refuses. Pure: it never looks a name up anywhere.
-//!
-//! **Source** of the shapes: the serialization of `ParsedExpression`, `TableRef`, `QueryNode` and `ResultModifier` in
-//! DuckDB 1.5.5, and the trees of its corpus of tests here.
 
 pub mod functions;
-pub mod tree;
+mod shapes;
+mod tree;
 
 use std::collections::BTreeSet;
 

@@ -89,6 +89,7 @@ fn plain(name: &str, sql_type: &str) -> String {
     match sql_type {
         "BOOLEAN" | "TINYINT" | "SMALLINT" | "INTEGER" | "BIGINT" | "UTINYINT" | "USMALLINT" | "UINTEGER"
         | "UBIGINT" | "FLOAT" | "DOUBLE" | "VARCHAR" | "BLOB" | "DATE" | "TIMESTAMP" => name.to_owned(),
+        decimal if decimal.starts_with("DECIMAL(") => name.to_owned(),
         // Instants leave as their UTC time.
         "TIMESTAMP WITH TIME ZONE" => format!("timezone('UTC', {name})"),
         "TIMESTAMP_S" | "TIMESTAMP_MS" => format!("CAST({name} AS TIMESTAMP)"),

@@ -81,7 +81,8 @@ impl Lab {
             "INSERT INTO control.jobs (org_id, name, operator, runtime, strategy, always_on, config, secrets,
                  input_datasets, output_datasets, max_attempts, max_concurrency, heartbeat_timeout_seconds,
                  run_timeout_seconds, config_hash)
-             SELECT id, $1, 'noop', 'fargate', 'bulk', $2, $3, $4, '{}', '{}', $5, 1, $6, $7, decode(repeat('00', 32), 'hex')
+             SELECT id, $1, 'noop', 'fargate', 'bulk', $2, $3, $4, '{}', '{}', $5, 1, $6, $7,
+                 decode(repeat('00', 32), 'hex')
                FROM control.orgs RETURNING id",
         )
         .bind(format!("job-{}", uuid::Uuid::new_v4().simple()))

@@ -1,14 +1,14 @@
 //! The real program, started as a worker starts it.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 
 use isotherm_types::{OperatorLine, OperatorResult, TaskSpec};
 
 use crate::rows::range;
 use crate::world::{SECRET_ACCESS_KEY, World, partitions_of};
 
-fn run(world: &World, spec: &TaskSpec, without: &str) -> (Option<i32>, Vec<OperatorLine>) {
+fn start(world: &World, spec: &TaskSpec, without: &str) -> Child {
     let variables = [
         ("DATABASE_URL", world.database.url.as_str()),
         ("ISOTHERM_BUCKET_COLD", world.objects.bucket()),
@@ -26,19 +26,36 @@ fn run(world: &World, spec: &TaskSpec, without: &str) -> (Option<i32>, Vec<Opera
         .unwrap();
     let line = serde_json::to_string(spec).unwrap();
     writeln!(child.stdin.take().unwrap(), "{line}").unwrap();
-    let output = child.wait_with_output().unwrap();
+    child
+}
+
+fn run(world: &World, spec: &TaskSpec, without: &str) -> (Option<i32>, Vec<OperatorLine>) {
+    let output = start(world, spec, without).wait_with_output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
     (output.status.code(), lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+/// Ends the program with SIGKILL at the first line that holds `word`, or when it has ended.
+fn run_until(world: &World, spec: &TaskSpec, word: &str) {
+    let mut child = start(world, spec, "");
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let _ = lines.map(Result::unwrap).find(|line| line.contains(word));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+async fn claim(world: &World, start: u64, end: u64) -> TaskSpec {
+    let mut spec = world.claim().await;
+    let datasets = ["blocks", "transactions", "logs"];
+    spec.config = serde_json::json!({"chain_id": 31_337, "chain": "made", "datasets": datasets});
+    spec.input = serde_json::json!({"blocks": {"start": start, "end": end}});
+    spec
 }
 
 #[tokio::test]
 async fn the_program_speaks_the_operators_protocol() {
     let world = World::create(range(0, 25), 24).await;
-    let mut spec = world.claim().await;
-    spec.config =
-        serde_json::json!({"chain_id": 31_337, "chain": "made", "datasets": ["blocks", "transactions", "logs"]});
-    spec.input = serde_json::json!({"blocks": {"start": 10, "end": 20}});
-
+    let mut spec = claim(&world, 10, 20).await;
     let (code, lines) = run(&world, &spec, "");
     assert_eq!(code, Some(0));
     let Some((OperatorLine::Result(OperatorResult::Completed { output }), progress)) = lines.split_last() else {
@@ -59,4 +76,16 @@ async fn the_program_speaks_the_operators_protocol() {
     spec.config["colour"] = "blue".into();
     let (_, lines) = run(&world, &spec, "");
     assert!(format!("{lines:?}").contains("job.config_invalid"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_program_that_was_killed_is_completed_by_the_next() {
+    let world = World::create(range(0, 60), 59).await;
+    for (index, word) in (0..).zip(["reading", "is staged", "is stored", "is written", "is in cold storage"]) {
+        let (start, end) = (index * 10, (index + 1) * 10);
+        run_until(&world, &claim(&world, start, end).await, word);
+        let (code, lines) = run(&world, &claim(&world, start, end).await, "");
+        assert_eq!(code, Some(0), "after {word:?}: {lines:?}");
+        world.check(&partitions_of(0, end)).await;
+    }
 }

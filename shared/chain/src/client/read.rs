@@ -8,33 +8,33 @@ use isotherm_types::{BlockNumber, BlockRef, ChainId};
 use serde_json::value::RawValue;
 
 use crate::block::{FetchedBlock, HeaderRef, read_block, read_header};
-use crate::endpoint::{Endpoint, RawAnswer};
+use crate::endpoint::RawAnswer;
 use crate::error::ChainError;
 use crate::heads::Heads;
 use crate::verify::{BadBlock, VerifiedBlock, verify};
 
-fn malformed(endpoint: &Endpoint, method: &'static str) -> impl Fn(serde_json::Error) -> ChainError {
-    move |source| ChainError::Malformed { endpoint: endpoint.name(), method, source }
+fn malformed(endpoint: &str, method: &'static str) -> impl FnOnce(serde_json::Error) -> ChainError {
+    move |source| ChainError::Malformed { endpoint: endpoint.to_owned(), method, source }
 }
 
 fn bad(problem: BadBlock) -> ChainError {
     ChainError::BadBlock(Box::new(problem))
 }
 
-pub(super) fn chain_id(endpoint: &Endpoint, answers: &[RawAnswer]) -> Result<ChainId, ChainError> {
+pub(super) fn chain_id(endpoint: &str, answers: &[RawAnswer]) -> Result<ChainId, ChainError> {
     const METHOD: &str = "eth_chainId";
     match answers {
         [Some(raw)] => {
             let found: U64 = serde_json::from_str(raw.get()).map_err(malformed(endpoint, METHOD))?;
             Ok(ChainId(found.to()))
         }
-        _ => Err(ChainError::MissingAnswer { endpoint: endpoint.name(), method: METHOD }),
+        _ => Err(ChainError::MissingAnswer { endpoint: endpoint.to_owned(), method: METHOD }),
     }
 }
 
 /// The header of an answer, its hash recomputed; it must be `expected`, if that is given.
 pub(super) fn header(
-    endpoint: &Endpoint,
+    endpoint: &str,
     answers: &[RawAnswer],
     expected: Option<BlockRef>,
 ) -> Result<Option<HeaderRef>, ChainError> {
@@ -46,7 +46,7 @@ pub(super) fn header(
     }
 }
 
-fn checked_header(endpoint: &Endpoint, raw: &RawValue) -> Result<HeaderRef, ChainError> {
+fn checked_header(endpoint: &str, raw: &RawValue) -> Result<HeaderRef, ChainError> {
     let (found, computed) = read_header(raw).map_err(malformed(endpoint, "eth_getBlockByNumber"))?;
     match computed {
         Some(computed) if computed != found.reference.hash => {
@@ -57,9 +57,9 @@ fn checked_header(endpoint: &Endpoint, raw: &RawValue) -> Result<HeaderRef, Chai
 }
 
 /// The heads from the answers for `latest` and, if they were asked for, `safe` and `finalized`.
-pub(super) fn heads(endpoint: &Endpoint, answers: &[RawAnswer], served_at: DateTime<Utc>) -> Result<Heads, ChainError> {
+pub(super) fn heads(endpoint: &str, answers: &[RawAnswer], served_at: DateTime<Utc>) -> Result<Heads, ChainError> {
     let Some(Some(latest)) = answers.first() else {
-        return Err(ChainError::MissingAnswer { endpoint: endpoint.name(), method: "eth_getBlockByNumber" });
+        return Err(ChainError::MissingAnswer { endpoint: endpoint.to_owned(), method: "eth_getBlockByNumber" });
     };
     let latest = checked_header(endpoint, latest)?;
     let below_latest = |answer: Option<&RawAnswer>| -> Result<_, ChainError> {
@@ -76,24 +76,19 @@ pub(super) fn heads(endpoint: &Endpoint, answers: &[RawAnswer], served_at: DateT
 }
 
 /// Verified blocks from pairs of answers (block, receipts), up to the first pair that is not there or not on the same
-/// branch as the one before. Runs on a thread of its own: roots are work.
-pub(super) async fn blocks(
-    endpoint: &Endpoint,
-    wanted: Vec<(BlockNumber, Option<B256>)>,
+/// branch as the one before.
+pub(super) fn blocks(
+    endpoint: &str,
+    wanted: &[(BlockNumber, Option<B256>)],
     answers: Vec<RawAnswer>,
     served_at: DateTime<Utc>,
 ) -> Result<Vec<VerifiedBlock>, ChainError> {
-    let reading = tokio::task::spawn_blocking(move || {
-        let run = assemble(&wanted, answers, served_at)?;
-        verify(run).map_err(Unreadable::Bad)
-    });
-    match reading.await {
-        Ok(Ok(blocks)) => Ok(blocks),
-        Ok(Err(Unreadable::Json(source))) => Err(malformed(endpoint, "eth_getBlockByNumber")(source)),
-        Ok(Err(Unreadable::Bad(problem))) => Err(bad(problem)),
-        Ok(Err(Unreadable::Replaced(number))) => Err(ChainError::ReplacedWhileFetching { number }),
-        Err(_) => Err(ChainError::Interrupted),
-    }
+    let run = assemble(wanted, answers, served_at);
+    run.and_then(|run| verify(run).map_err(Unreadable::Bad)).map_err(|unreadable| match unreadable {
+        Unreadable::Json(source) => malformed(endpoint, "eth_getBlockByNumber")(source),
+        Unreadable::Bad(problem) => bad(problem),
+        Unreadable::Replaced(number) => ChainError::ReplacedWhileFetching { number },
+    })
 }
 
 /// Why a run cannot be made of the answers.

@@ -144,6 +144,15 @@ fn a_reorg_below_the_first_stored_block_halts() {
 }
 
 #[test]
+fn a_reorg_down_to_rows_that_were_dropped_after_compaction_halts() {
+    let stored = Branch::new(10, 20);
+    let state = stored.stored(None, Some(15));
+    let header = stored.forked(15, 20).header(16);
+    let step = decide(&state, &header, 64, |number| stored.get(number).filter(|_| number.0 > 15));
+    assert_eq!(halt_code(step), "chain.reorg_below_watermark");
+}
+
+#[test]
 fn another_genesis_block_halts() {
     let stored = Branch::new(0, 2);
     let other = Branch { first: 0, hashes: (0..=3).map(|number| (number, hash(number, 1))).collect() };

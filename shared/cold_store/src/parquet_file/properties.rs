@@ -25,8 +25,6 @@ const PAGE_BYTES: usize = 1024 * 1024;
 const WRITE_BATCH_ROWS: usize = 1_024;
 /// Bytes of a minimum or maximum that are kept; whole hashes fit.
 const STATISTICS_BYTES: usize = 64;
-/// Share of row groups that a Bloom filter lets through in vain.
-const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 const ZSTD_LEVEL: i32 = 3;
 
 pub(super) fn of(partition: &Partition) -> WriterProperties {
@@ -50,6 +48,7 @@ pub(super) fn of(partition: &Partition) -> WriterProperties {
         .set_statistics_truncate_length(Some(STATISTICS_BYTES))
         .set_column_index_truncate_length(Some(STATISTICS_BYTES))
         .set_bloom_filter_position(BloomFilterPosition::AfterRowGroup)
+        // `bloom_filters` makes its own.
         .set_bloom_filter_enabled(false)
         .set_coerce_types(false)
         .set_sorting_columns(Some(sorting_columns(dataset)))
@@ -60,14 +59,6 @@ pub(super) fn of(partition: &Partition) -> WriterProperties {
 fn of_column(builder: WriterPropertiesBuilder, dataset: Dataset, column: &Column) -> WriterPropertiesBuilder {
     let path = ColumnPath::from(column.name);
     let mut builder = builder;
-    if is_looked_up(column) {
-        // Sized for a full row group, then folded to what the values need.
-        let most_values = chunks::ROW_GROUP_ROWS as u64;
-        builder = builder
-            .set_column_bloom_filter_enabled(path.clone(), true)
-            .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
-            .set_column_bloom_filter_ndv(path.clone(), most_values);
-    }
     if is_distinct(dataset, column) {
         builder = builder.set_column_dictionary_enabled(path.clone(), false);
     }
@@ -75,12 +66,6 @@ fn of_column(builder: WriterPropertiesBuilder, dataset: Dataset, column: &Column
         builder = builder.set_column_statistics_enabled(path, EnabledStatistics::Chunk);
     }
     builder
-}
-
-/// Columns that people look for by value: addresses, topics, hashes of blocks and transactions.
-fn is_looked_up(column: &Column) -> bool {
-    const HASHES: [&str; 6] = ["block_hash", "transaction_hash", "topic0", "topic1", "topic2", "topic3"];
-    column.column_type == ColumnType::FixedBytes(20) || HASHES.contains(&column.name)
 }
 
 /// Columns whose values hardly repeat in a file: a dictionary would be all cost.
@@ -139,17 +124,6 @@ mod tests {
         let found = |dataset: Dataset| dataset.columns().iter().filter(|column| is_distinct(dataset, column)).count();
         assert_eq!(found(Dataset::Blocks), 7);
         assert_eq!(found(Dataset::Transactions), 3);
-        let looked_up = |dataset: Dataset| -> Vec<&str> {
-            let columns = dataset.columns().iter().filter(|column| is_looked_up(column));
-            columns.map(|column| column.name).collect()
-        };
-        assert_eq!(looked_up(Dataset::Blocks), ["block_hash", "author"]);
-        let of_transactions = ["transaction_hash", "from_address", "to_address", "block_hash", "contract_address"];
-        assert_eq!(looked_up(Dataset::Transactions), of_transactions);
-        let of_logs = ["transaction_hash", "address", "topic0", "topic1", "topic2", "topic3", "block_hash"];
-        assert_eq!(looked_up(Dataset::Logs), of_logs);
-        let of_traces = ["action_from", "action_to", "result_address", "transaction_hash", "block_hash"];
-        assert_eq!(looked_up(Dataset::Traces), of_traces);
     }
 
     #[test]

@@ -123,8 +123,16 @@ fn the_footer_names_the_format_and_the_range_and_every_filter_is_there() {
         let present = (100..).zip(rows_per_block).filter(|(_, row_count)| *row_count > 0);
         assert!(present.into_iter().all(|(block, _)| filter.check(chain().hash(block).as_slice())));
         let in_vain = (1_000..2_000).filter(|block| filter.check(chain().hash(*block).as_slice())).count();
-        assert!(in_vain < 50, "{in_vain} of 1000 absent hashes pass the filter");
+        assert!(in_vain < 30, "{in_vain} of 1000 absent hashes pass the filter");
+        // DuckDB up to 1.5.5 looks a BLOB up by the text that it shows it by.
+        let shown: String = chain().hash(101).iter().map(|byte| shown_by_duckdb(*byte)).collect();
+        assert!(filter.check(shown.as_str()));
     }
+}
+
+fn shown_by_duckdb(byte: u8) -> String {
+    let plain = (b' '..=b'~').contains(&byte) && !b"\\'\"".contains(&byte);
+    if plain { char::from(byte).to_string() } else { format!("\\x{byte:02X}") }
 }
 
 fn bloom_filter(file: &StagedFile, column: usize) -> Sbbf {

@@ -117,7 +117,8 @@ impl MadeChain {
     }
 
     fn array(self, dataset: Dataset, column: &Column, places: &[Place]) -> ArrayRef {
-        let absent = |place: &Place| column.nullable && (place.block + place.index + column.name.len() as u64) % 4 == 0;
+        let absent =
+            |place: &Place| column.nullable && (place.block + place.index + column.name.len() as u64).is_multiple_of(4);
         let present = |place: &Place| (!absent(place)).then_some(*place);
         let number = |place: Place, most: u64| {
             let any = || self.random(b'n', place.block, place.index).next() % most;

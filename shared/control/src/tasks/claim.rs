@@ -196,6 +196,29 @@ async fn refusal(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant<'
     })
 }
 
+/// A task that a worker of `operator` may claim now without being woken: the one that has been due longest, of an active
+/// job with a free place.
+///
+/// A worker that has finished one task asks for the next with it. Two workers may be told the same task; the claim
+/// decides.
+///
+/// # Errors
+/// Only what Postgres reports.
+pub async fn next_due(conn: &mut PgConnection, operator: &str) -> Result<Option<TaskId>, ControlError> {
+    let row: Option<(i64,)> = sqlx::query_as(
+        "SELECT t.id
+           FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id
+          WHERE t.state = 'queued' AND t.not_before <= now() AND j.active AND j.operator = $1
+            AND (SELECT count(*) FROM control.tasks r WHERE r.job_id = t.job_id AND r.state = 'running')
+                < j.max_concurrency
+          ORDER BY t.not_before, t.id LIMIT 1",
+    )
+    .bind(operator)
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|(id,)| TaskId(id)))
+}
+
 /// How far an operator has come, as it last said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {

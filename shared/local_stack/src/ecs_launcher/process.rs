@@ -37,7 +37,7 @@ impl TaskProcess {
         variables: &[(String, String)],
         options: &LauncherOptions,
     ) -> Result<Self, LocalStackError> {
-        let log = options.logs.join(format!("{operator}-{}.log", launch.task_id));
+        let log = options.logs.join(format!("{operator}-{}.log", launch.task_id()));
         let output = File::options().create(true).append(true).open(&log).map_err(LocalStackError::io("open", &log))?;
         let errors = output.try_clone().map_err(LocalStackError::io("open", &log))?;
         let mut command = Command::new(&options.worker);
@@ -45,6 +45,7 @@ impl TaskProcess {
             .env_clear()
             .env("PATH", PATH)
             .envs(launch.variables)
+            .env("ISOTHERM_ECS_TASK_ARN", &launch.task_arn)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .env("ISOTHERM_OPERATOR_BIN", options.programs.join(format!("operator-{operator}")))
             .stdin(Stdio::null())
@@ -119,7 +120,7 @@ impl Drop for TaskProcess {
 fn die_with_parent(command: &mut Command) {
     let parent = getpid();
     let ask = move || {
-        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        let _ = prctl::get_pdeathsig()?;
         // A parent that died before the request was made would go unnoticed.
         if getppid() == parent { Ok(()) } else { Err(std::io::ErrorKind::Interrupted.into()) }
     };

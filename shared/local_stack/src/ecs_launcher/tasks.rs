@@ -15,12 +15,19 @@ const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a task's worker is started with.
 #[derive(Clone, Debug)]
 pub(super) struct Launch {
-    /// Last part of the task's ARN.
-    pub(super) task_id: String,
+    /// The task.
+    pub(super) task_arn: String,
     /// Variables of the task definition, under those of `RunTask`'s overrides.
     pub(super) variables: BTreeMap<String, String>,
     /// Time between SIGTERM and SIGKILL.
     pub(super) stop_timeout: Duration,
+}
+
+impl Launch {
+    /// Last part of the task's ARN.
+    pub(super) fn task_id(&self) -> &str {
+        self.task_arn.rsplit('/').next().unwrap_or(&self.task_arn)
+    }
 }
 
 /// The tasks of one cluster.
@@ -63,8 +70,7 @@ impl Tasks {
         let stop_timeout = container
             .and_then(|container| u64::try_from(container.stop_timeout()?).ok())
             .map_or(DEFAULT_STOP_TIMEOUT, Duration::from_secs);
-        let task_id = arn.rsplit('/').next().unwrap_or(arn).to_owned();
-        Ok(Some(Launch { task_id, variables, stop_timeout }))
+        Ok(Some(Launch { task_arn: arn.to_owned(), variables, stop_timeout }))
     }
 
     /// Marks a task as stopped; `reason` is kept.

@@ -1,4 +1,4 @@
-//! The HTTP API and its routes.
+//! The HTTP API and its routes. The emulator serves it in the default account only: its callers sign nothing.
 
 use std::collections::BTreeMap;
 

@@ -163,6 +163,19 @@ fn an_operator_that_nobody_launches_is_refused() {
 }
 
 #[test]
+fn cron_triggers_have_a_function_and_every_function_a_caller() {
+    let faults = faults_with("function: trigger_cron", "function: cron");
+    let shown: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.place, fault.message)).collect();
+    assert_eq!(
+        shown,
+        [
+            "functions.trigger_cron: no queue, schedule or route invokes it",
+            "cron_triggers.function: there is no function `cron`"
+        ]
+    );
+}
+
+#[test]
 fn failed_items_of_a_batch_are_reported() {
     assert!(
         fault_with("report_batch_item_failures: true", "report_batch_item_failures: false")

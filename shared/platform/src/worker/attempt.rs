@@ -3,31 +3,29 @@
 //! Four things go on at once: the operator is supervised, the lease is kept, the outbox is published upon progress,
 //! and the wish to stop is heard. The first that ends the attempt decides through [`super::outcome::decide`].
 
+mod keep;
+mod write_down;
+
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use isotherm_control::ControlError;
-use isotherm_control::tasks::{self, AfterFailure, ClaimedTask, Failure, Progress};
+use isotherm_control::tasks::{AfterFailure, ClaimedTask, Progress};
 use isotherm_types::operator::STOP_GRACE;
-use isotherm_types::{Disposition, OperatorLine, OperatorResult};
+use isotherm_types::{OperatorLine, OperatorResult};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 
 use crate::fault::Fault;
-use crate::metrics;
 use crate::secret::Secret;
 use crate::secrets;
 
+use super::Worker;
 use super::child::Operator;
 use super::lease::Lease;
 use super::operator_environment::operator_environment;
 use super::outcome::{Ended, StopReason, Verdict, decide};
 use super::redaction::Redaction;
-use super::{Worker, report};
-
-/// Pause between two tries to write the end down.
-const WRITE_PAUSE: Duration = Duration::from_millis(300);
 
 /// One attempt.
 pub(super) struct Attempt<'a> {
@@ -51,6 +49,12 @@ pub(super) enum After {
 struct Run {
     verdict: Verdict,
     stderr_tail: Option<String>,
+}
+
+impl Run {
+    fn without_operator(verdict: Verdict) -> Self {
+        Self { verdict, stderr_tail: None }
+    }
 }
 
 impl<'a> Attempt<'a> {
@@ -101,15 +105,15 @@ impl<'a> Attempt<'a> {
     async fn operate(&self, lost_lease: watch::Receiver<Option<StopReason>>) -> Run {
         match self.try_operate(lost_lease).await {
             Ok(run) => run,
-            Err(fault) => Run { verdict: verdict_of(&fault), stderr_tail: None },
+            Err(fault) => Run::without_operator(verdict_of(&fault)),
         }
     }
 
     async fn try_operate(&self, lost_lease: watch::Receiver<Option<StopReason>>) -> Result<Run, Fault> {
         let started = tokio::select! {
             started = self.start() => started?,
-            reason = lost(lost_lease.clone()) => return Ok(Run { verdict: stopped_before_the_start(reason), stderr_tail: None }),
-            () = self.worker.stop.requested() => return Ok(Run { verdict: Verdict::Release, stderr_tail: None }),
+            reason = lost(lost_lease.clone()) => return Ok(Run::without_operator(stopped_before_the_start(reason))),
+            () = self.worker.stop.requested() => return Ok(Run::without_operator(Verdict::Release)),
         };
         let (mut operator, lines, redaction) = started;
         let ended = self.supervise(&mut operator, lines, lost_lease).await?;
@@ -154,7 +158,6 @@ impl<'a> Attempt<'a> {
         let mut listening = true;
         loop {
             tokio::select! {
-                biased;
                 line = lines.recv(), if listening => match line {
                     Some(line) => self.hear(line, &mut result),
                     None => listening = false,
@@ -209,152 +212,6 @@ impl<'a> Attempt<'a> {
             }
             OperatorLine::Result(last) => *result = Some(last),
         }
-    }
-
-    /// Publishes the outbox each time the operator or a heartbeat hints at it. Hints during a publication become one.
-    async fn publish_when_kicked(&self) -> std::convert::Infallible {
-        loop {
-            self.kick.notified().await;
-            self.worker.publish().await;
-        }
-    }
-
-    /// Sends heartbeats until the lease is lost, and says how.
-    async fn keep(&self, lease: &mut Lease) -> StopReason {
-        let mut next = lease.heartbeat_due();
-        loop {
-            sleep_until(next.min(lease.over_at()).into()).await;
-            let now = Instant::now();
-            if now >= lease.over_at() {
-                tracing::error!(
-                    task.id = self.task.task_id.0,
-                    error.code = "worker.lease_lost",
-                    "no heartbeat got through; the operator is killed before the lease is over"
-                );
-                return StopReason::LeaseLost;
-            }
-            match timeout(lease.patience(), self.heartbeat(*lease)).await {
-                Ok(Ok(true)) => {
-                    lease.extend(now);
-                    next = lease.heartbeat_due();
-                    self.kick.notify_one();
-                }
-                Ok(Ok(false)) => {
-                    tracing::warn!(
-                        task.id = self.task.task_id.0,
-                        task.fence = self.task.fence.0,
-                        error.code = "worker.fenced_off",
-                        "the task is not ours any more; the operator is killed"
-                    );
-                    return StopReason::FencedOff;
-                }
-                Ok(Err(error)) => {
-                    report(&Fault::from(error), "a heartbeat failed");
-                    next = Instant::now() + lease.patience();
-                }
-                Err(_elapsed) => {
-                    tracing::warn!(
-                        task.id = self.task.task_id.0,
-                        error.code = "worker.heartbeat_slow",
-                        "a heartbeat got no answer"
-                    );
-                    next = Instant::now();
-                }
-            }
-        }
-    }
-
-    async fn heartbeat(&self, lease: Lease) -> Result<bool, ControlError> {
-        let progress = self.progress.borrow().clone();
-        let mut conn = self.worker.pool.acquire().await?;
-        tasks::heartbeat(&mut conn, self.task.task_id, self.task.fence, lease.length(), progress.as_ref()).await
-    }
-
-    /// Writes the end down, trying until the lease is over.
-    async fn write_down(&mut self, run: &Run) -> After {
-        // The last progress belongs to the row; this heartbeat also makes time to write the end down.
-        let asked_at = Instant::now();
-        if let Ok(Ok(true)) = timeout(self.lease.patience(), self.heartbeat(self.lease)).await {
-            self.lease.extend(asked_at);
-        }
-        loop {
-            let left = self.lease.over_at().saturating_duration_since(Instant::now());
-            let fault = match timeout(left, self.try_write_down(run)).await {
-                Ok(Ok(after)) => return after,
-                Ok(Err(error)) => Fault::from(error),
-                Err(_elapsed) => {
-                    tracing::error!(
-                        task.id = self.task.task_id.0,
-                        error.code = "worker.lease_lost",
-                        "the end of the attempt could not be written down in time"
-                    );
-                    return After::Over;
-                }
-            };
-            if fault.disposition() == Disposition::GiveUp {
-                tracing::error!(
-                    task.id = self.task.task_id.0,
-                    error.code = fault.code(),
-                    error.message = fault.message(),
-                    "the end of the attempt could not be written down"
-                );
-                return After::Over;
-            }
-            report(&fault, "the end of the attempt could not be written down yet");
-            tokio::time::sleep(WRITE_PAUSE).await;
-        }
-    }
-
-    async fn try_write_down(&self, run: &Run) -> Result<After, ControlError> {
-        let (task_id, fence, tail) = (self.task.task_id, self.task.fence, run.stderr_tail.as_deref());
-        let mut conn = self.worker.pool.acquire().await?;
-        match &run.verdict {
-            Verdict::Complete { output } => {
-                tasks::complete(&mut conn, task_id, fence, output, tail).await?;
-                Ok(After::Over)
-            }
-            Verdict::Fail { code, message, disposition } => {
-                let failure = Failure { code, message, disposition: *disposition, stderr_tail: tail };
-                Ok(After::Failure(tasks::fail(&mut conn, task_id, fence, &failure).await?))
-            }
-            Verdict::Release => {
-                tasks::release(&mut conn, task_id, fence, tail).await?;
-                Ok(After::Over)
-            }
-            Verdict::Abandon => Ok(After::Over),
-        }
-    }
-
-    fn log_end(&self, verdict: &Verdict, duration: Duration) {
-        let (task_id, duration_ms) = (self.task.task_id.0, u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-        let success = match verdict {
-            Verdict::Complete { .. } => {
-                tracing::info!(task.id = task_id, job.name = self.task.job, duration_ms, "the task is completed");
-                1.0
-            }
-            Verdict::Fail { code, message, .. } => {
-                tracing::error!(
-                    task.id = task_id,
-                    job.name = self.task.job,
-                    duration_ms,
-                    error.code = code,
-                    error.message = message,
-                    "the attempt failed"
-                );
-                0.0
-            }
-            Verdict::Release => {
-                tracing::info!(task.id = task_id, job.name = self.task.job, duration_ms, "the task is given back");
-                return;
-            }
-            Verdict::Abandon => {
-                tracing::warn!(task.id = task_id, job.name = self.task.job, duration_ms, "the attempt is abandoned");
-                return;
-            }
-        };
-        let dimensions = [("operator", self.worker.settings.operator.as_str())];
-        metrics::emit(metrics::TASK_SUCCESS_RATE, success, &dimensions);
-        metrics::emit(metrics::TASK_DURATION_SECONDS, duration.as_secs_f64(), &dimensions);
     }
 }
 

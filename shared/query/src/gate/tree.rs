@@ -1,6 +1,6 @@
-//! The walk over the tree: every node type with its fields, and which names are in scope where.
+//! The walk over the tree: every node as its shape says, and which names are in scope where.
 //!
-//! A field that a node type does not list here is refused, so that a part of SQL that this program has never seen
+//! A field that a node's shape does not list is refused, so that a part of SQL that this program has never seen
 //! cannot pass unread.
 
 use std::collections::BTreeSet;
@@ -8,55 +8,10 @@ use std::collections::BTreeSet;
 use isotherm_types::Dataset;
 use serde_json::{Map, Value};
 
+use super::shapes::{self, Field, Fields};
 use super::{RELATIONS, Refusal, functions};
 
 type Node = Map<String, Value>;
-
-/// How a field is read.
-#[derive(Clone, Copy)]
-enum Field {
-    /// Names, flags and numbers; nothing in it can run.
-    Plain,
-    /// An expression, or null.
-    Expression,
-    /// A list of expressions.
-    Expressions,
-    /// A relation in `FROM`, or null.
-    Relation,
-    /// A SELECT with its own node.
-    Statement,
-    /// The node of a query.
-    Query,
-    /// A list of `{type, null_order, expression}`.
-    Orders,
-    /// A list of modifiers: ORDER BY, LIMIT, DISTINCT.
-    Modifiers,
-    /// One modifier.
-    Modifier,
-    /// A list of `{key, value}` with an expression as value.
-    Replacements,
-    /// A list of `{when_expr, then_expr}`.
-    CaseChecks,
-    /// A list of lists of expressions.
-    Rows,
-    /// The common table expressions; read before all other fields.
-    CommonTables,
-    /// Must be null or false.
-    Absent,
-}
-
-use Field::{
-    Absent, CaseChecks, CommonTables, Expression, Expressions, Modifier, Modifiers, Orders, Plain, Query, Relation,
-    Replacements, Rows, Statement,
-};
-
-const EXPRESSION_FIELDS: [(&str, Field); 4] =
-    [("class", Plain), ("type", Plain), ("alias", Plain), ("query_location", Plain)];
-
-const RELATION_FIELDS: [(&str, Field); 4] =
-    [("type", Plain), ("alias", Plain), ("sample", Plain), ("query_location", Plain)];
-
-const QUERY_FIELDS: [(&str, Field); 3] = [("type", Plain), ("modifiers", Modifiers), ("cte_map", CommonTables)];
 
 /// Checks a whole tree and returns the datasets that it names.
 pub(super) fn walk(tree: &Value) -> Result<BTreeSet<Dataset>, Refusal> {
@@ -104,46 +59,22 @@ struct Walk {
 
 impl Walk {
     fn statement(&mut self, value: &Value) -> Result<(), Refusal> {
-        self.fields(object(value, "a statement")?, &[("node", Query), ("named_param_map", Plain)], &[])
+        self.fields(object(value, "a statement")?, &[], shapes::STATEMENT)
     }
 
     fn query(&mut self, value: &Value) -> Result<(), Refusal> {
         let node = object(value, "a query")?;
+        let node_type = text(node, "type");
+        let own = shapes::query(node_type).ok_or_else(|| unknown(node_type, None))?;
         let outer = self.in_scope.len();
-        match text(node, "type") {
-            "SELECT_NODE" => self.fields(
-                node,
-                &QUERY_FIELDS,
-                &[
-                    ("select_list", Expressions),
-                    ("from_table", Relation),
-                    ("where_clause", Expression),
-                    ("group_expressions", Expressions),
-                    ("group_sets", Plain),
-                    ("aggregate_handling", Plain),
-                    ("having", Expression),
-                    ("sample", Plain),
-                    ("qualify", Expression),
-                ],
-            ),
-            "SET_OPERATION_NODE" => self.fields(
-                node,
-                &QUERY_FIELDS,
-                &[("setop_type", Plain), ("left", Query), ("right", Query), ("setop_all", Plain)],
-            ),
-            "RECURSIVE_CTE_NODE" => self.recursion(node),
-            other => Err(unknown(other, None)),
-        }?;
+        self.fields(node, shapes::ANY_QUERY, own)?;
+        if node_type == "RECURSIVE_CTE_NODE" {
+            // The right side of a recursion may name the table that it defines; nothing else of it may.
+            self.name_in_scope(text(node, "cte_name"))?;
+            self.query(node.get("right").unwrap_or(&Value::Null))?;
+        }
         self.in_scope.truncate(outer);
         Ok(())
-    }
-
-    /// The right side of a recursion may name the table that it defines; nothing else of it may.
-    fn recursion(&mut self, node: &Node) -> Result<(), Refusal> {
-        let fields = [("cte_name", Plain), ("union_all", Plain), ("aliases", Plain), ("key_targets", Expressions)];
-        self.fields(node, &QUERY_FIELDS, &[&fields[..], &[("left", Query), ("right", Plain)]].concat())?;
-        self.name_in_scope(text(node, "cte_name"))?;
-        self.query(node.get("right").unwrap_or(&Value::Null))
     }
 
     fn relation(&mut self, value: &Value) -> Result<(), Refusal> {
@@ -152,63 +83,37 @@ impl Walk {
         }
         let node = object(value, "a relation")?;
         let position = position(node);
-        let own: &[(&str, Field)] = match text(node, "type") {
-            "BASE_TABLE" => return self.base_table(node),
-            "EMPTY" => &[],
-            "EXPRESSION_LIST" => &[("expected_names", Plain), ("expected_types", Plain), ("values", Rows)],
-            "JOIN" => &[
-                ("left", Relation),
-                ("right", Relation),
-                ("condition", Expression),
-                ("join_type", Plain),
-                ("ref_type", Plain),
-                ("using_columns", Plain),
-                ("delim_flipped", Plain),
-                ("duplicate_eliminated_columns", Plain),
-            ],
-            "SUBQUERY" => &[("subquery", Statement), ("column_name_alias", Plain)],
-            "TABLE_FUNCTION" => return self.table_function(node),
+        match text(node, "type") {
+            "BASE_TABLE" => self.base_table(node)?,
+            "TABLE_FUNCTION" => refuse_table_function(node)?,
             "SHOW_REF" => return Err(Refusal::Construct { what: "DESCRIBE, SHOW or SUMMARIZE", position }),
             "PIVOT" => return Err(Refusal::Construct { what: "PIVOT or UNPIVOT", position }),
-            other => return Err(unknown(other, position)),
-        };
-        self.fields(node, &RELATION_FIELDS, own)
+            _ => {}
+        }
+        let own = shapes::relation(text(node, "type")).ok_or_else(|| unknown(text(node, "type"), position))?;
+        self.fields(node, shapes::ANY_RELATION, own)
     }
 
     fn base_table(&mut self, node: &Node) -> Result<(), Refusal> {
-        let own =
-            [("schema_name", Plain), ("table_name", Plain), ("column_name_alias", Plain), ("catalog_name", Plain)];
-        self.fields(node, &RELATION_FIELDS, &[&own[..], &[("at_clause", Absent)]].concat())?;
-        let (name, position) = (text(node, "table_name"), position(node));
-        let qualifiers = [text(node, "catalog_name"), text(node, "schema_name")];
-        if qualifiers.iter().any(|qualifier| !qualifier.is_empty()) {
-            let [catalog, schema] = qualifiers;
-            let name =
-                [catalog, schema, name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
-            return Err(Refusal::Relation { name, position });
+        let parts = ["catalog_name", "schema_name", "table_name"].map(|key| text(node, key));
+        let [catalog, schema, name] = parts;
+        let refusal = || Refusal::Relation {
+            name: parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("."),
+            position: position(node),
+        };
+        if !catalog.is_empty() || !schema.is_empty() {
+            return Err(refusal());
         }
         let lower = name.to_lowercase();
         if self.in_scope.contains(&lower) {
             return Ok(());
         }
-        match lower.parse::<Dataset>() {
-            Ok(dataset) if RELATIONS.contains(&dataset) => {
-                self.relations.insert(dataset);
-                Ok(())
-            }
-            Ok(dataset) => Err(Refusal::NotCollected { dataset, position }),
-            Err(_) => Err(Refusal::Relation { name: name.to_owned(), position }),
+        let dataset = lower.parse::<Dataset>().map_err(|_| refusal())?;
+        if !RELATIONS.contains(&dataset) {
+            return Err(Refusal::NotCollected { dataset, position: position(node) });
         }
-    }
-
-    fn table_function(&mut self, node: &Node) -> Result<(), Refusal> {
-        let function = object(node.get("function").unwrap_or(&Value::Null), "a table function")?;
-        let name = text(function, "function_name");
-        if text(function, "class") != "FUNCTION" || !functions::is_allowed_in_from(name) {
-            return Err(Refusal::TableFunction { name: name.to_owned(), position: position(function) });
-        }
-        let own = [("function", Expression), ("column_name_alias", Plain), ("with_ordinality", Plain)];
-        self.fields(node, &RELATION_FIELDS, &own)
+        self.relations.insert(dataset);
+        Ok(())
     }
 
     fn expression(&mut self, value: &Value) -> Result<(), Refusal> {
@@ -217,84 +122,31 @@ impl Walk {
         }
         let node = object(value, "an expression")?;
         let position = position(node);
-        let own: &[(&str, Field)] = match text(node, "class") {
-            "BETWEEN" => &[("input", Expression), ("lower", Expression), ("upper", Expression)],
-            "CASE" => &[("case_checks", CaseChecks), ("else_expr", Expression)],
-            "CAST" => &[("child", Expression), ("cast_type", Plain), ("try_cast", Plain)],
-            "COLLATE" => &[("child", Expression), ("collation", Plain)],
-            "COLUMN_REF" => &[("column_names", Plain)],
-            "COMPARISON" => &[("left", Expression), ("right", Expression)],
-            "CONJUNCTION" | "OPERATOR" => &[("children", Expressions)],
-            "CONSTANT" => {
-                refuse_hex_literal(node)?;
-                &[("value", Plain)]
-            }
-            "FUNCTION" => {
-                refuse_function(node)?;
-                &[
-                    ("function_name", Plain),
-                    ("schema", Plain),
-                    ("catalog", Plain),
-                    ("children", Expressions),
-                    ("filter", Expression),
-                    ("order_bys", Modifier),
-                    ("distinct", Plain),
-                    ("is_operator", Plain),
-                    ("export_state", Absent),
-                ]
-            }
-            "LAMBDA" => &[("lhs", Expression), ("expr", Expression)],
-            "POSITIONAL_REFERENCE" => &[("index", Plain)],
-            "STAR" => &[
-                ("relation_name", Plain),
-                ("exclude_list", Plain),
-                ("qualified_exclude_list", Plain),
-                ("rename_list", Plain),
-                ("replace_list", Replacements),
-                ("columns", Plain),
-                ("expr", Expression),
-            ],
-            "SUBQUERY" => {
-                &[("subquery_type", Plain), ("subquery", Statement), ("child", Expression), ("comparison_type", Plain)]
-            }
-            "WINDOW" => {
-                refuse_function(node)?;
-                &[
-                    ("function_name", Plain),
-                    ("schema", Plain),
-                    ("catalog", Plain),
-                    ("children", Expressions),
-                    ("partitions", Expressions),
-                    ("orders", Orders),
-                    ("arg_orders", Orders),
-                    ("start", Plain),
-                    ("end", Plain),
-                    ("start_expr", Expression),
-                    ("end_expr", Expression),
-                    ("offset_expr", Expression),
-                    ("default_expr", Expression),
-                    ("filter_expr", Expression),
-                    ("ignore_nulls", Plain),
-                    ("exclude_clause", Plain),
-                    ("distinct", Plain),
-                ]
-            }
+        match text(node, "class") {
+            "CONSTANT" => refuse_hex_literal(node)?,
+            "FUNCTION" | "WINDOW" => refuse_function(node)?,
             "PARAMETER" => return Err(Refusal::Construct { what: "a parameter ($1, ?)", position }),
             "DEFAULT" => return Err(Refusal::Construct { what: "DEFAULT", position }),
-            other => return Err(unknown(other, position)),
-        };
-        self.fields(node, &EXPRESSION_FIELDS, own)
+            _ => {}
+        }
+        let own = shapes::expression(text(node, "class")).ok_or_else(|| unknown(text(node, "class"), position))?;
+        self.fields(node, shapes::ANY_EXPRESSION, own)
     }
 
-    /// Reads every field of `node` as its lists say; a field in neither list is refused.
-    fn fields(&mut self, node: &Node, shared: &[(&str, Field)], own: &[(&str, Field)]) -> Result<(), Refusal> {
-        let known = |key: &str| shared.iter().chain(own).find(|(name, _)| *name == key).map(|(_, field)| *field);
+    fn modifier(&mut self, value: &Value) -> Result<(), Refusal> {
+        let node = object(value, "a modifier")?;
+        let own = shapes::modifier(text(node, "type")).ok_or_else(|| unknown(text(node, "type"), None))?;
+        self.fields(node, &[], own)
+    }
+
+    /// Reads every field of `node` as its shape says.
+    fn fields(&mut self, node: &Node, shared: Fields, own: Fields) -> Result<(), Refusal> {
         if let Some(tables) = node.get("cte_map") {
             self.common_tables(tables)?;
         }
         for (key, value) in node {
-            match known(key) {
-                Some(field) => self.field(key, field, value)?,
+            match shared.iter().chain(own).find(|(name, _)| name == key) {
+                Some((_, field)) => self.field(key, *field, value)?,
                 None => return Err(unknown(&format!("field {key}"), position(node))),
             }
         }
@@ -303,41 +155,23 @@ impl Walk {
 
     fn field(&mut self, key: &str, field: Field, value: &Value) -> Result<(), Refusal> {
         match field {
-            Plain => refuse_hidden_expression(value),
-            Absent if value.is_null() || value == &Value::Bool(false) => Ok(()),
-            Absent => Err(unknown(&format!("field {key}"), None)),
-            Expression => self.expression(value),
-            Expressions => each(value, key, |value| self.expression(value)),
-            Relation => self.relation(value),
-            Statement => self.statement(value),
-            Query => self.query(value),
-            Rows => each(value, key, |row| each(row, key, |value| self.expression(value))),
-            CaseChecks => each(value, key, |check| {
-                self.fields(object(check, key)?, &[("when_expr", Expression), ("then_expr", Expression)], &[])
-            }),
-            Replacements => {
-                each(value, key, |pair| self.fields(object(pair, key)?, &[("key", Plain), ("value", Expression)], &[]))
-            }
-            Orders => each(value, key, |order| {
-                let fields = [("type", Plain), ("null_order", Plain), ("expression", Expression)];
-                self.fields(object(order, key)?, &fields, &[])
-            }),
-            Modifiers => each(value, key, |modifier| self.modifier(modifier)),
-            Modifier => self.modifier(value),
-            // Read first, by `fields`.
-            CommonTables => Ok(()),
+            Field::Plain => refuse_hidden_expression(value),
+            Field::Absent if value.is_null() || value == &Value::Bool(false) => Ok(()),
+            Field::Absent => Err(unknown(&format!("field {key}"), None)),
+            Field::Expression => self.expression(value),
+            Field::Expressions => each(value, key, |value| self.expression(value)),
+            Field::Relation => self.relation(value),
+            Field::Statement => self.statement(value),
+            Field::Query => self.query(value),
+            Field::Rows => each(value, key, |row| each(row, key, |value| self.expression(value))),
+            Field::CaseChecks => each(value, key, |check| self.fields(object(check, key)?, &[], shapes::CASE_CHECK)),
+            Field::Replacements => each(value, key, |pair| self.fields(object(pair, key)?, &[], shapes::REPLACEMENT)),
+            Field::Orders => each(value, key, |order| self.fields(object(order, key)?, &[], shapes::ORDER)),
+            Field::Modifiers => each(value, key, |modifier| self.modifier(modifier)),
+            Field::Modifier => self.modifier(value),
+            // Common tables were read first, by `fields`.
+            Field::CommonTables | Field::Elsewhere => Ok(()),
         }
-    }
-
-    fn modifier(&mut self, value: &Value) -> Result<(), Refusal> {
-        let node = object(value, "a modifier")?;
-        let own: &[(&str, Field)] = match text(node, "type") {
-            "ORDER_MODIFIER" => &[("orders", Orders)],
-            "LIMIT_MODIFIER" | "LIMIT_PERCENT_MODIFIER" => &[("limit", Expression), ("offset", Expression)],
-            "DISTINCT_MODIFIER" => &[("distinct_on_targets", Expressions)],
-            other => return Err(unknown(other, None)),
-        };
-        self.fields(node, &[("type", Plain)], own)
     }
 
     /// Reads common tables in their order: each sees those before it, and comes into scope after it was read.
@@ -346,9 +180,7 @@ impl Walk {
         each(tables, "common tables", |entry| {
             let entry = object(entry, "a common table")?;
             let table = object(entry.get("value").unwrap_or(&Value::Null), "a common table")?;
-            let fields =
-                [("aliases", Plain), ("query", Statement), ("materialized", Plain), ("key_targets", Expressions)];
-            self.fields(table, &fields, &[])?;
+            self.fields(table, &[], shapes::COMMON_TABLE)?;
             self.name_in_scope(text(entry, "key"))
         })
     }
@@ -361,6 +193,15 @@ impl Walk {
         self.in_scope.push(name.to_lowercase());
         Ok(())
     }
+}
+
+fn refuse_table_function(node: &Node) -> Result<(), Refusal> {
+    let function = object(node.get("function").unwrap_or(&Value::Null), "a table function")?;
+    let name = text(function, "function_name");
+    if text(function, "class") == "FUNCTION" && functions::is_allowed_in_from(name) {
+        return Ok(());
+    }
+    Err(Refusal::TableFunction { name: name.to_owned(), position: position(function) })
 }
 
 fn refuse_function(node: &Node) -> Result<(), Refusal> {
@@ -416,4 +257,45 @@ fn position(node: &Node) -> Option<u64> {
 
 fn unknown(what: &str, position: Option<u64>) -> Refusal {
     Refusal::Unknown { what: what.to_owned(), position }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn select(column: &Value) -> Value {
+        json!({"error": false, "statements": [{"named_param_map": [], "node": {
+            "type": "SELECT_NODE", "modifiers": [], "cte_map": {"map": []}, "select_list": [column],
+            "from_table": {"type": "EMPTY", "alias": "", "sample": null, "query_location": u64::MAX},
+            "where_clause": null, "group_expressions": [], "group_sets": [], "aggregate_handling": "STANDARD_HANDLING",
+            "having": null, "sample": null, "qualify": null,
+        }}]})
+    }
+
+    fn constant() -> Value {
+        json!({"class": "CONSTANT", "type": "VALUE_CONSTANT", "alias": "", "query_location": 7,
+               "value": {"type": {"id": "INTEGER", "type_info": null}, "is_null": false, "value": 1}})
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        assert_eq!(walk(&select(&constant())), Ok(BTreeSet::new()));
+        let mut new_class = constant();
+        new_class["class"] = json!("TELEPATHY");
+        let mut new_field = constant();
+        new_field["side_effect"] = json!("x");
+        let mut hidden = constant();
+        hidden["value"]["value"] = json!({"class": "FUNCTION", "function_name": "getenv"});
+        for column in [new_class, new_field, hidden, json!(1), json!({})] {
+            let refused = walk(&select(&column));
+            assert!(matches!(refused, Err(Refusal::Unknown { .. })), "{column}: {refused:?}");
+        }
+        let mut new_node = select(&constant());
+        new_node["statements"][0]["node"]["type"] = json!("UPDATE_NODE");
+        for tree in [new_node, json!({}), json!({"error": true, "statements": []}), json!(null)] {
+            assert!(matches!(walk(&tree), Err(Refusal::Unknown { .. })), "{tree}");
+        }
+    }
 }

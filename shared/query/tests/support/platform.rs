@@ -29,11 +29,12 @@ impl Platform {
         let database = TestDatabase::migrated().await.unwrap();
         let server = Ministack::shared().await.unwrap();
         let account = account();
+        // The emulator checks the signature of presigned URLs, with this secret for every key.
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .endpoint_url(server.endpoint_url())
-            .credentials_provider(Credentials::new(account.clone(), "secret", None, None, "test"))
+            .credentials_provider(Credentials::new(account.clone(), "test", None, None, "test"))
             .force_path_style(true)
             .build();
         let client = aws_sdk_s3::Client::from_conf(config);

@@ -1,15 +1,13 @@
 //! The program itself: task on standard input, lines on standard output, signals.
 
-mod stage;
-
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
+use crate::stage::Stage;
 use isotherm_types::{OperatorLine, OperatorResult};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
-use stage::Stage;
 
 fn start(stage: &Stage) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_operator-block_follower"))
@@ -21,7 +19,7 @@ fn start(stage: &Stage) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut line = serde_json::to_string(&stage.spec(json!({}))).unwrap();
+    let mut line = serde_json::to_string(&stage.spec(&json!({}))).unwrap();
     line.push('\n');
     child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
     child

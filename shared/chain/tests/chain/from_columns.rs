@@ -13,10 +13,10 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Decimal128Type, Float64Type, UInt32Type, UInt64Type};
 use serde_json::Value;
 
-pub struct Roots {
-    pub header_hash: B256,
-    pub transactions_root: B256,
-    pub receipts_root: B256,
+pub(crate) struct Roots {
+    pub(crate) header_hash: B256,
+    pub(crate) transactions_root: B256,
+    pub(crate) receipts_root: B256,
 }
 
 /// One row of a batch, its columns by name.
@@ -86,7 +86,7 @@ fn rows(batch: &RecordBatch) -> impl Iterator<Item = Row<'_>> {
     (0..batch.num_rows()).map(move |row| Row { batch, row })
 }
 
-pub fn recompute(blocks: &RecordBatch, transactions: &RecordBatch, logs: &RecordBatch) -> Vec<Roots> {
+pub(crate) fn recompute(blocks: &RecordBatch, transactions: &RecordBatch, logs: &RecordBatch) -> Vec<Roots> {
     let of_block = |block: Row<'_>| {
         let number = block.u32("block_number");
         let transactions: Vec<_> = rows(transactions).filter(|row| row.u32("block_number") == number).collect();
@@ -223,7 +223,7 @@ fn shown(bytes: &[u8]) -> Value {
 }
 
 /// Compares columns that no root covers with what the node said, row by row.
-pub fn compare_with_json(transactions: &RecordBatch, logs: &RecordBatch, json: &[(Value, Value)]) {
+pub(crate) fn compare_with_json(transactions: &RecordBatch, logs: &RecordBatch, json: &[(Value, Value)]) {
     let mut row = rows(transactions);
     let mut log_row = rows(logs);
     for (block, receipts) in json {

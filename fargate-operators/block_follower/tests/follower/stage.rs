@@ -53,7 +53,7 @@ impl Stage {
     }
 
     /// The task of a follower that begins at block 0; `changes` replace settings.
-    pub(crate) fn spec(&self, changes: Value) -> TaskSpec {
+    pub(crate) fn spec(&self, changes: &Value) -> TaskSpec {
         let mut config = json!({"chain_id": CHAIN_ID, "chain": "demo", "start": 0, "poll_interval_ms": 20,
             "partition_blocks": 10, "max_reorg_depth": 8, "finality": {"kind": "tags"}, "batch_bytes": 100_000});
         config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -76,7 +76,7 @@ impl Stage {
         let (stop, stopped) = Stop::pair();
         let environment = Environment::from_pairs([("DATABASE_URL", &*self.database.url), ("RPC_URLS", rpc_urls)]);
         let context = Context { environment, stop: stopped, progress: Progress::unheard() };
-        let work = tokio::spawn(operator_block_follower::follow(self.spec(changes), context));
+        let work = tokio::spawn(operator_block_follower::follow(self.spec(&changes), context));
         Running { work, stop }
     }
 

@@ -1,11 +1,9 @@
 //! Where the follower must stop: what it says, and that it has changed nothing.
 
-mod stage;
-
+use crate::stage::Stage;
 use isotherm_lab::process::eventually;
 use isotherm_types::Disposition;
 use serde_json::json;
-use stage::Stage;
 
 /// Everything that a follower could have changed, as one text.
 async fn contents(stage: &Stage) -> String {

@@ -1,11 +1,9 @@
 //! The follower on a real chain and a real database: it ends up with exactly the chain's blocks, whatever the chain does.
 
-mod stage;
-
+use crate::stage::Stage;
 use isotherm_lab::fault_proxy::{FaultProxy, Mode};
 use isotherm_lab::process::eventually;
 use serde_json::json;
-use stage::Stage;
 
 const FINALIZED: &str = "SELECT finalized_number FROM hot.cursors";
 const REORGS: &str = "SELECT count(*) FROM hot.data_invalidations";

@@ -1,0 +1,6 @@
+//! The follower on a real chain and a real database.
+
+mod following;
+mod process;
+mod refusals;
+mod stage;

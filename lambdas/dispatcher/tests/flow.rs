@@ -1,0 +1,143 @@
+//! The dispatcher against a real Postgres and an AWS emulator: from a firing to a wake-up and a launched worker.
+
+use std::collections::BTreeMap;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_sdk_ecs::types::ContainerDefinition;
+use aws_sdk_sqs::types::QueueAttributeName;
+use isotherm_control::triggers::{self, Fired};
+use isotherm_control::{jobs, pipeline};
+use isotherm_lab::ministack::{Ministack, REGION};
+use isotherm_lab::postgres::TestDatabase;
+use isotherm_platform::aws::Clients;
+use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
+use isotherm_types::event::TaskWake;
+use isotherm_types::{EventId, TaskId};
+use lambda_dispatcher::{Answer, Dispatcher, DispatcherEvent};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+const PIPELINE: &str = "
+version: 1
+jobs: [{ name: beat, operator: noop }]
+triggers: [{ name: minute, job: beat, cron: { schedule: rate(1 minute) } }]
+";
+
+async fn queue(clients: &Clients, name: &str) -> String {
+    let queue = clients.sqs().create_queue().queue_name(name).attributes(QueueAttributeName::FifoQueue, "true");
+    queue.send().await.unwrap().queue_url.unwrap()
+}
+
+async fn dispatcher() -> Dispatcher {
+    let database = TestDatabase::migrated().await.unwrap();
+    let ministack = Ministack::shared().await.unwrap();
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(ministack.endpoint_url())
+        .region(Region::new(REGION))
+        .credentials_provider(Credentials::new("test", "test", None, None, "lab"))
+        .load()
+        .await;
+    let clients = Clients::from_config(config);
+    let event_queues = EventQueues {
+        events: queue(&clients, "isotherm-events.fifo").await,
+        thresholds: queue(&clients, "isotherm-thresholds.fifo").await,
+    };
+    let noop = queue(&clients, "isotherm-tasks_noop.fifo").await;
+    clients.ecs().create_cluster().cluster_name("isotherm").send().await.unwrap();
+    let container = ContainerDefinition::builder().name("worker").image("isotherm-noop").build();
+    let task = clients.ecs().register_task_definition().family("isotherm-noop").container_definitions(container);
+    task.send().await.unwrap();
+    Dispatcher {
+        pool: PgPool::connect(&database.url).await.unwrap(),
+        clients,
+        event_queues,
+        task_queues: TaskQueues(BTreeMap::from([("noop".to_owned(), noop)])),
+        fargate: Fargate {
+            cluster: "isotherm".to_owned(),
+            task_definition_prefix: "isotherm-".to_owned(),
+            subnets: Vec::new(),
+            security_groups: Vec::new(),
+        },
+    }
+}
+
+async fn fire(dispatcher: &Dispatcher) -> EventId {
+    let mut conn = dispatcher.pool.acquire().await.unwrap();
+    let org = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();
+    pipeline::apply(&mut conn, org, &pipeline::parse(PIPELINE).unwrap(), "test").await.unwrap();
+    let trigger = triggers::active(&mut conn, "cron").await.unwrap().remove(0);
+    match triggers::fire(&mut conn, &trigger, "tick-1", &json!({})).await.unwrap() {
+        Fired::Now(event_id) => event_id,
+        Fired::Already => panic!("fired before"),
+    }
+}
+
+fn batch(messages: &[(&str, &str, String)]) -> DispatcherEvent {
+    let record = |(id, group, body): &(&str, &str, String)| json!({ "messageId": id, "body": body, "attributes": { "MessageGroupId": group } });
+    serde_json::from_value(json!({ "Records": messages.iter().map(record).collect::<Vec<Value>>() })).unwrap()
+}
+
+fn wake(event_id: EventId) -> String {
+    json!({ "version": 1, "event_id": event_id }).to_string()
+}
+
+#[tokio::test]
+async fn a_firing_becomes_one_task_one_wake_up_and_one_worker_and_poison_stays_in_its_queue() {
+    let dispatcher = dispatcher().await;
+    let event_id = fire(&dispatcher).await;
+    let messages = [
+        ("good", "a", wake(event_id)),
+        ("no-json", "b", "{".to_owned()),
+        ("held-back", "b", wake(event_id)),
+        ("unknown", "c", wake(EventId(999_999))),
+        ("newer", "d", r#"{"version":9,"event_id":1}"#.to_owned()),
+        ("again", "a", wake(event_id)),
+    ];
+    let Answer::Batch(response) = dispatcher.handle(batch(&messages)).await.unwrap() else { panic!("no batch") };
+    let failed: Vec<String> = response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect();
+    assert_eq!(failed, ["no-json", "held-back", "unknown", "newer"]);
+
+    let noop = dispatcher.task_queues.url("noop").unwrap();
+    let received = dispatcher.clients.sqs().receive_message().queue_url(noop).max_number_of_messages(10);
+    let received = received.send().await.unwrap().messages.unwrap_or_default();
+    let woken: Vec<TaskWake> =
+        received.iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()).collect();
+    assert_eq!(woken.len(), 1, "{woken:?}");
+    assert_eq!(woken[0].task_id, TaskId(1));
+
+    let stored: (String, i32, Option<String>) =
+        sqlx::query_as("SELECT idempotency_key, launches_sent, ecs_task_arn FROM control.tasks")
+            .fetch_one(&dispatcher.pool)
+            .await
+            .unwrap();
+    assert_eq!((stored.0.as_str(), stored.1), ("trigger-1-tick-1", 1));
+    let tasks = dispatcher.clients.ecs().list_tasks().cluster("isotherm").send().await.unwrap();
+    assert_eq!(tasks.task_arns(), [stored.2.expect("the launch was noted")]);
+
+    let Answer::Swept { wakes, launches, published } = dispatcher.handle(DispatcherEvent::Sweep).await.unwrap() else {
+        panic!("no sweep");
+    };
+    assert_eq!((wakes, launches, published), (0, 0, 1), "everything was sent; only the outbox was left");
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_sent_by_the_next_sweep() {
+    let mut dispatcher = dispatcher().await;
+    let queues = std::mem::replace(&mut dispatcher.task_queues, TaskQueues(BTreeMap::new()));
+    "nowhere".clone_into(&mut dispatcher.fargate.task_definition_prefix);
+    let event_id = fire(&dispatcher).await;
+    let Answer::Batch(response) = dispatcher.handle(batch(&[("good", "a", wake(event_id))])).await.unwrap() else {
+        panic!("no batch");
+    };
+    assert!(response.batch_item_failures.is_empty(), "the event was handled; its task is in Postgres");
+    dispatcher.task_queues = queues;
+    "isotherm-".clone_into(&mut dispatcher.fargate.task_definition_prefix);
+    let Answer::Swept { wakes, launches, .. } = dispatcher.handle(DispatcherEvent::Sweep).await.unwrap() else {
+        panic!("no sweep");
+    };
+    assert_eq!((wakes, launches), (1, 1));
+    let arn: (Option<String>,) =
+        sqlx::query_as("SELECT ecs_task_arn FROM control.tasks").fetch_one(&dispatcher.pool).await.unwrap();
+    assert!(arn.0.is_some(), "the second launch reached ECS");
+}

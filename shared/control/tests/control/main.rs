@@ -1,0 +1,12 @@
+//! The control plane on a real Postgres.
+//!
+//! Every guard of the crate has a test here that fails without it.
+
+mod dispatching;
+mod life;
+mod model;
+mod outbox;
+mod pipelines;
+mod reaping;
+mod stage;
+mod triggering;

@@ -1,0 +1,147 @@
+//! The reaper against everything that moves while it works.
+
+use std::time::Duration;
+
+use isotherm_control::reap::{self, Reaped};
+use isotherm_control::task::TaskState;
+use isotherm_control::tasks::{self, AfterFailure, Claimant};
+use isotherm_types::{Fence, TaskId};
+use sqlx::{Connection, PgConnection};
+
+use crate::stage::{Stage, until_somebody_waits};
+
+async fn reap(stage: &mut Stage) -> Reaped {
+    reap::reap(&mut stage.conn, reap::PAGE_ROWS).await.unwrap()
+}
+
+/// Starts the reaper while `meanwhile` holds the task's row, lets it run into the row's lock, and then commits.
+async fn reap_while(stage: &mut Stage, meanwhile: sqlx::Transaction<'_, sqlx::Postgres>) -> Reaped {
+    let mut reaper: PgConnection = stage.connect().await;
+    let run = tokio::spawn(async move { reap::reap(&mut reaper, 10).await.unwrap() });
+    until_somebody_waits(&mut stage.conn).await;
+    meanwhile.commit().await.unwrap();
+    run.await.unwrap()
+}
+
+async fn expired_task(stage: &mut Stage) -> (TaskId, Fence) {
+    let task_id = stage.new_task("work", "one").await;
+    let fence = stage.claimed(task_id, "w1").await.fence;
+    stage.expire(task_id).await;
+    (task_id, fence)
+}
+
+#[tokio::test]
+async fn a_silent_worker_loses_its_task_and_a_lively_one_does_not() {
+    let mut stage = Stage::new().await;
+    let lively = stage.new_task("work", "lively").await;
+    stage.claimed(lively, "w2").await;
+    let (task_id, fence) = expired_task(&mut stage).await;
+    stage.run("UPDATE control.tasks SET ecs_task_arn = 'arn:7' WHERE id = $1", task_id).await;
+    let reaped = reap(&mut stage).await;
+    assert_eq!(reaped.lost.len(), 1);
+    let lost = &reaped.lost[0];
+    assert_eq!((lost.task_id, lost.fence, lost.ecs_task_arn.as_deref()), (task_id, fence, Some("arn:7")));
+    assert!(matches!(lost.after, AfterFailure::Queued { .. }));
+    let details = stage.show(task_id).await;
+    assert_eq!(details.attempts[0].outcome.as_deref(), Some("lost"));
+    assert_eq!(details.trail.last().unwrap().actor, "reaper");
+    assert_eq!(stage.show(lively).await.task.state, TaskState::Running);
+
+    stage.make_due(task_id).await;
+    stage.claimed(task_id, "w3").await;
+    stage.expire(task_id).await;
+    assert_eq!(reap(&mut stage).await.lost[0].after, AfterFailure::Failed, "the second attempt was the last");
+}
+
+#[tokio::test]
+async fn a_lost_source_is_always_queued_again() {
+    let mut stage = Stage::new().await;
+    let task_id = stage.new_task("source", "always-on-1").await;
+    for _ in 0..5 {
+        stage.make_due(task_id).await;
+        stage.claimed(task_id, "w1").await;
+        stage.expire(task_id).await;
+        assert!(matches!(reap(&mut stage).await.lost[0].after, AfterFailure::Queued { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_task_completed_between_the_reapers_read_and_write_is_not_reopened() {
+    let mut stage = Stage::new().await;
+    let (task_id, fence) = expired_task(&mut stage).await;
+    let mut worker = stage.connect().await;
+    let mut held = worker.begin().await.unwrap();
+    tasks::complete(&mut held, task_id, fence, &serde_json::Value::Null, None).await.unwrap();
+    let reaped = reap_while(&mut stage, held).await;
+    assert_eq!((reaped.lost.len(), reaped.overtaken, reaped.faults.len()), (0, 1, 0), "{reaped:?}");
+    assert_eq!(stage.show(task_id).await.task.state, TaskState::Completed);
+}
+
+#[tokio::test]
+async fn a_reclaimed_task_is_not_rescued_from_its_new_worker() {
+    let mut stage = Stage::new().await;
+    let (task_id, fence) = expired_task(&mut stage).await;
+    let mut worker = stage.connect().await;
+    let mut held = worker.begin().await.unwrap();
+    tasks::release(&mut held, task_id, fence, None).await.unwrap();
+    let claimant = Claimant { worker: "w2", operator: "noop", ecs_task_arn: None };
+    tasks::claim(&mut held, task_id, &claimant).await.unwrap();
+    // Even a lease that looks over: the fence alone must hold the reaper off.
+    sqlx::query("UPDATE control.tasks SET lease_expires_at = now() - interval '1 hour' WHERE id = $1")
+        .bind(task_id.0)
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let reaped = reap_while(&mut stage, held).await;
+    assert_eq!((reaped.lost.len(), reaped.overtaken), (0, 1), "{reaped:?}");
+    let task = stage.show(task_id).await.task;
+    assert_eq!((task.state, task.fence, task.worker.as_deref()), (TaskState::Running, Fence(2), Some("w2")));
+}
+
+#[tokio::test]
+async fn a_heartbeat_between_the_reapers_read_and_write_keeps_the_task() {
+    let mut stage = Stage::new().await;
+    let (task_id, fence) = expired_task(&mut stage).await;
+    let mut worker = stage.connect().await;
+    let mut held = worker.begin().await.unwrap();
+    assert!(tasks::heartbeat(&mut held, task_id, fence, Duration::from_secs(60), None).await.unwrap());
+    let reaped = reap_while(&mut stage, held).await;
+    assert_eq!((reaped.lost.len(), reaped.overtaken), (0, 1), "{reaped:?}");
+    assert_eq!(stage.show(task_id).await.task.state, TaskState::Running);
+}
+
+#[tokio::test]
+async fn a_page_of_rows_that_cannot_be_rescued_does_not_keep_the_rest_waiting() {
+    let mut stage = Stage::new().await;
+    let mut tasks = Vec::new();
+    for i in 0..7 {
+        let task_id = stage.new_task("work", &format!("task-{i}")).await;
+        stage.claimed(task_id, "w1").await;
+        stage.expire(task_id).await;
+        tasks.push(task_id);
+    }
+    // The first five cannot be changed; a page holds two.
+    sqlx::raw_sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stuck'; END $$;
+         CREATE TRIGGER stuck BEFORE UPDATE ON control.tasks FOR EACH ROW
+         WHEN (OLD.id <= 5 AND NEW.state <> 'running') EXECUTE FUNCTION refuse();",
+    )
+    .execute(&mut stage.conn)
+    .await
+    .unwrap();
+    assert_eq!(tasks[4], TaskId(5));
+    let reaped = reap::reap(&mut stage.conn, 2).await.unwrap();
+    let rescued: Vec<TaskId> = reaped.lost.iter().map(|lost| lost.task_id).collect();
+    assert_eq!(rescued, tasks[5..]);
+    assert_eq!(reaped.faults.len(), 5);
+}
+
+#[tokio::test]
+async fn a_task_of_an_operator_that_left_is_put_back_and_not_discarded() {
+    let mut stage = Stage::new().await;
+    let (task_id, _) = expired_task(&mut stage).await;
+    stage.apply("{ version: 1, jobs: [] }").await;
+    sqlx::query("UPDATE control.jobs SET operator = 'nobody_knows_it'").execute(&mut stage.conn).await.unwrap();
+    assert_eq!(reap(&mut stage).await.lost.len(), 1);
+    assert_eq!(stage.show(task_id).await.task.state, TaskState::Queued);
+}

@@ -1,0 +1,113 @@
+//! Writing down how the attempt ended: in its row, in the log, and as metrics.
+
+use std::time::{Duration, Instant};
+
+use isotherm_control::ControlError;
+use isotherm_control::tasks::{self, AfterFailure, Failure};
+use isotherm_types::Disposition;
+use tokio::time::timeout;
+
+use super::{After, Attempt, Run};
+use crate::fault::Fault;
+use crate::metrics;
+use crate::worker::outcome::Verdict;
+use crate::worker::report;
+
+/// Pause between two tries.
+const WRITE_PAUSE: Duration = Duration::from_millis(300);
+
+impl Attempt<'_> {
+    /// Writes the end down, trying until the lease is over.
+    pub(super) async fn write_down(&mut self, run: &Run) -> After {
+        // The last progress belongs to the row; this heartbeat also makes time to write the end down.
+        let asked_at = Instant::now();
+        if let Ok(Ok(true)) = timeout(self.lease.patience(), self.heartbeat(self.lease)).await {
+            self.lease.extend(asked_at);
+        }
+        loop {
+            let left = self.lease.over_at().saturating_duration_since(Instant::now());
+            let fault = match timeout(left, self.try_write_down(run)).await {
+                Ok(Ok(after)) => return after,
+                Ok(Err(error)) => Fault::from(error),
+                Err(_elapsed) => {
+                    tracing::error!(
+                        task.id = self.task.task_id.0,
+                        error.code = "worker.lease_lost",
+                        "the end of the attempt could not be written down in time"
+                    );
+                    return After::Over;
+                }
+            };
+            if fault.disposition() == Disposition::GiveUp {
+                tracing::error!(
+                    task.id = self.task.task_id.0,
+                    error.code = fault.code(),
+                    error.message = fault.message(),
+                    "the end of the attempt could not be written down"
+                );
+                return After::Over;
+            }
+            report(&fault, "the end of the attempt could not be written down yet");
+            tokio::time::sleep(WRITE_PAUSE).await;
+        }
+    }
+
+    async fn try_write_down(&self, run: &Run) -> Result<After, ControlError> {
+        let (task_id, fence, tail) = (self.task.task_id, self.task.fence, run.stderr_tail.as_deref());
+        let mut conn = self.worker.pool.acquire().await?;
+        match &run.verdict {
+            Verdict::Complete { output } => {
+                tasks::complete(&mut conn, task_id, fence, output, tail).await?;
+                Ok(After::Over)
+            }
+            Verdict::Fail { code, message, disposition } => {
+                let failure = Failure { code, message, disposition: *disposition, stderr_tail: tail };
+                let after = tasks::fail(&mut conn, task_id, fence, &failure).await?;
+                if let AfterFailure::Queued { .. } = after {
+                    metrics::emit(metrics::TASK_RETRIES_TOTAL, 1.0, &self.dimensions());
+                }
+                Ok(After::Failure(after))
+            }
+            Verdict::Release => {
+                tasks::release(&mut conn, task_id, fence, tail).await?;
+                Ok(After::Over)
+            }
+            Verdict::Abandon => Ok(After::Over),
+        }
+    }
+
+    pub(super) fn log_end(&self, verdict: &Verdict, duration: Duration) {
+        let (task_id, duration_ms) = (self.task.task_id.0, u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        let success = match verdict {
+            Verdict::Complete { .. } => {
+                tracing::info!(task.id = task_id, job.name = self.task.job, duration_ms, "the task is completed");
+                1.0
+            }
+            Verdict::Fail { code, message, .. } => {
+                tracing::error!(
+                    task.id = task_id,
+                    job.name = self.task.job,
+                    duration_ms,
+                    error.code = code,
+                    error.message = message,
+                    "the attempt failed"
+                );
+                0.0
+            }
+            Verdict::Release => {
+                tracing::info!(task.id = task_id, job.name = self.task.job, duration_ms, "the task is given back");
+                return;
+            }
+            Verdict::Abandon => {
+                tracing::warn!(task.id = task_id, job.name = self.task.job, duration_ms, "the attempt is abandoned");
+                return;
+            }
+        };
+        metrics::emit(metrics::TASK_SUCCESS_RATE, success, &self.dimensions());
+        metrics::emit(metrics::TASK_DURATION_SECONDS, duration.as_secs_f64(), &self.dimensions());
+    }
+
+    fn dimensions(&self) -> [(&str, &str); 1] {
+        [("operator", self.worker.settings.operator.as_str())]
+    }
+}
