@@ -22,6 +22,7 @@ use crate::rpc::{Rpc, quantity, shape};
 
 pub mod bytecode;
 mod contracts;
+mod resync;
 mod tally;
 mod transaction;
 mod wallet;
@@ -156,32 +157,6 @@ impl Traffic {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Reads nonces and standing contracts from the node again, after a reorg, rollback or refusal took some away.
-    ///
-    /// Transactions that wait in the pool count, so that they are not sent twice. Contracts that are gone are deployed
-    /// anew with the next block.
-    ///
-    /// # Errors
-    /// As [`Rpc::call`].
-    pub async fn resync(&mut self) -> Result<(), LabError> {
-        let accounts = || self.senders.iter().chain(&self.authorities);
-        let params: Vec<Value> = accounts().map(|account| json!([account.address, "pending"])).collect();
-        let nonces = self.rpc.batch("eth_getTransactionCount", &params).await?;
-        let accounts = self.senders.iter_mut().chain(&mut self.authorities);
-        for (account, nonce) in accounts.zip(&nonces) {
-            account.nonce = quantity(nonce).ok_or_else(|| shape("eth_getTransactionCount", "result"))?;
-        }
-        let deployed = self.contracts.deployed();
-        let params: Vec<Value> = deployed.iter().map(|(_, address)| json!([address, "pending"])).collect();
-        let codes = self.rpc.batch("eth_getCode", &params).await?;
-        for ((contract, _), code) in deployed.iter().zip(&codes) {
-            if code == "0x" {
-                self.contracts.forget(*contract);
-            }
-        }
-        Ok(())
     }
 
     async fn read_genesis_timestamp(&mut self) -> Result<u64, LabError> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use driver::{Sandbox, first_value, limits, query, rows};
 use file_server::FileServer;
-use isotherm_sql_sandbox::protocol::{ColdGroup, FailureReason, KIND_JSON, Request, Response, Scan};
+use isotherm_sql_sandbox::protocol::{ColdGroup, FailureReason, KIND_JSON, Limits, Request, Response, Scan, Spill};
 
 /// Two cold files, blocks 0..10 and 10..20, with 100 gas each block, behind a server.
 fn cold(folder: &std::path::Path) -> (FileServer, Vec<ColdGroup>) {
@@ -163,6 +163,23 @@ fn memory_beyond_the_limit_is_refused() {
     let failure =
         query("select count(distinct i::varchar || 'xxxxxxxxxxxxxxxxxxxx') from range(30000000) t(i)", None, vec![]);
     assert_eq!(failure.unwrap_err().reason, FailureReason::OutOfMemory);
+}
+
+#[test]
+fn what_does_not_fit_in_memory_is_spilled_to_its_own_folder() {
+    let folder = folder("spill").canonicalize().unwrap();
+    let sql = "select count(distinct hash(i)) from range(4000000) t(i)";
+    let mut outcomes = Vec::new();
+    for bytes in [1 << 30, 1 << 20] {
+        let mut sandbox = Sandbox::start();
+        let spill = Some(Spill { folder: folder.to_str().unwrap().to_owned(), bytes });
+        sandbox.ask(&Request::Open(Limits { memory_bytes: 64 << 20, spill, ..limits() })).unwrap();
+        let tree = sandbox.parse(sql).unwrap();
+        sandbox.prepare(&["block_number"], vec![]).unwrap();
+        outcomes.push(sandbox.run(&tree, 10, 60_000).map(|answer| first_value(&answer)));
+    }
+    assert_eq!(outcomes[0].as_deref(), Ok("4000000"));
+    assert_eq!(outcomes[1].as_ref().unwrap_err().reason, FailureReason::OutOfMemory, "the spill is capped");
 }
 
 #[test]

@@ -12,7 +12,7 @@ const REORGS: &str = "SELECT count(*) FROM hot.data_invalidations";
 async fn thirty_blocks_are_followed_without_a_gap() {
     let mut stage = Stage::new().await;
     stage.mine(10).await;
-    let follower = stage.follow(json!({}));
+    let follower = stage.follow(&json!({}));
     stage.caught_up().await;
     stage.mine(20).await;
     stage.caught_up().await;
@@ -30,7 +30,7 @@ async fn a_new_chain_may_begin_at_its_newest_block() {
     let mut stage = Stage::new().await;
     stage.mine(6).await;
     let (first, _) = stage.head().await;
-    let follower = stage.follow(json!({"start": "latest"}));
+    let follower = stage.follow(&json!({"start": "latest"}));
     stage.caught_up().await;
     assert_eq!(stage.number("SELECT first_block FROM hot.cursors").await, Some(first));
     assert_eq!(stage.number(FINALIZED).await, None, "what is final lies below the first stored block");
@@ -46,12 +46,12 @@ async fn finality_that_moves_without_a_block_is_stored() {
     let mut stage = Stage::without_finality().await;
     stage.mine(6).await;
     let (head, _) = stage.head().await;
-    let follower = stage.follow(json!({"finality": {"kind": "depth", "blocks": 4}}));
+    let follower = stage.follow(&json!({"finality": {"kind": "depth", "blocks": 4}}));
     stage.caught_up().await;
     assert_eq!(stage.number(FINALIZED).await, Some(head - 4));
     follower.stop().await;
     // The same tip, but fewer blocks on top are asked for now.
-    let follower = stage.follow(json!({"finality": {"kind": "depth", "blocks": 1}}));
+    let follower = stage.follow(&json!({"finality": {"kind": "depth", "blocks": 1}}));
     eventually("finality", async || stage.number(FINALIZED).await == Some(head - 1)).await.unwrap();
     follower.stop().await;
 }
@@ -60,7 +60,7 @@ async fn finality_that_moves_without_a_block_is_stored() {
 async fn a_two_block_reorg_of_equal_height_is_replaced() {
     let mut stage = Stage::new().await;
     stage.mine(12).await;
-    let follower = stage.follow(json!({}));
+    let follower = stage.follow(&json!({}));
     stage.caught_up().await;
     let before = stage.head().await;
     stage.chain.reorg(2, &[]).await.unwrap();
@@ -82,13 +82,13 @@ async fn a_two_block_reorg_of_equal_height_is_replaced() {
 async fn a_reorg_while_nobody_looked_is_found_at_the_next_start() {
     let mut stage = Stage::without_finality().await;
     stage.mine(12).await;
-    let follower = stage.follow(json!({}));
+    let follower = stage.follow(&json!({}));
     stage.caught_up().await;
     follower.stop().await;
     stage.chain.reorg(5, &[]).await.unwrap();
     stage.traffic.resync().await.unwrap();
     stage.mine(15).await;
-    let follower = stage.follow(json!({}));
+    let follower = stage.follow(&json!({}));
     stage.caught_up().await;
     stage.assert_equals_chain(0).await;
     stage.assert_events_tell_the_story().await;
@@ -100,7 +100,7 @@ async fn a_reorg_while_nobody_looked_is_found_at_the_next_start() {
 async fn a_head_that_goes_down_is_waited_out_and_then_followed() {
     let mut stage = Stage::without_finality().await;
     stage.mine(12).await;
-    let follower = stage.follow(json!({}));
+    let follower = stage.follow(&json!({}));
     stage.caught_up().await;
     let tip = stage.tip().await;
     stage.chain.rollback(4).await.unwrap();
@@ -122,12 +122,12 @@ async fn a_head_that_goes_down_is_waited_out_and_then_followed() {
 async fn a_restart_goes_on_from_the_stored_tip() {
     let mut stage = Stage::new().await;
     stage.mine(4).await;
-    let follower = stage.follow(json!({}));
+    let follower = stage.follow(&json!({}));
     stage.caught_up().await;
     follower.stop().await;
     stage.mine(7).await;
     // The stored tip wins over `start`.
-    let follower = stage.follow(json!({"start": "latest"}));
+    let follower = stage.follow(&json!({"start": "latest"}));
     stage.caught_up().await;
     stage.assert_equals_chain(0).await;
     follower.stop().await;
@@ -137,7 +137,7 @@ async fn a_restart_goes_on_from_the_stored_tip() {
 async fn a_small_batch_size_stores_the_same_rows() {
     let mut stage = Stage::new().await;
     stage.mine(20).await;
-    let follower = stage.follow(json!({"batch_bytes": 1}));
+    let follower = stage.follow(&json!({"batch_bytes": 1}));
     stage.caught_up().await;
     stage.assert_equals_chain(0).await;
     stage.assert_events_tell_the_story().await;
@@ -149,7 +149,7 @@ async fn a_node_that_cuts_its_connections_is_outlived() {
     let mut stage = Stage::new().await;
     let upstream = stage.chain.rpc_url().trim_start_matches("http://").to_owned();
     let proxy = FaultProxy::start(upstream).await.unwrap();
-    let follower = stage.follow_at(&format!("http://{}", proxy.address()), json!({}));
+    let follower = stage.follow_at(&format!("http://{}", proxy.address()), &json!({}));
     stage.mine(3).await;
     stage.caught_up().await;
     proxy.switch(Mode::Reset);

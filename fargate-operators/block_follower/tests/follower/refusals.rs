@@ -24,7 +24,7 @@ async fn halt(stage: &Stage) -> Option<(String, String)> {
 async fn a_reorg_below_the_finalized_block_halts_and_changes_nothing() {
     let mut stage = Stage::new().await;
     stage.mine(12).await;
-    let follower = stage.follow(json!({}));
+    let follower = stage.follow(&json!({}));
     stage.caught_up().await;
     let (head, _) = stage.head().await;
     let finalized = async || stage.number("SELECT finalized_number FROM hot.cursors").await;
@@ -41,7 +41,7 @@ async fn a_reorg_below_the_finalized_block_halts_and_changes_nothing() {
         assert!(message.contains(part) && fault.message().contains(part), "{part} in {message}");
     }
 
-    let again = stage.follow(json!({})).failure().await;
+    let again = stage.follow(&json!({})).failure().await;
     assert_eq!((again.code(), again.disposition()), ("hot_store.halted", Disposition::GiveUp));
     assert_eq!(contents(&stage).await, before);
 }
@@ -50,7 +50,7 @@ async fn a_reorg_below_the_finalized_block_halts_and_changes_nothing() {
 async fn a_reorg_deeper_than_allowed_halts() {
     let mut stage = Stage::without_finality().await;
     stage.mine(12).await;
-    let follower = stage.follow(json!({"max_reorg_depth": 3}));
+    let follower = stage.follow(&json!({"max_reorg_depth": 3}));
     stage.caught_up().await;
     let before = contents(&stage).await;
     stage.chain.reorg(4, &[]).await.unwrap();
@@ -63,7 +63,7 @@ async fn a_reorg_deeper_than_allowed_halts() {
 async fn a_reorg_into_cold_storage_halts() {
     let mut stage = Stage::without_finality().await;
     stage.mine(12).await;
-    let follower = stage.follow(json!({}));
+    let follower = stage.follow(&json!({}));
     stage.caught_up().await;
     let (head, _) = stage.head().await;
     sqlx::query(
@@ -86,7 +86,7 @@ async fn a_reorg_into_cold_storage_halts() {
 async fn a_follower_whose_task_was_taken_over_stops_writing() {
     let mut stage = Stage::new().await;
     stage.mine(3).await;
-    let follower = stage.follow(json!({}));
+    let follower = stage.follow(&json!({}));
     stage.caught_up().await;
     sqlx::query("UPDATE control.tasks SET fence = 2").execute(&stage.pool).await.unwrap();
     let before = contents(&stage).await;
@@ -99,7 +99,7 @@ async fn a_follower_whose_task_was_taken_over_stops_writing() {
 #[tokio::test]
 async fn another_chain_is_refused_before_anything_is_written() {
     let stage = Stage::new().await;
-    let fault = stage.follow(json!({"chain_id": 143})).failure().await;
+    let fault = stage.follow(&json!({"chain_id": 143})).failure().await;
     assert_eq!((fault.code(), fault.disposition()), ("chain.wrong_chain_id", Disposition::GiveUp));
     assert!(fault.message().contains("143") && fault.message().contains("10143"), "{fault}");
     assert_eq!(stage.number("SELECT count(*) FROM hot.cursors").await, Some(0));
@@ -108,23 +108,23 @@ async fn another_chain_is_refused_before_anything_is_written() {
 #[tokio::test]
 async fn bad_settings_are_named() {
     let stage = Stage::new().await;
-    let fault = stage.follow(json!({"max_reorg_dept": 3})).failure().await;
+    let fault = stage.follow(&json!({"max_reorg_dept": 3})).failure().await;
     assert_eq!(fault.code(), "job.config_invalid");
     assert!(fault.message().contains("max_reorg_dept"), "{fault}");
 
-    let fault = stage.follow(json!({"start": "stored"})).failure().await;
+    let fault = stage.follow(&json!({"start": "stored"})).failure().await;
     assert_eq!(fault.code(), "follower.nothing_stored");
 
-    let fault = stage.follow_at("", json!({})).failure().await;
+    let fault = stage.follow_at("", &json!({})).failure().await;
     assert_eq!(fault.code(), "config.invalid");
 
-    let fault = stage.follow_at("http://user:SECRET@127.0.0.1:1/SECRET", json!({})).failure().await;
+    let fault = stage.follow_at("http://user:SECRET@127.0.0.1:1/SECRET", &json!({})).failure().await;
     assert_eq!((fault.code(), fault.disposition()), ("chain.unreachable", Disposition::Retry));
     assert!(fault.message().contains("127.0.0.1:1") && !fault.message().contains("SECRET"), "{fault}");
 
-    let follower = stage.follow(json!({}));
+    let follower = stage.follow(&json!({}));
     stage.caught_up().await;
     follower.stop().await;
-    let fault = stage.follow(json!({"partition_blocks": 11})).failure().await;
+    let fault = stage.follow(&json!({"partition_blocks": 11})).failure().await;
     assert_eq!(fault.code(), "hot_store.other_settings");
 }

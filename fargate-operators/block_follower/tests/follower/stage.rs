@@ -68,15 +68,15 @@ impl Stage {
         }
     }
 
-    pub(crate) fn follow(&self, changes: Value) -> Running {
+    pub(crate) fn follow(&self, changes: &Value) -> Running {
         self.follow_at(&self.chain.rpc_url(), changes)
     }
 
-    pub(crate) fn follow_at(&self, rpc_urls: &str, changes: Value) -> Running {
+    pub(crate) fn follow_at(&self, rpc_urls: &str, changes: &Value) -> Running {
         let (stop, stopped) = Stop::pair();
         let environment = Environment::from_pairs([("DATABASE_URL", &*self.database.url), ("RPC_URLS", rpc_urls)]);
         let context = Context { environment, stop: stopped, progress: Progress::unheard() };
-        let work = tokio::spawn(operator_block_follower::follow(self.spec(&changes), context));
+        let work = tokio::spawn(operator_block_follower::follow(self.spec(changes), context));
         Running { work, stop }
     }
 

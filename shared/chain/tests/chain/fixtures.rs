@@ -2,7 +2,7 @@
 //! what is written into the columns is enough to compute those hashes again.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use chrono::DateTime;
@@ -16,8 +16,7 @@ use serde_json::value::RawValue;
 
 /// The folder of the fixtures. Fails in CI if it is missing; elsewhere it says that nothing was checked.
 fn fixtures(name: &str) -> Option<PathBuf> {
-    let root = isotherm_lab::tools::repository_root().unwrap();
-    let path = root.join("../shared/fixtures").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures").join(name);
     if path.exists() {
         return Some(path);
     }
@@ -28,7 +27,7 @@ fn fixtures(name: &str) -> Option<PathBuf> {
     None
 }
 
-fn unpack(path: &std::path::Path) -> String {
+fn unpack(path: &Path) -> String {
     let mut text = String::new();
     flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
     text
@@ -41,7 +40,7 @@ struct Line {
 }
 
 /// The recorded chain: blocks as read, and as JSON.
-fn recorded_chain(folder: &std::path::Path) -> (Vec<FetchedBlock>, Vec<(Value, Value)>) {
+fn recorded_chain(folder: &Path) -> (Vec<FetchedBlock>, Vec<(Value, Value)>) {
     let text = unpack(&folder.join("rpc.jsonl.gz"));
     let lines: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |method: &str| -> Vec<&RawValue> {

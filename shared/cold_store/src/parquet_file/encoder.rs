@@ -8,6 +8,7 @@ use isotherm_types::Dataset;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
@@ -70,7 +71,7 @@ impl Encoder {
         if let Some(row_group) = self.row_group.take() {
             self.finish_row_group(row_group)?;
         }
-        let rows: i64 = self.file.flushed_row_groups().iter().map(|row_group| row_group.num_rows()).sum();
+        let rows: i64 = self.file.flushed_row_groups().iter().map(RowGroupMetaData::num_rows).sum();
         let digest = self.file.into_inner()?.finish()?;
         Ok((u64::try_from(rows)?, digest))
     }

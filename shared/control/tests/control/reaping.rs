@@ -8,7 +8,7 @@ use isotherm_control::tasks::{self, AfterFailure, Claimant};
 use isotherm_types::{Fence, TaskId};
 use sqlx::{Connection, PgConnection};
 
-use crate::stage::{Stage, until_somebody_waits};
+use crate::stage::{REOPEN_ATTEMPTS, Stage, until_somebody_waits};
 
 async fn reap(stage: &mut Stage) -> Reaped {
     reap::reap(&mut stage.conn, reap::PAGE_ROWS).await.unwrap()
@@ -86,7 +86,8 @@ async fn a_reclaimed_task_is_not_rescued_from_its_new_worker() {
     tasks::release(&mut held, task_id, fence, None).await.unwrap();
     let claimant = Claimant { worker: "w2", operator: "noop", ecs_task_arn: None };
     tasks::claim(&mut held, task_id, &claimant).await.unwrap();
-    // Even a lease that looks over: the fence alone must hold the reaper off.
+    // Even a lease that looks over and an attempt that looks open: the fence alone must hold the reaper off.
+    sqlx::query(REOPEN_ATTEMPTS).bind(task_id.0).execute(&mut *held).await.unwrap();
     sqlx::query("UPDATE control.tasks SET lease_expires_at = now() - interval '1 hour' WHERE id = $1")
         .bind(task_id.0)
         .execute(&mut *held)

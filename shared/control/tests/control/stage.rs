@@ -25,6 +25,9 @@ triggers:
   - { name: full, job: work, threshold: { chain_id: 143, measure: finalized_blocks, every: 100 } }
 ";
 
+pub(crate) const REOPEN_ATTEMPTS: &str =
+    "UPDATE control.task_attempts SET outcome = NULL, finished_at = NULL WHERE task_id = $1";
+
 impl Stage {
     /// A fresh database with [`JOBS`] applied.
     pub(crate) async fn new() -> Self {
@@ -96,6 +99,11 @@ impl Stage {
     pub(crate) async fn expire(&mut self, task_id: TaskId) {
         self.run("UPDATE control.tasks SET lease_expires_at = now() - interval '1 second' WHERE id = $1", task_id)
             .await;
+    }
+
+    /// Makes the rows of earlier attempts look open, so that only the task's row tells a stale worker from its successor.
+    pub(crate) async fn reopen_attempts(&mut self, task_id: TaskId) {
+        self.run(REOPEN_ATTEMPTS, task_id).await;
     }
 
     /// Ends the back-off.

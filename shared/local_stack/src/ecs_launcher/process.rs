@@ -120,7 +120,7 @@ impl Drop for TaskProcess {
 fn die_with_parent(command: &mut Command) {
     let parent = getpid();
     let ask = move || {
-        let _ = prctl::get_pdeathsig()?;
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
         // A parent that died before the request was made would go unnoticed.
         if getppid() == parent { Ok(()) } else { Err(std::io::ErrorKind::Interrupted.into()) }
     };
