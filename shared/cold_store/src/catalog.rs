@@ -4,13 +4,19 @@
 //! transaction. A commit takes only the manifest that follows the one it finds under the lock of the dataset's row,
 //! so that versions are linear and ranges tile whoever commits. It never takes a watermark back.
 
-use isotherm_types::disposition::{Classified, Disposition};
 use isotherm_types::{B256, BlockNumber, BlockRange, ChainId, Dataset};
+use sqlx::FromRow;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{FromRow, Row};
 
 use crate::commit::CommittedManifest;
 use crate::digest::Sha256Digest;
+
+mod decode;
+mod error;
+
+pub use error::CatalogError;
+
+use decode::{parsed, unsigned};
 
 /// How far a dataset is in cold storage: its newest committed manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,104 +267,6 @@ async fn is_committed(conn: &mut PgConnection, manifest: &CommittedManifest) -> 
     Ok(found)
 }
 
-impl FromRow<'_, PgRow> for DatasetHead {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            first_block: BlockNumber(unsigned(row, "first_block")?),
-            watermark: BlockNumber(unsigned(row, "watermark")?),
-            manifest_version: unsigned(row, "manifest_version")?,
-            manifest_key: row.try_get("manifest_key")?,
-            manifest_sha256: Sha256Digest(bytes_32(row, "manifest_sha256")?),
-        })
-    }
-}
-
-impl FromRow<'_, PgRow> for DataPartition {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        let start = BlockNumber(unsigned(row, "start_block")?);
-        let end = BlockNumber(unsigned(row, "end_block")?);
-        Ok(Self {
-            blocks: BlockRange::new(start, end).map_err(|source| undecodable("end_block", source))?,
-            object_key: row.try_get("object_key")?,
-            row_count: unsigned(row, "row_count")?,
-            size_bytes: unsigned(row, "size_bytes")?,
-            sha256: Sha256Digest(bytes_32(row, "sha256")?),
-            first_block_hash: B256::new(bytes_32(row, "first_block_hash")?),
-            last_block_hash: B256::new(bytes_32(row, "last_block_hash")?),
-            schema_version: row
-                .try_get::<i32, _>("schema_version")?
-                .try_into()
-                .map_err(|source| undecodable("schema_version", source))?,
-            manifest_version: unsigned(row, "manifest_version")?,
-        })
-    }
-}
-
-fn unsigned(row: &PgRow, column: &'static str) -> sqlx::Result<u64> {
-    row.try_get::<i64, _>(column)?.try_into().map_err(|source| undecodable(column, source))
-}
-
-fn bytes_32(row: &PgRow, column: &'static str) -> sqlx::Result<[u8; 32]> {
-    row.try_get::<&[u8], _>(column)?.try_into().map_err(|source| undecodable(column, source))
-}
-
-fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
-    row: &PgRow,
-    column: &'static str,
-) -> sqlx::Result<T> {
-    row.try_get::<&str, _>(column)?.parse().map_err(|source| undecodable(column, source))
-}
-
-fn undecodable(column: &str, source: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(source) }
-}
-
 fn to_bigint(column: &'static str, value: u64) -> Result<i64, CatalogError> {
     value.try_into().map_err(|source| CatalogError::TooLarge { column, value, source })
-}
-
-/// Why the catalogue could not be read or moved.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// Postgres failed, or holds a row that cannot be read.
-    #[error("cold storage's catalogue cannot be used")]
-    Postgres(#[from] sqlx::Error),
-    /// A number that Postgres' `bigint` does not hold.
-    #[error("{column} {value} does not fit Postgres' bigint")]
-    TooLarge {
-        /// Where it was to go.
-        column: &'static str,
-        /// The number.
-        value: u64,
-        /// Why.
-        #[source]
-        source: std::num::TryFromIntError,
-    },
-    /// A row that was locked changed all the same.
-    #[error("{rows} rows of cold.datasets were moved instead of 1")]
-    Unlocked {
-        /// Rows that the update changed.
-        rows: u64,
-    },
-}
-
-impl Classified for CatalogError {
-    fn disposition(&self) -> Disposition {
-        match self {
-            Self::Postgres(sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_)) => Disposition::GiveUp,
-            Self::Postgres(_) | Self::Unlocked { .. } => Disposition::Retry,
-            Self::TooLarge { .. } => Disposition::GiveUp,
-        }
-    }
-
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Postgres(sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_)) => {
-                "cold_store.catalog_corrupt"
-            }
-            Self::Postgres(_) => "cold_store.postgres",
-            Self::TooLarge { .. } => "cold_store.number_too_large",
-            Self::Unlocked { .. } => "cold_store.catalog_unlocked",
-        }
-    }
 }

@@ -8,14 +8,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::presigning::{PresigningConfig, PresigningConfigError};
-use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumAlgorithm;
 use base64::Engine as _;
 use bytes::Bytes;
-use isotherm_types::disposition::{Classified, Disposition};
 
 use crate::digest::{ObjectDigest, RunningDigest};
+
+mod error;
+
+pub use error::ObjectError;
 
 /// The bucket that holds cold storage.
 #[derive(Clone, Debug)]
@@ -212,108 +215,4 @@ where
 {
     let status = status_of(&error);
     ObjectError::S3 { action, key: key.to_owned(), status, source: Box::new(error.into()) }
-}
-
-/// Why an object could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ObjectError {
-    /// S3 refused, failed or was not reached.
-    #[error("s3 could not {action} {key}")]
-    S3 {
-        /// What was asked of it.
-        action: &'static str,
-        /// Of which object.
-        key: String,
-        /// HTTP status; absent if there was no answer.
-        status: Option<u16>,
-        /// Its words.
-        #[source]
-        source: Box<aws_sdk_s3::Error>,
-    },
-    /// The object's bytes ended early or failed the transport's own checksum.
-    #[error("the bytes of {key} broke off")]
-    Cut {
-        /// The object.
-        key: String,
-        /// How.
-        #[source]
-        source: ByteStreamError,
-    },
-    /// The local file to write could not be read.
-    #[error("the file to write to {key} cannot be read")]
-    Source {
-        /// The object.
-        key: String,
-        /// Why.
-        #[source]
-        source: ByteStreamError,
-    },
-    /// The key is taken by other bytes. Data are immutable, so a person must look.
-    #[error("{key} exists with other bytes: {found}, not {expected}")]
-    Conflict {
-        /// The object.
-        key: String,
-        /// What was to be written.
-        expected: ObjectDigest,
-        /// What is there.
-        found: ObjectDigest,
-    },
-    /// An object that must exist does not.
-    #[error("{key} is missing")]
-    Missing {
-        /// The object.
-        key: String,
-    },
-    /// An object holds other bytes than were recorded.
-    #[error("{key} was altered: it has {found}, not {expected}")]
-    Altered {
-        /// The object.
-        key: String,
-        /// What was recorded.
-        expected: ObjectDigest,
-        /// What is there.
-        found: ObjectDigest,
-    },
-    /// An object is larger than anything that belongs there.
-    #[error("{key} is larger than {limit_bytes} bytes")]
-    TooLarge {
-        /// The object.
-        key: String,
-        /// Most that is read.
-        limit_bytes: u64,
-    },
-    /// A URL cannot be signed for that long.
-    #[error("no URL can be signed for {key}")]
-    Presign {
-        /// The object.
-        key: String,
-        /// Why.
-        #[source]
-        source: PresigningConfigError,
-    },
-}
-
-impl Classified for ObjectError {
-    fn disposition(&self) -> Disposition {
-        match self {
-            Self::S3 { status: None | Some(408 | 409 | 412 | 429 | 500..), .. } => Disposition::Retry,
-            Self::S3 { .. } => Disposition::GiveUp,
-            Self::Cut { .. } | Self::Source { .. } => Disposition::Retry,
-            Self::Conflict { .. } | Self::Missing { .. } | Self::Altered { .. } => Disposition::GiveUp,
-            Self::TooLarge { .. } | Self::Presign { .. } => Disposition::GiveUp,
-        }
-    }
-
-    fn code(&self) -> &'static str {
-        match self {
-            Self::S3 { .. } => "cold_store.s3",
-            Self::Cut { .. } => "cold_store.object_cut",
-            Self::Source { .. } => "cold_store.staged_file",
-            Self::Conflict { .. } => "cold_store.object_conflict",
-            Self::Missing { .. } => "cold_store.object_missing",
-            Self::Altered { .. } => "cold_store.object_altered",
-            Self::TooLarge { .. } => "cold_store.object_too_large",
-            Self::Presign { .. } => "cold_store.presign",
-        }
-    }
 }

@@ -5,7 +5,7 @@
 //! capacity is launched; workers claim and finish [`tasks`]; [`reap`] takes lost ones back. Postgres is the truth:
 //! queue messages hold ids, and losing or doubling one changes nothing in effect.
 //!
-//! Decisions are pure functions ([`task`], [`backoff`], [`dispatch::route`], [`dispatch::plan`], [`threshold::plan`],
+//! Decisions are pure functions ([`task`], [`backoff`], [`dispatch::route()`], [`dispatch::plan()`], [`threshold::plan()`],
 //! [`cron`]); short functions beside them carry the decisions out on a connection whose transaction the caller owns.
 //!
 //! It must never talk to AWS or to a chain, never read the environment, and never trust a clock but the database's

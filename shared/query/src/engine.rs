@@ -122,7 +122,8 @@ impl QueryEngine {
         let found = boundary::read(&mut snapshot, &needs).await?;
         let files = cold_files::sign(&self.objects, &found.cold, request.timeout + URL_SLACK).await?;
         prepare(&mut sandbox, &needs, &files).await.map_err(|error| explain(error, &files))?;
-        let hot_rows_fetched = hot_rows::send(&mut snapshot, &found.hot, &needs, &mut sandbox).await?;
+        let sent = hot_rows::send(&mut snapshot, &found.hot, &needs, &mut sandbox).await;
+        let hot_rows_fetched = sent.map_err(|error| explain(error, &files))?;
         // Every row is out: the snapshot has done its work.
         snapshot.rollback().await?;
 

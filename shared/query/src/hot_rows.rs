@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use crate::boundary::HotRun;
 use crate::error::QueryError;
 use crate::plan::Needs;
-use crate::sandbox_process::SandboxProcess;
+use crate::sandbox_process::{SandboxProcess, Step, StepError};
 
 /// Rows in one batch; bounds the memory on both sides of the pipe.
 const BATCH_ROWS: usize = 16_384;
@@ -17,8 +17,22 @@ const BATCH_ROWS: usize = 16_384;
 /// Copies each run out of `snapshot` into the sandbox. Returns the number of rows.
 ///
 /// # Errors
-/// What Postgres reports; a sandbox that ended.
+/// What Postgres reports; what the sandbox says, such as that the rows are more than its memory holds.
 pub async fn send(
+    snapshot: &mut PgConnection,
+    runs: &[HotRun],
+    needs: &Needs,
+    sandbox: &mut SandboxProcess,
+) -> Step<u64> {
+    match copy(snapshot, runs, needs, sandbox).await {
+        Err(error @ QueryError::Sandbox { .. }) => {
+            Err(sandbox.last_words().await.map_or(StepError::Broken(error), StepError::Failure))
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+async fn copy(
     snapshot: &mut PgConnection,
     runs: &[HotRun],
     needs: &Needs,

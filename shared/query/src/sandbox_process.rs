@@ -100,6 +100,14 @@ impl SandboxProcess {
         self.write(KIND_ARROW, stream).await
     }
 
+    /// What the sandbox said before it hung up, if it said why.
+    pub async fn last_words(&mut self) -> Option<Failure> {
+        match self.receive().await {
+            Ok(Frame::Json(Response::Failed(failure))) => Some(failure),
+            _ => None,
+        }
+    }
+
     /// Runs a checked tree and gathers its rows.
     ///
     /// # Errors

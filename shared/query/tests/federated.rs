@@ -24,8 +24,8 @@ async fn run(platform: &Platform, sql: &str) -> Result<QueryAnswer, QueryError> 
 }
 
 async fn rows(platform: &Platform, sql: &str) -> Vec<Vec<Value>> {
-    let started=Instant::now(); let answer = run(platform, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    eprintln!("TIME {:?} {sql}", started.elapsed()); render::json_rows(&answer.columns, &answer.batches, 1 << 20).unwrap()
+    let answer = run(platform, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    render::json_rows(&answer.columns, &answer.batches, 1 << 20).unwrap()
 }
 
 /// 35 blocks: 0..20 cold (and still hot too), 20..35 only hot.

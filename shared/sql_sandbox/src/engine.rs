@@ -3,15 +3,13 @@
 use duckdb::{Config, Connection};
 
 use crate::error::{SandboxError, read_user_error};
-use crate::protocol::{DUCKDB_VERSION, Failure, FailureReason, Limits};
+use crate::protocol::{DUCKDB_VERSION, Failure, FailureReason, Limits, Spill};
 
 /// Opens an empty instance in memory that installs and loads nothing by itself.
 ///
 /// # Errors
 /// [`SandboxError::Version`] if the library is not the pinned one; else [`SandboxError::Engine`].
 pub fn open(limits: &Limits) -> Result<Connection, SandboxError> {
-    let (spill_folder, spill_bytes) =
-        limits.spill.as_ref().map_or((String::new(), 0), |spill| (spill.folder.clone(), spill.bytes));
     let settings = [
         ("autoinstall_known_extensions", "false".to_owned()),
         ("autoload_known_extensions", "false".to_owned()),
@@ -19,8 +17,7 @@ pub fn open(limits: &Limits) -> Result<Connection, SandboxError> {
         ("allow_persistent_secrets", "false".to_owned()),
         ("memory_limit", format!("{}B", limits.memory_bytes)),
         ("threads", limits.threads.max(1).to_string()),
-        ("temp_directory", spill_folder),
-        ("max_temp_directory_size", format!("{spill_bytes}B")),
+        ("temp_directory", String::new()),
     ];
     let config = settings
         .into_iter()
@@ -31,9 +28,13 @@ pub fn open(limits: &Limits) -> Result<Connection, SandboxError> {
     if found != DUCKDB_VERSION {
         return Err(SandboxError::Version { found, expected: DUCKDB_VERSION });
     }
-    connection
-        .execute_batch("SET TimeZone = 'UTC'; SET errors_as_json = true; SET enable_progress_bar = false;")
-        .map_err(SandboxError::engine("configure DuckDB"))?;
+    let mut sql = "SET TimeZone = 'UTC'; SET errors_as_json = true; SET enable_progress_bar = false;".to_owned();
+    if let Some(Spill { folder, bytes }) = &limits.spill {
+        // Given at the opening, the size would be shown but not kept (DuckDB 1.5.5).
+        let folder = literal(folder);
+        sql.push_str(&format!(" SET temp_directory = {folder}; SET max_temp_directory_size = '{bytes}B';"));
+    }
+    connection.execute_batch(&sql).map_err(SandboxError::engine("configure DuckDB"))?;
     Ok(connection)
 }
 

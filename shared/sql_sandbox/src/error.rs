@@ -72,6 +72,8 @@ impl SandboxError {
         let reason = match self {
             Self::Query(failure) => return failure.clone(),
             Self::Stream(_) | Self::Protocol { .. } => FailureReason::Protocol,
+            // Hot rows count against the query's memory too.
+            Self::Engine { source, .. } if is_out_of_memory(source) => FailureReason::OutOfMemory,
             Self::Limit { .. } | Self::Version { .. } | Self::Engine { .. } | Self::Arrow(_) => FailureReason::Engine,
         };
         let mut message = self.to_string();
@@ -106,6 +108,10 @@ pub(crate) fn read_user_error(error: &duckdb::Error, sql: &str) -> SandboxError 
         position: None,
         near: position.and_then(|position| name_at(sql, position)),
     })
+}
+
+fn is_out_of_memory(error: &duckdb::Error) -> bool {
+    matches!(read_user_error(error, ""), SandboxError::Query(Failure { reason: FailureReason::OutOfMemory, .. }))
 }
 
 fn reason_of_type(kind: &str) -> FailureReason {

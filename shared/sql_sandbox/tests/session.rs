@@ -168,7 +168,7 @@ fn memory_beyond_the_limit_is_refused() {
 #[test]
 fn what_does_not_fit_in_memory_is_spilled_to_its_own_folder() {
     let folder = folder("spill").canonicalize().unwrap();
-    let sql = "select count(distinct hash(i)) from range(4000000) t(i)";
+    let sql = "select count(distinct i::varchar || 'xxxxxxxxxxxxxxxxxxxx') from range(6000000) t(i)";
     let mut outcomes = Vec::new();
     for bytes in [1 << 30, 1 << 20] {
         let mut sandbox = Sandbox::start();
@@ -178,8 +178,19 @@ fn what_does_not_fit_in_memory_is_spilled_to_its_own_folder() {
         sandbox.prepare(&["block_number"], vec![]).unwrap();
         outcomes.push(sandbox.run(&tree, 10, 60_000).map(|answer| first_value(&answer)));
     }
-    assert_eq!(outcomes[0].as_deref(), Ok("4000000"));
+    assert_eq!(outcomes[0].as_deref(), Ok("6000000"));
     assert_eq!(outcomes[1].as_ref().unwrap_err().reason, FailureReason::OutOfMemory, "the spill is capped");
+}
+
+#[test]
+fn hot_rows_beyond_the_memory_limit_are_refused() {
+    let mut sandbox = Sandbox::start();
+    sandbox.ask(&Request::Open(Limits { memory_bytes: 32 << 20, ..limits() })).unwrap();
+    sandbox.prepare(&["block_number", "block_hash"], vec![]).unwrap();
+    let batch = rows(0..500_000);
+    let hung_up = (0..100).any(|_| !sandbox.try_send_rows(&batch));
+    assert!(hung_up, "fifty million rows were taken");
+    assert_eq!(sandbox.receive().unwrap_err().reason, FailureReason::OutOfMemory);
 }
 
 #[test]

@@ -46,6 +46,11 @@ async fn a_large_file_is_written_and_a_wrong_digest_is_refused_on_arrival() {
     assert_eq!(bucket.objects.put_if_absent("large", source, &digest).await.unwrap(), PutOutcome::Written);
     assert_eq!(bucket.objects.put_if_absent("large", source, &digest).await.unwrap(), PutOutcome::AlreadyThere);
     assert_eq!(bucket.objects.read_digest("large").await.unwrap(), Some(digest));
+
+    // The file changed on disk after it was hashed, say.
+    let wrong = ObjectDigest::of(b"something else");
+    bucket.objects.put_if_absent("wrong", source, &wrong).await.unwrap_err();
+    assert_eq!(bucket.objects.size_bytes("wrong").await.unwrap(), None);
 }
 
 #[tokio::test]

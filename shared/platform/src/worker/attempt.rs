@@ -84,20 +84,22 @@ impl<'a> Attempt<'a> {
     /// Lets the operator run while the lease is kept and the outbox is published.
     async fn operate_under_lease(&mut self) -> Run {
         let (lost, lost_lease) = watch::channel(None);
+        let (over, is_over) = watch::channel(false);
         let mut lease = self.lease;
-        let run = {
+        let operate = async {
             let mut operate = pin!(self.operate(lost_lease));
-            let mut publish = pin!(self.publish_when_kicked());
             let mut keep = pin!(self.keep(&mut lease));
-            tokio::select! {
+            let run = tokio::select! {
                 run = &mut operate => run,
                 reason = &mut keep => {
                     lost.send_replace(Some(reason));
                     operate.await
                 }
-                never = &mut publish => match never {},
-            }
+            };
+            over.send_replace(true);
+            run
         };
+        let (run, ()) = tokio::join!(operate, self.publish_when_kicked(is_over));
         self.lease = lease;
         run
     }

@@ -94,10 +94,18 @@ impl Sandbox {
     }
 
     pub(crate) fn send_rows(&mut self, batch: &RecordBatch) {
-        self.send(&Request::Rows { relation: "blocks".to_owned() });
+        assert!(self.try_send_rows(batch), "the sandbox has hung up");
+    }
+
+    /// Announces rows and sends them; `false` if the sandbox has hung up.
+    pub(crate) fn try_send_rows(&mut self, batch: &RecordBatch) -> bool {
         let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
         writer.write(batch).unwrap();
-        self.send_raw(KIND_ARROW, &writer.into_inner().unwrap());
+        let announcement = serde_json::to_vec(&Request::Rows { relation: "blocks".to_owned() }).unwrap();
+        let stdin = self.stdin.as_mut().unwrap();
+        frames::write(stdin, KIND_JSON, &announcement)
+            .and_then(|()| frames::write(stdin, KIND_ARROW, &writer.into_inner().unwrap()))
+            .is_ok()
     }
 
     pub(crate) fn run(&mut self, tree: &str, max_rows: u64, timeout_ms: u64) -> Result<Answer, Failure> {

@@ -1,0 +1,60 @@
+//! From rows of the catalogue to values; a row that no value stands for is a decoding error that names its column.
+
+use isotherm_types::{B256, BlockNumber, BlockRange};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
+
+use super::{DataPartition, DatasetHead};
+use crate::digest::Sha256Digest;
+
+impl FromRow<'_, PgRow> for DatasetHead {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            first_block: BlockNumber(unsigned(row, "first_block")?),
+            watermark: BlockNumber(unsigned(row, "watermark")?),
+            manifest_version: unsigned(row, "manifest_version")?,
+            manifest_key: row.try_get("manifest_key")?,
+            manifest_sha256: Sha256Digest(bytes_32(row, "manifest_sha256")?),
+        })
+    }
+}
+
+impl FromRow<'_, PgRow> for DataPartition {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let start = BlockNumber(unsigned(row, "start_block")?);
+        let end = BlockNumber(unsigned(row, "end_block")?);
+        Ok(Self {
+            blocks: BlockRange::new(start, end).map_err(|source| undecodable("end_block", source))?,
+            object_key: row.try_get("object_key")?,
+            row_count: unsigned(row, "row_count")?,
+            size_bytes: unsigned(row, "size_bytes")?,
+            sha256: Sha256Digest(bytes_32(row, "sha256")?),
+            first_block_hash: B256::new(bytes_32(row, "first_block_hash")?),
+            last_block_hash: B256::new(bytes_32(row, "last_block_hash")?),
+            schema_version: row
+                .try_get::<i32, _>("schema_version")?
+                .try_into()
+                .map_err(|source| undecodable("schema_version", source))?,
+            manifest_version: unsigned(row, "manifest_version")?,
+        })
+    }
+}
+
+pub(super) fn unsigned(row: &PgRow, column: &'static str) -> sqlx::Result<u64> {
+    row.try_get::<i64, _>(column)?.try_into().map_err(|source| undecodable(column, source))
+}
+
+fn bytes_32(row: &PgRow, column: &'static str) -> sqlx::Result<[u8; 32]> {
+    row.try_get::<&[u8], _>(column)?.try_into().map_err(|source| undecodable(column, source))
+}
+
+pub(super) fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    row: &PgRow,
+    column: &'static str,
+) -> sqlx::Result<T> {
+    row.try_get::<&str, _>(column)?.parse().map_err(|source| undecodable(column, source))
+}
+
+fn undecodable(column: &str, source: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(source) }
+}

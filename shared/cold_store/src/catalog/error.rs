@@ -1,0 +1,49 @@
+//! What can be wrong with the catalogue.
+
+use isotherm_types::disposition::{Classified, Disposition};
+
+/// Why the catalogue could not be read or moved.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// Postgres failed, or holds a row that cannot be read.
+    #[error("cold storage's catalogue cannot be used")]
+    Postgres(#[from] sqlx::Error),
+    /// A number that Postgres' `bigint` does not hold.
+    #[error("{column} {value} does not fit Postgres' bigint")]
+    TooLarge {
+        /// Where it was to go.
+        column: &'static str,
+        /// The number.
+        value: u64,
+        /// Why.
+        #[source]
+        source: std::num::TryFromIntError,
+    },
+    /// A row that was locked changed all the same.
+    #[error("{rows} rows of cold.datasets were moved instead of 1")]
+    Unlocked {
+        /// Rows that the update changed.
+        rows: u64,
+    },
+}
+
+impl Classified for CatalogError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Postgres(sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_)) => Disposition::GiveUp,
+            Self::Postgres(_) | Self::Unlocked { .. } => Disposition::Retry,
+            Self::TooLarge { .. } => Disposition::GiveUp,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Postgres(sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_)) => {
+                "cold_store.catalog_corrupt"
+            }
+            Self::Postgres(_) => "cold_store.postgres",
+            Self::TooLarge { .. } => "cold_store.number_too_large",
+            Self::Unlocked { .. } => "cold_store.catalog_unlocked",
+        }
+    }
+}
