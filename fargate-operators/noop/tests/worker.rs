@@ -29,6 +29,18 @@ async fn a_task_is_completed_and_its_wake_up_is_gone() {
 }
 
 #[tokio::test]
+async fn a_task_in_line_behind_another_needs_no_wake_up_of_its_own() {
+    let lab = Lab::start().await;
+    let first = lab.task(json!({"steps": 1}), JobOptions::default()).await;
+    let second = lab.task(json!({"steps": 2}), JobOptions::default()).await;
+    lab.wake(first).await;
+    lab.worker().idle_seconds(1).run_to_its_end().await.unwrap();
+
+    assert_eq!(lab.row(first).await.task.state, TaskState::Completed);
+    assert_eq!(lab.row(second).await.task.state, TaskState::Completed);
+}
+
+#[tokio::test]
 async fn a_failure_is_retried_by_the_same_worker_until_no_attempt_is_left() {
     let lab = Lab::start().await;
     let options = JobOptions { max_attempts: 2, ..JobOptions::default() };

@@ -19,7 +19,8 @@ mod wake_ups;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use isotherm_control::tasks::{AfterFailure, Claim, Claimant, ClaimedTask, claim};
+use isotherm_control::ControlError;
+use isotherm_control::tasks::{self, AfterFailure, Claim, Claimant, ClaimedTask, claim};
 use isotherm_types::TaskId;
 use sqlx::PgPool;
 
@@ -120,7 +121,10 @@ impl Worker {
             match self.next(&queue, idle_since, &mut own_retry, &mut trouble).await {
                 Next::Run(task, lease) => {
                     trouble = None;
-                    own_retry = self.carry_out(&task, lease).await;
+                    own_retry = match self.carry_out(&task, lease).await {
+                        Some(retry) => Some(retry),
+                        None => self.next_in_line().await,
+                    };
                     idle_since = Instant::now();
                 }
                 Next::Idle => break,
@@ -140,6 +144,22 @@ impl Worker {
                 Some(OwnRetry { task_id: task.task_id, at: Instant::now() + wait })
             }
             After::Failure(_) | After::Over => None,
+        }
+    }
+
+    /// The task that has been due longest, if any. The wake-up of a task that had to wait for this one's place is gone by
+    /// now; without this it would wait for the dispatcher's sweep.
+    async fn next_in_line(&self) -> Option<OwnRetry> {
+        let asked = async {
+            let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
+            tasks::next_due(&mut conn, &self.settings.operator).await
+        };
+        match asked.await {
+            Ok(task_id) => task_id.map(|task_id| OwnRetry { task_id, at: Instant::now() }),
+            Err(error) => {
+                report(&Fault::from(error), "the next task could not be asked for");
+                None
+            }
         }
     }
 
@@ -245,7 +265,7 @@ impl Worker {
             ecs_task_arn: self.settings.ecs_task_arn.as_deref(),
         };
         let asked_at = Instant::now();
-        let mut conn = self.pool.acquire().await.map_err(isotherm_control::ControlError::from)?;
+        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
         let claim = claim(&mut conn, task_id, &claimant).await?;
         let length = if let Claim::Claimed(task) = &claim { task.lease } else { Duration::ZERO };
         Ok((claim, Lease::new(length, asked_at)))

@@ -190,7 +190,8 @@ fn hot_rows_beyond_the_memory_limit_are_refused() {
     let batch = rows(0..500_000);
     let hung_up = (0..100).any(|_| !sandbox.try_send_rows(&batch));
     assert!(hung_up, "fifty million rows were taken");
-    assert_eq!(sandbox.receive().unwrap_err().reason, FailureReason::OutOfMemory);
+    let failure = sandbox.receive().unwrap_err();
+    assert_eq!(failure.reason, FailureReason::OutOfMemory, "{failure:?}");
 }
 
 #[test]
