@@ -15,7 +15,13 @@ fn codes_in(source: &str) -> Vec<String> {
     bodies
         .flat_map(|body| {
             let end = body.find("\n    }").unwrap_or(body.len());
-            body[..end].split('"').skip(1).step_by(2).filter(|text| is_code(text)).map(str::to_owned).collect::<Vec<_>>()
+            body[..end]
+                .split('"')
+                .skip(1)
+                .step_by(2)
+                .filter(|text| is_code(text))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         })
         .collect()
 }
@@ -27,7 +33,11 @@ fn is_code(text: &str) -> bool {
 
 #[test]
 fn every_error_code_has_its_line_and_every_line_its_code() {
-    let listed = Command::new("git").args(["ls-files", "-co", "--exclude-standard", "*.rs"]).current_dir(root()).output().unwrap();
+    let listed = Command::new("git")
+        .args(["ls-files", "-co", "--exclude-standard", "*.rs"])
+        .current_dir(root())
+        .output()
+        .unwrap();
     let files = String::from_utf8(listed.stdout).unwrap();
     let sources = files.lines().filter(|file| !file.contains("/tests/") && root().join(file).exists());
     let codes: BTreeSet<String> =
@@ -39,7 +49,10 @@ fn every_error_code_has_its_line_and_every_line_its_code() {
     let documented: BTreeSet<String> = lines.filter(|code| is_code(code)).map(str::to_owned).collect();
     let missing: Vec<_> = codes.difference(&documented).collect();
     let stale: Vec<_> = documented.difference(&codes).collect();
-    assert!(missing.is_empty() && stale.is_empty(), "missing in docs/errors.md: {missing:?}; no longer in the code: {stale:?}");
+    assert!(
+        missing.is_empty() && stale.is_empty(),
+        "missing in docs/errors.md: {missing:?}; no longer in the code: {stale:?}"
+    );
 }
 
 #[test]

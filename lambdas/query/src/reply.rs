@@ -102,7 +102,7 @@ mod tests {
     use std::time::Duration;
 
     use arrow::array::{ArrayRef, Int64Array};
-    use isotherm_query::protocol::RelationColumn;
+    use isotherm_types::sandbox::RelationColumn;
 
     use super::*;
 

@@ -30,7 +30,10 @@ mod tests {
 
     use super::*;
 
-    fn batch(rows: &[(Option<u32>, u64, f64, bool, String, Vec<u8>, [u8; 4], Option<i128>)]) -> RecordBatch {
+    /// One value for each type of column.
+    type Row = (Option<u32>, u64, f64, bool, String, Vec<u8>, [u8; 4], Option<i128>);
+
+    fn batch(rows: &[Row]) -> RecordBatch {
         let fixed = FixedSizeBinaryArray::try_from_iter(rows.iter().map(|row| row.6));
         let fixed = fixed.unwrap_or_else(|_| FixedSizeBinaryArray::new_null(4, 0));
         let columns: Vec<ArrayRef> = vec![

@@ -81,7 +81,7 @@ fn dataset_rows(dataset: Dataset, blocks: BlockRange, branch: u8, per_block: u64
                 DataType::Boolean => Arc::new(numbers.map(|n| n.map(|n| n % 3 == 0)).collect::<BooleanArray>()),
                 DataType::Utf8 => Arc::new(numbers.map(|n| n.map(|n| format!("t{n}"))).collect::<StringArray>()),
                 DataType::Binary => {
-                    let values: Vec<_> = numbers.map(|n| n.map(|n| n.to_be_bytes())).collect();
+                    let values: Vec<_> = numbers.map(|n| n.map(u64::to_be_bytes)).collect();
                     Arc::new(values.iter().map(|v| v.as_ref().map(|v| &v[..])).collect::<BinaryArray>())
                 }
                 DataType::Decimal128(p, s) => {

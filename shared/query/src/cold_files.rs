@@ -11,7 +11,7 @@ use isotherm_types::Dataset;
 
 use crate::boundary::ColdFile;
 use crate::error::QueryError;
-use crate::protocol::ColdGroup;
+use isotherm_types::sandbox::ColdGroup;
 
 /// Lookups under way at once.
 const PARALLEL_LOOKUPS: usize = 16;

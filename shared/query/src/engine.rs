@@ -13,8 +13,10 @@ use crate::error::QueryError;
 use crate::gate::{self, CheckedTree, RELATIONS};
 use crate::hot_rows;
 use crate::plan::{self, Need, Needs};
-use crate::protocol::{Failure, FailureReason, Limits, Relation, RelationColumn, Request, Response, Source, Spill};
 use crate::sandbox_process::{Rows, SandboxProcess, Step, StepError};
+use isotherm_types::sandbox::{
+    Failure, FailureReason, Limits, Relation, RelationColumn, Request, Response, Source, Spill,
+};
 
 /// Between the interrupt inside the sandbox and its end by force.
 const HARD_KILL_AFTER: Duration = Duration::from_millis(500);

@@ -17,8 +17,6 @@ pub mod error;
 pub mod gate;
 pub mod hot_rows;
 pub mod plan;
-#[path = "../../sql_sandbox/src/protocol.rs"]
-pub mod protocol;
 pub mod render;
 pub mod sandbox_process;
 

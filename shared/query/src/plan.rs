@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use isotherm_types::{BlockNumber, BlockRange, Dataset};
 
-use crate::protocol::Scan;
+use isotherm_types::sandbox::Scan;
 
 /// The column by which hot and cold are told apart; always fetched.
 const BLOCK_NUMBER: &str = "block_number";

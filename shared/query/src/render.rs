@@ -13,7 +13,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta};
 use serde_json::{Number, Value};
 
 use crate::error::QueryError;
-use crate::protocol::RelationColumn;
+use isotherm_types::sandbox::RelationColumn;
 
 /// Largest integer that every reader of JSON keeps exact. **Source**: RFC 8259 §6.
 const MAX_EXACT_INTEGER: u128 = 1 << 53;

@@ -1,4 +1,4 @@
-//! One sandbox process and the conversation with it ([`crate::protocol`]).
+//! One sandbox process and the conversation with it ([`isotherm_types::sandbox`]).
 //!
 //! The process gets nothing but its arguments on the pipe: no environment, no inherited file but the three standard
 //! ones, a process group of its own. Dropping it kills it.
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::error::QueryError;
-use crate::protocol::{
+use isotherm_types::sandbox::{
     FRAME_HEADER_BYTES, Failure, KIND_ARROW, KIND_JSON, MAX_FRAME_BYTES, RelationColumn, Request, Response,
 };
 

@@ -4,8 +4,8 @@
 mod sandbox_program;
 
 use isotherm_query::gate::{self, CheckedTree, Refusal};
-use isotherm_query::protocol::{FailureReason, Limits, Request, Response};
 use isotherm_query::sandbox_process::{SandboxProcess, StepError};
+use isotherm_types::sandbox::{FailureReason, Limits, Request, Response};
 
 /// What became of a text.
 #[derive(Debug)]

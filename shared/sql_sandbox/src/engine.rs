@@ -3,7 +3,7 @@
 use duckdb::{Config, Connection};
 
 use crate::error::{SandboxError, read_user_error};
-use crate::protocol::{DUCKDB_VERSION, Failure, FailureReason, Limits, Spill};
+use isotherm_types::sandbox::{DUCKDB_VERSION, Failure, FailureReason, Limits, Spill};
 
 /// Opens an empty instance in memory that installs and loads nothing by itself.
 ///

@@ -1,6 +1,6 @@
 //! What can end a session early, and how DuckDB's errors are read.
 
-use crate::protocol::{Failure, FailureReason};
+use isotherm_types::sandbox::{Failure, FailureReason};
 
 /// Why a session ended early.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,9 @@
-//! Frames over blocking streams. The layout is in [`crate::protocol`].
+//! Frames over blocking streams. The layout is in [`isotherm_types::sandbox`].
 
 use std::io::{Read, Write};
 
 use crate::error::SandboxError;
-use crate::protocol::{FRAME_HEADER_BYTES, KIND_ARROW, KIND_JSON, MAX_FRAME_BYTES, Request, Response};
+use isotherm_types::sandbox::{FRAME_HEADER_BYTES, KIND_ARROW, KIND_JSON, MAX_FRAME_BYTES, Request, Response};
 
 /// A frame's payload.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The only place where users' SQL runs: DuckDB in a process of its own.
 //!
 //! A parent (`isotherm-query`) starts the program `isotherm-sql-sandbox`, one process a query, with an empty
-//! environment, and talks to it in frames over its standard input and output ([`protocol`]). The sandbox parses the
+//! environment, and talks to it in frames over its standard input and output ([`isotherm_types::sandbox`]). The sandbox parses the
 //! text and returns the tree; the parent checks the tree. It plans the checked tree over empty stubs and says what the
 //! query reads; the parent fetches that. It then runs the checked tree over hot rows (Arrow batches from the parent)
 //! and cold files (presigned URLs, read through `httpfs`), streams the answer as Arrow IPC and ends.
@@ -14,7 +14,6 @@ pub mod error;
 pub mod frames;
 pub mod limits;
 pub mod plan;
-pub mod protocol;
 pub mod run;
 pub mod session;
 pub mod sources;

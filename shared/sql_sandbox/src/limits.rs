@@ -4,7 +4,7 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 
 use crate::error::SandboxError;
-use crate::protocol::Limits;
+use isotherm_types::sandbox::Limits;
 
 /// Open files: the library, the extension, spill files and connections to the object store.
 const OPEN_FILES: u64 = 512;

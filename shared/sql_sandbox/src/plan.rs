@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::engine::{identifier, sql_type, text_of};
 use crate::error::{SandboxError, read_user_error};
-use crate::protocol::{Relation, Scan};
+use isotherm_types::sandbox::{Relation, Scan};
 
 /// Schema of the empty tables behind the views.
 const STUB_SCHEMA: &str = "isotherm_stub";

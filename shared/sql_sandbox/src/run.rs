@@ -12,7 +12,7 @@ use duckdb::{Connection, InterruptHandle};
 use crate::engine::text_of;
 use crate::error::{SandboxError, read_user_error};
 use crate::frames;
-use crate::protocol::{KIND_ARROW, RelationColumn, Response};
+use isotherm_types::sandbox::{KIND_ARROW, RelationColumn, Response};
 
 /// How long an interrupt may take to land before the process ends itself. The parent's hard kill comes after it.
 const INTERRUPT_GRACE: Duration = Duration::from_millis(300);

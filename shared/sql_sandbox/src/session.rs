@@ -7,9 +7,9 @@ use duckdb::Connection;
 
 use crate::error::SandboxError;
 use crate::frames::{self, Frame};
-use crate::protocol::{DUCKDB_VERSION, Limits, Request, Response, Source};
 use crate::run::{self, AnswerLimits};
 use crate::{engine, limits, plan, sources};
+use isotherm_types::sandbox::{DUCKDB_VERSION, Limits, Request, Response, Source};
 
 /// Serves one session until the parent closes the stream, the query is answered, or something fails.
 ///

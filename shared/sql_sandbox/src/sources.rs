@@ -7,7 +7,7 @@ use duckdb::Connection;
 
 use crate::engine::{identifier, literal, sql_type};
 use crate::error::SandboxError;
-use crate::protocol::{ColdGroup, Limits, Relation, Source};
+use isotherm_types::sandbox::{ColdGroup, Limits, Relation, Source};
 
 /// Schema of the tables with hot rows.
 const HOT_SCHEMA: &str = "isotherm_hot";

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use driver::{Sandbox, first_value, limits, query, rows};
 use file_server::FileServer;
-use isotherm_sql_sandbox::protocol::{ColdGroup, FailureReason, KIND_JSON, Limits, Request, Response, Scan, Spill};
+use isotherm_types::sandbox::{ColdGroup, FailureReason, KIND_JSON, Limits, Request, Response, Scan, Spill};
 
 /// Two cold files, blocks 0..10 and 10..20, with 100 gas each block, behind a server.
 fn cold(folder: &std::path::Path) -> (FileServer, Vec<ColdGroup>) {

@@ -11,6 +11,7 @@ pub mod disposition;
 pub mod event;
 pub mod ids;
 pub mod operator;
+pub mod sandbox;
 pub mod schema;
 
 pub use block::{BlockNumber, BlockRange, BlockRef, ChainId, EmptyRange};

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use isotherm_sql_sandbox::frames::{self, Frame};
-use isotherm_sql_sandbox::protocol::{
+use isotherm_types::sandbox::{
     ColdGroup, Failure, KIND_ARROW, KIND_JSON, Limits, Relation, RelationColumn, Request, Response, Scan, Source,
 };
 

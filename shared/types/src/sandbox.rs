@@ -6,7 +6,7 @@
 //! frame, `run` by `columns`, any number of `A` frames that together are one IPC stream, and `done`. `failed` may stand
 //! in the place of any answer, and ends the session.
 //!
-//! This module uses `serde` only, because both ends compile it: the parent must not link DuckDB.
+//! It is here, below both ends, because the parent must not link DuckDB.
 
 use serde::{Deserialize, Serialize};
 
