@@ -121,7 +121,7 @@ async fn once(
 
     traffic.abort();
     chain.call("evm_setIntervalMining", json!([0])).await.context("could not stop the chain's mining")?;
-    let head = chain.block_number().await.context("could not ask the chain for its head")?;
+    let head = settled_head(chain, arguments.block_time_ms).await?;
     wait(&mut conn, "the follower to reach the chain's head", stop, |figures| {
         figures.chains.first().and_then(|chain| chain.cursor.tip).is_some_and(|tip| tip.number.0 == head)
     })
@@ -141,6 +141,20 @@ async fn once(
             differences.iter().for_each(|difference| eprintln!("isotherm: {difference}"));
             bail!("the answers differ from the chain in {} places", differences.len())
         }
+    }
+}
+
+/// The head once mining has stopped: a block that was being mined when it was told to may still come.
+async fn settled_head(chain: &Anvil, block_time_ms: u64) -> anyhow::Result<u64> {
+    let ask = async || chain.block_number().await.context("could not ask the chain for its head");
+    let mut head = ask().await?;
+    loop {
+        tokio::time::sleep(Duration::from_millis(2 * block_time_ms)).await;
+        let now = ask().await?;
+        if now == head {
+            return Ok(head);
+        }
+        head = now;
     }
 }
 

@@ -11,13 +11,16 @@ use anyhow::{Context, bail};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
+/// Looks at a lock that others hold for microseconds only.
+const LOCK_ATTEMPTS: u32 = 50;
+
 /// The folder named by `--data`.
 pub(crate) struct Home {
     base: PathBuf,
 }
 
 /// What `running.json` says of the running stack. It holds the database's password, so only its owner may read it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct RunningStack {
     /// Process that holds the stack together; SIGTERM stops all of it.
     pub(crate) pid: i32,
@@ -66,14 +69,19 @@ impl Home {
         fs::create_dir_all(&self.base)
             .with_context(|| format!("could not create the folder {}", self.base.display()))?;
         let path = self.base.join("lock");
-        let file = File::create(&path).with_context(|| format!("could not write {}", path.display()))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(HomeLock { running: self.running_file(), _lock: lock }),
-            Err(_) => bail!(
-                "a stack already runs with the data in {}; stop it with `./isotherm down`, or name another folder with --data",
-                self.base.display()
-            ),
+        let mut file = File::create(&path).with_context(|| format!("could not write {}", path.display()))?;
+        // `status` and the like hold the lock for an instant to see whether it is free.
+        for _ in 0..LOCK_ATTEMPTS {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(HomeLock { running: self.running_file(), _lock: lock }),
+                Err((unlocked, _)) => file = unlocked,
+            }
+            std::thread::yield_now();
         }
+        bail!(
+            "a stack already runs with the data in {}; stop it with `./isotherm down`, or name another folder with --data",
+            self.base.display()
+        )
     }
 
     /// Whether some process holds the folder.

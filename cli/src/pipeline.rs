@@ -56,6 +56,7 @@ impl FromStr for StartAt {
 /// # Errors
 /// If no endpoint answers within a few seconds, or one answers another id.
 pub(crate) async fn ask_chain_id(rpc_urls: &str, chain: &str, expected: Option<u64>) -> anyhow::Result<u64> {
+    check_name(chain)?;
     let urls = RpcUrl::parse_list(rpc_urls).context("--rpc-url is not usable")?;
     let limits = Limits { attempts: 2, ..Limits::default() };
     let known = KNOWN_CHAINS.iter().find(|(name, _)| *name == chain).map(|(_, chain_id)| *chain_id);
@@ -71,6 +72,22 @@ pub(crate) async fn ask_chain_id(rpc_urls: &str, chain: &str, expected: Option<u
     };
     ChainClient::connect(urls, chain_id, limits, clock).await.context("the chain's endpoint is not usable")?;
     Ok(chain_id.0)
+}
+
+/// Longest name: with `compact-` before it, it still fits a job's name of 63 characters.
+const MAX_NAME: usize = 55;
+
+/// A chain's name stands in object keys, job names and the name of a secret.
+fn check_name(chain: &str) -> anyhow::Result<()> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let rest_is_plain = chain.chars().all(|c| is_plain(c) || c == '-' || c == '_');
+    if chain.len() > MAX_NAME || !chain.starts_with(is_plain) || !rest_is_plain {
+        bail!(
+            "--chain takes a name of lower-case letters, digits, - and _, beginning with a letter or digit, \
+             {MAX_NAME} characters at most; {chain:?} is none"
+        );
+    }
+    Ok(())
 }
 
 /// Puts the chain's pipeline into effect and wakes the dispatcher, which starts the follower.
@@ -120,6 +137,16 @@ mod tests {
         assert_eq!("latest".parse::<StartAt>().unwrap(), StartAt::Latest);
         assert_eq!("0".parse::<StartAt>().unwrap(), StartAt::Number(0));
         assert!("-1".parse::<StartAt>().unwrap_err().to_string().contains("--start takes"));
+    }
+
+    #[test]
+    fn a_chains_name_fits_keys_and_job_names() {
+        for good in ["monad", "7chain", "a-b_c", &"x".repeat(MAX_NAME)] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "My Chain", "-a", "a/b", "ä", &"x".repeat(MAX_NAME + 1)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
     }
 
     #[tokio::test]

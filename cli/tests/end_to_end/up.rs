@@ -63,8 +63,8 @@ async fn end_to_end_a_wrong_start_ends_soon_and_leaves_nothing() {
     let cases = [
         (vec!["up", "--rpc-url", "http://127.0.0.1:1", "--chain", "x"], "127.0.0.1:1"),
         (vec!["up", "--rpc-url", "http://user:hunter2@127.0.0.1:1/key", "--chain", "x"], "127.0.0.1:1"),
-        (vec!["up", "--rpc-url", &url, "--chain", "x", "--chain-id", "5"], "5"),
-        (vec!["up", "--rpc-url", &url, "--chain", "monad"], "143"),
+        (vec!["up", "--rpc-url", &url, "--chain", "x", "--chain-id", "5"], "not chain 5"),
+        (vec!["up", "--rpc-url", &url, "--chain", "monad"], "not chain 143"),
         (vec!["up", "--rpc-url", "nonsense", "--chain", "x"], "--rpc-url"),
     ];
     for (arguments, named) in cases {

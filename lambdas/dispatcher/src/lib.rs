@@ -112,14 +112,23 @@ impl Dispatcher {
     }
 
     async fn sweep(&self) -> Result<Answer, Fault> {
-        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-        let outgoing = dispatch::sweep(&mut conn).await?;
-        self.send(&mut conn, &outgoing).await?;
-        drop(conn);
-        let published = outbox_publisher::publish_pending(&self.pool, self.clients.sqs(), &self.event_queues).await?;
-        let Outgoing { wakes, launches } = outgoing;
+        // Neither part keeps the other back.
+        let published = outbox_publisher::publish_pending(&self.pool, self.clients.sqs(), &self.event_queues).await;
+        let published = published.map_err(Fault::from);
+        if let Err(fault) = &published {
+            send::report(fault, "the outbox could not be published; the sweep goes on");
+        }
+        let Outgoing { wakes, launches } = self.sweep_tasks().await?;
+        let published = published?;
         let (wakes, launches) = (wakes.len(), launches.len());
         tracing::info!(wake.count = wakes, launch.count = launches, event.count = published, "swept");
         Ok(Answer::Swept { wakes, launches, published })
+    }
+
+    async fn sweep_tasks(&self) -> Result<Outgoing, Fault> {
+        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
+        let outgoing = dispatch::sweep(&mut conn).await?;
+        self.send(&mut conn, &outgoing).await?;
+        Ok(outgoing)
     }
 }

@@ -5,6 +5,7 @@ use isotherm_control::tasks;
 use isotherm_platform::Fault;
 use isotherm_platform::ecs;
 use isotherm_platform::task_wakes::send_task_wakes;
+use isotherm_types::Disposition;
 use sqlx::PgConnection;
 
 use crate::Dispatcher;
@@ -12,18 +13,27 @@ use crate::Dispatcher;
 impl Dispatcher {
     /// Sends everything; a failure of one message or launch does not keep the others back.
     pub(crate) async fn send(&self, conn: &mut PgConnection, outgoing: &Outgoing) -> Result<(), Fault> {
-        self.send_wakes(conn, &outgoing.wakes).await?;
+        let mut sent = self.send_wakes(conn, &outgoing.wakes).await;
         for launch in &outgoing.launches {
-            self.launch(conn, launch).await?;
+            let launched = self.launch(conn, launch).await;
+            if let Err(fault) = &launched {
+                report(fault, "what became of a launch could not be noted");
+            }
+            sent = sent.and(launched);
         }
-        Ok(())
+        sent
     }
 
     async fn send_wakes(&self, conn: &mut PgConnection, wakes: &[Wake]) -> Result<(), Fault> {
+        let mut noted = Ok(());
         for unsent in send_task_wakes(self.clients.sqs(), &self.task_queues, wakes).await {
-            dispatch::forget_wake(conn, unsent).await?;
+            let forgotten = dispatch::forget_wake(conn, unsent).await.map_err(Fault::from);
+            if let Err(fault) = &forgotten {
+                report(fault, "a wake-up that was not sent could not be noted");
+            }
+            noted = noted.and(forgotten);
         }
-        Ok(())
+        noted
     }
 
     async fn launch(&self, conn: &mut PgConnection, launch: &TaskLaunch) -> Result<(), Fault> {
@@ -33,8 +43,13 @@ impl Dispatcher {
                 tasks::note_launch(conn, launch.task_id, launch.fence, &ecs_task_arn).await?;
             }
             Err(error) => {
-                report(&Fault::from(error), "a worker was not launched; the next sweep tries again");
-                dispatch::forget_launch(conn, launch).await?;
+                let fault = Fault::from(error);
+                report(&fault, "a worker was not launched; a later sweep tries again");
+                // What ECS refuses it would refuse again at once: such a launch stays noted, and waits as one that came
+                // to nothing.
+                if fault.disposition() != Disposition::GiveUp {
+                    dispatch::forget_launch(conn, launch).await?;
+                }
             }
         }
         Ok(())

@@ -43,10 +43,12 @@ impl QueryFunction {
             Ok(request) => self.answer(&request).await,
             Err(malformed) => reply::Reply::of_malformed(&malformed),
         };
-        Ok(match door {
+        let write = |reply: reply::Reply| match &door {
             Door::Direct(_) => reply.into_payload(),
             Door::ApiGateway { .. } => reply.into_http_response(),
-        })
+        };
+        let answer = write(reply);
+        Ok(if reply::fits(&answer) { answer } else { write(reply::Reply::of_error(&reply::too_large())) })
     }
 
     async fn answer(&self, request: &Request) -> reply::Reply {

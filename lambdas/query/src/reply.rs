@@ -9,8 +9,21 @@ use serde_json::{Value, json};
 
 use crate::request::{Format, MalformedRequest};
 
-/// Rows as text, at most. **Source**: Lambda's 6 MB for a synchronous answer, in which a body is escaped once more.
+/// Rows as text, at most, before quotes and the like are escaped.
 const MAX_ROWS_BYTES: usize = 4 << 20;
+
+/// An answer as it goes out, at most. **Source**: Lambda quotas, "6 MB each for request and response (synchronous)".
+const MAX_ANSWER_BYTES: usize = 6_000_000;
+
+/// Whether Lambda would carry `answer`: text full of quotes grows when it is escaped, and a body is escaped twice.
+pub(crate) fn fits(answer: &Value) -> bool {
+    answer.to_string().len() <= MAX_ANSWER_BYTES
+}
+
+/// The error in the place of an answer that does not fit.
+pub(crate) fn too_large() -> QueryError {
+    QueryError::TooLarge { limit: format!("{} MB", MAX_ANSWER_BYTES / 1_000_000) }
+}
 
 /// An answer on its way out.
 #[derive(Debug)]

@@ -110,8 +110,20 @@ impl Reaper {
     /// Takes back what is lost.
     ///
     /// # Errors
-    /// If the database cannot be read. Tasks that cannot be changed, and workers that cannot be stopped, are logged.
+    /// If the database cannot be read or the outbox not be published; neither keeps the other back. Tasks that cannot be
+    /// changed, and workers that cannot be stopped, are logged.
     pub async fn handle(&self, _event: ReaperEvent) -> Result<Answer, Fault> {
+        let published = outbox_publisher::publish_pending(&self.pool, self.clients.sqs(), &self.event_queues).await;
+        let published = published.map_err(Fault::from);
+        if let Err(fault) = &published {
+            report(fault, "the outbox could not be published; the reaper goes on");
+        }
+        let answer = self.take_back().await?;
+        published?;
+        Ok(answer)
+    }
+
+    async fn take_back(&self) -> Result<Answer, Fault> {
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
         let Reaped { lost, overtaken, faults } = reap::reap(&mut conn, reap::PAGE_ROWS).await?;
         for task in &lost {
@@ -122,11 +134,15 @@ impl Reaper {
         }
         // Freed places are filled before the dispatcher's next sweep, where workers wait for work.
         let waiting = dispatch::ready(&mut conn, 0).await?;
+        let mut noted = Ok(());
         for unsent in send_task_wakes(self.clients.sqs(), &self.task_queues, &waiting.wakes).await {
-            dispatch::forget_wake(&mut conn, unsent).await?;
+            let forgotten = dispatch::forget_wake(&mut conn, unsent).await.map_err(Fault::from);
+            if let Err(fault) = &forgotten {
+                report(fault, "a wake-up that was not sent could not be noted");
+            }
+            noted = noted.and(forgotten);
         }
-        drop(conn);
-        outbox_publisher::publish_pending(&self.pool, self.clients.sqs(), &self.event_queues).await?;
+        noted?;
         let failed = lost.iter().filter(|task| task.after == AfterFailure::Failed).count();
         let answer = Answer { queued: lost.len() - failed, failed, overtaken, faults: faults.len() };
         tracing::info!(
@@ -154,6 +170,10 @@ impl Reaper {
             );
         }
     }
+}
+
+fn report(fault: &Fault, what: &'static str) {
+    tracing::error!(error.code = fault.code(), error.message = fault.message(), "{what}");
 }
 
 #[cfg(test)]

@@ -126,15 +126,32 @@ impl ThresholdTrigger {
     }
 
     async fn sweep(&self) -> Result<Answer, Fault> {
+        // What was fired is published, whatever became of the rest.
+        let evaluated = self.evaluate_all().await;
+        let published = self.publish().await;
+        if let (Err(_), Err(fault)) = (&evaluated, &published) {
+            report(fault, "firings were not published; the next sweep publishes them");
+        }
+        let ((chains, fired), published) = (evaluated?, published?);
+        Ok(Answer::Swept { chains, fired, published })
+    }
+
+    /// Evaluates every chain; a chain's failure does not keep the others back. Returns how many chains there are, and how
+    /// many firings were new.
+    async fn evaluate_all(&self) -> Result<(usize, usize), Fault> {
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
         let cursors = cursor::all(&mut conn).await?;
-        let mut fired = 0;
+        let mut total = Ok(0);
         for cursor in &cursors {
-            fired += evaluate(&mut conn, cursor).await?;
+            match evaluate(&mut conn, cursor).await {
+                Ok(fired) => total = total.map(|before| before + fired),
+                Err(fault) => {
+                    report(&fault, "a chain was not evaluated");
+                    total = total.and(Err(fault));
+                }
+            }
         }
-        drop(conn);
-        let published = self.publish().await?;
-        Ok(Answer::Swept { chains: cursors.len(), fired, published })
+        Ok((cursors.len(), total?))
     }
 
     async fn publish(&self) -> Result<u64, Fault> {

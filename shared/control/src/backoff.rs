@@ -8,6 +8,8 @@ use isotherm_types::Disposition;
 pub const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait after any failure.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// Longest wait that an error may ask for.
+pub const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
 /// The wait after `failures` failures in a row (1 for the first), between half and all of an exponentially growing span.
 ///
@@ -18,10 +20,10 @@ pub fn wait_after(failures: u32, unit: f64) -> Duration {
     span.mul_f64(0.5 + 0.5 * unit.clamp(0.0, 1.0))
 }
 
-/// The wait that an error asks for: at least what it says, and never less than [`wait_after`].
+/// The wait that an error asks for, at most [`LONGEST_ASKED`] and never less than [`wait_after`].
 pub fn wait_for(disposition: Disposition, failures: u32, unit: f64) -> Duration {
     match disposition {
-        Disposition::RetryAfter(asked) => asked.max(wait_after(failures, unit)),
+        Disposition::RetryAfter(asked) => asked.min(LONGEST_ASKED).max(wait_after(failures, unit)),
         Disposition::Retry | Disposition::GiveUp => wait_after(failures, unit),
     }
 }
@@ -31,10 +33,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_that_names_a_wait_gets_at_least_that() {
-        let asked = Duration::from_secs(700);
-        assert_eq!(wait_for(Disposition::RetryAfter(asked), 1, 0.3), asked);
-        assert!(wait_for(Disposition::RetryAfter(Duration::ZERO), 3, 0.0) >= Duration::from_secs(2));
+    fn an_error_that_names_a_wait_gets_it_within_bounds() {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        for (asked, failures, expected) in [
+            (700 * second, 1, 700 * second),
+            (hour, 1, hour),
+            (hour + second, 1, hour),
+            (Duration::MAX, 200, hour),
+            (Duration::ZERO, 3, wait_after(3, 0.3)),
+            (Duration::ZERO, 200, wait_after(200, 0.3)),
+        ] {
+            assert_eq!(wait_for(Disposition::RetryAfter(asked), failures, 0.3), expected, "{asked:?} after {failures}");
+        }
     }
 
     proptest::proptest! {

@@ -4,7 +4,8 @@
 //! session, so they die with it. All its files go to its folder. Its Docker support is pointed at nothing: it would
 //! otherwise stop containers that it finds on the machine.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -48,7 +49,10 @@ impl Ministack {
     /// [`LabError::ToolMissing`], or a server that ends early, with its log.
     pub async fn start(options: MinistackOptions) -> Result<Self, LabError> {
         let python = tools::ministack_python()?;
-        let port = Port::fixed_or_free(options.port)?;
+        let port = match &options.state {
+            Some(folder) if options.port.is_none() => kept_port(folder)?,
+            Some(_) | None => Port::fixed_or_free(options.port)?,
+        };
         let folder = match &options.state {
             Some(folder) => Folder::Kept(folder.clone()),
             None => Folder::temporary("ministack"),
@@ -95,6 +99,12 @@ impl Ministack {
             stop_grace,
         }
         .prepare()?;
+        if options.state.is_some() {
+            // Secrets are among the state, in files that everybody may read.
+            let owner_only = std::fs::Permissions::from_mode(0o700);
+            std::fs::set_permissions(prepared.folder(), owner_only)
+                .map_err(LabError::io("close to others", prepared.folder()))?;
+        }
         // Code that Lambda functions ran from is unpacked here; a leftover of a killed run is useless.
         let _ = std::fs::remove_dir_all(&scratch);
         std::fs::create_dir_all(&scratch).map_err(LabError::io("create", &scratch))?;
@@ -159,4 +169,24 @@ impl Ministack {
 /// accounts apart. Only bucket names are shared by all.
 pub fn account() -> String {
     format!("{:012}", rand::random_range(100_000_000_000_u64..1_000_000_000_000))
+}
+
+/// The port of the last run in this folder; if somebody has taken it, a new one, to which the kept addresses are moved.
+///
+/// Queues are kept under their whole URLs: under another port, mappings would not find theirs.
+fn kept_port(folder: &Path) -> Result<Port, LabError> {
+    let last = std::fs::read_to_string(folder.join("port")).unwrap_or_default();
+    let port = Port::remembered(folder)?;
+    let (old, new) = (format!("127.0.0.1:{}", last.trim()), format!("127.0.0.1:{}", port.number()));
+    if last.trim().is_empty() || old == new {
+        return Ok(port);
+    }
+    for service in ["sqs", "lambda"] {
+        let file = folder.join("state").join(format!("{service}.json"));
+        // A service that was never used has no file.
+        if let Ok(text) = std::fs::read_to_string(&file) {
+            std::fs::write(&file, text.replace(&old, &new)).map_err(LabError::io("write", &file))?;
+        }
+    }
+    Ok(port)
 }

@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::Path;
 
 use crate::LabError;
 
@@ -29,13 +30,36 @@ impl Port {
         Self::free_in(PORTS)
     }
 
+    /// The port that the server of `folder` had in its last run, if it is free, else a free one; remembered either way.
+    ///
+    /// Kept state names addresses: a server that comes back under its old one finds it true.
+    ///
+    /// # Errors
+    /// As [`Port::free`]; a folder that cannot be written.
+    pub fn remembered(folder: &Path) -> Result<Self, LabError> {
+        let file = folder.join("port");
+        let last = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+        let port = match last.and_then(Self::lease) {
+            Some(port) => port,
+            None => Self::free()?,
+        };
+        std::fs::create_dir_all(folder).map_err(LabError::io("create", folder))?;
+        std::fs::write(&file, port.number.to_string()).map_err(LabError::io("write", &file))?;
+        Ok(port)
+    }
+
+    /// This very port, unless somebody has it.
+    fn lease(number: u16) -> Option<Self> {
+        let name = SocketAddr::from_abstract_name(format!("isotherm-lab-port-{number}")).ok()?;
+        let lease = UnixListener::bind_addr(&name).ok()?;
+        std::net::TcpListener::bind(("127.0.0.1", number)).ok()?;
+        Some(Self { number, _lease: Some(lease) })
+    }
+
     fn free_in(ports: Range<u16>) -> Result<Self, LabError> {
         for _ in 0..200 {
-            let number = rand::random_range(ports.clone());
-            let lease = SocketAddr::from_abstract_name(format!("isotherm-lab-port-{number}"))
-                .and_then(|name| UnixListener::bind_addr(&name));
-            if lease.is_ok() && std::net::TcpListener::bind(("127.0.0.1", number)).is_ok() {
-                return Ok(Self { number, _lease: lease.ok() });
+            if let Some(port) = Self::lease(rand::random_range(ports.clone())) {
+                return Ok(port);
             }
         }
         Err(LabError::NoFreePort { first: ports.start, last: ports.end - 1 })
@@ -61,6 +85,18 @@ impl Port {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_gets_its_port_back_unless_somebody_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Port::remembered(folder.path()).unwrap();
+        let number = first.number();
+        let other = Port::remembered(folder.path()).unwrap();
+        assert_ne!(other.number(), number, "the first still holds it");
+        drop((first, other));
+        let again = Port::remembered(folder.path()).unwrap().number();
+        assert_eq!(Port::remembered(folder.path()).unwrap().number(), again);
+    }
 
     #[test]
     fn leased_port_is_given_to_nobody_else() {

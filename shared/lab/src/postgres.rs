@@ -114,7 +114,10 @@ impl Postgres {
         if let Some(user) = &unprivileged {
             user.check_can_enter(&bin)?;
         }
-        let port = Port::fixed_or_free(options.port)?;
+        let port = match &options.data {
+            Data::Durable(folder) if options.port.is_none() => Port::remembered(folder)?,
+            Data::Durable(_) | Data::Temporary => Port::fixed_or_free(options.port)?,
+        };
         let folder = match &options.data {
             Data::Temporary => Folder::temporary_in_memory("postgres"),
             Data::Durable(folder) => Folder::Kept(folder.clone()),

@@ -25,7 +25,7 @@ use crate::tools;
 const GUARDIAN: &str = include_str!("guardian.sh");
 
 /// How long a condition is polled for before the test fails.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(150);
 
 /// A process to start.
 #[derive(Debug)]

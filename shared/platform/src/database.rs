@@ -19,22 +19,36 @@ pub struct PoolOptions {
     pub max_connections: u32,
     /// A statement that runs longer is ended by Postgres; `None`: no limit.
     pub statement_timeout: Option<Duration>,
+    /// A connection whose transaction has been idle for longer is closed by Postgres, which frees its locks.
+    pub idle_in_transaction_timeout: Duration,
 }
 
 /// How long the first connection, or a free one later, is waited for.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of a frozen Lambda are useless to others.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Publishing sends to SQS inside a transaction: more than the SDK's four tries of 30 s.
+pub(crate) const IDLE_WHILE_PUBLISHING: Duration = Duration::from_secs(180);
 
 impl PoolOptions {
     /// For a Lambda, which handles one invocation at a time.
     pub fn lambda(application_name: &'static str) -> Self {
-        Self { application_name, max_connections: 2, statement_timeout: Some(Duration::from_secs(30)) }
+        Self {
+            application_name,
+            max_connections: 2,
+            statement_timeout: Some(Duration::from_secs(30)),
+            idle_in_transaction_timeout: IDLE_WHILE_PUBLISHING,
+        }
     }
 
     /// For an operator: its statements may move a whole partition.
     pub fn operator(application_name: &'static str) -> Self {
-        Self { application_name, max_connections: 4, statement_timeout: Some(Duration::from_secs(300)) }
+        Self {
+            application_name,
+            max_connections: 4,
+            statement_timeout: Some(Duration::from_secs(300)),
+            idle_in_transaction_timeout: Duration::from_secs(60),
+        }
     }
 }
 
@@ -94,7 +108,10 @@ pub async fn connect(url: &Secret<String>, options: PoolOptions) -> Result<PgPoo
     let host = connect.get_host().to_owned();
     let port = connect.get_port();
     let database = connect.get_database().unwrap_or_else(|| connect.get_username()).to_owned();
-    let mut connect = connect.application_name(options.application_name);
+    let idle_limit = options.idle_in_transaction_timeout.as_millis().to_string();
+    let mut connect = connect
+        .application_name(options.application_name)
+        .options([("idle_in_transaction_session_timeout", idle_limit)]);
     if let Some(limit) = options.statement_timeout {
         connect = connect.options([("statement_timeout", limit.as_millis().to_string())]);
     }

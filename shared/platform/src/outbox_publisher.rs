@@ -58,7 +58,8 @@ impl Classified for PublishError {
 
 /// Publishes until nothing is left that this caller may take; returns how many messages were accepted.
 ///
-/// What a queue refuses stays in the outbox and ends this call's work, for it would be refused again at once.
+/// What a queue refuses stays in the outbox and ends this call's work, for it would be refused again at once. Trouble with
+/// one queue does not keep the same batch's messages from the other.
 ///
 /// # Errors
 /// [`PublishError`]; what was published before stays published.
@@ -87,20 +88,35 @@ async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQ
     let limit = u32::try_from(BATCH_LIMIT).expect("the limit of a batch is 10");
     let rows = outbox::take(&mut db_tx, limit).await.map_err(|source| PublishError::Outbox { source })?;
     let mut accepted = Vec::with_capacity(rows.len());
+    let mut trouble = None;
     for queue in [Queue::Events, Queue::Thresholds] {
         let of_queue: Vec<&OutboxMessage> = rows.iter().filter(|row| row.queue == queue).collect();
         if of_queue.is_empty() {
             continue;
         }
-        let messages = messages(&of_queue, queues.url(queue)).map_err(|source| PublishError::Queue { source })?;
-        let results = queue::send_batch(sqs, queues.url(queue), &messages)
-            .await
-            .map_err(|source| PublishError::Queue { source })?;
-        accepted.extend(of_queue.iter().zip(results).filter(|(_, ok)| *ok).map(|(row, _)| row.id));
+        match send(sqs, &of_queue, queues.url(queue)).await {
+            Ok(results) => accepted.extend(of_queue.iter().zip(results).filter(|(_, ok)| *ok).map(|(row, _)| row.id)),
+            Err(source) => {
+                tracing::warn!(error.code = source.code(), error.message = %source, "a queue was not told of events");
+                trouble.get_or_insert(source);
+            }
+        }
     }
+    // What was accepted is deleted in any case: otherwise it would be sent again for as long as the other queue fails.
     outbox::delete(&mut db_tx, &accepted).await.map_err(|source| PublishError::Outbox { source })?;
     db_tx.commit().await.map_err(|source| PublishError::Transaction { source })?;
-    Ok(Batch { taken: rows.len() as u64, accepted: accepted.len() as u64 })
+    match trouble {
+        Some(source) => Err(PublishError::Queue { source }),
+        None => Ok(Batch { taken: rows.len() as u64, accepted: accepted.len() as u64 }),
+    }
+}
+
+async fn send(
+    sqs: &aws_sdk_sqs::Client,
+    rows: &[&OutboxMessage],
+    queue_url: &str,
+) -> Result<Vec<bool>, QueueError> {
+    queue::send_batch(sqs, queue_url, &messages(rows, queue_url)?).await
 }
 
 fn messages(rows: &[&OutboxMessage], queue_url: &str) -> Result<Vec<FifoMessage>, QueueError> {

@@ -240,9 +240,12 @@ async fn parse(sandbox: &mut SandboxProcess, sql: &str) -> Step<String> {
     }
 }
 
+/// Asks for the plan. Where the text names the clock, the plan is only used to find errors: DuckDB folds `now()` to a
+/// constant when it plans and to a later one when it runs, so a filter of the first says nothing about the second.
 async fn needs(sandbox: &mut SandboxProcess, tree: &CheckedTree) -> Step<Needs> {
     let relations = RELATIONS.into_iter().map(relation).collect();
     match sandbox.ask(&Request::Plan { tree: tree.text().to_owned(), relations }).await? {
+        Response::Planned { .. } if tree.reads_the_clock() => Ok(plan::everything(tree.relations().iter().copied())),
         Response::Planned { scans } => Ok(plan::needs(&scans)),
         _ => Err(wrong_answer("plan")),
     }

@@ -35,11 +35,37 @@ impl CheckedTree {
         &self.relations
     }
 
+    /// Whether the query may depend on the time at which it is planned. Says yes too often rather than too seldom: a
+    /// column or a text of such a name counts as well.
+    pub fn reads_the_clock(&self) -> bool {
+        let text = self.text.to_ascii_lowercase();
+        CLOCK_NAMES.iter().any(|name| text.contains(&format!("\"{name}\"")))
+    }
+
     /// Byte of the user's text at which `name` first stands as a column, a function or a relation.
     pub fn position_of(&self, name: &str) -> Option<u64> {
         tree::position_of(&self.tree, name)
     }
 }
+
+/// Functions and keywords of DuckDB that stand for the present. `age` of one argument counts from today.
+const CLOCK_NAMES: [&str; 15] = [
+    "age",
+    "ago",
+    "current_date",
+    "current_localtime",
+    "current_localtimestamp",
+    "current_time",
+    "current_timestamp",
+    "get_current_date",
+    "get_current_time",
+    "get_current_timestamp",
+    "localtime",
+    "localtimestamp",
+    "now",
+    "today",
+    "transaction_timestamp",
+];
 
 /// Checks `text`, a tree of one or more statements.
 ///

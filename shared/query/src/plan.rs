@@ -64,11 +64,22 @@ pub fn needs(scans: &[Scan]) -> Needs {
     for scan in scans {
         let Ok(dataset) = scan.relation.parse::<Dataset>() else { continue };
         let need = needs.entry(dataset).or_insert(Need { columns: vec![], bounds: BlockBounds::NONE });
-        let wanted = |name: &str| need.columns.contains(&name) || is_read(scan, name);
+        // A scan that needs no column, as under `count(*)`, reads the first one, and a plan does not say so.
+        let first = dataset.columns()[0].name;
+        let wanted = |name: &str| name == first || need.columns.contains(&name) || is_read(scan, name);
         need.columns = dataset.columns().iter().map(|column| column.name).filter(|name| wanted(name)).collect();
         need.bounds = need.bounds.hull(bounds(&scan.filters));
     }
     needs
+}
+
+/// Everything of `datasets`: for a query whose plan may not be believed.
+pub fn everything(datasets: impl IntoIterator<Item = Dataset>) -> Needs {
+    let whole = |dataset: Dataset| {
+        let columns = dataset.columns().iter().map(|column| column.name).collect();
+        (dataset, Need { columns, bounds: BlockBounds::ALL })
+    };
+    datasets.into_iter().map(whole).collect()
 }
 
 fn is_read(scan: &Scan, name: &str) -> bool {
@@ -196,6 +207,12 @@ mod tests {
         assert_eq!(transactions.bounds, BlockBounds::ALL);
         assert_eq!(needs[&Dataset::Logs].columns, ["block_number"]);
         assert!(!needs.contains_key(&Dataset::Blocks));
+    }
+
+    #[test]
+    fn a_scan_of_no_column_still_reads_the_first_one() {
+        let need = &needs(&[scan("blocks", &[], &[])])[&Dataset::Blocks];
+        assert_eq!(need.columns, ["block_hash", "block_number"]);
     }
 
     proptest::proptest! {

@@ -83,7 +83,10 @@ impl SandboxProcess {
     /// # Errors
     /// The sandbox's failure, or a broken conversation.
     pub async fn ask(&mut self, request: &Request) -> Step<Response> {
-        self.send(request).await?;
+        if let Err(error) = self.send(request).await {
+            // A sandbox that has just failed is gone, but what it said is still in the pipe.
+            return Err(self.last_words().await.map_or_else(|| error.into(), StepError::Failure));
+        }
         match self.receive().await? {
             Frame::Json(Response::Failed(failure)) => Err(StepError::Failure(failure)),
             Frame::Json(response) => Ok(response),

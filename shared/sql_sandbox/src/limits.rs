@@ -2,6 +2,7 @@
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
 
 use crate::error::SandboxError;
 use isotherm_types::sandbox::Limits;
@@ -21,5 +22,8 @@ pub fn apply(limits: &Limits) -> Result<(), SandboxError> {
     set("RLIMIT_CPU", Resource::RLIMIT_CPU, limits.cpu_seconds)?;
     set("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, OPEN_FILES)?;
     set("RLIMIT_CORE", Resource::RLIMIT_CORE, 0)?;
+    // A parent that was killed cannot kill: this process must not go on alone.
+    prctl::set_pdeathsig(Signal::SIGKILL)
+        .map_err(|source| SandboxError::Limit { limit: "PR_SET_PDEATHSIG", source })?;
     prctl::set_dumpable(false).map_err(|source| SandboxError::Limit { limit: "PR_SET_DUMPABLE", source })
 }

@@ -82,8 +82,8 @@ pub async fn apply(
     actor: &str,
 ) -> Result<Applied, ControlError> {
     let mut db_tx = conn.begin().await?;
-    // One apply at a time for an organisation.
-    sqlx::query("SELECT 1 FROM control.orgs WHERE id = $1 FOR UPDATE").bind(org_id.0).execute(&mut *db_tx).await?;
+    // One apply at a time for an organisation. Not FOR UPDATE: that would wait for, and block, every row that refers to it.
+    sqlx::query("SELECT 1 FROM control.orgs WHERE id = $1 FOR NO KEY UPDATE").bind(org_id.0).execute(&mut *db_tx).await?;
     let mut applied = Applied::default();
     let mut job_ids = BTreeMap::new();
     for job in &pipeline.jobs {
@@ -115,7 +115,7 @@ async fn apply_job(
 ) -> Result<(i64, ChangeKind), ControlError> {
     let hash = config_hash(&to_json(job)?);
     let stored: Option<(i64, Vec<u8>, bool)> =
-        sqlx::query_as("SELECT id, config_hash, active FROM control.jobs WHERE org_id = $1 AND name = $2 FOR UPDATE")
+        sqlx::query_as("SELECT id, config_hash, active FROM control.jobs WHERE org_id = $1 AND name = $2 FOR NO KEY UPDATE")
             .bind(org_id.0)
             .bind(&job.name)
             .fetch_optional(&mut *conn)
@@ -155,7 +155,7 @@ async fn apply_trigger(
 ) -> Result<(i64, ChangeKind), ControlError> {
     let hash = config_hash(&to_json(trigger)?);
     let stored: Option<(i64, Vec<u8>, bool)> = sqlx::query_as(
-        "SELECT id, config_hash, active FROM control.triggers WHERE org_id = $1 AND name = $2 FOR UPDATE",
+        "SELECT id, config_hash, active FROM control.triggers WHERE org_id = $1 AND name = $2 FOR NO KEY UPDATE",
     )
     .bind(org_id.0)
     .bind(&trigger.name)

@@ -35,6 +35,8 @@ pub enum Claim {
     },
     /// Another worker is claiming it this very moment.
     Contended,
+    /// Its job is not active, or as many of its tasks run as may run at one time.
+    HeldBack,
     /// It is not queued: somebody has it, or it is finished.
     NotQueued {
         /// Where it stands.
@@ -112,7 +114,8 @@ struct ClaimedRow {
 /// Takes the task for `claimant` if it is queued and due: fence + 1, one attempt fewer (not for a source), a lease of the
 /// job's heartbeat time-out.
 ///
-/// Never waits for another claimant.
+/// Never waits for another claimant. The job's limit is counted as of the claim's start: claims of one job that overlap do not
+/// see each other.
 ///
 /// # Errors
 /// What Postgres reports, or the job's row.
@@ -172,16 +175,18 @@ pub async fn claim(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant
 
 /// Why the task was not given.
 async fn refusal(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant<'_>) -> Result<Claim, ControlError> {
-    let row: Option<(String, i64, String, f64)> = sqlx::query_as(
+    let row: Option<(String, i64, String, f64, bool)> = sqlx::query_as(
         "SELECT t.state, t.fence, j.operator,
-                extract(epoch FROM t.not_before - now())::double precision AS wait_seconds
+                extract(epoch FROM t.not_before - now())::double precision AS wait_seconds,
+                NOT j.active OR j.max_concurrency <=
+                    (SELECT count(*) FROM control.tasks r WHERE r.job_id = t.job_id AND r.state = 'running') AS held_back
            FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id
           WHERE t.id = $1",
     )
     .bind(task_id.0)
     .fetch_optional(conn)
     .await?;
-    let Some((state, fence, operator, wait_seconds)) = row else {
+    let Some((state, fence, operator, wait_seconds, held_back)) = row else {
         return Ok(Claim::Unknown);
     };
     let state: TaskState = from_word(task_id, "state", &state)?;
@@ -191,6 +196,8 @@ async fn refusal(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant<'
         Claim::NotQueued { state, fence: Fence(fence) }
     } else if wait_seconds > 0.0 {
         Claim::NotDue { wait: seconds(wait_seconds) }
+    } else if held_back {
+        Claim::HeldBack
     } else {
         Claim::Contended
     })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use isotherm_types::{Disposition, Fence, OrgId, TaskId};
 use sqlx::{Connection, PgConnection};
 
-use crate::codec::{count, storable};
+use crate::codec::{count, storable, storable_json};
 use crate::error::ControlError;
 use crate::task::{Life, TaskEvent, TaskState};
 use crate::{audit, backoff};
@@ -63,7 +63,7 @@ pub async fn complete(
     )
     .bind(task_id.0)
     .bind(fence.0)
-    .bind(output)
+    .bind(storable_json(output))
     .fetch_optional(&mut *db_tx)
     .await?;
     let (org_id,) = row.ok_or(ControlError::StaleFence { task_id, fence })?;
@@ -131,6 +131,8 @@ pub(crate) async fn lose(
     actor: &str,
 ) -> Result<AfterFailure, ControlError> {
     let mut db_tx = conn.begin().await?;
+    // A row that somebody holds for long must not keep the lost tasks after it waiting.
+    sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *db_tx).await?;
     let ending = Ending {
         outcome: "lost",
         error: Some(("control.lease_expired", "the worker went silent and its lease ran out")),
@@ -186,7 +188,7 @@ async fn put_back_or_fail(
     .bind(fence.0)
     .bind(next.state.as_str())
     .bind(wait.as_secs_f64())
-    .bind(code)
+    .bind(storable(code))
     .bind(storable(message))
     .bind(lost)
     .execute(&mut *conn)
@@ -220,7 +222,7 @@ pub(super) async fn end_attempt(
     .bind(task_id.0)
     .bind(fence.0)
     .bind(ending.outcome)
-    .bind(ending.error.map(|(code, _)| code))
+    .bind(ending.error.map(|(code, _)| storable(code)))
     .bind(ending.error.map(|(_, message)| storable(message)))
     .bind(ending.stderr_tail.map(storable))
     .fetch_optional(&mut *conn)
