@@ -54,7 +54,7 @@ fn default_batch_bytes() -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "StartField")]
 pub enum Start {
-    /// At the newest block.
+    /// At the finalized block, but at most `max_reorg_depth` blocks below the newest one.
     Latest,
     /// Only where it stopped: without a stored tip the follower fails.
     Stored,

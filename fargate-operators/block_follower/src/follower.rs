@@ -12,7 +12,7 @@ use isotherm_chain::fork::Stored;
 use isotherm_chain::{Answer, ChainClient, ChainError, Heads, VerifiedBlock};
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_platform::{Fault, Stop};
-use isotherm_types::{BlockNumber, Classified as _, Disposition};
+use isotherm_types::{BlockNumber, BlockRef, Classified as _, Disposition};
 
 use crate::batch::{FetchSize, split};
 use crate::config::{FollowerConfig, Start};
@@ -152,11 +152,12 @@ impl Follower {
         let next = match (self.stored, self.config.start) {
             (Some(stored), _) => stored.tip.number.next(),
             (None, Start::At(number)) => number,
-            (None, Start::Latest | Start::Stored) => latest,
+            (None, Start::Latest | Start::Stored) => first_near_tip(&heads, self.config.max_reorg_depth),
         };
         if next <= latest {
             return self.catch_up(next, &heads).await;
         }
+        self.lag.emit(Instant::now(), &self.config.chain, heads.latest.timestamp);
         match self.stored {
             Some(stored) => self.look_back(stored, heads.latest, &heads).await,
             None => Ok(Round::Idle),
@@ -206,8 +207,12 @@ impl Follower {
 
     /// Stores blocks that continue the stored tip; returns what is stored then.
     async fn append(&self, blocks: Vec<VerifiedBlock>, heads: &Heads) -> Result<Stored, RoundError> {
-        let is_near_tip = blocks.len() <= NEAR_TIP_BLOCKS
-            && blocks.last().is_some_and(|last| last.block().reference == heads.latest.reference);
+        let last = blocks.last().expect("an answer that is present has at least one block").block().reference;
+        let is_near_tip = blocks.len() <= NEAR_TIP_BLOCKS && last == heads.latest.reference;
+        let are_final = match heads.finalized {
+            Some(claimed) if claimed.number > last.number => self.is_final(last).await?,
+            _ => false,
+        };
         let ends = if is_near_tip {
             (1..=blocks.len()).collect()
         } else {
@@ -219,9 +224,24 @@ impl Follower {
         for end in ends {
             let run: Arc<[VerifiedBlock]> = blocks.by_ref().take(end - start).collect();
             start = end;
-            stored = Some(self.append_run(run, stored, heads).await?);
+            let heads = if are_final {
+                // As far as it is stored.
+                Heads { finalized: run.last().map(|tip| tip.block().reference), ..*heads }
+            } else {
+                *heads
+            };
+            stored = Some(self.append_run(run, stored, &heads).await?);
         }
         Ok(stored.expect("an answer that is present has at least one block"))
+    }
+
+    /// Whether the chain calls `block` final. The heads alone do not tell below the finalized block: they and the
+    /// blocks may be the answers of different endpoints, on different branches.
+    async fn is_final(&self, block: BlockRef) -> Result<bool, RoundError> {
+        match self.unless_stopped(self.client.final_block(block.number, self.config.finality)).await {
+            Some(found) => Ok(found? == Some(block)),
+            None => Ok(false),
+        }
     }
 
     async fn append_run(
@@ -248,4 +268,10 @@ impl Follower {
             output = work => Some(output),
         }
     }
+}
+
+/// Where a new chain begins near its newest block: low enough that no allowed reorg reaches below it.
+fn first_near_tip(heads: &Heads, max_reorg_depth: u64) -> BlockNumber {
+    let lowest_ancestor = BlockNumber(heads.latest.reference.number.0.saturating_sub(max_reorg_depth));
+    heads.finalized.map_or(lowest_ancestor, |finalized| finalized.number.max(lowest_ancestor))
 }

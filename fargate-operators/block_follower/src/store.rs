@@ -122,7 +122,7 @@ impl Store {
     /// Moves `finalized` without a new block. Returns it if it moved.
     pub(crate) async fn finalize(&self, stored: Stored, heads: &Heads) -> Result<Option<BlockRef>, Fault> {
         let mut db_tx = self.begin().await?;
-        let finalized = self.finalize_in(&mut db_tx, stored.tip, Some(stored), heads).await?;
+        let finalized = self.finalize_in(&mut db_tx, stored, heads).await?;
         commit(db_tx).await?;
         Ok(finalized)
     }
@@ -157,30 +157,27 @@ impl Store {
             finalized: stored.and_then(|stored| stored.finalized),
             cold_watermark: None,
         };
-        self.finalize_in(db_tx, batch.tip, Some(stored), heads).await
+        self.finalize_in(db_tx, stored, heads).await
     }
 
-    /// The chain's finalized block, or the tip if the chain has finalized more than is stored.
+    /// Moves `finalized` to the chain's finalized block, if that is stored.
     async fn finalize_in(
         &self,
         db_tx: &mut Transaction<'static, Postgres>,
-        tip: BlockRef,
-        stored: Option<Stored>,
+        stored: Stored,
         heads: &Heads,
     ) -> Result<Option<BlockRef>, Fault> {
-        let (Some(claimed), Some(stored)) = (heads.finalized, stored) else { return Ok(None) };
+        let Some(claimed) = heads.finalized else { return Ok(None) };
         let known = stored.finalized.map(|finalized| finalized.number);
-        // The blocks up to the tip were asked for after `claimed` was, so they are below it on the same branch.
-        let target = if claimed.number > tip.number { tip } else { claimed };
-        if target.number < stored.first_block || known.is_some_and(|known| target.number <= known) {
+        if claimed.number < stored.first_block || known.is_some_and(|known| claimed.number <= known) {
             return Ok(None);
         }
-        if stored_hash(db_tx, self.chain_id, target.number).await? != Some(target.hash) {
-            // Another branch; the next look at the newest block will tell.
+        if stored_hash(db_tx, self.chain_id, claimed.number).await? != Some(claimed.hash) {
+            // Not stored yet, or another branch; the next look at the newest block will tell.
             return Ok(None);
         }
-        let has_moved = cursor::set_finalized(db_tx, self.chain_id, target).await?;
-        Ok(has_moved.then_some(target))
+        let has_moved = cursor::set_finalized(db_tx, self.chain_id, claimed).await?;
+        Ok(has_moved.then_some(claimed))
     }
 
     /// Begins a transaction that ends with an error if another worker has the task.

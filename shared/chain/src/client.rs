@@ -151,13 +151,25 @@ impl ChainClient {
         if let Finality::Depth { blocks } = finality
             && let Some(number) = Finality::final_by_depth(heads.latest.reference.number, blocks)
         {
-            let calls = [header_call(&quantity(number))];
-            let header = self.ask(&calls, move |endpoint, answers, _| read::header(endpoint, &answers, None));
-            let header = header.await.map_err(|failure| failure.error)?;
-            heads.finalized = header.map(|header| header.reference);
+            heads.finalized = self.final_block(number, finality).await?;
             heads.safe = heads.finalized;
         }
         Ok(heads)
+    }
+
+    /// The block at `number`, if the endpoint that has it calls it final in the same answer.
+    ///
+    /// # Errors
+    /// As the endpoints answer.
+    pub async fn final_block(&self, number: BlockNumber, finality: Finality) -> Result<Option<BlockRef>, ChainError> {
+        let tag = match finality {
+            Finality::Tags {} => "finalized",
+            Finality::Depth { .. } => "latest",
+        };
+        let calls = [header_call(tag), header_call(&quantity(number))];
+        let found =
+            self.ask(&calls, move |endpoint, answers, _| read::final_block(endpoint, &answers, number, finality));
+        found.await.map_err(|failure| failure.error)
     }
 
     /// The header of exactly this block.

@@ -39,7 +39,8 @@ pub enum Step {
         /// The highest block that both branches share.
         ancestor: BlockRef,
     },
-    /// The chain's newest block is stored already: nothing is new, or the head went down.
+    /// The chain's newest block is stored already, or lies below what hot storage holds: nothing is new, or the head
+    /// went down.
     Wait,
     /// Stop until a person has decided.
     Halt {
@@ -133,7 +134,9 @@ pub fn decide(
     if number > stored.tip.number.next() {
         return Step::Extend;
     }
-    if number <= stored.tip.number && stored_hash(number) == Some(hash) {
+    // A walk back goes to stored blocks only, so a block that is not stored is the newest one, as a lower node has it:
+    // it contradicts nothing.
+    if number <= stored.tip.number && stored_hash(number).is_none_or(|known| known == hash) {
         return Step::Wait;
     }
     // From here on the branch differs from the stored one at `number`, or starts right above the tip.

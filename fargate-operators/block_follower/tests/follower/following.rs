@@ -3,9 +3,11 @@
 use crate::stage::Stage;
 use isotherm_lab::fault_proxy::{FaultProxy, Mode};
 use isotherm_lab::process::eventually;
+use isotherm_lab::tape::{Fault, FaultRule, TapeServer};
 use serde_json::json;
 
 const FINALIZED: &str = "SELECT finalized_number FROM hot.cursors";
+const FIRST_BLOCK: &str = "SELECT first_block FROM hot.cursors";
 const REORGS: &str = "SELECT count(*) FROM hot.data_invalidations";
 
 #[tokio::test]
@@ -26,18 +28,35 @@ async fn thirty_blocks_are_followed_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_new_chain_may_begin_at_its_newest_block() {
+async fn a_new_chain_may_begin_at_its_finalized_block() {
     let mut stage = Stage::new().await;
     stage.mine(6).await;
-    let (first, _) = stage.head().await;
+    let first = stage.head().await.0 - 2;
     let follower = stage.follow(&json!({"start": "latest"}));
     stage.caught_up().await;
-    assert_eq!(stage.number("SELECT first_block FROM hot.cursors").await, Some(first));
-    assert_eq!(stage.number(FINALIZED).await, None, "what is final lies below the first stored block");
+    assert_eq!(stage.number(FIRST_BLOCK).await, Some(first));
+    assert_eq!(stage.number(FINALIZED).await, Some(first));
+    stage.chain.reorg(2, &[]).await.unwrap();
+    stage.traffic.resync().await.unwrap();
     stage.mine(5).await;
     stage.caught_up().await;
     stage.assert_equals_chain(first.cast_unsigned()).await;
-    assert_eq!(stage.number(FINALIZED).await, Some(first + 3));
+    assert_eq!(stage.number(FINALIZED).await, Some(first + 5));
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_chain_without_finality_begins_low_enough_for_every_allowed_reorg() {
+    let mut stage = Stage::without_finality().await;
+    stage.mine(12).await;
+    let first = stage.head().await.0 - 3;
+    let follower = stage.follow(&json!({"start": "latest", "max_reorg_depth": 3}));
+    stage.caught_up().await;
+    assert_eq!(stage.number(FIRST_BLOCK).await, Some(first));
+    stage.chain.reorg(3, &[]).await.unwrap();
+    stage.caught_up().await;
+    stage.assert_equals_chain(first.cast_unsigned()).await;
+    assert_eq!(stage.number(REORGS).await, Some(1));
     follower.stop().await;
 }
 
@@ -130,6 +149,38 @@ async fn a_restart_goes_on_from_the_stored_tip() {
     let follower = stage.follow(&json!({"start": "latest"}));
     stage.caught_up().await;
     stage.assert_equals_chain(0).await;
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn finality_moves_while_blocks_are_missing() {
+    let mut stage = Stage::new().await;
+    stage.mine(12).await;
+    // Serves the blocks below 8 only, and says that more are final.
+    let node = TapeServer::start(stage.record(8).await).await.unwrap();
+    let follower = stage.follow_at(node.url(), &json!({}));
+    eventually("finality", async || stage.number(FINALIZED).await == Some(7)).await.unwrap();
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn blocks_of_another_node_are_not_final_because_the_first_one_is_further() {
+    let mut stage = Stage::new().await;
+    stage.mine(12).await;
+    // Says how far the chain is and then serves no block; the node that does is lower, and on another branch.
+    let first_node = TapeServer::start(stage.record(0).await).await.unwrap();
+    first_node.inject(FaultRule::new("eth_getBlockReceipts", usize::MAX, Fault::ServerError));
+    stage.chain.rollback(8).await.unwrap();
+    stage.traffic.resync().await.unwrap();
+    stage.mine(2).await;
+    let (head, _) = stage.head().await;
+    assert!(head < 8, "one fetch holds them all");
+    let urls = format!("{},{}", first_node.url(), stage.chain.rpc_url());
+    let follower = stage.follow_at(&urls, &json!({}));
+    stage.caught_up().await;
+    let finalized = async || stage.number(FINALIZED).await;
+    eventually("finality", async || finalized().await.is_some()).await.unwrap();
+    assert_eq!(finalized().await, Some(head - 2));
     follower.stop().await;
 }
 

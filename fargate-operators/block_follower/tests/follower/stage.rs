@@ -6,6 +6,7 @@ use isotherm_lab::anvil::{Anvil, AnvilOptions};
 use isotherm_lab::oracle::Oracle;
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_lab::process::eventually;
+use isotherm_lab::tape::Tape;
 use isotherm_lab::traffic::{Traffic, TrafficOptions};
 use isotherm_platform::operator_main::{Context, OperatorEnd, Progress};
 use isotherm_platform::stop::StopSender;
@@ -92,6 +93,29 @@ impl Stage {
         let block = self.chain.call("eth_getBlockByNumber", json!(["latest", false])).await.unwrap();
         let number = block["number"].as_str().unwrap().trim_start_matches("0x");
         (i64::from_str_radix(number, 16).unwrap(), block["hash"].as_str().unwrap().to_owned())
+    }
+
+    /// The chain's heads, the headers of all its blocks, and the whole blocks below `end`, on tape. The others are
+    /// absent.
+    pub(crate) async fn record(&self, end: i64) -> Tape {
+        let mut tape = Tape::default();
+        let rpc = self.chain.rpc();
+        tape.record(rpc, "eth_chainId", json!([])).await.unwrap();
+        for tag in ["latest", "safe", "finalized"] {
+            tape.record(rpc, "eth_getBlockByNumber", json!([tag, false])).await.unwrap();
+        }
+        for number in 0..=self.head().await.0 {
+            let name = format!("{number:#x}");
+            tape.record(rpc, "eth_getBlockByNumber", json!([name, false])).await.unwrap();
+            if number < end {
+                tape.record(rpc, "eth_getBlockByNumber", json!([name, true])).await.unwrap();
+                tape.record(rpc, "eth_getBlockReceipts", json!([name])).await.unwrap();
+            } else {
+                tape.set("eth_getBlockByNumber", &json!([name, true]), Value::Null);
+                tape.set("eth_getBlockReceipts", &json!([name]), Value::Null);
+            }
+        }
+        tape
     }
 
     /// The stored tip.

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::block::{FetchedBlock, HeaderRef, read_block, read_header};
 use crate::endpoint::RawAnswer;
 use crate::error::ChainError;
-use crate::heads::Heads;
+use crate::heads::{Finality, Heads};
 use crate::verify::{BadBlock, VerifiedBlock, verify};
 
 fn malformed(endpoint: &str, method: &'static str) -> impl FnOnce(serde_json::Error) -> ChainError {
@@ -73,6 +73,26 @@ pub(super) fn heads(endpoint: &str, answers: &[RawAnswer], served_at: DateTime<U
         }
     };
     Ok(Heads { latest, safe: below_latest(answers.get(1))?, finalized: below_latest(answers.get(2))?, served_at })
+}
+
+/// The block at `number`, if it is final, from the answers for the end that `finality` counts from and for `number`.
+pub(super) fn final_block(
+    endpoint: &str,
+    answers: &[RawAnswer],
+    number: BlockNumber,
+    finality: Finality,
+) -> Result<Option<BlockRef>, ChainError> {
+    let [Some(end), Some(raw)] = answers else { return Ok(None) };
+    let end = checked_header(endpoint, end)?.reference.number;
+    let last_final = match finality {
+        Finality::Tags {} => Some(end),
+        Finality::Depth { blocks } => Finality::final_by_depth(end, blocks),
+    };
+    let found = checked_header(endpoint, raw)?.reference;
+    if found.number != number {
+        return Err(bad(BadBlock::Number { block: found, expected: number }));
+    }
+    Ok(last_final.is_some_and(|last| number <= last).then_some(found))
 }
 
 /// Verified blocks from pairs of answers (block, receipts), up to the first pair that is not there or not on the same

@@ -97,6 +97,19 @@ fn the_same_tip_and_a_lower_head_on_the_same_branch_are_waited_out() {
 }
 
 #[test]
+fn a_head_below_what_hot_storage_holds_is_waited_out() {
+    let stored = Branch::new(10, 20);
+    let state = stored.stored(Some(15), Some(12));
+    for first_in_hot in [10, 13] {
+        for head in [0, 5, first_in_hot - 1] {
+            let header = Branch::new(0, head).header(head);
+            let step = decide(&state, &header, 64, |number| stored.get(number).filter(|_| number.0 >= first_in_hot));
+            assert_eq!(step, Step::Wait, "head {head}, hot from {first_in_hot}");
+        }
+    }
+}
+
+#[test]
 fn a_reorg_is_replaced_from_its_common_ancestor_whatever_its_new_height() {
     let branch = Branch::new(10, 20);
     let state = branch.stored(Some(15), Some(12));

@@ -93,6 +93,24 @@ async fn heads_come_from_tags_or_from_depth() {
 }
 
 #[tokio::test]
+async fn a_block_is_final_only_as_far_as_the_endpoint_that_has_it_says() {
+    let chain = chain().await;
+    chain.mine(9).await.unwrap();
+    let client = connect(&chain.rpc_url(), 10_143).await.unwrap();
+    let is_final = async |number, finality| {
+        let found = client.final_block(BlockNumber(number), finality).await.unwrap();
+        assert!(found.is_none_or(|block| block.number.0 == number));
+        found.is_some()
+    };
+    for (finality, last) in [(Finality::Tags {}, 7), (Finality::Depth { blocks: 4 }, 5)] {
+        for number in 0..12 {
+            assert_eq!(is_final(number, finality).await, number <= last, "block {number} with {finality:?}");
+        }
+    }
+    assert!(!is_final(0, Finality::Depth { blocks: 10 }).await);
+}
+
+#[tokio::test]
 async fn fetched_blocks_are_verified_and_fill_the_columns() {
     let chain = chain().await;
     chain.mine(1).await.unwrap();
