@@ -17,6 +17,7 @@ use crate::comparison::{self, Comparison};
 use crate::home::Home;
 use crate::live::{self, Interrupted};
 use crate::machine::{Machine, Start};
+use crate::output::say;
 use crate::pipeline::{self, Follow, StartAt};
 use crate::{figures, output};
 
@@ -52,7 +53,7 @@ pub(crate) async fn run(home: &Home, arguments: &DemoArguments) -> anyhow::Resul
         poll_interval_ms: 50,
     };
     pipeline::start(&machine, &follow).await?;
-    println!(
+    say!(
         "ready after {:.0} s; a chain with a block each {} ms is being followed",
         began.elapsed().as_secs_f64(),
         arguments.block_time_ms
@@ -134,7 +135,7 @@ async fn once(
     ensure!(reorgs > 0, "the reorg was not seen by the follower");
     match comparison.differences.as_slice() {
         [] => {
-            println!("the answers equal the chain");
+            say!("the answers equal the chain");
             Ok(ExitCode::SUCCESS)
         }
         differences => {
@@ -159,7 +160,7 @@ async fn settled_head(chain: &Anvil, block_time_ms: u64) -> anyhow::Result<u64> 
 }
 
 async fn follow_blocks(conn: &mut PgConnection, blocks: u64, stop: &Stop) -> anyhow::Result<()> {
-    println!("following until {blocks} blocks are stored …");
+    say!("following until {blocks} blocks are stored …");
     wait(conn, "the follower to store blocks", stop, |figures| {
         figures.chains.first().is_some_and(|chain| figures::stored_blocks(&chain.cursor) >= blocks)
     })
@@ -168,7 +169,7 @@ async fn follow_blocks(conn: &mut PgConnection, blocks: u64, stop: &Stop) -> any
 
 /// Takes the chain's last two blocks back until the follower has had to do the same, and returns how often it did.
 async fn reorg(conn: &mut PgConnection, chain: &Anvil, stop: &Stop) -> anyhow::Result<u64> {
-    println!("taking back the last {REORG_DEPTH} blocks of the chain …");
+    say!("taking back the last {REORG_DEPTH} blocks of the chain …");
     for _ in 0..5 {
         chain.reorg(REORG_DEPTH, &[]).await.context("could not reorganise the chain")?;
         let replaced = chain.block_number().await.context("could not ask the chain for its head")?;
@@ -230,8 +231,8 @@ fn print_comparison(comparison: &Comparison, reorgs: u64) {
         let (answered, expected) = comparison.totals(dataset);
         table.add_row([dataset.to_string(), output::grouped(answered), output::grouped(expected)]);
     }
-    println!("{table}");
-    println!(
+    say!("{table}");
+    say!(
         "compared block by block from {} to {}: hash, transactions, logs; reorgs passed: {reorgs}",
         output::grouped(comparison.first_block),
         output::grouped(comparison.last_block),

@@ -16,6 +16,7 @@ use crate::figures;
 use crate::home::{Home, RunningStack};
 use crate::machine::{self, ACCOUNT};
 use crate::output;
+use crate::output::say;
 
 /// Time after which a part counts as unreachable.
 const REACH: Duration = Duration::from_secs(3);
@@ -67,7 +68,7 @@ fn print(findings: &[Finding]) {
         };
         table.add_row([finding.part.as_str(), mark, found, mend]);
     }
-    println!("{table}");
+    say!("{table}");
 }
 
 fn finding(part: impl Into<String>, outcome: Result<String, String>, mend: &str) -> Finding {

@@ -11,6 +11,7 @@ use isotherm_types::{BlockNumber, BlockRange, Dataset};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
+use crate::output::say;
 use crate::output::{grouped, table};
 
 /// Blocks over which lag is measured.
@@ -110,7 +111,7 @@ pub(crate) fn print(figures: &Figures) {
             cursor.halted.as_ref().map_or_else(|| "following".to_owned(), |halt| format!("halted: {}", halt.message)),
         ]);
     }
-    println!("{chains}");
+    say!("{chains}");
     let right = ["hot rows", "cold rows", "files", "watermark", "manifest"];
     let mut datasets = table(&["chain", "dataset", "hot rows", "cold rows", "files", "watermark", "manifest"], &right);
     for chain in &figures.chains {
@@ -126,8 +127,8 @@ pub(crate) fn print(figures: &Figures) {
             ]);
         }
     }
-    println!("{datasets}");
-    println!("tasks: {}; events waiting in the outbox: {}", tasks_line(&figures.tasks), figures.outbox_pending);
+    say!("{datasets}");
+    say!("tasks: {}; events waiting in the outbox: {}", tasks_line(&figures.tasks), figures.outbox_pending);
 }
 
 /// Tasks by state, as a phrase.

@@ -8,6 +8,7 @@ use isotherm_platform::stop::Stop;
 
 use crate::figures;
 use crate::machine::Machine;
+use crate::output::say;
 
 /// Without a terminal a line is printed this seldom.
 const QUIET_INTERVAL: Duration = Duration::from_secs(15);
@@ -55,7 +56,7 @@ impl Progress {
 /// Shows the running stack's figures until it is asked to stop.
 pub(crate) async fn show(machine: &Machine, stop: &Stop, advice: Option<&str>) -> anyhow::Result<Interrupted> {
     if let Some(advice) = advice {
-        println!("{advice}");
+        say!("{advice}");
     }
     let mut conn = figures::connect(machine.database_url()).await?;
     let mut progress = Progress::new();
@@ -68,6 +69,6 @@ pub(crate) async fn show(machine: &Machine, stop: &Stop, advice: Option<&str>) -
         }
     }
     progress.clear();
-    println!("stopping …");
+    say!("stopping …");
     Ok(Interrupted)
 }

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 use crate::home::RunningStack;
+use crate::output::say;
 
 /// Account of the emulator; an access key id of twelve digits is the account's number.
 pub(crate) const ACCOUNT: &str = "000000000000";
@@ -56,12 +57,12 @@ impl Machine {
 
     async fn start_parts(start: &Start) -> anyhow::Result<Self> {
         let programs = programs()?;
-        println!("starting Postgres …");
+        say!("starting Postgres …");
         let postgres = Postgres::start(StartOptions { data: data(start), ..StartOptions::default() })
             .await
             .context("could not start Postgres")?;
         let database_url = migrated(&postgres).await?;
-        println!("starting the AWS emulator …");
+        say!("starting the AWS emulator …");
         let state = start.folder.join("aws");
         let ministack = Ministack::start(MinistackOptions { state: Some(state), ..MinistackOptions::default() })
             .await
@@ -145,12 +146,12 @@ async fn provisioned(aws: &LocalAws, programs: &Path, database_url: &str) -> any
         bucket_suffix: "local".to_owned(),
         secrets: BTreeMap::from([("database".to_owned(), json!({ "url": database_url }).to_string())]),
     };
-    println!("creating queues, buckets, functions, schedules and routes …");
+    say!("creating queues, buckets, functions, schedules and routes …");
     let mut changed = 0;
     let mut on_step = |step: Step| changed += u32::from(step.change != Change::Unchanged);
     let provisioned =
         provision(&stack, aws, &options, &mut on_step).await.context("could not carry out the stack file")?;
-    println!("{changed} things created or changed");
+    say!("{changed} things created or changed");
     Ok(provisioned)
 }
 

@@ -1,8 +1,25 @@
 //! Tables for people.
 
+use std::io::Write as _;
+
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::Value;
+
+/// Prints a line. A reader that has seen enough (`… | head`) ends the command quietly, as it does with other tools.
+pub(crate) fn line(text: std::fmt::Arguments<'_>) {
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = stdout.write_fmt(format_args!("{text}\n")) {
+        let code = if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { 1 };
+        std::process::exit(code);
+    }
+}
+
+/// As `println!`, by [`line`].
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
+}
+pub(crate) use say;
 
 /// An empty table with these headings; columns named in `right` hold numbers and stand on the right.
 pub(crate) fn table(headings: &[&str], right: &[&str]) -> Table {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::args::{Format, QueryArguments};
 use crate::home::Home;
 use crate::machine::ACCOUNT;
+use crate::output::say;
 use crate::{machine, output};
 
 /// What the query Lambda answers.
@@ -117,7 +118,7 @@ fn print(answer: &Answer, format: Format) -> anyhow::Result<()> {
             ] {
                 whole.insert(key.to_owned(), value);
             }
-            println!("{}", serde_json::to_string_pretty(&whole).context("could not write JSON")?);
+            say!("{}", serde_json::to_string_pretty(&whole).context("could not write JSON")?);
         }
     }
     Ok(())
@@ -140,7 +141,7 @@ fn print_table(answer: &Answer) {
     for row in &answer.rows {
         table.add_row(row.iter().map(output::cell));
     }
-    println!("{table}");
+    say!("{table}");
     let states: Vec<String> = answer
         .state
         .iter()
@@ -151,7 +152,7 @@ fn print_table(answer: &Answer) {
         .collect();
     let rows = if answer.row_count == 1 { "row" } else { "rows" };
     let cut = if answer.truncated { ", cut off at the row limit" } else { "" };
-    println!("{} {rows}{cut} in {} ms ({})", output::grouped(answer.row_count), answer.duration_ms, states.join("; "));
+    say!("{} {rows}{cut} in {} ms ({})", output::grouped(answer.row_count), answer.duration_ms, states.join("; "));
 }
 
 fn print_csv(answer: &Answer) -> anyhow::Result<()> {

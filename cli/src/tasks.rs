@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Output, State, TasksArguments, TasksCommand};
 use crate::home::Home;
+use crate::output::say;
 use crate::{figures, output};
 
 pub(crate) async fn run(home: &Home, arguments: &TasksArguments) -> anyhow::Result<ExitCode> {
@@ -66,7 +67,7 @@ fn print_list(rows: &[TaskRow]) {
             last_said(row),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
 }
 
 /// The error if there is one, else the operator's last words.
@@ -91,11 +92,11 @@ fn clock_time(instant: DateTime<Utc>) -> String {
 
 fn print_details(details: &TaskDetails) {
     let task = &details.task;
-    println!("task {} of job {} ({}), {}", task.task_id.0, task.job, task.operator, task.state.as_str());
-    println!("key    {}", task.idempotency_key);
-    println!("input  {}", task.input);
+    say!("task {} of job {} ({}), {}", task.task_id.0, task.job, task.operator, task.state.as_str());
+    say!("key    {}", task.idempotency_key);
+    say!("input  {}", task.input);
     if let Some(result) = &task.output {
-        println!("output {result}");
+        say!("output {result}");
     }
     let mut attempts = output::table(&["attempt", "worker", "started", "finished", "outcome", "error"], &["attempt"]);
     for attempt in &details.attempts {
@@ -109,7 +110,7 @@ fn print_details(details: &TaskDetails) {
             error,
         ]);
     }
-    println!("{attempts}");
+    say!("{attempts}");
     let mut trail = output::table(&["when", "who", "what", "from", "to", "why"], &[]);
     for entry in &details.trail {
         trail.add_row([
@@ -121,10 +122,10 @@ fn print_details(details: &TaskDetails) {
             entry.reason.clone().unwrap_or_default(),
         ]);
     }
-    println!("{trail}");
+    say!("{trail}");
     for attempt in &details.attempts {
         if let Some(tail) = attempt.stderr_tail.as_ref().filter(|tail| !tail.is_empty()) {
-            println!("end of the log of attempt {}:\n{tail}", attempt.fence);
+            say!("end of the log of attempt {}:\n{tail}", attempt.fence);
         }
     }
 }
@@ -161,6 +162,6 @@ fn details_json(details: &TaskDetails) -> Value {
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value).context("could not write JSON")?);
+    say!("{}", serde_json::to_string_pretty(value).context("could not write JSON")?);
     Ok(())
 }

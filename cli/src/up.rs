@@ -9,6 +9,7 @@ use crate::args::UpArguments;
 use crate::home::Home;
 use crate::live::{self, Interrupted};
 use crate::machine::{Machine, Start};
+use crate::output::say;
 use crate::pipeline::{self, Follow, StartAt};
 
 pub(crate) async fn run(home: &Home, arguments: &UpArguments) -> anyhow::Result<ExitCode> {
@@ -16,7 +17,7 @@ pub(crate) async fn run(home: &Home, arguments: &UpArguments) -> anyhow::Result<
     let lock = home.lock()?;
     // Asked before anything is started, so that a wrong address costs a second and leaves nothing behind.
     let chain_id = pipeline::ask_chain_id(&arguments.rpc_url, &arguments.chain, arguments.chain_id).await?;
-    println!("following chain {} (id {chain_id})", arguments.chain);
+    say!("following chain {} (id {chain_id})", arguments.chain);
     let stop = Stop::on_signals().context("could not listen for signals")?;
     let machine = Machine::start(&Start { folder: home.stack_folder("up"), keep: true }, &stop).await?;
     let follow = Follow {
@@ -31,7 +32,7 @@ pub(crate) async fn run(home: &Home, arguments: &UpArguments) -> anyhow::Result<
     let outcome = match pipeline::start(&machine, &follow).await {
         Ok(()) => {
             lock.announce(&machine.running("up", &arguments.chain))?;
-            println!("ready; API at {}", machine.provisioned().api_url);
+            say!("ready; API at {}", machine.provisioned().api_url);
             live::show(&machine, &stop, None).await.map(|Interrupted| ExitCode::SUCCESS)
         }
         Err(error) => Err(error),

@@ -27,8 +27,6 @@ pub struct NoopConfig {
     pub panic: bool,
     /// Go on when asked to stop.
     pub ignore_stop: bool,
-    /// Variables whose values are written to the log before the first step; for tests of what reaches logs.
-    pub log_variables: Vec<String>,
 }
 
 /// The failure that a config asks for.
@@ -55,13 +53,8 @@ impl Classified for AskedToFail {
 ///
 /// # Panics
 /// If the config asks for it.
-pub async fn run(spec: TaskSpec, mut context: Context) -> Result<OperatorEnd, Fault> {
+pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault> {
     let config: NoopConfig = config(&spec)?;
-    let readings: Vec<_> = config.log_variables.iter().map(|name| context.environment.text(name)).collect();
-    let checked = context.environment.check()?;
-    for (name, value) in config.log_variables.iter().zip(readings) {
-        tracing::info!(config.variable = name, config.value = value.open(&checked), "a variable was asked for");
-    }
     for step in 1..=config.steps {
         tokio::select! {
             () = context.stop.requested(), if !config.ignore_stop => return Ok(OperatorEnd::Released),

@@ -2,12 +2,15 @@
 
 #[path = "worker/lab.rs"]
 mod lab;
+#[path = "worker/secrets.rs"]
+mod secrets;
 
 use std::time::Duration;
 
 use isotherm_control::task::TaskState;
 use isotherm_control::{audit, events, outbox};
 use isotherm_lab::process::eventually;
+use isotherm_platform::database::PoolOptions;
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset, EventBody, Fence};
 use lab::{JobOptions, Lab};
 use serde_json::json;
@@ -188,35 +191,57 @@ async fn events_are_published_while_the_operator_runs() {
 }
 
 #[tokio::test]
-async fn a_secret_reaches_the_operators_environment_and_no_log() {
+async fn a_publication_that_hangs_does_not_keep_the_end_from_being_written_down() {
     let lab = Lab::start().await;
-    let name = lab.secret(r#"{"url":"https://node.example/very-secret-key"}"#).await;
-    let options = JobOptions { secrets: json!({"NOOP_URL": name}), ..JobOptions::default() };
-    let task = lab.task(json!({"steps": 1, "log_variables": ["NOOP_URL"]}), options).await;
+    let task = lab.task(json!({"steps": 20, "step_ms": 60}), JobOptions::default()).await;
     lab.wake(task).await;
-    lab.worker().idle_seconds(1).run_to_its_end().await.unwrap();
+    let worker = lab.worker().idle_seconds(1).spawn();
+    lab.until_running(task, Fence(1)).await;
 
-    let row = lab.row(task).await;
-    assert_eq!(row.task.state, TaskState::Completed, "{:?}", row.task.error);
-    let variables = row.task.output.unwrap()["variables"].clone();
-    let expected = json!(["AWS_REGION", "ISOTHERM_BUCKET_COLD", "NOOP_URL", "RUST_LOG"]);
-    assert_eq!(variables, expected);
-    let tail = row.attempts[0].stderr_tail.as_deref().unwrap();
-    assert!(tail.contains("a variable was asked for") && tail.contains("[secret]"), "{tail}");
-    assert!(!tail.contains("very-secret-key"));
+    // Every publication from now on waits for this lock.
+    let mut conn = lab.connection().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE control.outbox IN ACCESS EXCLUSIVE MODE").execute(&mut conn).await.unwrap();
+    eventually("the end", async || lab.row(task).await.task.state == TaskState::Completed).await.unwrap();
+    drop(conn);
+    worker.end().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_missing_secret_fails_the_attempt_by_name() {
+async fn a_task_that_another_is_claiming_is_tried_again_without_a_wake_up() {
     let lab = Lab::start().await;
-    let options = JobOptions { secrets: json!({"NOOP_URL": "isotherm/nowhere"}), ..JobOptions::default() };
-    let task = lab.task(json!({}), options).await;
+    let task = lab.task(json!({"steps": 1}), JobOptions::default()).await;
+    let mut conn = lab.connection().await;
+    sqlx::raw_sql("BEGIN; SELECT 1 FROM control.tasks FOR UPDATE").execute(&mut conn).await.unwrap();
+    let worker = lab.worker().idle_seconds(1).first_task(task).spawn();
+    let mut watcher = lab.connection().await;
+    eventually("a refused claim", async || lab::was_refused(&mut watcher).await).await.unwrap();
+    drop(conn);
+    worker.end().await.unwrap();
+    assert_eq!(lab.row(task).await.task.state, TaskState::Completed);
+}
+
+#[tokio::test]
+async fn a_wake_up_of_a_task_over_its_jobs_limit_is_dropped() {
+    let lab = Lab::start().await;
+    let task = lab.task(json!({"steps": 1}), JobOptions::default()).await;
+    lab.execute("UPDATE control.jobs SET active = false").await;
     lab.wake(task).await;
     lab.worker().idle_seconds(1).run_to_its_end().await.unwrap();
+    let row = lab.row(task).await;
+    assert_eq!((row.task.state, row.attempts.len()), (TaskState::Queued, 0));
+    assert_eq!(lab.messages_left().await, 0);
+}
 
-    let (code, message) = lab.row(task).await.task.error.unwrap();
-    assert_eq!(code, "secret.not_found");
-    assert!(message.contains("isotherm/nowhere"));
+#[tokio::test]
+async fn a_connection_that_forgets_its_transaction_is_closed_by_the_database() {
+    let lab = Lab::start().await;
+    for (options, expected) in [(PoolOptions::operator("test"), "1min"), (PoolOptions::lambda("test"), "3min")] {
+        let pool = lab.pool(options).await;
+        let row: (String,) = sqlx::query_as("SHOW idle_in_transaction_session_timeout").fetch_one(&pool).await.unwrap();
+        assert_eq!(row.0, expected);
+        let row: (String,) = sqlx::query_as("SHOW statement_timeout").fetch_one(&pool).await.unwrap();
+        assert_ne!(row.0, "0");
+    }
 }
 
 #[tokio::test]

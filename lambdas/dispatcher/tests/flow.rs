@@ -7,13 +7,13 @@ use aws_credential_types::Credentials;
 use aws_sdk_ecs::types::ContainerDefinition;
 use aws_sdk_sqs::types::QueueAttributeName;
 use isotherm_control::triggers::{self, Fired};
-use isotherm_control::{jobs, pipeline};
+use isotherm_control::{events, jobs, pipeline};
 use isotherm_lab::ministack::{Ministack, REGION};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
 use isotherm_types::event::TaskWake;
-use isotherm_types::{EventId, TaskId};
+use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, ChainId, Dataset, EventBody, EventId, TaskId};
 use lambda_dispatcher::{Answer, Dispatcher, DispatcherEvent};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -60,6 +60,22 @@ async fn dispatcher() -> Dispatcher {
             security_groups: Vec::new(),
         },
     }
+}
+
+/// An event that both queues are told of.
+async fn invalidate(dispatcher: &Dispatcher) {
+    let body = EventBody::DatasetInvalidated {
+        chain_id: ChainId(7),
+        datasets: vec![Dataset::Logs],
+        blocks: BlockRange::single(BlockNumber(5)),
+        common_ancestor: BlockRef { number: BlockNumber(4), hash: B256::repeat_byte(4) },
+    };
+    events::record(&mut dispatcher.pool.acquire().await.unwrap(), &body).await.unwrap();
+}
+
+/// Queues of the rows that are left in the outbox.
+async fn left(dispatcher: &Dispatcher) -> Vec<String> {
+    sqlx::query_scalar("SELECT queue FROM control.outbox").fetch_all(&dispatcher.pool).await.unwrap()
 }
 
 async fn fire(dispatcher: &Dispatcher) -> EventId {
@@ -136,8 +152,51 @@ async fn what_cannot_be_sent_is_sent_by_the_next_sweep() {
     let Answer::Swept { wakes, launches, .. } = dispatcher.handle(DispatcherEvent::Sweep).await.unwrap() else {
         panic!("no sweep");
     };
-    assert_eq!((wakes, launches), (1, 1));
+    assert_eq!((wakes, launches), (1, 0), "what ECS refused is not asked for again at once");
+    sqlx::query("UPDATE control.tasks SET launched_at = launched_at - interval '130 seconds'")
+        .execute(&dispatcher.pool)
+        .await
+        .unwrap();
+    let Answer::Swept { wakes, launches, .. } = dispatcher.handle(DispatcherEvent::Sweep).await.unwrap() else {
+        panic!("no sweep");
+    };
+    assert_eq!((wakes, launches), (0, 1));
     let arn: (Option<String>,) =
         sqlx::query_as("SELECT ecs_task_arn FROM control.tasks").fetch_one(&dispatcher.pool).await.unwrap();
     assert!(arn.0.is_some(), "the second launch reached ECS");
+}
+
+#[tokio::test]
+async fn a_queue_that_fails_keeps_neither_the_other_nor_the_sweep_back() {
+    let mut dispatcher = dispatcher().await;
+    let event_id = fire(&dispatcher).await;
+    let mut conn = dispatcher.pool.acquire().await.unwrap();
+    isotherm_control::dispatch::handle_event(&mut conn, event_id).await.unwrap();
+    sqlx::query("DELETE FROM control.outbox").execute(&mut *conn).await.unwrap();
+    drop(conn);
+    invalidate(&dispatcher).await;
+    let events = dispatcher.event_queues.events.clone();
+    dispatcher.event_queues.events = format!("{events}-gone");
+    let fault = dispatcher.handle(DispatcherEvent::Sweep).await.unwrap_err();
+    assert_eq!(fault.code(), "queue.unavailable");
+    assert_eq!(left(&dispatcher).await, ["events"], "the other queue was told, once");
+    let told: (i32, i32) = sqlx::query_as("SELECT wakes_sent, launches_sent FROM control.tasks")
+        .fetch_one(&dispatcher.pool)
+        .await
+        .unwrap();
+    assert_eq!(told, (1, 1));
+
+    dispatcher.event_queues.events = events;
+    dispatcher.handle(DispatcherEvent::Sweep).await.unwrap();
+    assert!(left(&dispatcher).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_sweep_that_fails_has_published_the_outbox() {
+    let dispatcher = dispatcher().await;
+    invalidate(&dispatcher).await;
+    sqlx::query("ALTER TABLE control.jobs RENAME TO jobs_gone").execute(&dispatcher.pool).await.unwrap();
+    let fault = dispatcher.handle(DispatcherEvent::Sweep).await.unwrap_err();
+    assert_eq!(fault.code(), "control.database");
+    assert!(left(&dispatcher).await.is_empty());
 }

@@ -111,11 +111,7 @@ async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQ
     }
 }
 
-async fn send(
-    sqs: &aws_sdk_sqs::Client,
-    rows: &[&OutboxMessage],
-    queue_url: &str,
-) -> Result<Vec<bool>, QueueError> {
+async fn send(sqs: &aws_sdk_sqs::Client, rows: &[&OutboxMessage], queue_url: &str) -> Result<Vec<bool>, QueueError> {
     queue::send_batch(sqs, queue_url, &messages(rows, queue_url)?).await
 }
 

@@ -6,12 +6,14 @@
 //! Postgres decides who holds a task; this program never believes itself to hold one longer than its lease by its own
 //! monotonic clock. It must never know what an operator does.
 
+mod answer;
 mod attempt;
 mod child;
 mod lease;
 mod operator_environment;
 mod outcome;
 mod output;
+mod publisher;
 mod redaction;
 mod settings;
 mod wake_ups;
@@ -20,15 +22,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use isotherm_control::ControlError;
-use isotherm_control::tasks::{self, AfterFailure, Claim, Claimant, ClaimedTask, claim};
+use isotherm_control::tasks::{self, AfterFailure, Claim, ClaimedTask};
 use isotherm_types::TaskId;
 use sqlx::PgPool;
 
 use crate::aws::Clients;
 use crate::config::Environment;
-use crate::database::{self, PoolOptions};
+use crate::database::{self, IDLE_WHILE_PUBLISHING, PoolOptions};
 use crate::fault::Fault;
-use crate::outbox_publisher::publish_pending;
 use crate::stop::Stop;
 use crate::telemetry;
 
@@ -37,18 +38,22 @@ pub use settings::WorkerSettings;
 
 use attempt::{After, Attempt};
 use lease::Lease;
-use wake_ups::{WakeUp, WakeUpQueue};
+use publisher::Publisher;
+use wake_ups::WakeUpQueue;
 
 /// A retry that is due sooner than this is waited for by the worker that failed, instead of waiting for the sweep.
 const LONGEST_OWN_RETRY: Duration = Duration::from_secs(30);
 /// Pause after the database or the queue could not be reached.
 const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(1);
+/// Pause after another worker was claiming the same task.
+const PAUSE_AFTER_CONTENTION: Duration = Duration::from_millis(200);
 
 /// Heartbeats, publishing and one statement beside them.
 const POOL: PoolOptions = PoolOptions {
     application_name: "isotherm-worker",
     max_connections: 3,
     statement_timeout: Some(Duration::from_secs(30)),
+    idle_in_transaction_timeout: IDLE_WHILE_PUBLISHING,
 };
 
 /// A worker with its connections.
@@ -60,11 +65,25 @@ pub struct Worker {
     stop: Stop,
 }
 
-/// A task that this worker tries to claim without a wake-up, and when: the one it was launched for, or one that failed.
+/// A task that this worker tries to claim without a wake-up, and when: the one it was launched for, one that failed, or one
+/// that could not be had yet.
 #[derive(Clone, Copy, Debug)]
 struct OwnRetry {
     task_id: TaskId,
     at: Instant,
+}
+
+impl OwnRetry {
+    /// When a claim that was refused is tried again without being woken, if it is.
+    fn after(task_id: TaskId, refused: &Claim) -> Option<Self> {
+        let wait = match refused {
+            // The other claimant may fail.
+            Claim::Contended => PAUSE_AFTER_CONTENTION,
+            Claim::NotDue { wait } if *wait <= LONGEST_OWN_RETRY => *wait,
+            _ => return None,
+        };
+        Some(Self { task_id, at: Instant::now() + wait })
+    }
 }
 
 /// What the worker does next.
@@ -138,7 +157,7 @@ impl Worker {
     /// Runs one attempt to its end, and says whether to try the same task again.
     async fn carry_out(&self, task: &ClaimedTask, lease: Lease) -> Option<OwnRetry> {
         let after = Attempt::new(self, task, lease).run().await;
-        self.publish().await;
+        self.publisher().publish().await;
         match after {
             After::Failure(AfterFailure::Queued { wait }) if wait <= LONGEST_OWN_RETRY => {
                 Some(OwnRetry { task_id: task.task_id, at: Instant::now() + wait })
@@ -179,8 +198,7 @@ impl Worker {
             if let Some(retry) = own_retry.take_if(|retry| retry.at <= now) {
                 match self.claim(retry.task_id).await {
                     Ok((Claim::Claimed(task), lease)) => return Next::Run(task, lease),
-                    Ok((Claim::NotDue { wait }, _)) => *own_retry = Some(OwnRetry { at: now + wait, ..retry }),
-                    Ok(_) => {}
+                    Ok((refused, _)) => *own_retry = OwnRetry::after(retry.task_id, &refused),
                     Err(fault) => {
                         report(&fault, "a task could not be claimed again");
                         *trouble = Some(fault);
@@ -209,75 +227,9 @@ impl Worker {
         }
     }
 
-    /// Claims the task of a wake-up, and deletes the wake-up unless it may still be of use.
-    async fn answer(
-        &self,
-        queue: &WakeUpQueue<'_>,
-        wake_up: &WakeUp,
-        own_retry: &mut Option<OwnRetry>,
-    ) -> Result<Option<(Box<ClaimedTask>, Lease)>, Fault> {
-        let task_id = wake_up.task_id;
-        let (claim, lease) = self.claim(task_id).await?;
-        let claimed = match claim {
-            Claim::Claimed(task) => Some((task, lease)),
-            // The other claimant may fail; the message comes back and is looked at again.
-            Claim::Contended => return Ok(None),
-            Claim::NotDue { wait } => {
-                if own_retry.is_none() && wait <= LONGEST_OWN_RETRY {
-                    *own_retry = Some(OwnRetry { task_id, at: Instant::now() + wait });
-                }
-                None
-            }
-            Claim::NotQueued { state, fence } => {
-                tracing::debug!(
-                    task.id = task_id.0,
-                    task.state = %state,
-                    task.fence = fence.0,
-                    "a stale wake-up is dropped"
-                );
-                None
-            }
-            Claim::OtherOperator { operator } => {
-                tracing::error!(
-                    task.id = task_id.0,
-                    operator.name = operator,
-                    error.code = "worker.other_operator",
-                    "a wake-up came to the wrong queue"
-                );
-                None
-            }
-            Claim::Unknown => {
-                tracing::warn!(task.id = task_id.0, error.code = "worker.unknown_task", "a wake-up names no task");
-                None
-            }
-        };
-        // A wake-up that cannot be deleted comes back and is stale then.
-        if let Err(error) = queue.delete(wake_up).await {
-            report(&Fault::from(error), "a wake-up could not be deleted");
-        }
-        Ok(claimed)
-    }
-
-    async fn claim(&self, task_id: TaskId) -> Result<(Claim, Lease), Fault> {
-        let claimant = Claimant {
-            worker: &self.settings.name,
-            operator: &self.settings.operator,
-            ecs_task_arn: self.settings.ecs_task_arn.as_deref(),
-        };
-        let asked_at = Instant::now();
-        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-        let claim = claim(&mut conn, task_id, &claimant).await?;
-        let length = if let Claim::Claimed(task) = &claim { task.lease } else { Duration::ZERO };
-        Ok((claim, Lease::new(length, asked_at)))
-    }
-
-    /// Publishes the outbox; what fails is tried again later, here or by the dispatcher's sweep.
-    async fn publish(&self) {
-        match publish_pending(&self.pool, self.clients.sqs(), &self.settings.event_queues).await {
-            Ok(0) => {}
-            Ok(published) => tracing::debug!(event.count = published, "events published"),
-            Err(error) => report(&Fault::from(error), "the outbox could not be published"),
-        }
+    fn publisher(&self) -> Publisher {
+        let queues = self.settings.event_queues.clone();
+        Publisher { pool: self.pool.clone(), sqs: self.clients.sqs().clone(), queues }
     }
 
     async fn pause(&self, fault: Fault, trouble: &mut Option<Fault>) {
@@ -293,4 +245,24 @@ impl Worker {
 /// Logs trouble that we cope with.
 fn report(fault: &Fault, what: &'static str) {
     tracing::warn!(error.code = fault.code(), error.message = fault.message(), "{what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contended_claim_and_a_short_wait_are_tried_again() {
+        let wait = |seconds| Claim::NotDue { wait: Duration::from_secs(seconds) };
+        let table = [
+            (Claim::Contended, true),
+            (wait(30), true),
+            (wait(31), false),
+            (Claim::HeldBack, false),
+            (Claim::Unknown, false),
+        ];
+        for (refused, expected) in table {
+            assert_eq!(OwnRetry::after(TaskId(1), &refused).is_some(), expected, "{refused:?}");
+        }
+    }
 }

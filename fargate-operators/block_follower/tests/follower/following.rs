@@ -6,7 +6,7 @@ use isotherm_lab::process::eventually;
 use isotherm_lab::tape::{Fault, FaultRule, TapeServer};
 use serde_json::json;
 
-const FINALIZED: &str = "SELECT finalized_number FROM hot.cursors";
+const FINALIZED: &str = "SELECT max(finalized_number) FROM hot.cursors";
 const FIRST_BLOCK: &str = "SELECT first_block FROM hot.cursors";
 const REORGS: &str = "SELECT count(*) FROM hot.data_invalidations";
 

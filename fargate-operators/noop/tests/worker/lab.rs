@@ -130,6 +130,11 @@ impl Lab {
         self.database.connect().await.unwrap()
     }
 
+    /// A pool as the platform's programs open it.
+    pub(crate) async fn pool(&self, options: PoolOptions) -> sqlx::PgPool {
+        database::connect(&Secret::new(self.database.url.clone()), options).await.unwrap()
+    }
+
     pub(crate) async fn execute(&self, sql: &'static str) {
         sqlx::query(sql).execute(&mut self.connection().await).await.unwrap();
     }
@@ -208,6 +213,12 @@ impl WorkerBuilder<'_> {
         self
     }
 
+    /// Another program as the operator.
+    pub(crate) fn program(mut self, path: &str) -> Self {
+        self.settings.operator_binary = PathBuf::from(path);
+        self
+    }
+
     pub(crate) async fn run_to_its_end(self) -> Result<(), Fault> {
         self.spawn().end().await
     }
@@ -258,6 +269,18 @@ pub(crate) fn operators() -> Vec<u32> {
             program.is_ok_and(|program| program.ends_with("operator-noop"))
         })
         .collect()
+}
+
+/// Whether a worker's claim has been refused: it ends with a rollback, and nothing follows it.
+pub(crate) async fn was_refused(conn: &mut PgConnection) -> bool {
+    let (refused,): (bool,) = sqlx::query_as(
+        "SELECT count(*) > 0 FROM pg_stat_activity
+          WHERE datname = current_database() AND application_name = 'isotherm-worker' AND query ILIKE 'ROLLBACK%'",
+    )
+    .fetch_one(conn)
+    .await
+    .unwrap();
+    refused
 }
 
 /// Locks the tasks until the connection is dropped; returns how much of the lease is left, in seconds.

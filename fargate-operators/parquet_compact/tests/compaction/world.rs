@@ -51,7 +51,7 @@ impl World {
         let job_id: i64 = sqlx::query_scalar(
             "INSERT INTO control.jobs (org_id, name, operator, runtime, strategy, always_on, config, secrets,
                     input_datasets, output_datasets, max_attempts, max_concurrency, heartbeat_timeout_seconds, config_hash)
-             VALUES (1, 'compact', 'parquet_compact', 'fargate', 'per_partition', false, '{}', '{}', '{}', '{}', 3, 2, 60,
+             VALUES (1, 'compact', 'parquet_compact', 'fargate', 'per_partition', false, '{}', '{}', '{}', '{}', 3, 20, 60,
                     decode(repeat('00', 32), 'hex'))
              RETURNING id",
         )

@@ -83,7 +83,10 @@ pub async fn apply(
 ) -> Result<Applied, ControlError> {
     let mut db_tx = conn.begin().await?;
     // One apply at a time for an organisation. Not FOR UPDATE: that would wait for, and block, every row that refers to it.
-    sqlx::query("SELECT 1 FROM control.orgs WHERE id = $1 FOR NO KEY UPDATE").bind(org_id.0).execute(&mut *db_tx).await?;
+    sqlx::query("SELECT 1 FROM control.orgs WHERE id = $1 FOR NO KEY UPDATE")
+        .bind(org_id.0)
+        .execute(&mut *db_tx)
+        .await?;
     let mut applied = Applied::default();
     let mut job_ids = BTreeMap::new();
     for job in &pipeline.jobs {
@@ -114,12 +117,13 @@ async fn apply_job(
     job: &JobDefinition,
 ) -> Result<(i64, ChangeKind), ControlError> {
     let hash = config_hash(&to_json(job)?);
-    let stored: Option<(i64, Vec<u8>, bool)> =
-        sqlx::query_as("SELECT id, config_hash, active FROM control.jobs WHERE org_id = $1 AND name = $2 FOR NO KEY UPDATE")
-            .bind(org_id.0)
-            .bind(&job.name)
-            .fetch_optional(&mut *conn)
-            .await?;
+    let stored: Option<(i64, Vec<u8>, bool)> = sqlx::query_as(
+        "SELECT id, config_hash, active FROM control.jobs WHERE org_id = $1 AND name = $2 FOR NO KEY UPDATE",
+    )
+    .bind(org_id.0)
+    .bind(&job.name)
+    .fetch_optional(&mut *conn)
+    .await?;
     let change = match &stored {
         Some((id, same, true)) if same == &hash => return Ok((*id, ChangeKind::Unchanged)),
         Some(_) => ChangeKind::Changed,

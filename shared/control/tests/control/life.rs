@@ -102,6 +102,41 @@ async fn nobody_claims_what_is_held_waits_or_is_another_operators() {
 }
 
 #[tokio::test]
+async fn a_claim_over_the_limit_or_of_an_inactive_job_is_held_back() {
+    let mut stage = Stage::new().await;
+    let mut made = Vec::new();
+    for i in 0..3 {
+        made.push(stage.new_task("work", &format!("task-{i}")).await);
+    }
+    let fence = stage.claimed(made[0], "w1").await.fence;
+    stage.claimed(made[1], "w2").await;
+    let third = stage.claim(made[2], "w3").await;
+    assert!(matches!(third, Claim::HeldBack), "max_concurrency is 2: {third:?}");
+    tasks::complete(&mut stage.conn, made[0], fence, &serde_json::Value::Null, None).await.unwrap();
+    stage.apply("{ version: 1, jobs: [] }").await;
+    let inactive = stage.claim(made[2], "w3").await;
+    assert!(matches!(inactive, Claim::HeldBack), "{inactive:?}");
+    stage.apply(crate::stage::JOBS).await;
+    stage.claimed(made[2], "w3").await;
+}
+
+#[tokio::test]
+async fn an_end_with_nul_characters_is_written_down_without_them() {
+    let mut stage = Stage::new().await;
+    let (one, two) = (stage.new_task("work", "one").await, stage.new_task("work", "two").await);
+    let fence = stage.claimed(one, "w1").await.fence;
+    let output = serde_json::json!({ "a\0": ["b\0", 1, null] });
+    tasks::complete(&mut stage.conn, one, fence, &output, Some("c\0")).await.unwrap();
+    let expected = serde_json::json!({ "a\u{fffd}": ["b\u{fffd}", 1, null] });
+    assert_eq!(stage.show(one).await.task.output, Some(expected));
+
+    let fence = stage.claimed(two, "w1").await.fence;
+    let failure = Failure { code: "d\0", message: "e\0", disposition: Disposition::GiveUp, stderr_tail: None };
+    tasks::fail(&mut stage.conn, two, fence, &failure).await.unwrap();
+    assert_eq!(stage.show(two).await.task.error, Some(("d\u{fffd}".to_owned(), "e\u{fffd}".to_owned())));
+}
+
+#[tokio::test]
 async fn two_claimants_never_both_win_and_neither_waits() {
     let mut stage = Stage::new().await;
     let task_id = stage.new_task("work", "one").await;

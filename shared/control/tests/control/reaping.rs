@@ -114,6 +114,10 @@ async fn a_heartbeat_between_the_reapers_read_and_write_keeps_the_task() {
 #[tokio::test]
 async fn a_page_of_rows_that_cannot_be_rescued_does_not_keep_the_rest_waiting() {
     let mut stage = Stage::new().await;
+    sqlx::query("UPDATE control.jobs SET max_concurrency = 7 WHERE name = 'work'")
+        .execute(&mut stage.conn)
+        .await
+        .unwrap();
     let mut tasks = Vec::new();
     for i in 0..7 {
         let task_id = stage.new_task("work", &format!("task-{i}")).await;
@@ -135,6 +139,25 @@ async fn a_page_of_rows_that_cannot_be_rescued_does_not_keep_the_rest_waiting() 
     let rescued: Vec<TaskId> = reaped.lost.iter().map(|lost| lost.task_id).collect();
     assert_eq!(rescued, tasks[5..]);
     assert_eq!(reaped.faults.len(), 5);
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_holds_does_not_keep_the_rest_waiting() {
+    let mut stage = Stage::new().await;
+    let (held_task, _) = expired_task(&mut stage).await;
+    let other = stage.new_task("work", "two").await;
+    stage.claimed(other, "w2").await;
+    stage.expire(other).await;
+    let mut holder = stage.connect().await;
+    let mut held = holder.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM control.tasks WHERE id = $1 FOR UPDATE")
+        .bind(held_task.0)
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let reaped = tokio::time::timeout(Duration::from_secs(15), reap(&mut stage)).await.expect("the reaper goes on");
+    assert_eq!(reaped.lost.iter().map(|lost| lost.task_id).collect::<Vec<_>>(), [other]);
+    assert_eq!(reaped.faults.iter().map(|(task_id, _)| *task_id).collect::<Vec<_>>(), [held_task]);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod write_down;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use isotherm_control::tasks::{AfterFailure, ClaimedTask, Progress};
@@ -33,7 +34,7 @@ pub(super) struct Attempt<'a> {
     task: &'a ClaimedTask,
     lease: Lease,
     progress: watch::Sender<Option<Progress>>,
-    kick: Notify,
+    kick: Arc<Notify>,
 }
 
 /// Where the attempt left the task.
@@ -59,7 +60,7 @@ impl Run {
 
 impl<'a> Attempt<'a> {
     pub(super) fn new(worker: &'a Worker, task: &'a ClaimedTask, lease: Lease) -> Self {
-        Self { worker, task, lease, progress: watch::Sender::new(None), kick: Notify::new() }
+        Self { worker, task, lease, progress: watch::Sender::new(None), kick: Arc::new(Notify::new()) }
     }
 
     /// Runs the operator and writes the end down.
@@ -74,32 +75,29 @@ impl<'a> Attempt<'a> {
         );
         let run = self.operate_under_lease().await;
         let duration = began.elapsed();
-        self.log_end(&run.verdict, duration);
-        if run.verdict == Verdict::Abandon {
-            return After::Over;
-        }
-        self.write_down(&run).await
+        let after = if run.verdict == Verdict::Abandon { None } else { self.write_down(&run).await };
+        self.log_end(&run.verdict, after.is_some(), duration);
+        after.unwrap_or(After::Over)
     }
 
     /// Lets the operator run while the lease is kept and the outbox is published.
     async fn operate_under_lease(&mut self) -> Run {
         let (lost, lost_lease) = watch::channel(None);
         let (over, is_over) = watch::channel(false);
+        tokio::spawn(self.worker.publisher().publish_when_kicked(Arc::clone(&self.kick), is_over));
         let mut lease = self.lease;
-        let operate = async {
+        let run = {
             let mut operate = pin!(self.operate(lost_lease));
             let mut keep = pin!(self.keep(&mut lease));
-            let run = tokio::select! {
+            tokio::select! {
                 run = &mut operate => run,
                 reason = &mut keep => {
                     lost.send_replace(Some(reason));
                     operate.await
                 }
-            };
-            over.send_replace(true);
-            run
+            }
         };
-        let (run, ()) = tokio::join!(operate, self.publish_when_kicked(is_over));
+        over.send_replace(true);
         self.lease = lease;
         run
     }
@@ -118,15 +116,10 @@ impl<'a> Attempt<'a> {
             () = self.worker.stop.requested() => return Ok(Run::without_operator(Verdict::Release)),
         };
         let (mut operator, lines, redaction) = started;
-        let ended = self.supervise(&mut operator, lines, lost_lease).await?;
+        let ended = self.supervise(&mut operator, lines, &redaction, lost_lease).await?;
         operator.logs_read().await;
         let tail = operator.stderr.text();
-        let verdict = match decide(ended) {
-            Verdict::Fail { code, message, disposition } => {
-                Verdict::Fail { code, message: redaction.apply(&message), disposition }
-            }
-            other => other,
-        };
+        let verdict = without_secrets(decide(ended), &redaction);
         Ok(Run { verdict, stderr_tail: (!tail.is_empty()).then_some(tail) })
     }
 
@@ -150,6 +143,7 @@ impl<'a> Attempt<'a> {
         &self,
         operator: &mut Operator,
         mut lines: mpsc::Receiver<OperatorLine>,
+        redaction: &Redaction,
         lost_lease: watch::Receiver<Option<StopReason>>,
     ) -> Result<Ended, Fault> {
         let far = TokioInstant::now() + Duration::from_secs(365 * 24 * 3600);
@@ -161,12 +155,12 @@ impl<'a> Attempt<'a> {
         loop {
             tokio::select! {
                 line = lines.recv(), if listening => match line {
-                    Some(line) => self.hear(line, &mut result),
+                    Some(line) => self.hear(line, redaction, &mut result),
                     None => listening = false,
                 },
                 exit = operator.wait() => {
                     let exit = exit?;
-                    self.hear_the_rest(lines, &mut result).await;
+                    self.hear_the_rest(lines, redaction, &mut result).await;
                     return Ok(Ended { result, exit, stopped });
                 }
                 reason = lost(lost_lease.clone()), if !killed => {
@@ -189,19 +183,25 @@ impl<'a> Attempt<'a> {
     }
 
     /// Reads what was still in the pipe when the operator ended.
-    async fn hear_the_rest(&self, mut lines: mpsc::Receiver<OperatorLine>, result: &mut Option<OperatorResult>) {
+    async fn hear_the_rest(
+        &self,
+        mut lines: mpsc::Receiver<OperatorLine>,
+        redaction: &Redaction,
+        result: &mut Option<OperatorResult>,
+    ) {
         let rest = async {
             while let Some(line) = lines.recv().await {
-                self.hear(line, result);
+                self.hear(line, redaction, result);
             }
         };
         // The pipe closes with the last process of the group; the time-out is for one that left the group.
         let _ = timeout(Duration::from_secs(2), rest).await;
     }
 
-    fn hear(&self, line: OperatorLine, result: &mut Option<OperatorResult>) {
+    fn hear(&self, line: OperatorLine, redaction: &Redaction, result: &mut Option<OperatorResult>) {
         match line {
             OperatorLine::Progress { done, total, message } => {
+                let message = redaction.apply(&message);
                 self.progress.send_replace(Some(Progress { done, total, message }));
                 self.kick.notify_one();
             }
@@ -214,6 +214,17 @@ impl<'a> Attempt<'a> {
             }
             OperatorLine::Result(last) => *result = Some(last),
         }
+    }
+}
+
+/// `verdict` as it may be kept and logged.
+fn without_secrets(verdict: Verdict, redaction: &Redaction) -> Verdict {
+    match verdict {
+        Verdict::Complete { output } => Verdict::Complete { output: redaction.apply_to_json(output) },
+        Verdict::Fail { code, message, disposition } => {
+            Verdict::Fail { code: redaction.apply(&code), message: redaction.apply(&message), disposition }
+        }
+        Verdict::Release | Verdict::Abandon => verdict,
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::secret::Secret;
 
 /// Shorter texts would be found everywhere.
@@ -35,6 +37,18 @@ impl Redaction {
         self.needles.expose().iter().fold(text.to_owned(), |text, needle| {
             if text.contains(needle.as_str()) { text.replace(needle.as_str(), "[secret]") } else { text }
         })
+    }
+
+    /// `value` without the secrets, in texts and in keys.
+    pub(super) fn apply_to_json(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.apply(&text)),
+            Value::Array(items) => Value::Array(items.into_iter().map(|item| self.apply_to_json(item)).collect()),
+            Value::Object(fields) => Value::Object(
+                fields.into_iter().map(|(name, value)| (self.apply(&name), self.apply_to_json(value))).collect(),
+            ),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
+        }
     }
 }
 

@@ -1,10 +1,9 @@
-//! Keeping the lease, and publishing the outbox while the operator runs.
+//! Keeping the lease while the operator runs.
 
 use std::time::Instant;
 
 use isotherm_control::ControlError;
 use isotherm_control::tasks;
-use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
 use super::Attempt;
@@ -14,21 +13,6 @@ use crate::worker::outcome::StopReason;
 use crate::worker::report;
 
 impl Attempt<'_> {
-    /// Publishes the outbox each time the operator or a heartbeat hints at it, until the operator is over. Hints during
-    /// a publication become one.
-    ///
-    /// A publication that has begun is never dropped: its connection would go back to the pool with a transaction open,
-    /// and what is written through it next would be part of that transaction.
-    pub(super) async fn publish_when_kicked(&self, mut is_over: watch::Receiver<bool>) {
-        loop {
-            tokio::select! {
-                () = self.kick.notified() => {}
-                _ = is_over.wait_for(|over| *over) => return,
-            }
-            self.worker.publish().await;
-        }
-    }
-
     /// Sends heartbeats until the lease is lost, and says how.
     pub(super) async fn keep(&self, lease: &mut Lease) -> StopReason {
         let mut next = lease.heartbeat_due();

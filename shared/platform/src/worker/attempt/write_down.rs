@@ -17,8 +17,8 @@ use crate::worker::report;
 const WRITE_PAUSE: Duration = Duration::from_millis(300);
 
 impl Attempt<'_> {
-    /// Writes the end down, trying until the lease is over.
-    pub(super) async fn write_down(&mut self, run: &Run) -> After {
+    /// Writes the end down, trying until the lease is over; `None` if it could not be.
+    pub(super) async fn write_down(&mut self, run: &Run) -> Option<After> {
         // The last progress belongs to the row; this heartbeat also makes time to write the end down.
         let asked_at = Instant::now();
         if let Ok(Ok(true)) = timeout(self.lease.patience(), self.heartbeat(self.lease)).await {
@@ -27,7 +27,7 @@ impl Attempt<'_> {
         loop {
             let left = self.lease.over_at().saturating_duration_since(Instant::now());
             let fault = match timeout(left, self.try_write_down(run)).await {
-                Ok(Ok(after)) => return after,
+                Ok(Ok(after)) => return Some(after),
                 Ok(Err(error)) => Fault::from(error),
                 Err(_elapsed) => {
                     tracing::error!(
@@ -35,7 +35,7 @@ impl Attempt<'_> {
                         error.code = "worker.lease_lost",
                         "the end of the attempt could not be written down in time"
                     );
-                    return After::Over;
+                    return None;
                 }
             };
             if fault.disposition() == Disposition::GiveUp {
@@ -45,7 +45,7 @@ impl Attempt<'_> {
                     error.message = fault.message(),
                     "the end of the attempt could not be written down"
                 );
-                return After::Over;
+                return None;
             }
             report(&fault, "the end of the attempt could not be written down yet");
             tokio::time::sleep(WRITE_PAUSE).await;
@@ -54,7 +54,9 @@ impl Attempt<'_> {
 
     async fn try_write_down(&self, run: &Run) -> Result<After, ControlError> {
         let (task_id, fence, tail) = (self.task.task_id, self.task.fence, run.stderr_tail.as_deref());
-        let mut conn = self.worker.pool.acquire().await?;
+        // Not one of the pool's: if this is dropped half-way, the connection is closed and its transaction gone. One of
+        // the pool's would be handed on with the transaction open.
+        let mut conn = self.worker.pool.acquire().await?.detach();
         match &run.verdict {
             Verdict::Complete { output } => {
                 tasks::complete(&mut conn, task_id, fence, output, tail).await?;
@@ -76,10 +78,11 @@ impl Attempt<'_> {
         }
     }
 
-    pub(super) fn log_end(&self, verdict: &Verdict, duration: Duration) {
+    /// Logs the end. Work whose end was not `written` down does not count as done: somebody else does it again.
+    pub(super) fn log_end(&self, verdict: &Verdict, written: bool, duration: Duration) {
         let (task_id, duration_ms) = (self.task.task_id.0, u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
         let success = match verdict {
-            Verdict::Complete { .. } => {
+            Verdict::Complete { .. } if written => {
                 tracing::info!(task.id = task_id, job.name = self.task.job, duration_ms, "the task is completed");
                 1.0
             }
@@ -98,7 +101,7 @@ impl Attempt<'_> {
                 tracing::info!(task.id = task_id, job.name = self.task.job, duration_ms, "the task is given back");
                 return;
             }
-            Verdict::Abandon => {
+            Verdict::Complete { .. } | Verdict::Abandon => {
                 tracing::warn!(task.id = task_id, job.name = self.task.job, duration_ms, "the attempt is abandoned");
                 return;
             }
