@@ -152,10 +152,7 @@ impl Follower {
         let next = match (self.stored, self.config.start) {
             (Some(stored), _) => stored.tip.number.next(),
             (None, Start::At(number)) => number,
-            (None, Start::Latest | Start::Stored) => {
-                let _ = first_near_tip(&heads, 1);
-                latest
-            }
+            (None, Start::Latest | Start::Stored) => first_near_tip(&heads, self.config.max_reorg_depth),
         };
         if next <= latest {
             return self.catch_up(next, &heads).await;
@@ -242,10 +239,7 @@ impl Follower {
     /// blocks may be the answers of different endpoints, on different branches.
     async fn is_final(&self, block: BlockRef) -> Result<bool, RoundError> {
         match self.unless_stopped(self.client.final_block(block.number, self.config.finality)).await {
-            Some(found) => {
-                let _ = found?;
-                Ok(false)
-            }
+            Some(found) => Ok(found? == Some(block)),
             None => Ok(false),
         }
     }

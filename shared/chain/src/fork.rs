@@ -2,8 +2,8 @@
 //!
 //! The caller shows the lowest header that it knows of the chain's present branch: first the newest block, or the one
 //! right above the stored tip if the chain is further; then, as long as the answer is [`Step::WalkBack`], that header's
-//! parent, fetched by hash. Nothing here guesses: where the stored blocks do not reach, or may not be replaced, the
-//! answer is [`Step::Halt`].
+//! parent, fetched by hash. Nothing here guesses: where a branch leaves the stored one below what is
+//! stored, or where blocks may not be replaced, the answer is [`Step::Halt`].
 
 use alloy::primitives::B256;
 use isotherm_types::disposition::{Classified, Disposition};
