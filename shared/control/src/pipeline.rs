@@ -1,7 +1,7 @@
 //! Jobs and triggers as a YAML file, and putting them into effect.
 //!
 //! [`parse`] reads and checks a file, and reports each fault with its line; [`for_chain`] builds the file's value for one
-//! chain in code; [`apply`] makes the tables agree with it. Nothing is applied of a file that has a fault.
+//! chain in code; [`apply()`] makes the tables agree with it. Nothing is applied of a file that has a fault.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Taking blocks back after a reorg: the inverse of [`crate::append`].
+//! Taking blocks back after a reorg: the inverse of [`crate::append()`].
 
 use alloy::primitives::B256;
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};

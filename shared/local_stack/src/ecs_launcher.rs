@@ -2,7 +2,7 @@
 //!
 //! The emulator keeps the books of ECS and runs nothing. This is the missing half: it reads the books through the ECS
 //! API, starts the worker of a new task, signals the worker of a stopped one (SIGTERM, then SIGKILL after the task
-//! definition's stop time-out), and reports a worker that ended by itself. What to do is decided by [`plan`], a pure
+//! definition's stop time-out), and reports a worker that ended by itself. What to do is decided by `plan`, a pure
 //! function over both lists; this file carries it out.
 //!
 //! The emulator ignores `RunTask`'s client token: a launch asked for twice makes two tasks. Both workers start; the

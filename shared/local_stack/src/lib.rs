@@ -1,7 +1,7 @@
 //! The local stack: `terraform/stack.yaml` carried out on an AWS emulator.
 //!
 //! [`stack_file`] reads and checks the file, [`environment`] derives every process's variables from it, [`package`]
-//! makes the code zips, [`provision`] creates what the file lists through the ordinary AWS SDK, [`schedules`] keeps the
+//! makes the code zips, [`mod@provision`] creates what the file lists through the ordinary AWS SDK, [`schedules`] keeps the
 //! schedules of users' cron triggers, and [`ecs_launcher`] is what the emulator lacks: it starts a process for each
 //! running ECS task. Terraform reads the same file; nothing here may know of wiring that the file does not say.
 //!

@@ -1,6 +1,6 @@
 //! The worker: takes tasks of one operator one after the other, and runs the operator as a child process for each.
 //!
-//! Receive a wake-up → claim the task → delete the wake-up → run ([`attempt`]) → write the end down → publish the
+//! Receive a wake-up → claim the task → delete the wake-up → run (`attempt`) → write the end down → publish the
 //! outbox → next. Without work for a while it ends, so that Fargate capacity follows the work.
 //!
 //! Postgres decides who holds a task; this program never believes itself to hold one longer than its lease by its own
