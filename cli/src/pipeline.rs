@@ -107,7 +107,7 @@ pub(crate) async fn start(machine: &Machine, follow: &Follow) -> anyhow::Result<
     let wanted: Vec<CronSchedule> = applied
         .triggers
         .into_iter()
-        .filter_map(|trigger| Some(CronSchedule { trigger_id: trigger.id.0, expression: trigger.schedule? }))
+        .filter_map(|trigger| Some(CronSchedule { trigger_id: trigger.id.0, expression: trigger.schedule?.schedule }))
         .collect();
     schedules::sync_cron(aws, &provisioned.cron_target, &wanted).await.context("could not set the schedules")?;
     // The schedule would do the same within a minute.

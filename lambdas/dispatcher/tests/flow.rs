@@ -42,6 +42,7 @@ async fn dispatcher() -> Dispatcher {
     let event_queues = EventQueues {
         events: queue(&clients, "isotherm-events.fifo").await,
         thresholds: queue(&clients, "isotherm-thresholds.fifo").await,
+        dead_letters: queue(&clients, "isotherm-dead_letters.fifo").await,
     };
     let noop = queue(&clients, "isotherm-tasks_noop.fifo").await;
     clients.ecs().create_cluster().cluster_name("isotherm").send().await.unwrap();

@@ -38,7 +38,7 @@ async fn a_lost_task_is_put_back_and_its_worker_is_stopped() {
     let reaper = Reaper {
         pool: PgPool::connect(&database.url).await.unwrap(),
         clients,
-        event_queues: EventQueues { events: String::new(), thresholds: String::new() },
+        event_queues: EventQueues { events: String::new(), thresholds: String::new(), dead_letters: String::new() },
         task_queues: TaskQueues(BTreeMap::new()),
         cluster: "isotherm".to_owned(),
     };

@@ -165,7 +165,7 @@ mod tests {
             org_id: OrgId(1),
             job_id: JobId(2),
             name: "beat".to_owned(),
-            config: TriggerConfig::Cron(CronConfig { schedule: schedule.to_owned() }),
+            config: TriggerConfig::Cron(CronConfig::every(schedule)),
             input: serde_json::json!({}),
         }
     }

@@ -50,6 +50,7 @@ async fn trigger() -> CronTrigger {
     let event_queues = EventQueues {
         events: queue(&clients, "isotherm-events.fifo").await,
         thresholds: queue(&clients, "isotherm-thresholds.fifo").await,
+        dead_letters: queue(&clients, "isotherm-dead_letters.fifo").await,
     };
     let pool = PgPool::connect(&database.url).await.unwrap();
     let mut conn = pool.acquire().await.unwrap();

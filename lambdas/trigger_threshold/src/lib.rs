@@ -113,7 +113,9 @@ impl ThresholdTrigger {
             EventBody::DatasetAdvanced { chain_id, .. }
             | EventBody::DatasetInvalidated { chain_id, .. }
             | EventBody::PartitionCommitted { chain_id, .. } => Ok(chain_id),
-            EventBody::TriggerFired { .. } => Err(event::NotAboutAChain { event_id: wake.event_id }.into()),
+            EventBody::TriggerFired { .. } | EventBody::TaskFailed { .. } => {
+                Err(event::NotAboutAChain { event_id: wake.event_id }.into())
+            }
         }
     }
 

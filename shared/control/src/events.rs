@@ -17,7 +17,7 @@ pub async fn record(conn: &mut PgConnection, body: &EventBody) -> Result<EventId
     let queues: Vec<&str> = body.queues().iter().map(|queue| queue.as_str()).collect();
     let (id,): (i64,) = sqlx::query_as(
         "WITH event AS (
-             INSERT INTO control.events (kind, body) VALUES ($1, $2) RETURNING id
+             INSERT INTO control.events (kind, body, org_id) VALUES ($1, $2, $5) RETURNING id
          ), told AS (
              INSERT INTO control.outbox (event_id, queue, message_group)
              SELECT event.id, queue, $4 FROM event, unnest($3::text[]) AS queue
@@ -28,6 +28,7 @@ pub async fn record(conn: &mut PgConnection, body: &EventBody) -> Result<EventId
     .bind(to_json(body)?)
     .bind(queues)
     .bind(body.message_group())
+    .bind(body.org_id().map(|org_id| org_id.0))
     .fetch_one(conn)
     .await?;
     Ok(EventId(id))
@@ -77,7 +78,7 @@ impl Classified for BadWake {
     }
 }
 
-/// Reads the body of a message on `events.fifo` or `thresholds.fifo`.
+/// Reads the body of a message on `events.fifo`, `thresholds.fifo` or `dead_letters.fifo`.
 ///
 /// # Errors
 /// [`BadWake`].

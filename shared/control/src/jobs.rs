@@ -48,8 +48,16 @@ pub struct Job {
     pub heartbeat_timeout: Duration,
     /// Longest run of one attempt.
     pub run_timeout: Option<Duration>,
+    /// An attempt whose progress stands still for so long is ended; progress is not watched if absent.
+    pub stall_timeout: Option<Duration>,
+    /// Among due tasks the higher goes first.
+    pub priority: i32,
+    /// `per_partition`: events are split at multiples of so many blocks; taken as they are if absent.
+    pub partition_blocks: Option<u64>,
     /// Whether it is in the file that was applied last.
     pub active: bool,
+    /// Whether a person has paused it: its tasks are made and wait.
+    pub paused: bool,
 }
 
 impl Job {
@@ -77,7 +85,11 @@ pub(crate) struct JobRow {
     max_concurrency: i32,
     heartbeat_timeout_seconds: f64,
     run_timeout_seconds: Option<f64>,
+    stall_timeout_seconds: Option<f64>,
+    priority: i32,
+    partition_blocks: Option<i64>,
     active: bool,
+    paused: bool,
 }
 
 impl TryFrom<JobRow> for Job {
@@ -104,7 +116,11 @@ impl TryFrom<JobRow> for Job {
             max_concurrency: count(row.max_concurrency),
             heartbeat_timeout: seconds(row.heartbeat_timeout_seconds),
             run_timeout: row.run_timeout_seconds.map(seconds),
+            stall_timeout: row.stall_timeout_seconds.map(seconds),
+            priority: row.priority,
+            partition_blocks: row.partition_blocks.map(i64::unsigned_abs),
             active: row.active,
+            paused: row.paused,
         })
     }
 }

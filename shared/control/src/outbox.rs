@@ -66,17 +66,9 @@ pub async fn take(conn: &mut PgConnection, limit: u32) -> Result<Vec<OutboxMessa
     .await?;
     rows.into_iter()
         .map(|(id, event_id, queue, message_group)| {
-            let queue = match queue.as_str() {
-                "events" => Queue::Events,
-                "thresholds" => Queue::Thresholds,
-                other => {
-                    return Err(ControlError::UnknownWord {
-                        row: format!("outbox row {id}"),
-                        column: "queue",
-                        value: other.to_owned(),
-                    });
-                }
-            };
+            let unknown =
+                || ControlError::UnknownWord { row: format!("outbox row {id}"), column: "queue", value: queue.clone() };
+            let queue = Queue::ALL.into_iter().find(|known| known.as_str() == queue).ok_or_else(unknown)?;
             Ok(OutboxMessage { id, event_id: EventId(event_id), queue, message_group })
         })
         .collect()

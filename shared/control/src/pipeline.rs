@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::jobs::{DatasetName, Runtime, Strategy};
-use crate::triggers::{CronConfig, ThresholdConfig, TriggerConfig};
+use crate::triggers::{CronConfig, ThresholdConfig, TriggerConfig, WebhookConfig};
 
 mod apply;
 mod chain;
@@ -78,9 +78,18 @@ pub struct JobDefinition {
     /// Longest run of one attempt; unlimited if absent.
     #[serde(default)]
     pub run_timeout_seconds: Option<f64>,
+    /// An attempt whose progress stands still for so long is ended; progress is not watched if absent.
+    #[serde(default)]
+    pub stall_timeout_seconds: Option<f64>,
+    /// From -1000 to 1000: among due tasks the higher goes first; 0 if absent.
+    #[serde(default)]
+    pub priority: i32,
+    /// `per_partition` only: events are split at multiples of so many blocks; taken as they are if absent.
+    #[serde(default)]
+    pub partition_blocks: Option<u64>,
 }
 
-/// A cause of tasks, as the file has it: exactly one of `cron` and `threshold`.
+/// A cause of tasks, as the file has it: exactly one of `cron`, `webhook` and `threshold`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TriggerDefinition {
@@ -91,6 +100,9 @@ pub struct TriggerDefinition {
     /// Fires at the ticks of a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cron: Option<CronConfig>,
+    /// Fires when somebody calls its path with a valid signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookConfig>,
     /// Fires when a chain has got so much further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<ThresholdConfig>,
@@ -102,10 +114,11 @@ pub struct TriggerDefinition {
 impl TriggerDefinition {
     /// When it fires; `None` unless exactly one kind is given.
     pub fn config(&self) -> Option<TriggerConfig> {
-        match (&self.cron, &self.threshold) {
-            (Some(cron), None) => Some(TriggerConfig::Cron(cron.clone())),
-            (None, Some(threshold)) => Some(TriggerConfig::Threshold(threshold.clone())),
-            (None, None) | (Some(_), Some(_)) => None,
+        match (&self.cron, &self.webhook, &self.threshold) {
+            (Some(cron), None, None) => Some(TriggerConfig::Cron(cron.clone())),
+            (None, Some(webhook), None) => Some(TriggerConfig::Webhook(webhook.clone())),
+            (None, None, Some(threshold)) => Some(TriggerConfig::Threshold(threshold.clone())),
+            _ => None,
         }
     }
 }

@@ -55,8 +55,9 @@ pub enum Created {
 pub async fn create(conn: &mut PgConnection, task: &NewTask, actor: &str) -> Result<Created, ControlError> {
     let mut db_tx = conn.begin().await?;
     let made: Option<(i64, i64)> = sqlx::query_as(
-        "INSERT INTO control.tasks (org_id, job_id, idempotency_key, always_on, input, attempts_left, not_before)
-         SELECT org_id, id, $2, always_on, $3, max_attempts, now() + make_interval(secs => $4) FROM control.jobs WHERE id = $1
+        "INSERT INTO control.tasks (org_id, job_id, idempotency_key, always_on, input, attempts_left, not_before,
+                                    priority)
+         SELECT org_id, id, $2, always_on, $3, max_attempts, now() + make_interval(secs => $4), priority FROM control.jobs WHERE id = $1
          ON CONFLICT DO NOTHING
          RETURNING id, org_id",
     )

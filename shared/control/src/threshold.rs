@@ -8,7 +8,7 @@ use isotherm_types::{BlockNumber, BlockRange, ChainId, TriggerId};
 use sqlx::{Connection, PgConnection};
 
 use crate::error::ControlError;
-use crate::triggers::{self, Fired, Trigger, TriggerConfig};
+use crate::triggers::{self, Fired, Measure, Trigger, TriggerConfig};
 
 /// Most ranges that one evaluation fires for one trigger; the next evaluation goes on.
 pub const MOST_AT_ONCE: usize = 100;
@@ -72,7 +72,7 @@ pub async fn evaluate(conn: &mut PgConnection, facts: &Facts) -> Result<Vec<Cros
     let mut crossed = Vec::new();
     for trigger in triggers::active(&mut *conn, "threshold").await? {
         let TriggerConfig::Threshold(config) = &trigger.config else { continue };
-        if config.chain_id == facts.chain_id {
+        if config.chain_id == facts.chain_id && config.measure == Measure::FinalizedBlocks {
             crossed.extend(evaluate_one(&mut *conn, &trigger, config.every, facts).await?);
         }
     }

@@ -3,7 +3,9 @@
 //! A firing is one transaction: the row that makes it happen once, the event, and the outbox row. What follows from
 //! the event is the dispatcher's business.
 
-use isotherm_types::{ChainId, EventBody, EventId, JobId, OrgId, TriggerId};
+use std::collections::BTreeMap;
+
+use isotherm_types::{ChainId, Dataset, EventBody, EventId, JobId, OrgId, TriggerId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
@@ -34,6 +36,8 @@ pub struct Trigger {
 pub enum TriggerConfig {
     /// At the ticks of a schedule.
     Cron(CronConfig),
+    /// When somebody calls its path with a valid signature.
+    Webhook(WebhookConfig),
     /// When a chain has got so much further.
     Threshold(ThresholdConfig),
 }
@@ -43,6 +47,7 @@ impl TriggerConfig {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Cron(_) => "cron",
+            Self::Webhook(_) => "webhook",
             Self::Threshold(_) => "threshold",
         }
     }
@@ -52,8 +57,71 @@ impl TriggerConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CronConfig {
-    /// An EventBridge expression, UTC; see [`crate::cron`].
+    /// An EventBridge expression; see [`crate::cron`].
     pub schedule: String,
+    /// Time zone in which the expression is read, a name of the IANA database; `UTC` if absent.
+    #[serde(default = "utc")]
+    pub timezone: String,
+    /// What becomes of a tick while a task of an earlier one is not over; `queue` if absent.
+    #[serde(default)]
+    pub overlap: Overlap,
+    /// A tick that nobody was there for is made up for if it is found out within so many seconds, and otherwise written
+    /// down as missed; 3600 if absent.
+    #[serde(default = "an_hour")]
+    pub catch_up_seconds: u64,
+}
+
+impl CronConfig {
+    /// A schedule in UTC with everything that a file need not say.
+    pub fn every(schedule: impl Into<String>) -> Self {
+        Self { schedule: schedule.into(), timezone: utc(), overlap: Overlap::default(), catch_up_seconds: an_hour() }
+    }
+}
+
+/// What becomes of a tick while a task of an earlier one is not over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// It makes no task; the firing is written down as skipped.
+    Skip,
+    /// It makes one that waits its turn.
+    #[default]
+    Queue,
+    /// The earlier tasks are cancelled.
+    Replace,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+fn an_hour() -> u64 {
+    3600
+}
+
+/// Settings of a webhook trigger. It is called by `POST /v1/webhooks/<org>/<trigger>`, signed as Standard Webhooks has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// Name of the secret that holds the signing key, `whsec_…` or plain text.
+    pub secret: String,
+    /// A call whose timestamp is further from the clock is refused; 300 if absent.
+    #[serde(default = "five_minutes")]
+    pub tolerance_seconds: u64,
+    /// A longer body is refused; 262144 if absent.
+    #[serde(default = "quarter_mebibyte")]
+    pub max_body_bytes: u64,
+    /// Parameter of the task → JSON pointer (RFC 6901) into the body; the whole body as `payload` if absent.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+}
+
+fn five_minutes() -> u64 {
+    300
+}
+
+fn quarter_mebibyte() -> u64 {
+    256 * 1024
 }
 
 /// Settings of a threshold trigger.
@@ -64,7 +132,10 @@ pub struct ThresholdConfig {
     pub chain_id: ChainId,
     /// What is counted.
     pub measure: Measure,
-    /// How much of it makes one firing; at least 1.
+    /// The dataset whose rows or bytes are counted; only with those measures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<Dataset>,
+    /// How much of it makes one firing, at least 1. For a lag: the number of seconds above which it fires.
     pub every: u64,
 }
 
@@ -74,6 +145,14 @@ pub struct ThresholdConfig {
 pub enum Measure {
     /// Stored blocks at or below the finalized one, in ranges aligned to multiples of `every`.
     FinalizedBlocks,
+    /// Blocks ever stored, those that a reorg took back included.
+    Blocks,
+    /// Rows of `dataset` ever stored.
+    Rows,
+    /// Bytes of `dataset` ever stored, as COPY sent them.
+    Bytes,
+    /// Age of the newest stored block: fires when it gets above `every` seconds, and again only after it was below.
+    LagSeconds,
 }
 
 #[derive(sqlx::FromRow)]
@@ -94,6 +173,7 @@ impl TryFrom<Row> for Trigger {
         let id = TriggerId(row.id);
         let config = match row.kind.as_str() {
             "cron" => TriggerConfig::Cron(from_json(id, "config", row.config)?),
+            "webhook" => TriggerConfig::Webhook(from_json(id, "config", row.config)?),
             "threshold" => TriggerConfig::Threshold(from_json(id, "config", row.config)?),
             other => {
                 let value = other.to_owned();
@@ -119,7 +199,7 @@ pub async fn read(conn: &mut PgConnection, trigger_id: TriggerId) -> Result<Trig
     row.ok_or(ControlError::UnknownTrigger { trigger_id })?.try_into()
 }
 
-/// The active triggers of one kind (`cron` or `threshold`), by id.
+/// The active triggers of one kind (`cron`, `webhook` or `threshold`), by id.
 ///
 /// # Errors
 /// What Postgres or a row reports.
@@ -163,12 +243,13 @@ pub async fn fire(
     };
     let event_id = events::record(&mut db_tx, &body).await?;
     let first = sqlx::query(
-        "INSERT INTO control.trigger_fires (trigger_id, fire_key, event_id) VALUES ($1, $2, $3)
+        "INSERT INTO control.trigger_fires (trigger_id, fire_key, event_id, org_id) VALUES ($1, $2, $3, $4)
          ON CONFLICT (trigger_id, fire_key) DO NOTHING",
     )
     .bind(trigger.id.0)
     .bind(fire_key)
     .bind(event_id.0)
+    .bind(trigger.org_id.0)
     .execute(&mut *db_tx)
     .await?;
     if first.rows_affected() != 1 {

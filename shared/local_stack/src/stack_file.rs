@@ -24,7 +24,7 @@ pub use faults::{Fault, StackFaults};
 pub struct Stack {
     /// Lambda functions; `lambdas/<key>`.
     pub functions: BTreeMap<String, Function>,
-    /// SQS queues, each with a dead-letter queue.
+    /// SQS queues; each that a program reads has a dead-letter queue.
     pub queues: BTreeMap<String, Queue>,
     /// Which function reads which queue.
     pub event_source_mappings: BTreeMap<String, EventSourceMapping>,
@@ -112,8 +112,9 @@ pub struct Queue {
     pub visibility_seconds: i32,
     /// How long a message is kept.
     pub retention_seconds: i32,
-    /// Where messages go that nobody could handle.
-    pub dead_letter: DeadLetter,
+    /// Where messages go that nobody could handle; absent for a queue that only people read.
+    #[serde(default)]
+    pub dead_letter: Option<DeadLetter>,
 }
 
 /// A dead-letter queue.

@@ -59,7 +59,7 @@ impl Classified for PublishError {
 /// Publishes until nothing is left that this caller may take; returns how many messages were accepted.
 ///
 /// What a queue refuses stays in the outbox and ends this call's work, for it would be refused again at once. Trouble with
-/// one queue does not keep the same batch's messages from the other.
+/// one queue does not keep the same batch's messages from the others.
 ///
 /// # Errors
 /// [`PublishError`]; what was published before stays published.
@@ -89,7 +89,7 @@ async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQ
     let rows = outbox::take(&mut db_tx, limit).await.map_err(|source| PublishError::Outbox { source })?;
     let mut accepted = Vec::with_capacity(rows.len());
     let mut trouble = None;
-    for queue in [Queue::Events, Queue::Thresholds] {
+    for queue in Queue::ALL {
         let of_queue: Vec<&OutboxMessage> = rows.iter().filter(|row| row.queue == queue).collect();
         if of_queue.is_empty() {
             continue;
@@ -102,7 +102,7 @@ async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQ
             }
         }
     }
-    // What was accepted is deleted in any case: otherwise it would be sent again for as long as the other queue fails.
+    // What was accepted is deleted in any case: otherwise it would be sent again for as long as another queue fails.
     outbox::delete(&mut db_tx, &accepted).await.map_err(|source| PublishError::Outbox { source })?;
     db_tx.commit().await.map_err(|source| PublishError::Transaction { source })?;
     match trouble {

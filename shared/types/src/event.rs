@@ -69,6 +69,19 @@ pub enum EventBody {
         /// Given to the task as its input.
         input: serde_json::Value,
     },
+    /// A task failed for good: no attempt is left, or its error says that trying again is no use.
+    TaskFailed {
+        /// Whose task it is.
+        org_id: OrgId,
+        /// Its job.
+        job_id: JobId,
+        /// The task.
+        task_id: TaskId,
+        /// Its last claim.
+        fence: Fence,
+        /// Stable name of the last error.
+        code: String,
+    },
 }
 
 impl EventBody {
@@ -79,6 +92,7 @@ impl EventBody {
             Self::DatasetInvalidated { .. } => "dataset_invalidated",
             Self::PartitionCommitted { .. } => "partition_committed",
             Self::TriggerFired { .. } => "trigger_fired",
+            Self::TaskFailed { .. } => "task_failed",
         }
     }
 
@@ -88,16 +102,31 @@ impl EventBody {
             Self::DatasetAdvanced { .. } => &[Queue::Thresholds],
             Self::DatasetInvalidated { .. } => &[Queue::Thresholds, Queue::Events],
             Self::PartitionCommitted { .. } | Self::TriggerFired { .. } => &[Queue::Events],
+            Self::TaskFailed { .. } => &[Queue::DeadLetters],
+        }
+    }
+
+    /// The organisation that it belongs to; `None` for what happens to a chain, which belongs to all.
+    pub fn org_id(&self) -> Option<OrgId> {
+        match self {
+            Self::DatasetAdvanced { .. } | Self::DatasetInvalidated { .. } | Self::PartitionCommitted { .. } => None,
+            Self::TriggerFired { org_id, .. } | Self::TaskFailed { org_id, .. } => Some(*org_id),
         }
     }
 
     /// SQS message group: events of one group are handled in order.
+    ///
+    /// What moves all datasets of a chain at once is a group by chain; what concerns one of them is a group of its own, so
+    /// that a dataset that fails holds no other back.
     pub fn message_group(&self) -> String {
         match self {
-            Self::DatasetAdvanced { chain_id, .. }
-            | Self::DatasetInvalidated { chain_id, .. }
-            | Self::PartitionCommitted { chain_id, .. } => format!("chain-{chain_id}"),
-            Self::TriggerFired { org_id, job_id, .. } => format!("org-{}-job-{}", org_id.0, job_id.0),
+            Self::DatasetAdvanced { chain_id, .. } | Self::DatasetInvalidated { chain_id, .. } => {
+                format!("chain-{chain_id}")
+            }
+            Self::PartitionCommitted { chain_id, dataset, .. } => format!("chain-{chain_id}-{dataset}"),
+            Self::TriggerFired { org_id, job_id, .. } | Self::TaskFailed { org_id, job_id, .. } => {
+                format!("org-{}-job-{}", org_id.0, job_id.0)
+            }
         }
     }
 }
@@ -110,14 +139,20 @@ pub enum Queue {
     Events,
     /// Read by `trigger_threshold`.
     Thresholds,
+    /// Read by people: tasks that failed for good.
+    DeadLetters,
 }
 
 impl Queue {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Events, Self::Thresholds, Self::DeadLetters];
+
     /// Its key in `terraform/stack.yaml` and in `control.outbox`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Events => "events",
             Self::Thresholds => "thresholds",
+            Self::DeadLetters => "dead_letters",
         }
     }
 }
@@ -125,7 +160,7 @@ impl Queue {
 /// Version of the wake-up messages that this program writes.
 pub const WAKE_VERSION: u32 = 1;
 
-/// Body of a message on `events.fifo` and `thresholds.fifo`.
+/// Body of a message on `events.fifo`, `thresholds.fifo` and `dead_letters.fifo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventWake {
@@ -158,7 +193,7 @@ mod tests {
         let event: Event = serde_json::from_str(text).unwrap();
         assert_eq!(event.id, EventId(7));
         assert_eq!(event.body.kind(), "partition_committed");
-        assert_eq!(event.body.message_group(), "chain-143");
+        assert_eq!(event.body.message_group(), "chain-143-logs");
         let again = serde_json::to_value(&event).unwrap();
         assert_eq!(again["kind"], event.body.kind());
     }

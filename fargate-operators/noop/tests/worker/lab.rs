@@ -69,8 +69,11 @@ impl Lab {
             answer.send().await.unwrap().queue_url.unwrap()
         };
         let task_queue_url = queue("tasks-noop.fifo").await;
-        let event_queues =
-            EventQueues { events: queue("events.fifo").await, thresholds: queue("thresholds.fifo").await };
+        let event_queues = EventQueues {
+            events: queue("events.fifo").await,
+            thresholds: queue("thresholds.fifo").await,
+            dead_letters: queue("dead_letters.fifo").await,
+        };
         Self { database, config, clients, task_queue_url, event_queues }
     }
 

@@ -8,7 +8,7 @@ WITH running AS (
       FROM control.tasks t
       JOIN control.jobs j ON j.id = t.job_id
       LEFT JOIN running ON running.job_id = t.job_id
-     WHERE t.state = 'queued' AND t.not_before <= now() AND j.active
+     WHERE t.state = 'queued' AND t.not_before <= now() AND j.active AND NOT j.paused
 )
 SELECT id, fence, job_id, operator, runtime, wakes_sent, free,
        extract(epoch FROM now() - woken_at)::double precision AS woken_seconds_ago,

@@ -3,7 +3,7 @@ WITH due AS (
     SELECT t.id, t.fence
       FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id
      WHERE t.id = $1 AND t.state = 'queued' AND t.not_before <= now()
-       AND (t.always_on OR t.attempts_left > 0) AND j.operator = $3 AND j.active
+       AND (t.always_on OR t.attempts_left > 0) AND j.operator = $3 AND j.active AND NOT j.paused
        AND (SELECT count(*) FROM control.tasks r WHERE r.job_id = t.job_id AND r.state = 'running') < j.max_concurrency
        FOR UPDATE OF t SKIP LOCKED
 )

@@ -44,8 +44,8 @@ pub fn route(event: &Event, jobs: &[Job]) -> Vec<Routed> {
                 json!({ "cause": event.body.kind(), "chain_id": chain_id, "datasets": datasets, "blocks": blocks });
             about_data(event, jobs, *chain_id, datasets, &event_key(event), &input)
         }
-        // Told to `thresholds` only.
-        EventBody::DatasetAdvanced { .. } => Vec::new(),
+        // Told to `thresholds` or `dead_letters` only.
+        EventBody::DatasetAdvanced { .. } | EventBody::TaskFailed { .. } => Vec::new(),
     }
 }
 
@@ -108,7 +108,11 @@ mod tests {
             max_concurrency: 1,
             heartbeat_timeout: Duration::from_secs(10),
             run_timeout: None,
+            stall_timeout: None,
+            priority: 0,
+            partition_blocks: None,
             active: true,
+            paused: false,
         }
     }
 

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use super::{JobDefinition, Pipeline, TriggerDefinition, config_hash};
 use crate::codec::to_json;
 use crate::error::ControlError;
-use crate::triggers::TriggerConfig;
+use crate::triggers::{CronConfig, TriggerConfig};
 use crate::{audit, tasks};
 
 /// What was done about one definition.
@@ -56,7 +56,7 @@ pub struct AppliedTrigger {
     /// What was done.
     pub change: ChangeKind,
     /// The EventBridge schedule that it implies, if it is an active cron trigger.
-    pub schedule: Option<String>,
+    pub schedule: Option<CronConfig>,
 }
 
 /// What an apply did.
@@ -99,8 +99,8 @@ pub async fn apply(
         let (Some(&job_id), Some(config)) = (job_ids.get(trigger.job.as_str()), trigger.config()) else { continue };
         let (id, change) = apply_trigger(&mut db_tx, org_id, job_id, trigger, &config).await?;
         let schedule = match config {
-            TriggerConfig::Cron(cron) => Some(cron.schedule),
-            TriggerConfig::Threshold(_) => None,
+            TriggerConfig::Cron(cron) => Some(cron),
+            TriggerConfig::Webhook(_) | TriggerConfig::Threshold(_) => None,
         };
         applied.triggers.push(AppliedTrigger { id: TriggerId(id), name: trigger.name.clone(), change, schedule });
     }
@@ -145,6 +145,9 @@ async fn apply_job(
         .bind(job.heartbeat_timeout_seconds)
         .bind(job.run_timeout_seconds)
         .bind(hash.as_slice())
+        .bind(job.stall_timeout_seconds)
+        .bind(job.priority)
+        .bind(job.partition_blocks.map(|blocks| i64::try_from(blocks).unwrap_or(i64::MAX)))
         .fetch_one(conn)
         .await?;
     Ok((id, change))
@@ -172,6 +175,7 @@ async fn apply_trigger(
     };
     let settings = match config {
         TriggerConfig::Cron(cron) => to_json(cron)?,
+        TriggerConfig::Webhook(webhook) => to_json(webhook)?,
         TriggerConfig::Threshold(threshold) => to_json(threshold)?,
     };
     let (id,): (i64,) = sqlx::query_as(include_str!("../../queries/triggers/upsert.sql"))

@@ -132,6 +132,7 @@ pub fn for_chain(settings: &ChainSettings) -> Pipeline {
     let threshold = ThresholdConfig {
         chain_id: settings.chain_id,
         measure: Measure::FinalizedBlocks,
+        dataset: None,
         every: settings.partition_blocks,
     };
     let triggers = vec![
@@ -139,13 +140,15 @@ pub fn for_chain(settings: &ChainSettings) -> Pipeline {
             name: "compact-when-final".to_owned(),
             job: compact.name.clone(),
             cron: None,
+            webhook: None,
             threshold: Some(threshold),
             input: defaults::object(),
         },
         TriggerDefinition {
             name: "heartbeat-every-minute".to_owned(),
             job: heartbeat.name.clone(),
-            cron: Some(CronConfig { schedule: "rate(1 minute)".to_owned() }),
+            cron: Some(CronConfig::every("rate(1 minute)")),
+            webhook: None,
             threshold: None,
             input: defaults::object(),
         },
@@ -169,6 +172,9 @@ fn job(name: String, operator: &str) -> JobDefinition {
         max_concurrency: defaults::max_concurrency(),
         heartbeat_timeout_seconds: defaults::heartbeat_timeout_seconds(),
         run_timeout_seconds: None,
+        stall_timeout_seconds: None,
+        priority: 0,
+        partition_blocks: None,
     }
 }
 

@@ -114,7 +114,7 @@ fn check_trigger(trigger: &TriggerDefinition, jobs: &BTreeMap<&str, &JobDefiniti
         Some(_) => {}
     }
     match trigger.config() {
-        None => messages.push(format!("trigger {name:?} needs exactly one of cron and threshold")),
+        None => messages.push(format!("trigger {name:?} needs exactly one of cron, webhook and threshold")),
         Some(TriggerConfig::Cron(cron)) => {
             if let Err(error) = cron.schedule.parse::<Schedule>() {
                 messages.push(format!("trigger {name:?}: {error}"));
@@ -125,7 +125,7 @@ fn check_trigger(trigger: &TriggerDefinition, jobs: &BTreeMap<&str, &JobDefiniti
         {
             messages.push(format!("trigger {name:?}: every must be at least 1"));
         }
-        Some(TriggerConfig::Threshold(_)) => {}
+        Some(TriggerConfig::Webhook(_) | TriggerConfig::Threshold(_)) => {}
     }
     if !trigger.input.is_object() {
         messages.push(format!("input of trigger {name:?} is no mapping"));

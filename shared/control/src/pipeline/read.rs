@@ -176,9 +176,9 @@ triggers:
             "    cron: { schedule: rate(1 minute) }\n",
             "    cron: { schedule: rate(1 minute) }\n    threshold: { chain_id: 1, measure: finalized_blocks, every: 0 }\n",
         );
-        assert!(faults(&both).iter().any(|fault| fault.contains("exactly one of cron and threshold")));
+        assert!(faults(&both).iter().any(|fault| fault.contains("exactly one of cron, webhook and threshold")));
         let neither = GOOD.replace("    cron: { schedule: rate(1 minute) }\n", "");
-        assert!(faults(&neither).iter().any(|fault| fault.contains("exactly one of cron and threshold")));
+        assert!(faults(&neither).iter().any(|fault| fault.contains("exactly one of cron, webhook and threshold")));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub enum Claim {
     },
     /// Another worker is claiming it this very moment.
     Contended,
-    /// Its job is not active, or as many of its tasks run as may run at one time.
+    /// Its job is not active or paused, or as many of its tasks run as may run at one time.
     HeldBack,
     /// It is not queued: somebody has it, or it is finished.
     NotQueued {
@@ -178,7 +178,7 @@ async fn refusal(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant<'
     let row: Option<(String, i64, String, f64, bool)> = sqlx::query_as(
         "SELECT t.state, t.fence, j.operator,
                 extract(epoch FROM t.not_before - now())::double precision AS wait_seconds,
-                NOT j.active OR j.max_concurrency <=
+                NOT j.active OR j.paused OR j.max_concurrency <=
                     (SELECT count(*) FROM control.tasks r WHERE r.job_id = t.job_id AND r.state = 'running') AS held_back
            FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id
           WHERE t.id = $1",
@@ -215,7 +215,7 @@ pub async fn next_due(conn: &mut PgConnection, operator: &str) -> Result<Option<
     let row: Option<(i64,)> = sqlx::query_as(
         "SELECT t.id
            FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id
-          WHERE t.state = 'queued' AND t.not_before <= now() AND j.active AND j.operator = $1
+          WHERE t.state = 'queued' AND t.not_before <= now() AND j.active AND NOT j.paused AND j.operator = $1
             AND (SELECT count(*) FROM control.tasks r WHERE r.job_id = t.job_id AND r.state = 'running')
                 < j.max_concurrency
           ORDER BY t.not_before, t.id LIMIT 1",

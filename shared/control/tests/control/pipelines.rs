@@ -2,6 +2,7 @@
 
 use isotherm_control::pipeline::ChangeKind;
 use isotherm_control::task::TaskState;
+use isotherm_control::triggers::CronConfig;
 use isotherm_control::{dispatch, jobs, triggers};
 
 use crate::stage::{JOBS, Stage};
@@ -13,7 +14,7 @@ async fn applying_a_file_twice_changes_nothing() {
     let applied = stage.apply(JOBS).await;
     assert!(applied.jobs.iter().all(|job| job.change == ChangeKind::Unchanged), "{applied:?}");
     assert!(applied.triggers.iter().all(|trigger| trigger.change == ChangeKind::Unchanged), "{applied:?}");
-    assert_eq!(applied.triggers[0].schedule.as_deref(), Some("rate(1 minute)"));
+    assert_eq!(applied.triggers[0].schedule, Some(CronConfig::every("rate(1 minute)")));
     assert_eq!(stage.count("SELECT count(*) FROM control.audit_log").await, before);
 }
 

@@ -1,4 +1,4 @@
-//! SQS queues, each behind its dead-letter queue.
+//! SQS queues, each with its dead-letter queue.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -37,19 +37,20 @@ pub(super) async fn ensure(
         account: String::new(),
     };
     for (key, queue) in &stack.queues {
-        let dead_letter_name = names::dead_letter_queue(key, queue.fifo);
-        let wanted =
-            Attributes::from([(Attribute::MessageRetentionPeriod, queue.dead_letter.retention_seconds.to_string())]);
-        let dead_letter = ensure_one(client, &dead_letter_name, queue.fifo, wanted).await?;
-        report(on_step, "queue", &dead_letter_name, dead_letter.change);
-
-        let redrive =
-            json!({ "deadLetterTargetArn": dead_letter.arn, "maxReceiveCount": queue.dead_letter.max_receives });
         let mut wanted = Attributes::from([
             (Attribute::VisibilityTimeout, queue.visibility_seconds.to_string()),
             (Attribute::MessageRetentionPeriod, queue.retention_seconds.to_string()),
-            (Attribute::RedrivePolicy, redrive.to_string()),
         ]);
+        if let Some(settings) = &queue.dead_letter {
+            let name = names::dead_letter_queue(key, queue.fifo);
+            let attributes =
+                Attributes::from([(Attribute::MessageRetentionPeriod, settings.retention_seconds.to_string())]);
+            let dead_letter = ensure_one(client, &name, queue.fifo, attributes).await?;
+            report(on_step, "queue", &name, dead_letter.change);
+            let redrive = json!({ "deadLetterTargetArn": dead_letter.arn, "maxReceiveCount": settings.max_receives });
+            wanted.insert(Attribute::RedrivePolicy, redrive.to_string());
+            queues.dead_letter_urls.insert(key.clone(), dead_letter.url);
+        }
         let optional = [
             (Attribute::DeduplicationScope, &queue.deduplication_scope),
             (Attribute::FifoThroughputLimit, &queue.fifo_throughput_limit),
@@ -65,7 +66,6 @@ pub(super) async fn ensure(
         }
         queues.urls.insert(key.clone(), found.url);
         queues.arns.insert(key.clone(), found.arn);
-        queues.dead_letter_urls.insert(key.clone(), dead_letter.url);
     }
     Ok(queues)
 }

@@ -108,15 +108,17 @@ fn queues(stack: &Stack, report: &mut Report<'_>) {
         let place = |field| ["queues", key.as_str(), field];
         within(report, &place("visibility_seconds"), queue.visibility_seconds, 0, 43_200);
         within(report, &place("retention_seconds"), queue.retention_seconds, 60, 1_209_600);
-        let dead_letter = &queue.dead_letter;
-        let place = |field| ["queues", key.as_str(), "dead_letter", field];
-        within(report, &place("max_receives"), dead_letter.max_receives, 1, 1000);
-        within(report, &place("retention_seconds"), dead_letter.retention_seconds, queue.retention_seconds, 1_209_600);
-        if queue.fifo != dead_letter.fifo {
-            report.fault(
-                &["queues", key, "dead_letter", "fifo"],
-                "a FIFO queue needs a FIFO dead-letter queue, and a standard queue a standard one",
-            );
+        if let Some(dead_letter) = &queue.dead_letter {
+            let place = |field| ["queues", key.as_str(), "dead_letter", field];
+            within(report, &place("max_receives"), dead_letter.max_receives, 1, 1000);
+            let least = queue.retention_seconds;
+            within(report, &place("retention_seconds"), dead_letter.retention_seconds, least, 1_209_600);
+            if queue.fifo != dead_letter.fifo {
+                report.fault(
+                    &["queues", key, "dead_letter", "fifo"],
+                    "a FIFO queue needs a FIFO dead-letter queue, and a standard queue a standard one",
+                );
+            }
         }
         let scope = queue.deduplication_scope.as_deref();
         let limit = queue.fifo_throughput_limit.as_deref();

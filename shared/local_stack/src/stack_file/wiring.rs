@@ -39,14 +39,18 @@ fn mappings(stack: &Stack, report: &mut Report<'_>) {
     }
 }
 
-/// Two readers of one queue would each see half of the messages; none would leave them lying.
+/// Two readers of one queue would each see half of the messages; none would leave them lying, unless people are to read
+/// them: such a queue is the end of the way and has no dead-letter queue.
 fn readers(stack: &Stack, report: &mut Report<'_>) {
-    for key in stack.queues.keys() {
+    for (key, queue) in &stack.queues {
         let functions = stack.event_source_mappings.values().filter(|mapping| mapping.queue == *key).count();
         let operators = stack.operators.values().filter(|operator| operator.queue == *key).count();
-        if functions + operators != 1 {
-            let count = functions + operators;
-            report.fault(&["queues", key], format!("it has {count} readers (mappings and operators), not one"));
+        match (functions + operators, &queue.dead_letter) {
+            (1, Some(_)) | (0, None) => {}
+            (1, None) => report.fault(&["queues", key], "a queue that a program reads needs a dead_letter queue"),
+            (count, _) => {
+                report.fault(&["queues", key], format!("it has {count} readers (mappings and operators), not one"));
+            }
         }
     }
 }

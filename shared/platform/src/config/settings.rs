@@ -17,6 +17,8 @@ pub struct EventQueues {
     pub events: String,
     /// Read by `trigger_threshold`.
     pub thresholds: String,
+    /// Read by people.
+    pub dead_letters: String,
 }
 
 impl EventQueues {
@@ -25,6 +27,7 @@ impl EventQueues {
         match queue {
             Queue::Events => &self.events,
             Queue::Thresholds => &self.thresholds,
+            Queue::DeadLetters => &self.dead_letters,
         }
     }
 }
@@ -61,11 +64,13 @@ impl Fargate {
 }
 
 impl Environment {
-    /// `ISOTHERM_QUEUE_EVENTS_URL` and `ISOTHERM_QUEUE_THRESHOLDS_URL`.
+    /// `ISOTHERM_QUEUE_EVENTS_URL`, `ISOTHERM_QUEUE_THRESHOLDS_URL` and `ISOTHERM_QUEUE_DEAD_LETTERS_URL`.
     pub fn event_queues(&mut self) -> Reading<EventQueues> {
         let events = self.queue_url("events");
         let thresholds = self.queue_url("thresholds");
-        events.and(thresholds).map(|(events, thresholds)| EventQueues { events, thresholds })
+        let dead_letters = self.queue_url("dead_letters");
+        let queues = events.and(thresholds).and(dead_letters);
+        queues.map(|((events, thresholds), dead_letters)| EventQueues { events, thresholds, dead_letters })
     }
 
     /// Every `ISOTHERM_QUEUE_TASKS_<OPERATOR>_URL` that is set.
@@ -115,6 +120,7 @@ mod tests {
         let mut environment = Environment::from_pairs([
             ("ISOTHERM_QUEUE_EVENTS_URL", "http://q/events.fifo"),
             ("ISOTHERM_QUEUE_THRESHOLDS_URL", "http://q/thresholds.fifo"),
+            ("ISOTHERM_QUEUE_DEAD_LETTERS_URL", "http://q/dead_letters.fifo"),
             ("ISOTHERM_QUEUE_TASKS_BLOCK_FOLLOWER_URL", "http://q/tasks-block_follower.fifo"),
             ("ISOTHERM_BUCKET_COLD", "cold-1"),
             ("ISOTHERM_CLUSTER", "isotherm"),
@@ -140,6 +146,6 @@ mod tests {
         let _ = environment.event_queues();
         let _ = environment.fargate();
         let error = environment.check().unwrap_err();
-        assert_eq!(error.faults.len(), 4, "{error}");
+        assert_eq!(error.faults.len(), 5, "{error}");
     }
 }
