@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use isotherm_types::{Disposition, Fence, OrgId, TaskId};
+use isotherm_types::{Disposition, EventBody, Fence, JobId, OrgId, TaskId};
 use sqlx::{Connection, PgConnection};
 
 use crate::codec::{count, storable, storable_json};
 use crate::error::ControlError;
 use crate::task::{Life, TaskEvent, TaskState};
-use crate::{audit, backoff};
+use crate::{audit, backoff, events};
 
 /// How an attempt ended, as its row says.
 pub(super) struct Ending<'a> {
@@ -156,8 +156,8 @@ async fn put_back_or_fail(
 ) -> Result<AfterFailure, ControlError> {
     let stale = || ControlError::StaleFence { task_id, fence };
     // A source's failures are forgotten after ten minutes, so that one crash a day is not answered by the longest wait.
-    let row: Option<(i64, i32, bool, i64)> = sqlx::query_as(
-        "SELECT t.org_id, t.attempts_left, t.always_on,
+    let row: Option<(i64, i64, i32, bool, i64)> = sqlx::query_as(
+        "SELECT t.org_id, t.job_id, t.attempts_left, t.always_on,
                 (SELECT count(*) FROM control.task_attempts a
                   WHERE a.task_id = t.id AND a.outcome IN ('failed', 'lost')
                     AND (NOT t.always_on OR a.finished_at > now() - interval '10 minutes')) AS failures_before
@@ -166,7 +166,7 @@ async fn put_back_or_fail(
     .bind(task_id.0)
     .fetch_optional(&mut *conn)
     .await?;
-    let (org_id, attempts_left, always_on, failures_before) = row.ok_or_else(stale)?;
+    let (org_id, job_id, attempts_left, always_on, failures_before) = row.ok_or_else(stale)?;
     let held = Life { state: TaskState::Running, fence, attempts_left: count(attempts_left), always_on };
     let next = held.on(event).map_err(|source| ControlError::Transition { task_id, source })?;
     let (disposition, lost) = match event {
@@ -197,10 +197,14 @@ async fn put_back_or_fail(
         return Err(stale());
     }
     end_attempt(conn, task_id, fence, OrgId(org_id), next.state, ending, actor).await?;
-    Ok(match next.state {
-        TaskState::Queued => AfterFailure::Queued { wait },
-        _ => AfterFailure::Failed,
-    })
+    if next.state == TaskState::Queued {
+        return Ok(AfterFailure::Queued { wait });
+    }
+    // Told to the dead-letter queue, by the outbox: the row and the message are there together or not at all.
+    let (org_id, job_id) = (OrgId(org_id), JobId(job_id));
+    let failed = EventBody::TaskFailed { org_id, job_id, task_id, fence, code: storable(code) };
+    events::record(conn, &failed).await?;
+    Ok(AfterFailure::Failed)
 }
 
 /// Closes the attempt's row and writes the audit row.

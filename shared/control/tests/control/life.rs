@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use isotherm_control::ControlError;
 use isotherm_control::task::TaskState;
 use isotherm_control::tasks::{self, AfterFailure, Cancelled, Claim, Claimant, Created, Failure, Progress, TaskFilter};
-use isotherm_types::{Classified, Disposition, Fence, TaskId};
+use isotherm_control::{ControlError, events, outbox};
+use isotherm_types::{Classified, Disposition, EventBody, Fence, Queue, TaskId};
 use sqlx::Connection;
 
 use crate::stage::{Stage, until_somebody_waits};
@@ -206,6 +206,16 @@ async fn the_last_attempt_fails_the_task_and_its_row_says_why() {
     assert_eq!(details.task.error, Some(("test.broken".to_owned(), "it broke".to_owned())));
     assert_eq!(details.attempts[1].stderr_tail.as_deref(), Some("last words\u{fffd}"));
     assert_eq!(details.trail.last().unwrap().reason.as_deref(), Some("test.broken"));
+    let mut db_tx = stage.conn.begin().await.unwrap();
+    let told = outbox::take(&mut db_tx, 10).await.unwrap();
+    let [message] = &told[..] else { panic!("one message, for the dead-letter queue: {told:?}") };
+    assert_eq!(message.queue, Queue::DeadLetters);
+    let EventBody::TaskFailed { task_id: dead, fence, code, .. } =
+        events::read(&mut db_tx, message.event_id).await.unwrap().body
+    else {
+        panic!("another event");
+    };
+    assert_eq!((dead, fence, code.as_str()), (task_id, Fence(2), "test.broken"));
 }
 
 #[tokio::test]
