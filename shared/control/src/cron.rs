@@ -1,12 +1,17 @@
-//! Schedule expressions as EventBridge Scheduler has them, and the ticks that they make, in UTC.
+//! Schedule expressions as EventBridge Scheduler has them, and the ticks that they make.
 //!
-//! Source: Amazon EventBridge Scheduler User Guide, "Schedule types". Pure: the clock is passed in. EventBridge makes
-//! the ticks; this module checks an expression before it is applied, and names a tick whose time did not come along.
+//! Source: Amazon EventBridge Scheduler User Guide, "Schedule types in EventBridge Scheduler". Pure: the clock is passed
+//! in. EventBridge makes the ticks; this module checks an expression before it is applied, names a tick whose time did
+//! not come along, and finds the ticks that did not come ([`catch_up`]).
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+pub mod catch_up;
 
 mod calendar;
 mod fields;
+mod zone;
 
 pub use calendar::Calendar;
 
@@ -19,8 +24,13 @@ pub enum Schedule {
         period: TimeDelta,
     },
     /// `cron(minute hour day-of-month month day-of-week year)`.
-    Cron(Box<Calendar>),
-    /// `at(2026-11-23T06:00:00)`: once.
+    Cron {
+        /// Which minutes.
+        calendar: Box<Calendar>,
+        /// Whose clock.
+        zone: Tz,
+    },
+    /// `at(2026-11-23T06:00:00)`: once, on the clock of the time zone.
     At {
         /// The one tick.
         instant: DateTime<Utc>,
@@ -49,6 +59,20 @@ pub enum ScheduleError {
     BadInstant {
         /// What stood between the brackets.
         inside: String,
+    },
+    /// No time zone of this name.
+    #[error("there is no time zone {name:?}; it is a name of the IANA database, such as Europe/Berlin")]
+    UnknownZone {
+        /// What was given.
+        name: String,
+    },
+    /// An instant that the clock of the time zone jumps over.
+    #[error("at({inside}) never comes: the clock of {zone} jumps over it")]
+    JumpedOver {
+        /// What stood between the brackets.
+        inside: String,
+        /// The time zone.
+        zone: String,
     },
     /// Not six fields.
     #[error("cron({inside}) has {count} fields; it needs minute, hour, day of month, month, day of week and year")]
@@ -82,28 +106,34 @@ pub enum ScheduleError {
 impl std::str::FromStr for Schedule {
     type Err = ScheduleError;
 
+    /// Reads an expression in UTC.
     fn from_str(expression: &str) -> Result<Self, ScheduleError> {
-        let inside = |name: &str| {
-            let rest = expression.trim().strip_prefix(name)?.strip_prefix('(')?;
-            rest.strip_suffix(')').map(str::trim)
-        };
-        if let Some(inside) = inside("rate") {
-            return parse_rate(inside).ok_or_else(|| ScheduleError::BadRate { inside: inside.to_owned() });
-        }
-        if let Some(inside) = inside("at") {
-            let instant = NaiveDateTime::parse_from_str(inside, "%Y-%m-%dT%H:%M:%S")
-                .map_err(|_unreadable| ScheduleError::BadInstant { inside: inside.to_owned() })?;
-            return Ok(Self::At { instant: instant.and_utc() });
-        }
-        if let Some(inside) = inside("cron") {
-            let calendar = Calendar::parse(inside)?;
-            if calendar.next_after(DateTime::UNIX_EPOCH).is_none() {
-                return Err(ScheduleError::NeverFires { inside: inside.to_owned() });
-            }
-            return Ok(Self::Cron(Box::new(calendar)));
-        }
-        Err(ScheduleError::UnknownForm { expression: expression.to_owned() })
+        parse(expression, Tz::UTC)
     }
+}
+
+fn parse(expression: &str, zone: Tz) -> Result<Schedule, ScheduleError> {
+    let inside = |name: &str| {
+        let rest = expression.trim().strip_prefix(name)?.strip_prefix('(')?;
+        rest.strip_suffix(')').map(str::trim)
+    };
+    if let Some(inside) = inside("rate") {
+        return parse_rate(inside).ok_or_else(|| ScheduleError::BadRate { inside: inside.to_owned() });
+    }
+    if let Some(inside) = inside("at") {
+        let local = NaiveDateTime::parse_from_str(inside, "%Y-%m-%dT%H:%M:%S")
+            .map_err(|_unreadable| ScheduleError::BadInstant { inside: inside.to_owned() })?;
+        let jumped_over = || ScheduleError::JumpedOver { inside: inside.to_owned(), zone: zone.name().to_owned() };
+        return Ok(Schedule::At { instant: zone::first_instant(zone, local).ok_or_else(jumped_over)? });
+    }
+    if let Some(inside) = inside("cron") {
+        let calendar = Box::new(Calendar::parse(inside)?);
+        if calendar.next_after(zone, DateTime::UNIX_EPOCH).is_none() {
+            return Err(ScheduleError::NeverFires { inside: inside.to_owned() });
+        }
+        return Ok(Schedule::Cron { calendar, zone });
+    }
+    Err(ScheduleError::UnknownForm { expression: expression.to_owned() })
 }
 
 fn parse_rate(inside: &str) -> Option<Schedule> {
@@ -119,11 +149,32 @@ fn parse_rate(inside: &str) -> Option<Schedule> {
 }
 
 impl Schedule {
+    /// Reads `expression` for the clock of `timezone`, a name of the IANA database. A rate has none: it goes by the time
+    /// that passes.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] for what EventBridge would refuse, and for what never fires.
+    pub fn in_zone(expression: &str, timezone: &str) -> Result<Self, ScheduleError> {
+        let zone = timezone.parse().map_err(|_unknown| ScheduleError::UnknownZone { name: timezone.to_owned() })?;
+        parse(expression, zone)
+    }
+
+    /// The tick that a scheduler means when it says that it was due at `scheduled_time`, in whole seconds.
+    ///
+    /// A rate runs from when its schedule was made, so the scheduler's ticks lie between those of [`Self::next_after`], one
+    /// in each period: it is the one at whose period's start. Other ticks are what they are.
+    pub fn tick_of(&self, scheduled_time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Rate { period } => multiple_until(scheduled_time, *period),
+            Self::Cron { .. } | Self::At { .. } => DateTime::from_timestamp(scheduled_time.timestamp(), 0),
+        }
+    }
+
     /// The first tick after `instant`; `None` if there is none.
     pub fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::Rate { period } => multiple_until(instant, *period)?.checked_add_signed(*period),
-            Self::Cron(calendar) => calendar.next_after(instant),
+            Self::Cron { calendar, zone } => calendar.next_after(*zone, instant),
             Self::At { instant: once } => (*once > instant).then_some(*once),
         }
     }
@@ -132,7 +183,7 @@ impl Schedule {
     pub fn previous_until(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::Rate { period } => multiple_until(instant, *period),
-            Self::Cron(calendar) => calendar.previous_until(instant),
+            Self::Cron { calendar, zone } => calendar.previous_until(*zone, instant),
             Self::At { instant: once } => (*once <= instant).then_some(*once),
         }
     }
@@ -144,9 +195,14 @@ fn multiple_until(instant: DateTime<Utc>, period: TimeDelta) -> Option<DateTime<
     DateTime::from_timestamp(seconds - seconds.rem_euclid(period.num_seconds()), 0)
 }
 
-/// The identity of the tick at `scheduled_time`: the same for every delivery of it.
+/// The identity of the tick at `scheduled_time`: the same for every delivery of it. Keys sort as their ticks do.
 pub fn tick_key(scheduled_time: DateTime<Utc>) -> String {
     format!("tick-{}", scheduled_time.to_rfc3339_opts(SecondsFormat::Secs, true))
+}
+
+/// The tick that [`tick_key`] made `key` of; `None` for other keys.
+pub fn tick_of_key(key: &str) -> Option<DateTime<Utc>> {
+    key.strip_prefix("tick-")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -223,6 +279,17 @@ mod tests {
     fn a_tick_has_one_name_however_it_is_written() {
         assert_eq!(tick_key(at("2026-11-23T06:38:00Z")), tick_key(at("2026-11-23T07:38:00.000+01:00")));
         assert_eq!(tick_key(at("2026-11-23T06:38:00Z")), "tick-2026-11-23T06:38:00Z");
+        assert_eq!(tick_of_key("tick-2026-11-23T06:38:00Z"), Some(at("2026-11-23T06:38:00Z")));
+        assert_eq!(tick_of_key("missed-2026-11-23T06:38:00Z"), None);
+    }
+
+    #[test]
+    fn a_scheduler_that_counts_a_rate_from_another_moment_means_the_same_ticks() {
+        let rate = schedule("rate(5 minutes)");
+        assert_eq!(rate.tick_of(at("2026-11-23T06:38:22Z")), Some(at("2026-11-23T06:35:00Z")));
+        assert_eq!(rate.tick_of(at("2026-11-23T06:40:00Z")), Some(at("2026-11-23T06:40:00Z")));
+        let cron = schedule("cron(0/5 * * * ? *)");
+        assert_eq!(cron.tick_of(at("2026-11-23T06:38:00.4Z")), Some(at("2026-11-23T06:38:00Z")));
     }
 
     proptest::proptest! {

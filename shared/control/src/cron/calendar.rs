@@ -1,9 +1,10 @@
-//! `cron(…)` as a set of instants: which minutes of which days.
+//! `cron(…)` as a set of instants: which minutes of which days, on the clock of a time zone.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Utc};
+use chrono_tz::Tz;
 
-use super::ScheduleError;
 use super::fields::{DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, MONTH, YEAR};
+use super::{ScheduleError, zone};
 
 /// The six fields of a cron expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,37 +60,36 @@ impl Calendar {
         })
     }
 
-    /// The first tick after `instant`.
-    pub(super) fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let today = instant.date_naive();
-        if self.has_day(today)
-            && let Some(time) = self.times().find(|&time| today.and_time(time).and_utc() > instant)
-        {
-            return Some(today.and_time(time).and_utc());
-        }
-        let mut date = today;
+    /// The first tick after `instant`, the fields read in `zone`.
+    pub(super) fn next_after(&self, zone: Tz, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let local = instant.with_timezone(&zone).naive_local();
+        let mut date = local.date();
         loop {
-            date = self.step(date, 1)?;
             if self.has_day(date) {
-                return Some(date.and_time(self.times().next()?).and_utc());
+                // Times of the clock before the present one have all been.
+                let times = self.times().map(|time| date.and_time(time)).filter(|&time| time > local);
+                let mut ticks = times.filter_map(|time| zone::first_instant(zone, time));
+                if let Some(tick) = ticks.find(|&tick| tick > instant) {
+                    return Some(tick);
+                }
             }
+            date = self.step(date, 1)?;
         }
     }
 
-    /// The last tick that is not after `instant`.
-    pub(super) fn previous_until(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let today = instant.date_naive();
-        if self.has_day(today)
-            && let Some(time) = self.times().rev().find(|&time| today.and_time(time).and_utc() <= instant)
-        {
-            return Some(today.and_time(time).and_utc());
-        }
-        let mut date = today;
+    /// The last tick that is not after `instant`, the fields read in `zone`.
+    pub(super) fn previous_until(&self, zone: Tz, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // A clock that was set back over midnight has shown the next day already.
+        let mut date = instant.with_timezone(&zone).date_naive().succ_opt()?;
         loop {
-            date = self.step(date, -1)?;
             if self.has_day(date) {
-                return Some(date.and_time(self.times().next_back()?).and_utc());
+                let times = self.times().rev().map(|time| date.and_time(time));
+                let mut ticks = times.filter_map(|time| zone::first_instant(zone, time));
+                if let Some(tick) = ticks.find(|&tick| tick <= instant) {
+                    return Some(tick);
+                }
             }
+            date = self.step(date, -1)?;
         }
     }
 
