@@ -35,7 +35,8 @@ ALTER TABLE control.jobs
 ALTER TABLE control.triggers
     DROP CONSTRAINT triggers_kind_check,
     ADD CONSTRAINT triggers_kind_check CHECK (kind IN ('cron', 'webhook', 'threshold')),
-    -- cron: the last tick that was fired, skipped or written down as missed.
+    -- cron: every tick until then is accounted for, by a row of trigger_fires or by lying before the trigger's start.
+    -- threshold on a lag: when the look was made that last changed `is_above`.
     ADD COLUMN ticked_until timestamptz,
     -- threshold on a count: the count at which it fires next; on a lag: crossings so far, and whether it is above now.
     ADD COLUMN next_count bigint CHECK (next_count >= 0),

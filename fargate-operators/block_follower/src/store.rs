@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use isotherm_chain::fork::{HaltReason, Stored};
 use isotherm_chain::{ChainError, Heads, VerifiedBlock, columns};
+use isotherm_control::dataset_cursors::{self, Advance};
 use isotherm_hot_store::cursor::{self, Cursor, Halt};
-use isotherm_hot_store::{BlockBatch, HotStoreError, append, stored_hash, take_back};
+use isotherm_hot_store::{Appended, BlockBatch, HotStoreError, append, stored_hash, take_back};
 use isotherm_platform::Fault;
 use isotherm_types::{
     B256, BlockNumber, BlockRange, BlockRef, ChainId, Classified as _, Dataset, EventBody, Fence, TaskId,
@@ -142,7 +143,8 @@ impl Store {
         stored: Option<Stored>,
         heads: &Heads,
     ) -> Result<Option<BlockRef>, Fault> {
-        append(db_tx, self.chain_id, batch).await?;
+        let appended = append(db_tx, self.chain_id, batch).await?;
+        self.count(db_tx, batch.blocks, &appended).await?;
         let advanced = EventBody::DatasetAdvanced {
             chain_id: self.chain_id,
             datasets: DATASETS.to_vec(),
@@ -158,6 +160,23 @@ impl Store {
             cold_watermark: None,
         };
         self.finalize_in(db_tx, stored, heads).await
+    }
+
+    /// Counts what was written, in its transaction.
+    async fn count(
+        &self,
+        db_tx: &mut Transaction<'static, Postgres>,
+        blocks: BlockRange,
+        appended: &[Appended],
+    ) -> Result<(), Fault> {
+        let advance = |appended: &Appended| Advance {
+            dataset: appended.dataset,
+            block_count: blocks.block_count(),
+            row_count: appended.row_count,
+            size_bytes: appended.size_bytes,
+        };
+        let advances: Vec<Advance> = appended.iter().map(advance).collect();
+        Ok(dataset_cursors::advance(db_tx, self.chain_id, &advances).await?)
     }
 
     /// Moves `finalized` to the chain's finalized block, if that is stored.

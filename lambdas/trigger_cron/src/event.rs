@@ -1,4 +1,4 @@
-//! The event that the cron trigger accepts; anything else is refused.
+//! The events that the cron trigger accepts; anything else is refused.
 
 use chrono::{DateTime, Utc};
 use isotherm_types::TriggerId;
@@ -9,9 +9,18 @@ use serde::Deserialize;
 /// Source: Amazon EventBridge Scheduler User Guide, "Adding context attributes".
 const PLACEHOLDER: &str = "<aws.scheduler.scheduled-time>";
 
-/// One tick: `{"version": 1, "kind": "tick", "trigger_id": 7, "scheduled_time": "2026-11-23T06:38:00Z"}`.
+/// What starts the cron trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Scheduled")]
+pub enum CronEvent {
+    /// The schedule of one trigger has ticked.
+    Tick(TickEvent),
+    /// Once a minute: ticks that did not come are looked for. `{"version": 1, "kind": "sweep"}`.
+    Sweep,
+}
+
+/// One tick: `{"version": 1, "kind": "tick", "trigger_id": 7, "scheduled_time": "2026-11-23T06:38:00Z"}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TickEvent {
     /// The trigger.
     pub trigger_id: TriggerId,
@@ -30,19 +39,10 @@ pub enum ScheduledTime {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Scheduled {
-    version: u32,
-    #[serde(rename = "kind")]
-    _kind: Kind,
-    trigger_id: TriggerId,
-    scheduled_time: ScheduledTime,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    Tick,
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum Scheduled {
+    Tick { version: u32, trigger_id: TriggerId, scheduled_time: ScheduledTime },
+    Sweep { version: u32 },
 }
 
 /// An event of a version that this function does not know.
@@ -52,13 +52,16 @@ pub struct UnknownVersion {
     version: u32,
 }
 
-impl TryFrom<Scheduled> for TickEvent {
+impl TryFrom<Scheduled> for CronEvent {
     type Error = UnknownVersion;
 
     fn try_from(event: Scheduled) -> Result<Self, UnknownVersion> {
-        match event.version {
-            1 => Ok(Self { trigger_id: event.trigger_id, scheduled_time: event.scheduled_time }),
-            version => Err(UnknownVersion { version }),
+        match event {
+            Scheduled::Tick { version: 1, trigger_id, scheduled_time } => {
+                Ok(Self::Tick(TickEvent { trigger_id, scheduled_time }))
+            }
+            Scheduled::Sweep { version: 1 } => Ok(Self::Sweep),
+            Scheduled::Tick { version, .. } | Scheduled::Sweep { version } => Err(UnknownVersion { version }),
         }
     }
 }
@@ -75,15 +78,17 @@ impl TryFrom<String> for ScheduledTime {
 mod tests {
     use super::*;
 
-    fn fixture(name: &str) -> TickEvent {
+    fn fixture(name: &str) -> CronEvent {
         let path = format!("{}/../../events-fixtures/trigger_cron/{name}.json", env!("CARGO_MANIFEST_DIR"));
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
     #[test]
     fn every_documented_event_is_accepted() {
-        assert_eq!(fixture("tick").scheduled_time, ScheduledTime::At("2026-11-23T06:38:00Z".parse().unwrap()));
-        assert_eq!(fixture("tick_without_time").scheduled_time, ScheduledTime::NotFilledIn);
+        let tick = |scheduled_time| CronEvent::Tick(TickEvent { trigger_id: TriggerId(7), scheduled_time });
+        assert_eq!(fixture("tick"), tick(ScheduledTime::At("2026-11-23T06:38:00Z".parse().unwrap())));
+        assert_eq!(fixture("tick_without_time"), tick(ScheduledTime::NotFilledIn));
+        assert_eq!(fixture("sweep"), CronEvent::Sweep);
     }
 
     #[test]
@@ -91,12 +96,15 @@ mod tests {
         for event in [
             "{}",
             r#"{"version":1,"kind":"tick","trigger_id":7}"#,
+            r#"{"version":2,"kind":"sweep"}"#,
+            r#"{"version":1,"kind":"sweep","trigger_id":7}"#,
+            r#"{"kind":"sweep"}"#,
             r#"{"version":2,"kind":"tick","trigger_id":7,"scheduled_time":"2026-11-23T06:38:00Z"}"#,
             r#"{"version":1,"kind":"tock","trigger_id":7,"scheduled_time":"2026-11-23T06:38:00Z"}"#,
             r#"{"version":1,"kind":"tick","trigger_id":7,"scheduled_time":"soon"}"#,
             r#"{"version":1,"kind":"tick","trigger_id":7,"scheduled_time":"2026-11-23T06:38:00Z","x":1}"#,
         ] {
-            assert!(serde_json::from_str::<TickEvent>(event).is_err(), "{event} was accepted");
+            assert!(serde_json::from_str::<CronEvent>(event).is_err(), "{event} was accepted");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The threshold trigger: when a chain has got far enough, its triggers fire.
+//! The threshold trigger: when a chain has got far enough, or too far behind, its triggers fire.
 //!
 //! Runs for each batch of `thresholds.fifo` and once a minute. Ten advances of one chain in a batch are one evaluation:
 //! what counts is where the chain stands now, not what a message says. The rule is `isotherm_control::threshold`; this
@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use isotherm_control::threshold::{self, Facts};
+use isotherm_control::threshold::{self, Facts, TipAge};
 use isotherm_control::{ControlError, events};
 use isotherm_hot_store::cursor::{self, Cursor};
 use isotherm_platform::aws::Clients;
@@ -163,15 +163,17 @@ impl ThresholdTrigger {
 
 /// Fires what is due for the chain of `cursor`; returns how many firings were new.
 async fn evaluate(conn: &mut PgConnection, cursor: &Cursor) -> Result<usize, Fault> {
+    let tip_age = cursor::tip_age(conn, cursor.chain_id).await?;
     let facts = Facts {
         chain_id: cursor.chain_id,
         first_block: cursor.first_block,
         tip: cursor.tip.map(|tip| tip.number),
         finalized: cursor.finalized.map(|finalized| finalized.number),
+        tip_age: tip_age.map(|(age, observed_at)| TipAge { age, observed_at }),
     };
     let crossed = threshold::evaluate(conn, &facts).await?;
     for firing in &crossed {
-        tracing::info!(trigger.id = firing.trigger_id.0, block.range = %firing.blocks, "a threshold was crossed");
+        tracing::info!(trigger.id = firing.trigger_id.0, fire.key = firing.fire_key, "a threshold was crossed");
     }
     Ok(crossed.len())
 }

@@ -25,6 +25,7 @@ pub use plan::{
 };
 pub use queue::{forget_launch, forget_wake, ready};
 pub use route::{Routed, route};
+pub(crate) use route::{firing_key, firing_key_prefix};
 
 /// Who the audit trail names.
 const ACTOR: &str = "dispatcher";

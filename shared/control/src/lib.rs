@@ -5,8 +5,9 @@
 //! capacity is launched; workers claim and finish [`tasks`]; [`reap`] takes lost ones back. Postgres is the truth:
 //! queue messages hold ids, and losing or doubling one changes nothing in effect.
 //!
-//! Decisions are pure functions ([`task`], [`backoff`], [`dispatch::route()`], [`dispatch::plan()`], [`threshold::plan()`],
-//! [`cron`]); short functions beside them carry the decisions out on a connection whose transaction the caller owns.
+//! Decisions are pure functions ([`task`], [`backoff`], [`dispatch::route()`], [`dispatch::plan()`], [`threshold::blocks`],
+//! [`threshold::count`], [`threshold::lag`], [`cron`]); short functions beside them carry the decisions out on a
+//! connection whose transaction the caller owns.
 //!
 //! It must never talk to AWS or to a chain, never read the environment, and never trust a clock but the database's
 //! for leases.
@@ -14,6 +15,7 @@
 pub mod audit;
 pub mod backoff;
 pub mod cron;
+pub mod dataset_cursors;
 pub mod dispatch;
 pub mod error;
 pub mod events;

@@ -1,14 +1,26 @@
-//! Threshold triggers: a chain has got so much further, so a job is fired.
+//! Threshold triggers: a chain has got so much further, or too far behind, so a job is fired.
 //!
-//! [`plan`] decides which ranges are due, from values alone; [`evaluate`] fires them. Where a trigger goes on is kept in
-//! its row and moves with its firings, so that ranges tile the chain over restarts, and the key of a firing guards
-//! against a second one.
+//! What is due is decided from values alone, for each measure in a module of its own: [`blocks`], [`count`], [`lag`].
+//! [`evaluate`] fires it. Where a trigger stands is kept in its row, is read with the row locked, and moves with its
+//! firings, so that firings tile what is measured over restarts and over evaluators at the same moment; the key of a
+//! firing guards against a second one.
 
-use isotherm_types::{BlockNumber, BlockRange, ChainId, TriggerId};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use isotherm_types::{BlockNumber, ChainId, Dataset, TriggerId};
+use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
+use crate::dataset_cursors;
 use crate::error::ControlError;
-use crate::triggers::{self, Fired, Measure, Trigger, TriggerConfig};
+use crate::triggers::{self, Fired, Measure, ThresholdConfig, Trigger, TriggerConfig};
+
+pub mod blocks;
+pub mod count;
+pub mod lag;
+
+pub use lag::TipAge;
 
 /// Most ranges that one evaluation fires for one trigger; the next evaluation goes on.
 pub const MOST_AT_ONCE: usize = 100;
@@ -24,35 +36,8 @@ pub struct Facts {
     pub tip: Option<BlockNumber>,
     /// Last block that the chain calls final; may be ahead of the tip.
     pub finalized: Option<BlockNumber>,
-}
-
-/// The ranges that are due: each ends at a multiple of `every`, the first starts at `next` (or at the first stored block),
-/// every other where the one before ends. Only ranges that are stored and final to the last block, at most `most`.
-pub fn plan(every: u64, next: Option<BlockNumber>, facts: &Facts, most: usize) -> Vec<BlockRange> {
-    let (Some(first_block), Some(tip), Some(finalized)) = (facts.first_block, facts.tip, facts.finalized) else {
-        return Vec::new();
-    };
-    if every == 0 {
-        return Vec::new();
-    }
-    let final_end = tip.min(finalized).next();
-    let mut ranges = Vec::new();
-    let mut start = next.unwrap_or(first_block);
-    while ranges.len() < most {
-        let Some(end) = (start.0 / every + 1).checked_mul(every).map(BlockNumber) else { break };
-        if end > final_end {
-            break;
-        }
-        let Ok(range) = BlockRange::new(start, end) else { break };
-        ranges.push(range);
-        start = end;
-    }
-    ranges
-}
-
-/// The key of the firing for `blocks`.
-pub fn fire_key(blocks: BlockRange) -> String {
-    format!("blocks-{}-{}", blocks.start(), blocks.end())
+    /// Age of the last block stored; `None` while there is none.
+    pub tip_age: Option<TipAge>,
 }
 
 /// A firing that happened now.
@@ -60,8 +45,8 @@ pub fn fire_key(blocks: BlockRange) -> String {
 pub struct Crossed {
     /// The trigger.
     pub trigger_id: TriggerId,
-    /// What it fired for.
-    pub blocks: BlockRange,
+    /// Names the firing.
+    pub fire_key: String,
 }
 
 /// Fires what is due for the chain that `facts` tell of, and returns the firings that were new.
@@ -72,100 +57,185 @@ pub async fn evaluate(conn: &mut PgConnection, facts: &Facts) -> Result<Vec<Cros
     let mut crossed = Vec::new();
     for trigger in triggers::active(&mut *conn, "threshold").await? {
         let TriggerConfig::Threshold(config) = &trigger.config else { continue };
-        if config.chain_id == facts.chain_id && config.measure == Measure::FinalizedBlocks {
-            crossed.extend(evaluate_one(&mut *conn, &trigger, config.every, facts).await?);
+        if config.chain_id == facts.chain_id {
+            crossed.extend(evaluate_one(&mut *conn, &trigger, config, facts).await?);
         }
     }
     Ok(crossed)
+}
+
+/// Notes at which count the trigger goes on, from what is counted now, unless that is known or nothing is counted.
+///
+/// Called when the trigger is made, so that whatever is written from then on counts.
+///
+/// # Errors
+/// Only what Postgres reports.
+pub async fn begin(
+    conn: &mut PgConnection,
+    trigger_id: TriggerId,
+    config: &ThresholdConfig,
+) -> Result<(), ControlError> {
+    let Some(count) = counted(conn, config).await? else { return Ok(()) };
+    sqlx::query("UPDATE control.triggers SET next_count = $2 WHERE id = $1 AND next_count IS NULL")
+        .bind(trigger_id.0)
+        .bind(count::first_after(config.every, count).map_or(i64::MAX, bigint))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Where a trigger stands.
+#[derive(sqlx::FromRow)]
+struct Standing {
+    next_block: Option<i64>,
+    next_count: Option<i64>,
+    crossings: i64,
+    is_above: bool,
+    ticked_until: Option<DateTime<Utc>>,
 }
 
 async fn evaluate_one(
     conn: &mut PgConnection,
     trigger: &Trigger,
-    every: u64,
+    config: &ThresholdConfig,
     facts: &Facts,
 ) -> Result<Vec<Crossed>, ControlError> {
     let mut db_tx = conn.begin().await?;
-    let row: Option<(Option<i64>,)> =
-        sqlx::query_as("SELECT next_block FROM control.triggers WHERE id = $1 AND active FOR UPDATE")
-            .bind(trigger.id.0)
-            .fetch_optional(&mut *db_tx)
-            .await?;
-    let Some((next_block,)) = row else { return Ok(Vec::new()) };
-    let next = next_block.map(|number| BlockNumber(number.unsigned_abs()));
-    let ranges = plan(every, next, facts, MOST_AT_ONCE);
-    let Some(last) = ranges.last() else { return Ok(Vec::new()) };
-    let goes_on_at = last.end();
-
-    let mut crossed = Vec::new();
-    for &blocks in &ranges {
-        let addition = serde_json::json!({ "blocks": blocks });
-        match triggers::fire(&mut db_tx, trigger, &fire_key(blocks), &addition).await? {
-            Fired::Now(_) => crossed.push(Crossed { trigger_id: trigger.id, blocks }),
-            Fired::Already => {}
+    let standing: Option<Standing> = sqlx::query_as(
+        "SELECT next_block, next_count, crossings, is_above, ticked_until
+           FROM control.triggers WHERE id = $1 AND active FOR NO KEY UPDATE",
+    )
+    .bind(trigger.id.0)
+    .fetch_optional(&mut *db_tx)
+    .await?;
+    let Some(standing) = standing else { return Ok(Vec::new()) };
+    let crossed = match config.measure {
+        Measure::FinalizedBlocks => fire_blocks(&mut db_tx, trigger, config.every, &standing, facts).await?,
+        Measure::Blocks | Measure::Rows | Measure::Bytes => {
+            fire_count(&mut db_tx, trigger, config, &standing).await?.into_iter().collect()
         }
-    }
-    sqlx::query("UPDATE control.triggers SET next_block = $2 WHERE id = $1")
-        .bind(trigger.id.0)
-        .bind(i64::try_from(goes_on_at.0).unwrap_or(i64::MAX))
-        .execute(&mut *db_tx)
-        .await?;
+        Measure::LagSeconds => fire_lag(&mut db_tx, trigger, config, &standing, facts).await?.into_iter().collect(),
+    };
     db_tx.commit().await?;
     Ok(crossed)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+async fn fire_blocks(
+    conn: &mut PgConnection,
+    trigger: &Trigger,
+    every: u64,
+    standing: &Standing,
+    facts: &Facts,
+) -> Result<Vec<Crossed>, ControlError> {
+    let next = standing.next_block.map(|number| BlockNumber(number.unsigned_abs()));
+    let ranges = blocks::plan(every, next, facts, MOST_AT_ONCE);
+    let Some(last) = ranges.last() else { return Ok(Vec::new()) };
+    let goes_on_at = last.end();
 
-    fn facts(first: u64, tip: u64, finalized: u64) -> Facts {
-        let (first_block, tip) = (Some(BlockNumber(first)), Some(BlockNumber(tip)));
-        Facts { chain_id: ChainId(1), first_block, tip, finalized: Some(BlockNumber(finalized)) }
+    let mut crossed = Vec::new();
+    for range in ranges {
+        let addition = json!({ "blocks": range });
+        crossed.extend(fire(conn, trigger, blocks::fire_key(range), &addition).await?);
     }
+    sqlx::query("UPDATE control.triggers SET next_block = $2 WHERE id = $1")
+        .bind(trigger.id.0)
+        .bind(bigint(goes_on_at.0))
+        .execute(conn)
+        .await?;
+    Ok(crossed)
+}
 
-    fn due(every: u64, next: Option<u64>, facts: &Facts) -> Vec<(u64, u64)> {
-        let ranges = plan(every, next.map(BlockNumber), facts, MOST_AT_ONCE);
-        ranges.iter().map(|range| (range.start().0, range.end().0)).collect()
-    }
+async fn fire_count(
+    conn: &mut PgConnection,
+    trigger: &Trigger,
+    config: &ThresholdConfig,
+    standing: &Standing,
+) -> Result<Option<Crossed>, ControlError> {
+    let Some(next_count) = standing.next_count else {
+        // Made by a program that did not begin the count.
+        begin(conn, trigger.id, config).await?;
+        return Ok(None);
+    };
+    let Some(count) = counted(&mut *conn, config).await? else { return Ok(None) };
+    let Some(passed) = count::plan(config.every, next_count.unsigned_abs(), count) else { return Ok(None) };
+    let dataset = counted_dataset(config);
+    let addition = json!({
+        "measure": config.measure, "chain_id": config.chain_id, "dataset": dataset,
+        "value": count, "bound": passed.to, "from": passed.from, "to": passed.to,
+    });
+    let fire_key = count::fire_key(config.measure, config.chain_id, dataset, passed);
+    let crossed = fire(&mut *conn, trigger, fire_key, &addition).await?;
+    sqlx::query("UPDATE control.triggers SET next_count = $2 WHERE id = $1")
+        .bind(trigger.id.0)
+        .bind(bigint(passed.next))
+        .execute(conn)
+        .await?;
+    Ok(crossed)
+}
 
-    #[test]
-    fn a_range_is_due_once_its_last_block_is_final_and_stored() {
-        assert_eq!(due(100, None, &facts(0, 500, 98)), []);
-        assert_eq!(due(100, None, &facts(0, 500, 99)), [(0, 100)]);
-        assert_eq!(due(100, None, &facts(0, 98, 500)), [], "final but not stored");
-        assert_eq!(due(100, Some(100), &facts(0, 500, 299)), [(100, 200), (200, 300)]);
-    }
-
-    #[test]
-    fn the_first_range_starts_at_the_first_stored_block() {
-        assert_eq!(due(100, None, &facts(37, 300, 210)), [(37, 100), (100, 200)]);
-        assert_eq!(due(100, None, &facts(200, 300, 299)), [(200, 300)]);
-    }
-
-    #[test]
-    fn nothing_is_due_before_anything_is_known() {
-        let unknown = Facts { finalized: None, ..facts(0, 500, 0) };
-        assert_eq!(due(100, None, &unknown), []);
-        let empty = Facts { first_block: None, tip: None, ..facts(0, 0, 500) };
-        assert_eq!(due(100, None, &empty), []);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn ranges_tile_whatever_the_steps(first in 0u64..300, every in 1u64..120, steps in proptest::collection::vec(1u64..200, 1..12)) {
-            let mut next = None;
-            let mut covered = first;
-            let mut finalized = first;
-            for step in steps {
-                finalized += step;
-                for range in plan(every, next, &facts(first, finalized, finalized), 3) {
-                    proptest::prop_assert_eq!(range.start().0, covered);
-                    proptest::prop_assert!(range.last().0 <= finalized);
-                    proptest::prop_assert_eq!(range.end().0 % every, 0);
-                    covered = range.end().0;
-                    next = Some(range.end());
-                }
-            }
+async fn fire_lag(
+    conn: &mut PgConnection,
+    trigger: &Trigger,
+    config: &ThresholdConfig,
+    standing: &Standing,
+    facts: &Facts,
+) -> Result<Option<Crossed>, ControlError> {
+    let Some(tip_age) = facts.tip_age else { return Ok(None) };
+    let state = lag::LagState {
+        is_above: standing.is_above,
+        crossings: standing.crossings.unsigned_abs(),
+        changed_at: standing.ticked_until,
+    };
+    let (crossed, crossings, is_above) = match lag::plan(Duration::from_secs(config.every), &state, &tip_age) {
+        lag::LagStep::Stay => return Ok(None),
+        lag::LagStep::Fire { crossing } => {
+            let addition = json!({
+                "measure": config.measure, "chain_id": config.chain_id,
+                "value": tip_age.age.as_secs(), "bound": config.every, "crossing": crossing,
+            });
+            (fire(&mut *conn, trigger, lag::fire_key(crossing), &addition).await?, crossing, true)
         }
-    }
+        lag::LagStep::Rearm => (None, state.crossings, false),
+    };
+    sqlx::query("UPDATE control.triggers SET crossings = $2, is_above = $3, ticked_until = $4 WHERE id = $1")
+        .bind(trigger.id.0)
+        .bind(bigint(crossings))
+        .bind(is_above)
+        .bind(tip_age.observed_at)
+        .execute(conn)
+        .await?;
+    Ok(crossed)
+}
+
+async fn fire(
+    conn: &mut PgConnection,
+    trigger: &Trigger,
+    fire_key: String,
+    addition: &serde_json::Value,
+) -> Result<Option<Crossed>, ControlError> {
+    Ok(match triggers::fire(conn, trigger, &fire_key, addition).await? {
+        Fired::Now(_) => Some(Crossed { trigger_id: trigger.id, fire_key }),
+        Fired::Already => None,
+    })
+}
+
+/// What `config` counts, as it stands now; `None` if its measure is no count.
+async fn counted(conn: &mut PgConnection, config: &ThresholdConfig) -> Result<Option<u64>, ControlError> {
+    let count: fn(dataset_cursors::Written) -> u64 = match config.measure {
+        Measure::FinalizedBlocks | Measure::LagSeconds => return Ok(None),
+        Measure::Blocks => |written| written.block_count,
+        Measure::Rows => |written| written.row_count,
+        Measure::Bytes => |written| written.size_bytes,
+    };
+    Ok(Some(count(dataset_cursors::read(conn, config.chain_id, counted_dataset(config)).await?)))
+}
+
+/// The dataset that is counted: `blocks` if none is named.
+fn counted_dataset(config: &ThresholdConfig) -> Dataset {
+    config.dataset.unwrap_or(Dataset::Blocks)
+}
+
+/// A count as its column holds it.
+fn bigint(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

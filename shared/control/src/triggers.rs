@@ -5,14 +5,22 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use isotherm_types::{ChainId, Dataset, EventBody, EventId, JobId, OrgId, TriggerId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
 use crate::codec::from_json;
+use crate::cron::{Schedule, ScheduleError};
 use crate::error::ControlError;
 use crate::{audit, events};
+
+mod overlap;
+mod ticks;
+
+pub use overlap::EVENT_LIFE;
+pub use ticks::{CaughtUp, Ticked, catch_up, tick};
 
 /// A cause of tasks.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +83,14 @@ impl CronConfig {
     /// A schedule in UTC with everything that a file need not say.
     pub fn every(schedule: impl Into<String>) -> Self {
         Self { schedule: schedule.into(), timezone: utc(), overlap: Overlap::default(), catch_up_seconds: an_hour() }
+    }
+
+    /// The expression, read in the time zone.
+    ///
+    /// # Errors
+    /// [`ScheduleError`].
+    pub fn parsed(&self) -> Result<Schedule, ScheduleError> {
+        Schedule::in_zone(&self.schedule, &self.timezone)
     }
 }
 
@@ -155,6 +171,19 @@ pub enum Measure {
     LagSeconds,
 }
 
+impl Measure {
+    /// Its word in a file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FinalizedBlocks => "finalized_blocks",
+            Self::Blocks => "blocks",
+            Self::Rows => "rows",
+            Self::Bytes => "bytes",
+            Self::LagSeconds => "lag_seconds",
+        }
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: i64,
@@ -233,6 +262,17 @@ pub async fn fire(
     fire_key: &str,
     addition: &Value,
 ) -> Result<Fired, ControlError> {
+    fire_for(conn, trigger, fire_key, addition, None).await
+}
+
+/// [`fire`], noting what the tick was scheduled for.
+async fn fire_for(
+    conn: &mut PgConnection,
+    trigger: &Trigger,
+    fire_key: &str,
+    addition: &Value,
+    scheduled_for: Option<DateTime<Utc>>,
+) -> Result<Fired, ControlError> {
     let mut db_tx = conn.begin().await?;
     let body = EventBody::TriggerFired {
         org_id: trigger.org_id,
@@ -243,13 +283,15 @@ pub async fn fire(
     };
     let event_id = events::record(&mut db_tx, &body).await?;
     let first = sqlx::query(
-        "INSERT INTO control.trigger_fires (trigger_id, fire_key, event_id, org_id) VALUES ($1, $2, $3, $4)
+        "INSERT INTO control.trigger_fires (trigger_id, fire_key, event_id, org_id, scheduled_for)
+         VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (trigger_id, fire_key) DO NOTHING",
     )
     .bind(trigger.id.0)
     .bind(fire_key)
     .bind(event_id.0)
     .bind(trigger.org_id.0)
+    .bind(scheduled_for)
     .execute(&mut *db_tx)
     .await?;
     if first.rows_affected() != 1 {

@@ -24,16 +24,33 @@ pub struct BlockBatch {
     pub served_at: DateTime<Utc>,
 }
 
+/// What was written to one dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// Its rows.
+    pub row_count: u64,
+    /// Bytes as COPY sent them; none if there was no row.
+    pub size_bytes: u64,
+}
+
 /// Writes `batch` after the stored tip by binary COPY and moves the tip onto it.
 ///
 /// Invariant HS-1: the first block's parent is the stored tip, or nothing is stored yet. The cursor row is locked
 /// until the caller's transaction ends, so two writers cannot both pass this check.
 ///
+/// Returns what was written, by dataset, in the order of the batch.
+///
 /// # Errors
 /// [`HotStoreError::NotOnTip`] if the batch does not continue the tip: the writer is stale or has missed a reorg;
 /// [`HotStoreError::Halted`], [`HotStoreError::UnknownChain`], [`HotStoreError::Inconsistent`] for rows that are not
 /// those of the blocks; what Postgres reports, a duplicate key among it.
-pub async fn append(conn: &mut PgConnection, chain_id: ChainId, batch: &BlockBatch) -> Result<(), HotStoreError> {
+pub async fn append(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    batch: &BlockBatch,
+) -> Result<Vec<Appended>, HotStoreError> {
     check_whole(batch)?;
     let cursor = cursor::lock(conn, chain_id).await?;
     let continues =
@@ -44,8 +61,10 @@ pub async fn append(conn: &mut PgConnection, chain_id: ChainId, batch: &BlockBat
     if partitions::ensure_leaves(conn, chain_id, cursor.partition_blocks, batch.blocks).await? {
         lag::forget_old(conn, chain_id, batch.tip.number).await?;
     }
+    let mut appended = Vec::with_capacity(batch.rows.len());
     for (dataset, rows) in &batch.rows {
-        copy_in(conn, *dataset, rows).await?;
+        let size_bytes = copy_in(conn, *dataset, rows).await?;
+        appended.push(Appended { dataset: *dataset, row_count: rows.num_rows() as u64, size_bytes });
     }
     lag::record(conn, chain_id, batch.blocks, batch.served_at).await?;
     sqlx::query(
@@ -60,7 +79,7 @@ pub async fn append(conn: &mut PgConnection, chain_id: ChainId, batch: &BlockBat
     .execute(conn)
     .await
     .map_err(HotStoreError::database("move the tip"))?;
-    Ok(())
+    Ok(appended)
 }
 
 /// Checks that there is one `blocks` row per block, in order, the last one being the tip.
@@ -82,16 +101,18 @@ fn check_whole(batch: &BlockBatch) -> Result<(), HotStoreError> {
     }
 }
 
-async fn copy_in(conn: &mut PgConnection, dataset: Dataset, rows: &RecordBatch) -> Result<(), HotStoreError> {
+/// Returns the bytes sent.
+async fn copy_in(conn: &mut PgConnection, dataset: Dataset, rows: &RecordBatch) -> Result<u64, HotStoreError> {
     if rows.num_rows() == 0 {
-        return Ok(());
+        return Ok(0);
     }
     let names: Vec<&str> = rows.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
     let bytes = copy::encode(rows)?;
+    let size_bytes = bytes.len() as u64;
     let sql = format!("COPY hot.{dataset} ({}) FROM STDIN (FORMAT binary)", names.join(", "));
     let database = || HotStoreError::database("copy rows in");
     let mut copy_in = conn.copy_in_raw(&sql).await.map_err(database())?;
     copy_in.send(bytes).await.map_err(database())?;
     copy_in.finish().await.map_err(database())?;
-    Ok(())
+    Ok(size_bytes)
 }

@@ -1,5 +1,7 @@
 //! `hot.cursors`: where each chain's follower stands.
 
+use std::time::Duration;
+
 use alloy::primitives::B256;
 use chrono::{DateTime, Utc};
 use isotherm_types::{BlockNumber, BlockRef, ChainId};
@@ -79,6 +81,28 @@ pub async fn all(conn: &mut PgConnection) -> Result<Vec<Cursor>, HotStoreError> 
         .await
         .map_err(HotStoreError::database("read the cursors"))?;
     rows.iter().map(from_row).collect()
+}
+
+/// How old a chain's stored tip is, and when that was measured, both by the database's clock; `None` while nothing is
+/// stored. A block whose time is yet to come has no age: zero.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn tip_age(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+) -> Result<Option<(Duration, DateTime<Utc>)>, HotStoreError> {
+    let row: Option<(f64, DateTime<Utc>)> = sqlx::query_as(
+        "SELECT extract(epoch FROM clock.at)::double precision - b.timestamp, clock.at
+           FROM (SELECT clock_timestamp() AS at) AS clock, hot.cursors c
+           JOIN hot.blocks b ON b.chain_id = c.chain_id AND b.block_number = c.tip_number
+          WHERE c.chain_id = $1",
+    )
+    .bind(chain_id.0.cast_signed())
+    .fetch_optional(conn)
+    .await
+    .map_err(HotStoreError::database("measure the age of the tip"))?;
+    Ok(row.map(|(seconds, at)| (Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX), at)))
 }
 
 /// Sets a chain up, its tables' first partition level included, or finds it set up.

@@ -18,7 +18,7 @@ mod partitions;
 pub mod reorg;
 pub mod rows;
 
-pub use append::{BlockBatch, append};
+pub use append::{Appended, BlockBatch, append};
 pub use cursor::Cursor;
 pub use error::HotStoreError;
 pub use reorg::{stored_hash, take_back};

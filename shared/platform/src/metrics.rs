@@ -64,6 +64,8 @@ metrics! {
     TASK_DURATION_SECONDS = "task_duration_seconds", Seconds;
     /// Attempts that ended in a retry.
     TASK_RETRIES_TOTAL = "task_retries_total", Count;
+    /// Ticks of a cron trigger that were found out too late to be made up for.
+    TICKS_MISSED_TOTAL = "ticks_missed_total", Count;
     /// Messages in a dead-letter queue.
     DLQ_DEPTH = "dlq_depth", Count;
     /// Messages waiting in a queue.

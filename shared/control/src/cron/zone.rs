@@ -138,7 +138,10 @@ mod tests {
     fn a_clock_that_is_set_back_over_midnight_loses_no_tick() {
         // In 2010 St. John's set its clock from 00:01 back to 23:01.
         let midnight = schedule("cron(0 0 * * ? *)", "America/St_Johns");
-        assert_eq!(ticks(&midnight, "2010-11-06T00:00:00Z", "2010-11-09T00:00:00Z"), ["06T02:30", "07T02:30", "08T03:30"]);
+        assert_eq!(
+            ticks(&midnight, "2010-11-06T00:00:00Z", "2010-11-09T00:00:00Z"),
+            ["06T02:30", "07T02:30", "08T03:30"]
+        );
         let in_the_hour_that_comes_again = at("2010-11-07T03:00:00Z");
         assert_eq!(midnight.previous_until(in_the_hour_that_comes_again), Some(at("2010-11-07T02:30:00Z")));
     }

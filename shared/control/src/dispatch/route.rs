@@ -74,11 +74,17 @@ fn event_key(event: &Event) -> String {
     format!("event-{}", event.id.0)
 }
 
-fn firing_key(trigger_id: Option<TriggerId>, fire_key: &str) -> String {
+/// The key of the task that a firing asks for; `None` is a person.
+pub(crate) fn firing_key(trigger_id: Option<TriggerId>, fire_key: &str) -> String {
     match trigger_id {
-        Some(trigger) => format!("trigger-{}-{fire_key}", trigger.0),
+        Some(trigger_id) => format!("{}{fire_key}", firing_key_prefix(trigger_id)),
         None => format!("manual-{fire_key}"),
     }
+}
+
+/// What the keys of all tasks of a trigger begin with, and those of no other.
+pub(crate) fn firing_key_prefix(trigger_id: TriggerId) -> String {
+    format!("trigger-{}-", trigger_id.0)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{JobDefinition, Pipeline, TriggerDefinition, config_hash};
 use crate::codec::to_json;
 use crate::error::ControlError;
 use crate::triggers::{CronConfig, TriggerConfig};
-use crate::{audit, tasks};
+use crate::{audit, tasks, threshold};
 
 /// What was done about one definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,8 +186,11 @@ async fn apply_trigger(
         .bind(settings)
         .bind(&trigger.input)
         .bind(hash.as_slice())
-        .fetch_one(conn)
+        .fetch_one(&mut *conn)
         .await?;
+    if let TriggerConfig::Threshold(threshold) = config {
+        threshold::begin(conn, TriggerId(id), threshold).await?;
+    }
     Ok((id, change))
 }
 

@@ -18,12 +18,13 @@ fn facts(first: u64, finalized: u64) -> Facts {
         first_block: number(first),
         tip: number(finalized + 3),
         finalized: number(finalized),
+        tip_age: None,
     }
 }
 
 async fn crossed(stage: &mut Stage, facts: Facts) -> Vec<String> {
     let crossed = threshold::evaluate(&mut stage.conn, &facts).await.unwrap();
-    crossed.iter().map(|firing| firing.blocks.to_string()).collect()
+    crossed.into_iter().map(|firing| firing.fire_key).collect()
 }
 
 #[tokio::test]
@@ -51,9 +52,9 @@ async fn one_key_fires_once_and_leads_to_one_task() {
 async fn a_threshold_fires_each_range_once_over_restarts() {
     let mut stage = Stage::new().await;
     assert_eq!(crossed(&mut stage, facts(37, 98)).await, Vec::<String>::new());
-    assert_eq!(crossed(&mut stage, facts(37, 250)).await, ["37..100", "100..200"]);
+    assert_eq!(crossed(&mut stage, facts(37, 250)).await, ["blocks-37-100", "blocks-100-200"]);
     assert_eq!(crossed(&mut stage, facts(37, 250)).await, Vec::<String>::new());
-    assert_eq!(crossed(&mut stage, facts(37, 299)).await, ["200..300"]);
+    assert_eq!(crossed(&mut stage, facts(37, 299)).await, ["blocks-200-300"]);
     let elsewhere = Facts { chain_id: ChainId(1), ..facts(0, 900) };
     assert_eq!(crossed(&mut stage, elsewhere).await, Vec::<String>::new());
     // Its memory lost, the keys of its firings still hold it back.
@@ -66,10 +67,10 @@ async fn a_threshold_fires_each_range_once_over_restarts() {
 #[tokio::test]
 async fn a_threshold_of_another_chain_starts_over_and_a_gone_one_is_silent() {
     let mut stage = Stage::new().await;
-    assert_eq!(crossed(&mut stage, facts(0, 150)).await, ["0..100"]);
+    assert_eq!(crossed(&mut stage, facts(0, 150)).await, ["blocks-0-100"]);
     stage.apply(&JOBS.replace("chain_id: 143", "chain_id: 144")).await;
     let other = Facts { chain_id: ChainId(144), ..facts(500, 650) };
-    assert_eq!(crossed(&mut stage, other).await, ["500..600"]);
+    assert_eq!(crossed(&mut stage, other).await, ["blocks-500-600"]);
     stage.apply("{ version: 1, jobs: [] }").await;
     assert_eq!(crossed(&mut stage, Facts { chain_id: ChainId(144), ..facts(500, 950) }).await, Vec::<String>::new());
 }
