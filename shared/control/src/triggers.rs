@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use isotherm_types::{ChainId, Dataset, EventBody, EventId, JobId, OrgId, TriggerId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -262,17 +261,6 @@ pub async fn fire(
     fire_key: &str,
     addition: &Value,
 ) -> Result<Fired, ControlError> {
-    fire_for(conn, trigger, fire_key, addition, None).await
-}
-
-/// [`fire`], noting what the tick was scheduled for.
-async fn fire_for(
-    conn: &mut PgConnection,
-    trigger: &Trigger,
-    fire_key: &str,
-    addition: &Value,
-    scheduled_for: Option<DateTime<Utc>>,
-) -> Result<Fired, ControlError> {
     let mut db_tx = conn.begin().await?;
     let body = EventBody::TriggerFired {
         org_id: trigger.org_id,
@@ -283,15 +271,13 @@ async fn fire_for(
     };
     let event_id = events::record(&mut db_tx, &body).await?;
     let first = sqlx::query(
-        "INSERT INTO control.trigger_fires (trigger_id, fire_key, event_id, org_id, scheduled_for)
-         VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO control.trigger_fires (trigger_id, fire_key, event_id, org_id) VALUES ($1, $2, $3, $4)
          ON CONFLICT (trigger_id, fire_key) DO NOTHING",
     )
     .bind(trigger.id.0)
     .bind(fire_key)
     .bind(event_id.0)
     .bind(trigger.org_id.0)
-    .bind(scheduled_for)
     .execute(&mut *db_tx)
     .await?;
     if first.rows_affected() != 1 {

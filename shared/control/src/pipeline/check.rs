@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{JobDefinition, PIPELINE_VERSION, Pipeline, TriggerDefinition};
+use crate::cron::Schedule;
 use crate::jobs::DatasetName;
 use crate::triggers::TriggerConfig;
 
@@ -115,7 +116,7 @@ fn check_trigger(trigger: &TriggerDefinition, jobs: &BTreeMap<&str, &JobDefiniti
     match trigger.config() {
         None => messages.push(format!("trigger {name:?} needs exactly one of cron, webhook and threshold")),
         Some(TriggerConfig::Cron(cron)) => {
-            if let Err(error) = cron.parsed() {
+            if let Err(error) = cron.schedule.parse::<Schedule>() {
                 messages.push(format!("trigger {name:?}: {error}"));
             }
         }

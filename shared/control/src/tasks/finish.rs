@@ -240,7 +240,8 @@ pub(super) async fn end_attempt(
         subject_id: task_id.0,
         from_state: Some("running"),
         to_state: Some(to_state.as_str()),
-        reason: ending.error.map(|(code, _)| code),
+        // Who takes a task back says why in words; failures are known by their code.
+        reason: ending.error.map(|(code, message)| if ending.outcome == "cancelled" { message } else { code }),
     };
     audit::record(conn, &change).await
 }

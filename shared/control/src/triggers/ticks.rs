@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use isotherm_types::{EventId, TriggerId};
 use sqlx::{Connection, PgConnection};
 
-use super::{CronConfig, Fired, Overlap, Row, Trigger, TriggerConfig, fire_for, overlap};
+use super::{CronConfig, Fired, Overlap, Row, Trigger, TriggerConfig, fire, overlap};
 use crate::cron::catch_up::{LIMITS, Step, Window, plan};
 use crate::cron::{tick_key, tick_of_key};
 use crate::error::ControlError;
@@ -198,10 +198,16 @@ async fn fire_tick(conn: &mut PgConnection, held: &Held, tick: DateTime<Utc>) ->
         }
     }
     let addition = serde_json::json!({ "scheduled_time": tick });
-    Ok(match fire_for(conn, trigger, &fire_key, &addition, Some(tick)).await? {
-        Fired::Now(event_id) => Ticked::Fired(event_id),
-        Fired::Already => Ticked::Already,
-    })
+    let Fired::Now(event_id) = fire(&mut *conn, trigger, &fire_key, &addition).await? else {
+        return Ok(Ticked::Already);
+    };
+    sqlx::query("UPDATE control.trigger_fires SET scheduled_for = $3 WHERE trigger_id = $1 AND fire_key = $2")
+        .bind(trigger.id.0)
+        .bind(&fire_key)
+        .bind(tick)
+        .execute(conn)
+        .await?;
+    Ok(Ticked::Fired(event_id))
 }
 
 /// A firing that leads to no event.

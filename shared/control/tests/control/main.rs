@@ -4,9 +4,11 @@
 
 mod dispatching;
 mod life;
+mod measuring;
 mod model;
 mod outbox;
 mod pipelines;
 mod reaping;
 mod stage;
+mod ticking;
 mod triggering;
