@@ -1,4 +1,4 @@
-//! The cron trigger against a real Postgres and an AWS emulator: one tick, one firing.
+//! The cron trigger against a real Postgres and an AWS emulator: one tick, one firing, whether it comes or not.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use isotherm_lab::postgres::TestDatabase;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
 use isotherm_types::Clock;
-use lambda_trigger_cron::{Answer, CronTrigger, TickEvent};
+use lambda_trigger_cron::{Answer, CronEvent, CronTrigger};
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -56,11 +56,16 @@ async fn trigger() -> CronTrigger {
     let mut conn = pool.acquire().await.unwrap();
     let org = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();
     pipeline::apply(&mut conn, org, &pipeline::parse(PIPELINE).unwrap(), "test").await.unwrap();
+    // The clock of this test is not the database's: the trigger starts half an hour before the former.
+    sqlx::query("UPDATE control.triggers SET ticked_until = '2026-11-23T06:08:00Z' WHERE kind = 'cron'")
+        .execute(&mut *conn)
+        .await
+        .unwrap();
     drop(conn);
     CronTrigger { pool, clients, event_queues, clock: Arc::new(At("2026-11-23T06:38:22Z".parse().unwrap())) }
 }
 
-fn tick(trigger_id: i64, scheduled_time: &str) -> TickEvent {
+fn tick(trigger_id: i64, scheduled_time: &str) -> CronEvent {
     let event = json!({ "version": 1, "kind": "tick", "trigger_id": trigger_id, "scheduled_time": scheduled_time });
     serde_json::from_value(event).unwrap()
 }
@@ -83,4 +88,48 @@ async fn a_tick_fires_once_however_often_and_however_it_is_delivered() {
     assert_eq!(trigger.handle(tick(99, "2026-11-23T06:38:00Z")).await.unwrap(), Answer::Gone);
     let wrong_kind = trigger.handle(tick(2, "2026-11-23T06:38:00Z")).await.unwrap_err();
     assert_eq!(wrong_kind.code(), "trigger.not_cron");
+}
+
+#[tokio::test]
+async fn a_sweep_makes_up_for_ticks_that_did_not_come_and_writes_down_those_that_are_too_old() {
+    let trigger = trigger().await;
+    sqlx::query("UPDATE control.triggers SET config = config || '{\"catch_up_seconds\": 600}' WHERE kind = 'cron'")
+        .execute(&trigger.pool)
+        .await
+        .unwrap();
+    let fire_key = "tick-2026-11-23T06:30:00Z".to_owned();
+    let tick_of_minute_30 = trigger.handle(tick(1, "2026-11-23T06:30:00Z")).await.unwrap();
+    assert_eq!(tick_of_minute_30, Answer::Fired { fire_key: fire_key.clone() });
+    // 06:09 to 06:28 are too old, 06:37 may still come, and 06:30 came.
+    let swept = trigger.handle(CronEvent::Sweep).await.unwrap();
+    assert_eq!(swept, Answer::Swept { triggers: 1, fired: 7, skipped: 0, missed: 20, published: 7 });
+    let again = trigger.handle(CronEvent::Sweep).await.unwrap();
+    assert_eq!(again, Answer::Swept { triggers: 1, fired: 0, skipped: 0, missed: 0, published: 0 });
+    for (late, minute) in [("2026-11-23T06:20:00Z", "20"), ("2026-11-23T06:33:41Z", "33")] {
+        let fire_key = format!("tick-2026-11-23T06:{minute}:00Z");
+        assert_eq!(trigger.handle(tick(1, late)).await.unwrap(), Answer::Already { fire_key });
+    }
+}
+
+#[tokio::test]
+async fn one_trigger_that_cannot_be_read_does_not_keep_the_others_from_being_swept() {
+    let trigger = trigger().await;
+    // Looked at first.
+    sqlx::query(
+        "INSERT INTO control.triggers (id, org_id, job_id, name, kind, config, config_hash, ticked_until)
+         OVERRIDING SYSTEM VALUE
+         SELECT 0, org_id, job_id, 'broken', kind, '{\"schedule\": \"sometimes\"}', config_hash, ticked_until
+           FROM control.triggers WHERE name = 'minute'",
+    )
+    .execute(&trigger.pool)
+    .await
+    .unwrap();
+    let fault = trigger.handle(CronEvent::Sweep).await.unwrap_err();
+    assert_eq!(fault.code(), "control.bad_schedule");
+    let counts: (i64, i64) =
+        sqlx::query_as("SELECT (SELECT count(*) FROM control.trigger_fires), (SELECT count(*) FROM control.outbox)")
+            .fetch_one(&trigger.pool)
+            .await
+            .unwrap();
+    assert_eq!(counts, (28, 0), "06:09 to 06:36, fired and published");
 }

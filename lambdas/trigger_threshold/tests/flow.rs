@@ -3,6 +3,7 @@
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_sdk_sqs::types::QueueAttributeName;
+use isotherm_control::dataset_cursors::{self, Advance};
 use isotherm_control::{events, jobs, pipeline};
 use isotherm_lab::ministack::{Ministack, REGION};
 use isotherm_lab::postgres::TestDatabase;
@@ -16,7 +17,20 @@ use sqlx::PgPool;
 const PIPELINE: &str = "
 version: 1
 jobs: [{ name: compact, operator: noop }]
-triggers: [{ name: full, job: compact, threshold: { chain_id: 7, measure: finalized_blocks, every: 100 } }]
+triggers:
+  - { name: full, job: compact, threshold: { chain_id: 7, measure: finalized_blocks, every: 100 } }
+  - { name: many, job: compact, threshold: { chain_id: 7, measure: rows, dataset: logs, every: 1000 } }
+  - { name: behind, job: compact, threshold: { chain_id: 7, measure: lag_seconds, every: 60 } }
+";
+
+/// Block 260 of chain 7, as far as a threshold looks at it.
+const TIP_ROW: &str = "
+CREATE TABLE hot.blocks_7 PARTITION OF hot.blocks FOR VALUES IN (7);
+INSERT INTO hot.blocks (block_hash, author, block_number, gas_used, extra_data, timestamp, chain_id, parent_hash,
+                        uncles_hash, state_root, transactions_root, receipts_root, logs_bloom, difficulty, gas_limit,
+                        mix_hash, nonce, transaction_count)
+SELECT b, b, 260, 0, b, extract(epoch FROM now())::bigint, 7, b, b, b, b, b, b, b, 0, b, b, 0
+  FROM (SELECT ''::bytea AS b) AS bytes;
 ";
 
 async fn queue(clients: &Clients, name: &str) -> String {
@@ -106,4 +120,35 @@ async fn advances_fire_each_full_range_once_and_poison_stays_in_its_queue() {
         panic!("no sweep");
     };
     assert_eq!((chains, fired, published), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_sweep_fires_for_rows_that_were_counted_and_for_a_chain_that_has_gone_silent() {
+    let trigger = trigger().await;
+    let mut conn = trigger.pool.acquire().await.unwrap();
+    let fired = async |trigger: &ThresholdTrigger| match trigger.handle(ThresholdEvent::Sweep).await.unwrap() {
+        Answer::Swept { fired, .. } => fired,
+        Answer::Batch(_) => panic!("no sweep"),
+    };
+    assert_eq!(fired(&trigger).await, 2, "the blocks that are final; no block has a time yet");
+    let advance = Advance { dataset: Dataset::Logs, block_count: 9, row_count: 2500, size_bytes: 99 };
+    dataset_cursors::advance(&mut conn, ChainId(7), &[advance]).await.unwrap();
+    assert_eq!(fired(&trigger).await, 1);
+
+    // The tip's row, of the clock's time; then that time is past, and nobody writes any more.
+    sqlx::raw_sql(TIP_ROW).execute(&mut *conn).await.unwrap();
+    assert_eq!(fired(&trigger).await, 0, "not behind");
+    sqlx::query("UPDATE hot.blocks SET timestamp = timestamp - 300").execute(&mut *conn).await.unwrap();
+    assert_eq!(fired(&trigger).await, 1);
+    assert_eq!(fired(&trigger).await, 0, "once");
+    sqlx::query("UPDATE hot.blocks SET timestamp = timestamp + 300").execute(&mut *conn).await.unwrap();
+    assert_eq!(fired(&trigger).await, 0, "caught up");
+    sqlx::query("UPDATE hot.blocks SET timestamp = timestamp - 300").execute(&mut *conn).await.unwrap();
+    assert_eq!(fired(&trigger).await, 1);
+    let keys: Vec<(String,)> = sqlx::query_as("SELECT fire_key FROM control.trigger_fires ORDER BY fire_key")
+        .fetch_all(&trigger.pool)
+        .await
+        .unwrap();
+    let keys: Vec<&str> = keys.iter().map(|(key,)| key.as_str()).collect();
+    assert_eq!(keys, ["blocks-0-100", "blocks-100-200", "lag-1", "lag-2", "rows-7-logs-0-2000"]);
 }

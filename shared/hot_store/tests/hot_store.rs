@@ -138,7 +138,11 @@ async fn tables_have_the_columns_of_the_schema() {
 async fn every_value_comes_back_as_it_was_written() {
     let (_database, mut conn) = database().await;
     let written = batch(range(5, 25), 0, B256::ZERO, 3);
-    append(&mut conn, CHAIN, &written).await.unwrap();
+    let appended = append(&mut conn, CHAIN, &written).await.unwrap();
+    for (counted, (dataset, rows)) in appended.iter().zip(&written.rows) {
+        assert_eq!((counted.dataset, counted.row_count), (*dataset, rows.num_rows() as u64));
+        assert_eq!(counted.size_bytes > 0, rows.num_rows() > 0, "{dataset}");
+    }
     for (dataset, expected) in &written.rows {
         let batches = read_all(&mut conn, *dataset, range(0, 100)).await;
         assert!(batches.iter().all(|batch| batch.num_rows() <= 7), "memory is bounded by the batch size");

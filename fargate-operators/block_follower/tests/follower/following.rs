@@ -210,3 +210,46 @@ async fn a_node_that_cuts_its_connections_is_outlived() {
     stage.assert_equals_chain(0).await;
     follower.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_written_is_counted_with_its_rows_and_never_taken_back() {
+    let mut stage = Stage::new().await;
+    stage.mine(8).await;
+    let follower = stage.follow(&json!({}));
+    stage.caught_up().await;
+    for dataset in ["blocks", "transactions", "logs"] {
+        let (blocks, rows, bytes) = stage.counted(dataset).await;
+        assert_eq!(blocks, stage.head().await.0 + 1, "{dataset}");
+        assert_eq!(rows, stage.stored(dataset).await, "{dataset}");
+        // COPY's header and trailer, then two bytes of each row and four of each value at the least.
+        assert!(bytes > 21 + rows * 6 * 10, "{dataset}: {bytes} bytes of {rows} rows");
+    }
+    let before = stage.counted("blocks").await;
+    stage.chain.reorg(2, &[]).await.unwrap();
+    stage.traffic.resync().await.unwrap();
+    stage.mine(1).await;
+    stage.caught_up().await;
+    assert_eq!(stage.number(REORGS).await, Some(1));
+    let (blocks, rows, _) = stage.counted("blocks").await;
+    assert_eq!((blocks, rows), (before.0 + 3, before.1 + 3), "two blocks once more, and a new one");
+    assert_eq!(stage.stored("blocks").await, before.1 + 1);
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn the_age_of_the_tip_grows_by_the_databases_clock() {
+    let mut stage = Stage::new().await;
+    let mut conn = stage.database.connect().await.unwrap();
+    let chain_id = isotherm_types::ChainId(crate::stage::CHAIN_ID);
+    let age = async |conn: &mut sqlx::PgConnection| isotherm_hot_store::cursor::tip_age(conn, chain_id).await.unwrap();
+    assert_eq!(age(&mut conn).await, None, "nothing is stored");
+    stage.mine(3).await;
+    let follower = stage.follow(&json!({}));
+    stage.caught_up().await;
+    follower.stop().await;
+    let (first, first_at) = age(&mut conn).await.unwrap();
+    let expected = stage.number("SELECT extract(epoch FROM now())::bigint - max(timestamp) FROM hot.blocks").await;
+    assert!(expected.unwrap().max(0).unsigned_abs().abs_diff(first.as_secs()) <= 2, "{first:?}, {expected:?}");
+    let (second, second_at) = age(&mut conn).await.unwrap();
+    assert!(second_at > first_at && second >= first);
+}

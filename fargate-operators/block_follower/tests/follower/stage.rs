@@ -129,6 +129,18 @@ impl Stage {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
 
+    /// Blocks, rows and bytes that were counted for a dataset.
+    pub(crate) async fn counted(&self, dataset: &str) -> (i64, i64, i64) {
+        let counts = "SELECT block_count, row_count, size_bytes FROM control.dataset_cursors WHERE dataset = $1";
+        sqlx::query_as(counts).bind(dataset).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// Rows that are stored of a dataset.
+    pub(crate) async fn stored(&self, dataset: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM hot.{dataset}");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.pool).await.unwrap()
+    }
+
     /// Waits until the stored tip is the chain's newest block.
     pub(crate) async fn caught_up(&self) {
         let head = self.head().await;
