@@ -4,6 +4,7 @@
 
 mod dispatching;
 mod life;
+mod limits;
 mod model;
 mod outbox;
 mod pipelines;
