@@ -47,6 +47,7 @@ async fn a_sweep_keeps_each_source_alive_exactly_once() {
     let fence = stage.claimed(task_id, "w1").await.fence;
     let halted = Failure { code: "chain.halted", message: "", disposition: Disposition::GiveUp, stderr_tail: None };
     tasks::fail(&mut stage.conn, task_id, fence, &halted).await.unwrap();
+    assert_eq!(stage.count("SELECT count(*) FROM control.outbox").await, 0, "a source is no dead letter: it is made anew");
     let made = dispatch::ensure_sources(&mut stage.conn).await.unwrap();
     let [Created::New(next)] = made[..] else { panic!("{made:?}") };
     let wait: (bool,) = sqlx::query_as("SELECT not_before > now() FROM control.tasks WHERE id = $1")
