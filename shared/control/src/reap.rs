@@ -75,8 +75,7 @@ pub async fn reap(conn: &mut PgConnection, page_rows: u32) -> Result<Reaped, Con
 
 /// Removes the rows of workers whose lease is over: they counted for nothing any more.
 async fn forget_silent_workers(conn: &mut PgConnection) -> Result<u64, ControlError> {
-    let removed =
-        sqlx::query("DELETE FROM control.worker_leases WHERE lease_expires_at < now()").execute(conn).await?;
+    let removed = sqlx::query("DELETE FROM control.worker_leases WHERE lease_expires_at < now()").execute(conn).await?;
     Ok(removed.rows_affected())
 }
 
