@@ -12,15 +12,13 @@ use isotherm_control::{ControlError, events};
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
 use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
 use isotherm_platform::lambda::fifo_batch;
 use isotherm_platform::{Environment, Fault, outbox_publisher};
 use serde::Serialize;
 use sqlx::PgPool;
 
-mod event;
 mod send;
-
-pub use event::DispatcherEvent;
 
 /// How long one invocation goes on launching; its time-out is 30 s.
 const LAUNCHING: Duration = Duration::from_secs(15);
@@ -94,10 +92,10 @@ impl Dispatcher {
     ///
     /// # Errors
     /// A sweep's; the failures of a batch are in its answer.
-    pub async fn handle(&self, event: DispatcherEvent) -> Result<Answer, Fault> {
+    pub async fn handle(&self, event: BatchOrSweep) -> Result<Answer, Fault> {
         match event {
-            DispatcherEvent::Batch(batch) => Ok(Answer::Batch(self.handle_batch(&batch).await)),
-            DispatcherEvent::Sweep => self.sweep().await,
+            BatchOrSweep::Batch(batch) => Ok(Answer::Batch(self.handle_batch(&batch).await)),
+            BatchOrSweep::Sweep => self.sweep().await,
         }
     }
 
