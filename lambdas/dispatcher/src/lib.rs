@@ -4,21 +4,33 @@
 //! reads the events, carries the decisions to SQS and ECS, and says which messages failed. It must never decide who
 //! runs, and never lose a decision: what could not be sent is noted, and the next sweep sends it.
 
+use std::time::{Duration, Instant};
+
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use isotherm_control::dispatch::{self, Outgoing};
+use isotherm_control::dispatch;
 use isotherm_control::{ControlError, events};
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
 use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
 use isotherm_platform::lambda::fifo_batch;
 use isotherm_platform::{Environment, Fault, outbox_publisher};
 use serde::Serialize;
 use sqlx::PgPool;
 
-mod event;
 mod send;
 
-pub use event::DispatcherEvent;
+/// How long one invocation goes on launching; its time-out is 30 s.
+const LAUNCHING: Duration = Duration::from_secs(15);
+/// How long the launch rate is given to refill.
+const REFILL: Duration = Duration::from_millis(500);
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    wakes: usize,
+    launches: usize,
+}
 
 /// What the function keeps between invocations.
 #[derive(Debug)]
@@ -80,10 +92,10 @@ impl Dispatcher {
     ///
     /// # Errors
     /// A sweep's; the failures of a batch are in its answer.
-    pub async fn handle(&self, event: DispatcherEvent) -> Result<Answer, Fault> {
+    pub async fn handle(&self, event: BatchOrSweep) -> Result<Answer, Fault> {
         match event {
-            DispatcherEvent::Batch(batch) => Ok(Answer::Batch(self.handle_batch(&batch).await)),
-            DispatcherEvent::Sweep => self.sweep().await,
+            BatchOrSweep::Batch(batch) => Ok(Answer::Batch(self.handle_batch(&batch).await)),
+            BatchOrSweep::Sweep => self.sweep().await,
         }
     }
 
@@ -105,10 +117,24 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn send_what_is_ready(&self) -> Result<(), Fault> {
+    async fn send_what_is_ready(&self) -> Result<Sent, Fault> {
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-        let outgoing = dispatch::ready(&mut conn, dispatch::MOST_LAUNCHES).await?;
-        self.send(&mut conn, &outgoing).await
+        let began = Instant::now();
+        let mut sent = Sent::default();
+        loop {
+            let outgoing = dispatch::ready(&mut conn, dispatch::MOST_LAUNCHES).await?;
+            self.send(&mut conn, &outgoing).await?;
+            sent.wakes += outgoing.wakes.len();
+            sent.launches += outgoing.launches.len();
+            // One pass is enough for almost every batch. What the account's launch rate holds back is not left for the next
+            // minute's sweep, which would let a burst of tasks wait for many minutes.
+            if outgoing.held == 0 || began.elapsed() > LAUNCHING {
+                return Ok(sent);
+            }
+            if outgoing.launches.is_empty() {
+                tokio::time::sleep(REFILL).await;
+            }
+        }
     }
 
     async fn sweep(&self) -> Result<Answer, Fault> {
@@ -118,17 +144,16 @@ impl Dispatcher {
         if let Err(fault) = &published {
             send::report(fault, "the outbox could not be published; the sweep goes on");
         }
-        let Outgoing { wakes, launches } = self.sweep_tasks().await?;
+        let Sent { wakes, launches } = self.sweep_tasks().await?;
         let published = published?;
-        let (wakes, launches) = (wakes.len(), launches.len());
         tracing::info!(wake.count = wakes, launch.count = launches, event.count = published, "swept");
         Ok(Answer::Swept { wakes, launches, published })
     }
 
-    async fn sweep_tasks(&self) -> Result<Outgoing, Fault> {
+    async fn sweep_tasks(&self) -> Result<Sent, Fault> {
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-        let outgoing = dispatch::sweep(&mut conn).await?;
-        self.send(&mut conn, &outgoing).await?;
-        Ok(outgoing)
+        dispatch::ensure_sources(&mut conn).await?;
+        drop(conn);
+        self.send_what_is_ready().await
     }
 }

@@ -12,9 +12,10 @@ use isotherm_lab::ministack::{Ministack, REGION};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
+use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
 use isotherm_types::event::TaskWake;
 use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, ChainId, Dataset, EventBody, EventId, TaskId};
-use lambda_dispatcher::{Answer, Dispatcher, DispatcherEvent};
+use lambda_dispatcher::{Answer, Dispatcher};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -90,7 +91,7 @@ async fn fire(dispatcher: &Dispatcher) -> EventId {
     }
 }
 
-fn batch(messages: &[(&str, &str, String)]) -> DispatcherEvent {
+fn batch(messages: &[(&str, &str, String)]) -> BatchOrSweep {
     let record = |(id, group, body): &(&str, &str, String)| json!({ "messageId": id, "body": body, "attributes": { "MessageGroupId": group } });
     serde_json::from_value(json!({ "Records": messages.iter().map(record).collect::<Vec<Value>>() })).unwrap()
 }
@@ -132,7 +133,7 @@ async fn a_firing_becomes_one_task_one_wake_up_and_one_worker_and_poison_stays_i
     let tasks = dispatcher.clients.ecs().list_tasks().cluster("isotherm").send().await.unwrap();
     assert_eq!(tasks.task_arns(), [stored.2.expect("the launch was noted")]);
 
-    let Answer::Swept { wakes, launches, published } = dispatcher.handle(DispatcherEvent::Sweep).await.unwrap() else {
+    let Answer::Swept { wakes, launches, published } = dispatcher.handle(BatchOrSweep::Sweep).await.unwrap() else {
         panic!("no sweep");
     };
     assert_eq!((wakes, launches, published), (0, 0, 1), "everything was sent; only the outbox was left");
@@ -150,7 +151,7 @@ async fn what_cannot_be_sent_is_sent_by_the_next_sweep() {
     assert!(response.batch_item_failures.is_empty(), "the event was handled; its task is in Postgres");
     dispatcher.task_queues = queues;
     "isotherm-".clone_into(&mut dispatcher.fargate.task_definition_prefix);
-    let Answer::Swept { wakes, launches, .. } = dispatcher.handle(DispatcherEvent::Sweep).await.unwrap() else {
+    let Answer::Swept { wakes, launches, .. } = dispatcher.handle(BatchOrSweep::Sweep).await.unwrap() else {
         panic!("no sweep");
     };
     assert_eq!((wakes, launches), (1, 0), "what ECS refused is not asked for again at once");
@@ -158,7 +159,7 @@ async fn what_cannot_be_sent_is_sent_by_the_next_sweep() {
         .execute(&dispatcher.pool)
         .await
         .unwrap();
-    let Answer::Swept { wakes, launches, .. } = dispatcher.handle(DispatcherEvent::Sweep).await.unwrap() else {
+    let Answer::Swept { wakes, launches, .. } = dispatcher.handle(BatchOrSweep::Sweep).await.unwrap() else {
         panic!("no sweep");
     };
     assert_eq!((wakes, launches), (0, 1));
@@ -178,7 +179,7 @@ async fn a_queue_that_fails_keeps_neither_the_other_nor_the_sweep_back() {
     invalidate(&dispatcher).await;
     let events = dispatcher.event_queues.events.clone();
     dispatcher.event_queues.events = format!("{events}-gone");
-    let fault = dispatcher.handle(DispatcherEvent::Sweep).await.unwrap_err();
+    let fault = dispatcher.handle(BatchOrSweep::Sweep).await.unwrap_err();
     assert_eq!(fault.code(), "queue.unavailable");
     assert_eq!(left(&dispatcher).await, ["events"], "the other queue was told, once");
     let told: (i32, i32) = sqlx::query_as("SELECT wakes_sent, launches_sent FROM control.tasks")
@@ -188,7 +189,7 @@ async fn a_queue_that_fails_keeps_neither_the_other_nor_the_sweep_back() {
     assert_eq!(told, (1, 1));
 
     dispatcher.event_queues.events = events;
-    dispatcher.handle(DispatcherEvent::Sweep).await.unwrap();
+    dispatcher.handle(BatchOrSweep::Sweep).await.unwrap();
     assert!(left(&dispatcher).await.is_empty());
 }
 
@@ -197,7 +198,7 @@ async fn a_sweep_that_fails_has_published_the_outbox() {
     let dispatcher = dispatcher().await;
     invalidate(&dispatcher).await;
     sqlx::query("ALTER TABLE control.jobs RENAME TO jobs_gone").execute(&dispatcher.pool).await.unwrap();
-    let fault = dispatcher.handle(DispatcherEvent::Sweep).await.unwrap_err();
+    let fault = dispatcher.handle(BatchOrSweep::Sweep).await.unwrap_err();
     assert_eq!(fault.code(), "control.database");
     assert!(left(&dispatcher).await.is_empty());
 }

@@ -13,6 +13,7 @@ use isotherm_hot_store::cursor::{self, Cursor};
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
 use isotherm_platform::lambda::fifo_batch::FifoBatch;
 use isotherm_platform::{Environment, Fault, outbox_publisher};
 use isotherm_types::{ChainId, EventBody};
@@ -20,8 +21,6 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 
 mod event;
-
-pub use event::ThresholdEvent;
 
 /// What the function keeps between invocations.
 #[derive(Debug)]
@@ -71,10 +70,10 @@ impl ThresholdTrigger {
     ///
     /// # Errors
     /// A sweep's; the failures of a batch are in its answer.
-    pub async fn handle(&self, event: ThresholdEvent) -> Result<Answer, Fault> {
+    pub async fn handle(&self, event: BatchOrSweep) -> Result<Answer, Fault> {
         match event {
-            ThresholdEvent::Batch(batch) => Ok(Answer::Batch(self.handle_batch(&batch).await)),
-            ThresholdEvent::Sweep => self.sweep().await,
+            BatchOrSweep::Batch(batch) => Ok(Answer::Batch(self.handle_batch(&batch).await)),
+            BatchOrSweep::Sweep => self.sweep().await,
         }
     }
 

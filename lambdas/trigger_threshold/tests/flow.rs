@@ -9,8 +9,9 @@ use isotherm_lab::ministack::{Ministack, REGION};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
+use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
 use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, ChainId, Dataset, EventBody, EventId};
-use lambda_trigger_threshold::{Answer, ThresholdEvent, ThresholdTrigger};
+use lambda_trigger_threshold::{Answer, ThresholdTrigger};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -79,7 +80,7 @@ async fn advanced(trigger: &ThresholdTrigger, last: u64) -> EventId {
     events::record(&mut trigger.pool.acquire().await.unwrap(), &body).await.unwrap()
 }
 
-fn batch(messages: &[(&str, &str, String)]) -> ThresholdEvent {
+fn batch(messages: &[(&str, &str, String)]) -> BatchOrSweep {
     let record = |(id, group, body): &(&str, &str, String)| json!({ "messageId": id, "body": body, "attributes": { "MessageGroupId": group } });
     serde_json::from_value(json!({ "Records": messages.iter().map(record).collect::<Vec<Value>>() })).unwrap()
 }
@@ -116,7 +117,7 @@ async fn advances_fire_each_full_range_once_and_poison_stays_in_its_queue() {
     assert_eq!(left.0, 0);
 
     assert!(failures(&trigger, &[("again", "chain-7", wake(first))]).await.is_empty());
-    let Answer::Swept { chains, fired, published } = trigger.handle(ThresholdEvent::Sweep).await.unwrap() else {
+    let Answer::Swept { chains, fired, published } = trigger.handle(BatchOrSweep::Sweep).await.unwrap() else {
         panic!("no sweep");
     };
     assert_eq!((chains, fired, published), (1, 0, 0));
@@ -126,7 +127,7 @@ async fn advances_fire_each_full_range_once_and_poison_stays_in_its_queue() {
 async fn a_sweep_fires_for_rows_that_were_counted_and_for_a_chain_that_has_gone_silent() {
     let trigger = trigger().await;
     let mut conn = trigger.pool.acquire().await.unwrap();
-    let fired = async |trigger: &ThresholdTrigger| match trigger.handle(ThresholdEvent::Sweep).await.unwrap() {
+    let fired = async |trigger: &ThresholdTrigger| match trigger.handle(BatchOrSweep::Sweep).await.unwrap() {
         Answer::Swept { fired, .. } => fired,
         Answer::Batch(_) => panic!("no sweep"),
     };

@@ -16,6 +16,7 @@ use crate::error::ControlError;
 mod cancel;
 mod claim;
 mod finish;
+pub mod inputs;
 mod listing;
 
 pub use cancel::{Cancelled, cancel};

@@ -3,6 +3,7 @@
 //! A handler never sees the runtime; it is an `async fn(&Context, Event) -> Result<Answer, Error>`, so tests call it
 //! directly.
 
+pub mod batch_or_sweep;
 pub mod fifo_batch;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};

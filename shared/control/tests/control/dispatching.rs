@@ -1,9 +1,12 @@
 //! From events to tasks, wake-ups and launches.
 
+use std::time::Duration;
+
 use isotherm_control::dispatch::{self, MOST_LAUNCHES, Outgoing};
 use isotherm_control::events;
-use isotherm_control::tasks::{self, Created, Failure};
+use isotherm_control::tasks::{self, Claim, Claimant, Created, Failure};
 use isotherm_types::{Disposition, TaskId};
+use sqlx::Connection;
 
 use crate::outbox::invalidated;
 use crate::stage::Stage;
@@ -26,6 +29,14 @@ async fn age(stage: &mut Stage, task_id: TaskId) {
         .await;
 }
 
+/// Lets the grace of idle workers pass.
+async fn age_all(stage: &mut Stage) {
+    sqlx::query("UPDATE control.tasks SET woken_at = woken_at - interval '10 seconds'")
+        .execute(&mut stage.conn)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn a_sweep_keeps_each_source_alive_exactly_once() {
     let mut stage = Stage::new().await;
@@ -39,6 +50,11 @@ async fn a_sweep_keeps_each_source_alive_exactly_once() {
     let fence = stage.claimed(task_id, "w1").await.fence;
     let halted = Failure { code: "chain.halted", message: "", disposition: Disposition::GiveUp, stderr_tail: None };
     tasks::fail(&mut stage.conn, task_id, fence, &halted).await.unwrap();
+    assert_eq!(
+        stage.count("SELECT count(*) FROM control.outbox").await,
+        0,
+        "a source is no dead letter: it is made anew"
+    );
     let made = dispatch::ensure_sources(&mut stage.conn).await.unwrap();
     let [Created::New(next)] = made[..] else { panic!("{made:?}") };
     let wait: (bool,) = sqlx::query_as("SELECT not_before > now() FROM control.tasks WHERE id = $1")
@@ -97,6 +113,17 @@ async fn what_could_not_be_sent_is_sent_by_the_next_pass() {
 }
 
 #[tokio::test]
+async fn a_launch_that_got_no_answer_is_asked_for_again_under_its_own_token() {
+    let mut stage = Stage::new().await;
+    stage.new_task("work", "one").await;
+    let first = ready(&mut stage).await.launches.remove(0);
+    dispatch::repeat_launch(&mut stage.conn, &first).await.unwrap();
+    age_all(&mut stage).await;
+    let again = ready(&mut stage).await.launches.remove(0);
+    assert_eq!(again.client_token(), first.client_token());
+}
+
+#[tokio::test]
 async fn two_dispatchers_never_send_the_same_thing() {
     let mut stage = Stage::new().await;
     for i in 0..2 {
@@ -128,6 +155,27 @@ async fn bulk_tasks_coalesce_while_one_waits() {
     );
     let other_chain = events::record(&mut stage.conn, &invalidated(7)).await.unwrap();
     assert!(dispatch::handle_event(&mut stage.conn, other_chain).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_event_is_not_added_to_a_bulk_task_that_is_just_being_claimed() {
+    let mut stage = Stage::new().await;
+    let event_id = events::record(&mut stage.conn, &invalidated(143)).await.unwrap();
+    let made = dispatch::handle_event(&mut stage.conn, event_id).await.unwrap();
+    let [Created::New(task_id)] = made[..] else { panic!("{made:?}") };
+    let mut worker = stage.connect().await;
+    let mut claiming = worker.begin().await.unwrap();
+    let claimant = Claimant { worker: "w1", operator: "noop", ecs_task_arn: None };
+    assert!(matches!(tasks::claim(&mut claiming, task_id, &claimant).await.unwrap(), Claim::Claimed(_)));
+
+    let event_id = events::record(&mut stage.conn, &invalidated(143)).await.unwrap();
+    let handled = tokio::time::timeout(Duration::from_secs(5), dispatch::handle_event(&mut stage.conn, event_id));
+    let made = handled.await.expect("it waits for nobody").unwrap();
+    assert!(
+        matches!(made[..], [Created::New(another)] if another != task_id),
+        "the worker would not be told: {made:?}"
+    );
+    claiming.commit().await.unwrap();
 }
 
 #[tokio::test]

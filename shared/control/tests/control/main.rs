@@ -4,6 +4,7 @@
 
 mod dispatching;
 mod life;
+mod limits;
 mod measuring;
 mod model;
 mod outbox;

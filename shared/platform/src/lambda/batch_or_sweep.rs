@@ -1,15 +1,15 @@
-//! The events that the dispatcher accepts; anything else is refused.
+//! The event of a function that reads a queue and is also called once a minute.
 
 use aws_lambda_events::sqs::SqsEvent;
 use serde::Deserialize;
 use serde::de::Error as _;
 use serde_json::Value;
 
-/// What starts the dispatcher.
+/// Messages of the function's queue, or `{"version": 1, "kind": "sweep"}`; anything else is refused.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Value")]
-pub enum DispatcherEvent {
-    /// Wake-ups from `events.fifo`.
+pub enum BatchOrSweep {
+    /// Wake-ups from the queue.
     Batch(SqsEvent),
     /// Once a minute, from the scheduler.
     Sweep,
@@ -28,7 +28,7 @@ enum Kind {
     Sweep,
 }
 
-impl TryFrom<Value> for DispatcherEvent {
+impl TryFrom<Value> for BatchOrSweep {
     type Error = serde_json::Error;
 
     fn try_from(event: Value) -> Result<Self, serde_json::Error> {
@@ -49,16 +49,18 @@ impl TryFrom<Value> for DispatcherEvent {
 mod tests {
     use super::*;
 
-    fn fixture(name: &str) -> Result<DispatcherEvent, serde_json::Error> {
-        let path = format!("{}/../../events-fixtures/dispatcher/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    fn fixture(name: &str) -> Result<BatchOrSweep, serde_json::Error> {
+        let path = format!("{}/../../events-fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
         serde_json::from_str(&std::fs::read_to_string(path).unwrap())
     }
 
     #[test]
     fn every_documented_event_is_accepted() {
-        assert_eq!(fixture("sweep").unwrap(), DispatcherEvent::Sweep);
-        let DispatcherEvent::Batch(batch) = fixture("sqs_batch").unwrap() else { panic!("no batch") };
-        assert_eq!(batch.records.len(), 2);
+        for function in ["dispatcher", "trigger_threshold"] {
+            assert_eq!(fixture(&format!("{function}/sweep")).unwrap(), BatchOrSweep::Sweep);
+            let batch = fixture(&format!("{function}/sqs_batch")).unwrap();
+            assert!(matches!(batch, BatchOrSweep::Batch(batch) if batch.records.len() == 2), "{function}");
+        }
     }
 
     #[test]
@@ -73,7 +75,7 @@ mod tests {
             r#"{"version":1,"kind":"sweep","x":1}"#,
             r#"{"Records":7}"#,
         ] {
-            assert!(serde_json::from_str::<DispatcherEvent>(event).is_err(), "{event} was accepted");
+            assert!(serde_json::from_str::<BatchOrSweep>(event).is_err(), "{event} was accepted");
         }
     }
 }
