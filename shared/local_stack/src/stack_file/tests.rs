@@ -164,13 +164,18 @@ fn an_operator_that_nobody_launches_is_refused() {
 
 #[test]
 fn cron_triggers_have_a_function_and_every_function_a_caller() {
-    let faults = faults_with("function: trigger_cron", "function: cron");
+    let cron_triggers = "group: triggers\n  function: trigger_cron";
+    assert_eq!(
+        fault_with(cron_triggers, "group: triggers\n  function: cron"),
+        "cron_triggers.function: there is no function `cron`"
+    );
+    let faults = faults_with("function: reaper", "function: reap");
     let shown: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.place, fault.message)).collect();
     assert_eq!(
         shown,
         [
-            "functions.trigger_cron: no queue, schedule or route invokes it",
-            "cron_triggers.function: there is no function `cron`"
+            "functions.reaper: no queue, schedule or route invokes it",
+            "schedules.reaper.function: there is no function `reap`"
         ]
     );
 }
