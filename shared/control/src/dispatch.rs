@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use isotherm_types::{EventBody, EventId, JobId, TaskId};
+use isotherm_types::{CrashPoint, EventBody, EventId, JobId, TaskId};
 use sqlx::{Connection, PgConnection};
 
 use crate::error::ControlError;
@@ -65,6 +65,9 @@ pub async fn handle_event(conn: &mut PgConnection, event_id: EventId) -> Result<
             inputs::note(&mut db_tx, task_id, event_id, &inputs).await?;
             made.push(created);
         }
+    }
+    if !made.is_empty() {
+        CrashPoint::DispatchTaskCreated.pass();
     }
     db_tx.commit().await?;
     Ok(made)

@@ -3,6 +3,7 @@
 //! Every guard of the crate has a test here that fails without it.
 
 mod dispatching;
+mod holding;
 mod life;
 mod limits;
 mod measuring;
@@ -13,3 +14,4 @@ mod reaping;
 mod stage;
 mod ticking;
 mod triggering;
+mod worker_leases;
