@@ -6,7 +6,8 @@
 //! queue messages hold ids, and losing or doubling one changes nothing in effect.
 //!
 //! Decisions are pure functions ([`task`], [`backoff`], [`dispatch::route()`], [`dispatch::plan()`], [`threshold::plan()`],
-//! [`cron`]); short functions beside them carry the decisions out on a connection whose transaction the caller owns.
+//! [`cron`], [`webhook`]); short functions beside them carry the decisions out on a connection whose transaction the
+//! caller owns.
 //!
 //! It must never talk to AWS or to a chain, never read the environment, and never trust a clock but the database's
 //! for leases.
@@ -25,7 +26,9 @@ pub mod task;
 pub mod tasks;
 pub mod threshold;
 pub mod triggers;
+pub mod webhook;
 
 mod codec;
+mod near;
 
 pub use error::ControlError;

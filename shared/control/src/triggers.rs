@@ -14,6 +14,12 @@ use crate::codec::from_json;
 use crate::error::ControlError;
 use crate::{audit, events};
 
+mod by_hand;
+mod named;
+
+pub use by_hand::{FiredByHand, fire_by_hand, run_job};
+pub use named::{fired_event, webhook};
+
 /// A cause of tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trigger {
@@ -233,6 +239,17 @@ pub async fn fire(
     fire_key: &str,
     addition: &Value,
 ) -> Result<Fired, ControlError> {
+    fire_as(conn, trigger, trigger.config.kind(), fire_key, addition).await
+}
+
+/// As [`fire`]; the audit trail names `actor`.
+async fn fire_as(
+    conn: &mut PgConnection,
+    trigger: &Trigger,
+    actor: &str,
+    fire_key: &str,
+    addition: &Value,
+) -> Result<Fired, ControlError> {
     let mut db_tx = conn.begin().await?;
     let body = EventBody::TriggerFired {
         org_id: trigger.org_id,
@@ -258,7 +275,7 @@ pub async fn fire(
     }
     let change = audit::Change {
         org_id: Some(trigger.org_id),
-        actor: trigger.config.kind(),
+        actor,
         action: "fired",
         subject: "trigger",
         subject_id: trigger.id.0,

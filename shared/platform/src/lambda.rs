@@ -4,6 +4,7 @@
 //! directly.
 
 pub mod fifo_batch;
+pub mod http;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
@@ -44,6 +45,31 @@ pub struct RuntimeEnded {
     source: lambda_runtime::Error,
 }
 
+/// What Lambda says of one invocation, beside its event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// Its id, which CloudTrail's data events name beside the principal that invoked.
+    pub request_id: String,
+}
+
+/// As [`run_with_invocation`], for a function that needs to know nothing but the event.
+///
+/// # Errors
+/// As [`run_with_invocation`].
+pub async fn run<C, E, R, F, G>(
+    name: &'static str,
+    connect: impl AsyncFn(Environment) -> Result<C, G>,
+    handle: impl AsyncFn(&C, E) -> Result<R, F>,
+) -> Result<(), RuntimeEnded>
+where
+    E: DeserializeOwned,
+    R: Serialize,
+    F: Into<Fault>,
+    G: Into<Fault>,
+{
+    run_with_invocation(name, connect, async |context: &C, event, _invocation| handle(context, event).await).await
+}
+
 /// Serves invocations until the process is stopped.
 ///
 /// `connect` builds the context at the start; if it fails, it is tried again at each invocation, whose answer is then
@@ -51,10 +77,10 @@ pub struct RuntimeEnded {
 ///
 /// # Errors
 /// [`RuntimeEnded`], if Lambda's runtime interface cannot be reached.
-pub async fn run<C, E, R, F, G>(
+pub async fn run_with_invocation<C, E, R, F, G>(
     name: &'static str,
     connect: impl AsyncFn(Environment) -> Result<C, G>,
-    handle: impl AsyncFn(&C, E) -> Result<R, F>,
+    handle: impl AsyncFn(&C, E, Invocation) -> Result<R, F>,
 ) -> Result<(), RuntimeEnded>
 where
     E: DeserializeOwned,
@@ -71,8 +97,9 @@ where
         log(name, &fault, "the function is not ready; each invocation tries again");
     }
     let serve = async |event: LambdaEvent<Value>| -> Result<Value, Fault> {
+        let invocation = Invocation { request_id: event.context.request_id };
         let event = serde_json::from_value(event.payload).map_err(|source| MalformedEvent { source })?;
-        let answer = handle(context().await?, event).await.map_err(Into::into)?;
+        let answer = handle(context().await?, event, invocation).await.map_err(Into::into)?;
         Ok(serde_json::to_value(answer).map_err(|source| UnserialisableAnswer { source })?)
     };
     let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
