@@ -75,8 +75,8 @@ struct Body {
 }
 
 impl Order {
-    /// Reads a direct invocation. Lambda tells a function nothing of its caller: the invocation's id leads to him, through
-    /// CloudTrail.
+    /// Reads a direct invocation. Lambda tells a function nothing of its caller: the invocation's id leads to him, through AWS's trail
+    /// of data events.
     ///
     /// # Errors
     /// [`ApiError::Malformed`], [`ApiError::UnknownVersion`].

@@ -59,11 +59,8 @@ impl Stage {
         pipeline::apply(&mut conn, org, &pipeline::parse(PIPELINE).unwrap(), "test").await.unwrap();
         drop(conn);
         let secret = format!("isotherm/database-{}", database.name);
-        let api = Api {
-            database: OnDemandPool::new(secret.clone(), PoolOptions::lambda("test")),
-            clients,
-            event_queues,
-        };
+        let api =
+            Api { database: OnDemandPool::new(secret.clone(), PoolOptions::lambda("test")), clients, event_queues };
         let stage = Self { api, pool, database, secret };
         stage.set_database(&stage.database.url).await;
         stage
@@ -122,7 +119,7 @@ fn http(route: &str, name: &str, key: Option<&str>, body: &str, caller: Option<&
     event
 }
 
-fn direct(action: &str, name: &str, key: &str, input: Value) -> Value {
+fn direct(action: &str, name: &str, key: &str, input: &Value) -> Value {
     let kind = if action == "fire_trigger" { "trigger" } else { "job" };
     json!({ "version": 1, "action": action, "org": "default", kind: name, "input": input, "idempotency_key": key })
 }
@@ -133,7 +130,7 @@ async fn both_doors_fire_once_for_a_key_publish_and_name_the_caller() {
     for (action, route, name, subject) in
         [("fire_trigger", "fire", "minute", "trigger"), ("run_job", "run", "work", "job")]
     {
-        let first = stage.direct(direct(action, name, "k1", json!({ "block": 7 }))).await;
+        let first = stage.direct(direct(action, name, "k1", &json!({ "block": 7 }))).await;
         let event_id = first["event_id"].as_i64().unwrap_or_else(|| panic!("{first}"));
         assert_eq!(first, json!({ "event_id": event_id, "new": true }));
         assert_eq!(stage.last_actor(subject).await, "direct invoke r-1");
@@ -145,7 +142,10 @@ async fn both_doors_fire_once_for_a_key_publish_and_name_the_caller() {
         assert_eq!(stage.last_actor(subject).await, ANN);
         let conflict = stage.http(http(route, name, Some("k1"), "{}", Some(ANN))).await;
         assert_eq!((conflict.0, &conflict.1["code"]), (409, &json!("control.idempotency_conflict")));
-        let keyless = [stage.http(http(route, name, None, "", Some(ANN))).await, stage.http(http(route, name, None, "", Some(ANN))).await];
+        let keyless = [
+            stage.http(http(route, name, None, "", Some(ANN))).await,
+            stage.http(http(route, name, None, "", Some(ANN))).await,
+        ];
         assert_ne!(keyless[0].1["event_id"], keyless[1].1["event_id"]);
     }
     assert_eq!(stage.counts().await, (8, 0), "recorded and published");
@@ -154,7 +154,7 @@ async fn both_doors_fire_once_for_a_key_publish_and_name_the_caller() {
 #[tokio::test]
 async fn what_cannot_be_done_is_answered_and_leaves_no_event() {
     let stage = Stage::new().await;
-    let unknown = stage.direct(direct("fire_trigger", "minite", "k", json!({}))).await;
+    let unknown = stage.direct(direct("fire_trigger", "minite", "k", &json!({}))).await;
     let message = "there is no active trigger called \"minite\"; near it: minute";
     assert_eq!(unknown, json!({ "error": { "code": "control.unknown_trigger", "message": message } }));
     let table = [
@@ -169,7 +169,7 @@ async fn what_cannot_be_done_is_answered_and_leaves_no_event() {
         let (answered, body) = stage.http(event).await;
         assert_eq!((answered, body["code"].as_str()), (status, Some(code)), "{body}");
     }
-    let mut elsewhere = direct("run_job", "work", "k", json!({}));
+    let mut elsewhere = direct("run_job", "work", "k", &json!({}));
     elsewhere["org"] = json!("nobody");
     assert_eq!(stage.direct(elsewhere).await["error"]["code"], "control.unknown_org");
     assert_eq!(stage.counts().await, (0, 0));

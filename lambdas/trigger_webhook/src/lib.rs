@@ -68,7 +68,8 @@ impl WebhookTrigger {
     /// An event that is none of API Gateway's.
     pub async fn handle(&self, event: Value) -> Result<Value, Fault> {
         let call = HttpCall::of(event)?;
-        let answer = match self.take(&call).await {
+        // On the heap: the futures of two AWS clients inside one another are deeper than the compiler likes.
+        let answer = match Box::pin(self.take(&call)).await {
             Ok(event_id) => HttpAnswer::new(202, json!({ "event_id": event_id })),
             Err(not_taken) => {
                 not_taken.log();
@@ -109,7 +110,8 @@ impl WebhookTrigger {
     /// Secrets Manager is asked once a minute, not for every delivery.
     async fn signing_key(&self, secret: &str) -> Result<SigningKey, SecretError> {
         let text = self.keys.get(self.clients.secrets_manager(), secret).await?;
-        let malformed = || SecretError::Malformed { id: secret.to_owned(), expected: "whsec_ and base64, or plain text" };
+        let malformed =
+            || SecretError::Malformed { id: secret.to_owned(), expected: "whsec_ and base64, or plain text" };
         SigningKey::parse(text.expose()).ok_or_else(malformed)
     }
 

@@ -126,7 +126,10 @@ mod tests {
         Addresses {
             queue_urls: named("url:", stack.queues.keys().collect()),
             buckets: named("bucket:", stack.buckets.keys().collect()),
-            secret_arns: named("arn:", stack.secrets.iter().filter(|(_, secret)| !secret.per_name).map(|(key, _)| key).collect()),
+            secret_arns: named(
+                "arn:",
+                stack.secrets.iter().filter(|(_, secret)| !secret.per_name).map(|(key, _)| key).collect(),
+            ),
             cluster: "isotherm".to_owned(),
             subnets: vec!["subnet-1".to_owned(), "subnet-2".to_owned()],
             security_groups: Vec::new(),

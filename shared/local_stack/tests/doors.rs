@@ -162,7 +162,8 @@ async fn jobs_and_triggers_are_fired_by_hand_by_whom_api_gateway_knows() {
     assert_eq!((status, &body["code"]), (401, &json!("access.unauthenticated")), "{body}");
     assert_eq!(scene.events().await, 0);
 
-    let signed = |request: RequestBuilder| request.header("authorization", authorization()).header("Idempotency-Key", "k1");
+    let signed =
+        |request: RequestBuilder| request.header("authorization", authorization()).header("Idempotency-Key", "k1");
     let (status, first) = answer(signed(run(&scene))).await;
     assert_eq!((status, &first["new"]), (202, &json!(true)), "{first}");
     let (status, again) = answer(signed(run(&scene))).await;

@@ -48,7 +48,7 @@ pub struct RuntimeEnded {
 /// What Lambda says of one invocation, beside its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
-    /// Its id, which CloudTrail's data events name beside the principal that invoked.
+    /// Its id, which AWS's trail of data events names beside the principal that invoked.
     pub request_id: String,
 }
 

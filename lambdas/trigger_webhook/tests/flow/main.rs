@@ -18,8 +18,11 @@ async fn a_signed_delivery_fires_once_and_its_repetition_is_told_the_event() {
     assert_eq!(first.status, 202, "{first:?}");
     let event_id = first.body["event_id"].as_i64().unwrap();
     assert_eq!(first.body, json!({ "event_id": event_id }));
-    let (kind, body): (String, Value) =
-        sqlx::query_as("SELECT kind, body FROM control.events WHERE id = $1").bind(event_id).fetch_one(&stage.pool).await.unwrap();
+    let (kind, body): (String, Value) = sqlx::query_as("SELECT kind, body FROM control.events WHERE id = $1")
+        .bind(event_id)
+        .fetch_one(&stage.pool)
+        .await
+        .unwrap();
     assert_eq!((kind.as_str(), &body["fire_key"]), ("trigger_fired", &json!("delivery-msg_1")));
     assert_eq!(body["input"], json!({ "from": "file", "order": 7, "sku": "a" }));
     assert_eq!(stage.outbox_rows().await, 0, "it is published");

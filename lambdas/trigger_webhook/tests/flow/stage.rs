@@ -212,7 +212,8 @@ impl Call {
 
     fn made(key: &str, trigger: &str, id: &str, body: &str, sent: i64) -> Self {
         let signature = Webhook::new(key).unwrap().sign(id, sent, body.as_bytes()).unwrap();
-        let headers = [("webhook-id", id.to_owned()), ("webhook-timestamp", sent.to_string()), ("webhook-signature", signature)];
+        let headers =
+            [("webhook-id", id.to_owned()), ("webhook-timestamp", sent.to_string()), ("webhook-signature", signature)];
         Self {
             route_key: ROUTE.to_owned(),
             org: "default".to_owned(),

@@ -59,7 +59,8 @@ impl HttpCall {
     pub fn of(event: Value) -> Result<Self, MalformedEvent> {
         let event: ApiGatewayV2httpRequest =
             serde_json::from_value(event).map_err(|source| MalformedEvent { source })?;
-        let header = |(name, value): (&str, &[u8])| (name.to_ascii_lowercase(), String::from_utf8_lossy(value).into_owned());
+        let header =
+            |(name, value): (&str, &[u8])| (name.to_ascii_lowercase(), String::from_utf8_lossy(value).into_owned());
         let headers = event.headers.iter().map(|(name, value)| header((name.as_str(), value.as_bytes()))).collect();
         let iam = event.request_context.authorizer.and_then(|authorizer| authorizer.iam);
         Ok(Self {

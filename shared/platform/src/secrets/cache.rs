@@ -24,11 +24,7 @@ impl SecretCache {
     ///
     /// # Errors
     /// [`SecretError`].
-    pub async fn get(
-        &self,
-        client: &aws_sdk_secretsmanager::Client,
-        id: &str,
-    ) -> Result<Secret<String>, SecretError> {
+    pub async fn get(&self, client: &aws_sdk_secretsmanager::Client, id: &str) -> Result<Secret<String>, SecretError> {
         if let Some(value) = self.fresh(id, Instant::now()) {
             return Ok(value);
         }
