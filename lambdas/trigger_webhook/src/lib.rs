@@ -68,8 +68,7 @@ impl WebhookTrigger {
     /// An event that is none of API Gateway's.
     pub async fn handle(&self, event: Value) -> Result<Value, Fault> {
         let call = HttpCall::of(event)?;
-        // On the heap: the futures of two AWS clients inside one another are deeper than the compiler likes.
-        let answer = match Box::pin(self.take(&call)).await {
+        let answer = match self.take(&call).await {
             Ok(event_id) => HttpAnswer::new(202, json!({ "event_id": event_id })),
             Err(not_taken) => {
                 not_taken.log();

@@ -168,6 +168,7 @@ mod tests {
             [
                 "ISOTHERM_LOG",
                 "ISOTHERM_OPERATOR",
+                "ISOTHERM_QUEUE_DEAD_LETTERS_URL",
                 "ISOTHERM_QUEUE_EVENTS_URL",
                 "ISOTHERM_QUEUE_TASKS_BLOCK_FOLLOWER_URL",
                 "ISOTHERM_QUEUE_THRESHOLDS_URL",

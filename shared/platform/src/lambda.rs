@@ -91,7 +91,8 @@ where
     telemetry::init(name);
     let cell = OnceCell::new();
     let context = async || -> Result<&C, Fault> {
-        cell.get_or_try_init(|| async { connect(Environment::of_process()).await.map_err(Into::into) }).await
+        // On the heap, as the handler below: AWS clients' futures inside one another are deeper than the compiler goes.
+        cell.get_or_try_init(|| async { Box::pin(connect(Environment::of_process())).await.map_err(Into::into) }).await
     };
     if let Err(fault) = context().await {
         log(name, &fault, "the function is not ready; each invocation tries again");
@@ -99,7 +100,7 @@ where
     let serve = async |event: LambdaEvent<Value>| -> Result<Value, Fault> {
         let invocation = Invocation { request_id: event.context.request_id };
         let event = serde_json::from_value(event.payload).map_err(|source| MalformedEvent { source })?;
-        let answer = handle(context().await?, event, invocation).await.map_err(Into::into)?;
+        let answer = Box::pin(handle(context().await?, event, invocation)).await.map_err(Into::into)?;
         Ok(serde_json::to_value(answer).map_err(|source| UnserialisableAnswer { source })?)
     };
     let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
