@@ -60,6 +60,10 @@ CREATE INDEX trigger_fires_by_time ON control.trigger_fires (trigger_id, fired_a
 ALTER TABLE control.events ADD COLUMN org_id bigint REFERENCES control.orgs;
 UPDATE control.events SET org_id = (body ->> 'org_id')::bigint WHERE body ? 'org_id';
 
+-- A job that a person ran by hand is run once for each idempotency key.
+CREATE UNIQUE INDEX events_once_by_hand ON control.events (((body ->> 'job_id')::bigint), (body ->> 'fire_key'))
+    WHERE kind = 'trigger_fired' AND body ->> 'trigger_id' IS NULL;
+
 -- `dead_letters` is told of tasks that failed for good.
 ALTER TABLE control.outbox
     DROP CONSTRAINT outbox_queue_check,

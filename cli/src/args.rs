@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Query(QueryArguments),
     /// Look at tasks
     Tasks(TasksArguments),
+    /// Store what webhooks are signed with
+    Secrets(SecretsArguments),
     /// Check each part that is needed, and say how to mend what is not right
     Doctor,
 }
@@ -127,6 +129,21 @@ pub(crate) enum TasksCommand {
         /// Table for people or JSON for programs
         #[arg(long, value_enum, default_value_t = Output::Table)]
         output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SecretsArguments {
+    #[command(subcommand)]
+    pub(crate) command: SecretsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Store a secret of the running stack; its value is read from standard input
+    Set {
+        /// `webhook/NAME`: the signing key that triggers name as `isotherm/webhook/NAME`
+        name: String,
     },
 }
 

@@ -16,6 +16,7 @@ mod machine;
 mod output;
 mod pipeline;
 mod query;
+mod secrets;
 mod status;
 mod tasks;
 mod up;
@@ -48,6 +49,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Status(arguments) => status::run(&home, &arguments).await,
         Command::Query(arguments) => query::run(&home, &arguments).await,
         Command::Tasks(arguments) => tasks::run(&home, &arguments).await,
+        Command::Secrets(arguments) => secrets::run(&home, &arguments).await,
         Command::Doctor => doctor::run(&home).await,
     }
 }

@@ -2,6 +2,7 @@
 
 use isotherm_types::{Classified, Disposition, EventId, Fence, JobId, TaskId, TriggerId};
 
+use crate::near::hint;
 use crate::task::TransitionError;
 
 /// A failure of the control plane.
@@ -39,6 +40,37 @@ pub enum ControlError {
     UnknownTrigger {
         /// The id that was given.
         trigger_id: TriggerId,
+    },
+    /// No active trigger of this name.
+    #[error("there is no active trigger called {name:?}{}", hint(.near))]
+    UnknownTriggerName {
+        /// The name that was given.
+        name: String,
+        /// Names that may have been meant.
+        near: Vec<String>,
+    },
+    /// No active job of this name.
+    #[error("there is no active job called {name:?}{}", hint(.near))]
+    UnknownJobName {
+        /// The name that was given.
+        name: String,
+        /// Names that may have been meant.
+        near: Vec<String>,
+    },
+    /// A source was to be run by hand.
+    #[error("job {name:?} is always on: the dispatcher keeps its one task alive, and it takes no other")]
+    AlwaysOn {
+        /// The job.
+        name: String,
+    },
+    /// An idempotency key that cannot be one.
+    #[error("an idempotency key is 1 to 128 printable ASCII characters without spaces")]
+    BadIdempotencyKey,
+    /// The key has been used, and with another input.
+    #[error("idempotency key {key:?} was used before with another input")]
+    IdempotencyConflict {
+        /// The key.
+        key: String,
     },
     /// No such event.
     #[error("there is no {event_id}")]
@@ -108,6 +140,11 @@ impl Classified for ControlError {
             | Self::UnknownJob { .. }
             | Self::UnknownTask { .. }
             | Self::UnknownTrigger { .. }
+            | Self::UnknownTriggerName { .. }
+            | Self::UnknownJobName { .. }
+            | Self::AlwaysOn { .. }
+            | Self::BadIdempotencyKey
+            | Self::IdempotencyConflict { .. }
             | Self::UnknownEvent { .. }
             | Self::UnknownOrg { .. }
             | Self::BadRow { .. }
@@ -122,9 +159,12 @@ impl Classified for ControlError {
         match self {
             Self::Database { .. } => "control.database",
             Self::StaleFence { .. } => "control.stale_fence",
-            Self::UnknownJob { .. } => "control.unknown_job",
+            Self::UnknownJob { .. } | Self::UnknownJobName { .. } => "control.unknown_job",
             Self::UnknownTask { .. } => "control.unknown_task",
-            Self::UnknownTrigger { .. } => "control.unknown_trigger",
+            Self::UnknownTrigger { .. } | Self::UnknownTriggerName { .. } => "control.unknown_trigger",
+            Self::AlwaysOn { .. } => "control.always_on",
+            Self::BadIdempotencyKey => "control.bad_idempotency_key",
+            Self::IdempotencyConflict { .. } => "control.idempotency_conflict",
             Self::UnknownEvent { .. } => "control.unknown_event",
             Self::UnknownOrg { .. } => "control.unknown_org",
             Self::BadRow { .. } => "control.bad_row",

@@ -6,7 +6,7 @@
 //! queue messages hold ids, and losing or doubling one changes nothing in effect.
 //!
 //! Decisions are pure functions ([`task`], [`backoff`], [`dispatch::route()`], [`dispatch::plan()`], [`threshold::blocks`],
-//! [`threshold::count`], [`threshold::lag`], [`cron`]); short functions beside them carry the decisions out on a
+//! [`threshold::count`], [`threshold::lag`], [`cron`], [`webhook`]); short functions beside them carry the decisions out on a
 //! connection whose transaction the caller owns.
 //!
 //! It must never talk to AWS or to a chain, never read the environment, and never trust a clock but the database's
@@ -27,8 +27,10 @@ pub mod task;
 pub mod tasks;
 pub mod threshold;
 pub mod triggers;
+pub mod webhook;
 pub mod worker_leases;
 
 mod codec;
+mod near;
 
 pub use error::ControlError;

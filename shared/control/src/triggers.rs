@@ -15,9 +15,13 @@ use crate::cron::{Schedule, ScheduleError};
 use crate::error::ControlError;
 use crate::{audit, events};
 
+mod by_hand;
+mod named;
 mod overlap;
 mod ticks;
 
+pub use by_hand::{FiredByHand, fire_by_hand, run_job};
+pub use named::{fired_event, webhook};
 pub use overlap::EVENT_LIFE;
 pub use ticks::{CaughtUp, Ticked, catch_up, tick};
 
@@ -261,6 +265,17 @@ pub async fn fire(
     fire_key: &str,
     addition: &Value,
 ) -> Result<Fired, ControlError> {
+    fire_as(conn, trigger, trigger.config.kind(), fire_key, addition).await
+}
+
+/// As [`fire`]; the audit trail names `actor`.
+async fn fire_as(
+    conn: &mut PgConnection,
+    trigger: &Trigger,
+    actor: &str,
+    fire_key: &str,
+    addition: &Value,
+) -> Result<Fired, ControlError> {
     let mut db_tx = conn.begin().await?;
     let body = EventBody::TriggerFired {
         org_id: trigger.org_id,
@@ -286,7 +301,7 @@ pub async fn fire(
     }
     let change = audit::Change {
         org_id: Some(trigger.org_id),
-        actor: trigger.config.kind(),
+        actor,
         action: "fired",
         subject: "trigger",
         subject_id: trigger.id.0,

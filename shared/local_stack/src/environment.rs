@@ -18,7 +18,7 @@ pub struct Addresses {
     pub queue_urls: BTreeMap<String, String>,
     /// Name of each bucket.
     pub buckets: BTreeMap<String, String>,
-    /// ARN of each secret that is not per chain.
+    /// ARN of each secret that is not per name.
     pub secret_arns: BTreeMap<String, String>,
     /// Name of the ECS cluster.
     pub cluster: String,
@@ -97,7 +97,7 @@ fn add_secrets(
     addresses: &Addresses,
 ) -> Result<(), LocalStackError> {
     for key in keys {
-        if stack.secrets.get(key).is_some_and(|secret| secret.per_chain) {
+        if stack.secrets.get(key).is_some_and(|secret| secret.per_name) {
             continue;
         }
         let arn = addresses.secret_arns.get(key).ok_or_else(|| unresolved("secret", key))?;
@@ -126,7 +126,10 @@ mod tests {
         Addresses {
             queue_urls: named("url:", stack.queues.keys().collect()),
             buckets: named("bucket:", stack.buckets.keys().collect()),
-            secret_arns: named("arn:", stack.secrets.keys().filter(|key| *key != "rpc").collect()),
+            secret_arns: named(
+                "arn:",
+                stack.secrets.iter().filter(|(_, secret)| !secret.per_name).map(|(key, _)| key).collect(),
+            ),
             cluster: "isotherm".to_owned(),
             subnets: vec!["subnet-1".to_owned(), "subnet-2".to_owned()],
             security_groups: Vec::new(),
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_gets_its_own_queue_and_no_variable_for_secrets_per_chain() {
+    fn a_worker_gets_its_own_queue_and_no_variable_for_secrets_per_name() {
         let stack = stack();
         let operator = &stack.operators["block_follower"];
         let variables = of_operator(&stack, "block_follower", operator, &addresses(&stack)).unwrap();
@@ -165,6 +168,7 @@ mod tests {
             [
                 "ISOTHERM_LOG",
                 "ISOTHERM_OPERATOR",
+                "ISOTHERM_QUEUE_DEAD_LETTERS_URL",
                 "ISOTHERM_QUEUE_EVENTS_URL",
                 "ISOTHERM_QUEUE_TASKS_BLOCK_FOLLOWER_URL",
                 "ISOTHERM_QUEUE_THRESHOLDS_URL",

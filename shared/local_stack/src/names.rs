@@ -33,7 +33,7 @@ pub fn bucket(key: &str, suffix: &str) -> String {
     format!("{}-{suffix}", dashed(key))
 }
 
-/// Name of a secret. `name` is a key of the stack file, or `<key>/<chain>` for a secret per chain.
+/// Name of a secret. `name` is a key of the stack file, or `<key>/<name>` for a secret per name.
 pub fn secret(name: &str) -> String {
     format!("{PREFIX}/{name}")
 }

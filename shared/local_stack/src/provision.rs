@@ -78,7 +78,7 @@ pub struct Provisioned {
     pub dead_letter_urls: BTreeMap<String, String>,
     /// Name of each bucket.
     pub buckets: BTreeMap<String, String>,
-    /// ARN of each secret that is not per chain.
+    /// ARN of each secret that is not per name.
     pub secret_arns: BTreeMap<String, String>,
     /// ARN of each function.
     pub function_arns: BTreeMap<String, String>,

@@ -182,6 +182,20 @@ pub struct CronTriggers {
 pub struct Route {
     /// The function that answers.
     pub function: String,
+    /// Who may call.
+    #[serde(default)]
+    pub authorization: Authorization,
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Authorization {
+    /// Everybody; the function sees to it itself.
+    #[default]
+    None,
+    /// AWS principals that may, by calls that they sign. The function is told who.
+    AwsIam,
 }
 
 /// A Fargate operator.
@@ -227,9 +241,9 @@ pub struct Bucket {
 pub struct Secret {
     /// What it holds, and in which form.
     pub description: String,
-    /// One secret a chain, `isotherm/<key>/<chain>`, named by jobs instead of by a variable.
+    /// One secret a chain, webhook or the like, `isotherm/<key>/<name>`, named by jobs and triggers instead of by a variable.
     #[serde(default)]
-    pub per_chain: bool,
+    pub per_name: bool,
 }
 
 impl Stack {

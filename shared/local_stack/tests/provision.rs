@@ -10,6 +10,7 @@ use isotherm_local_stack::aws::DEFAULT_ACCOUNT;
 use isotherm_local_stack::package::Sources;
 use isotherm_local_stack::provision::{Change, Options, Provisioned, Step, provision};
 use isotherm_local_stack::schedules::{self, CronSchedule};
+use isotherm_local_stack::stack_file::Authorization;
 use isotherm_local_stack::{LocalAws, Stack};
 use serde_json::{Value, json};
 
@@ -124,7 +125,8 @@ async fn the_stack_is_created_once_and_later_only_what_differs_is_touched() {
     scene.stack.schedules.get_mut("reaper").unwrap().expression = "rate(2 minutes)".to_owned();
     scene.stack.schedules.remove("dispatcher_sweep");
     scene.stack.operators.get_mut("noop").unwrap().memory_mb = 1024;
-    scene.stack.routes.clear();
+    scene.stack.routes.remove("POST /v1/query");
+    scene.stack.routes.get_mut("POST /v1/jobs/{job}/run").unwrap().authorization = Authorization::None;
     let changed_program = scene.options.sources.programs.join("lambda-trigger_cron");
     std::fs::remove_file(&changed_program).unwrap();
     std::fs::write(&changed_program, "another program").unwrap();
@@ -140,6 +142,7 @@ async fn the_stack_is_created_once_and_later_only_what_differs_is_touched() {
             ("mapping", "dispatcher_events", Change::Updated),
             ("schedule", "isotherm-reaper", Change::Updated),
             ("schedule", "isotherm-dispatcher-sweep", Change::Removed),
+            ("route", "POST /v1/jobs/{job}/run", Change::Updated),
             ("route", "POST /v1/query", Change::Removed),
         ]
     );

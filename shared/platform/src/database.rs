@@ -10,6 +10,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::secret::Secret;
 
+mod on_demand;
+
+pub use on_demand::OnDemandPool;
+
 /// How a pool is used.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolOptions {

@@ -5,6 +5,7 @@
 
 pub mod batch_or_sweep;
 pub mod fifo_batch;
+pub mod http;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
@@ -46,13 +47,17 @@ pub struct RuntimeEnded {
     source: lambda_runtime::Error,
 }
 
-/// Serves invocations until the process is stopped.
-///
-/// `connect` builds the context at the start; if it fails, it is tried again at each invocation, whose answer is then
-/// its error. Errors are answered as `{"errorType": code, "errorMessage": message and causes}` and logged once, here.
+/// What Lambda says of one invocation, beside its event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// Its id, which AWS's trail of data events names beside the principal that invoked.
+    pub request_id: String,
+}
+
+/// As [`run_with_invocation`], for a function that needs to know nothing but the event.
 ///
 /// # Errors
-/// [`RuntimeEnded`], if Lambda's runtime interface cannot be reached.
+/// As [`run_with_invocation`].
 pub async fn run<C, E, R, F, G>(
     name: &'static str,
     connect: impl AsyncFn(Environment) -> Result<C, G>,
@@ -64,18 +69,41 @@ where
     F: Into<Fault>,
     G: Into<Fault>,
 {
+    run_with_invocation(name, connect, async |context: &C, event, _invocation| handle(context, event).await).await
+}
+
+/// Serves invocations until the process is stopped.
+///
+/// `connect` builds the context at the start; if it fails, it is tried again at each invocation, whose answer is then
+/// its error. Errors are answered as `{"errorType": code, "errorMessage": message and causes}` and logged once, here.
+///
+/// # Errors
+/// [`RuntimeEnded`], if Lambda's runtime interface cannot be reached.
+pub async fn run_with_invocation<C, E, R, F, G>(
+    name: &'static str,
+    connect: impl AsyncFn(Environment) -> Result<C, G>,
+    handle: impl AsyncFn(&C, E, Invocation) -> Result<R, F>,
+) -> Result<(), RuntimeEnded>
+where
+    E: DeserializeOwned,
+    R: Serialize,
+    F: Into<Fault>,
+    G: Into<Fault>,
+{
     telemetry::init(name);
     crash_points::arm_as_told();
     let cell = OnceCell::new();
     let context = async || -> Result<&C, Fault> {
-        cell.get_or_try_init(|| async { connect(Environment::of_process()).await.map_err(Into::into) }).await
+        // On the heap, as the handler below: AWS clients' futures inside one another are deeper than the compiler goes.
+        cell.get_or_try_init(|| async { Box::pin(connect(Environment::of_process())).await.map_err(Into::into) }).await
     };
     if let Err(fault) = context().await {
         log(name, &fault, "the function is not ready; each invocation tries again");
     }
     let serve = async |event: LambdaEvent<Value>| -> Result<Value, Fault> {
+        let invocation = Invocation { request_id: event.context.request_id };
         let event = serde_json::from_value(event.payload).map_err(|source| MalformedEvent { source })?;
-        let answer = handle(context().await?, event).await.map_err(Into::into)?;
+        let answer = Box::pin(handle(context().await?, event, invocation)).await.map_err(Into::into)?;
         Ok(serde_json::to_value(answer).map_err(|source| UnserialisableAnswer { source })?)
     };
     let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {

@@ -1,6 +1,7 @@
 //! Values from Secrets Manager.
 //!
-//! They are fetched when needed and kept nowhere; an error names the secret, never its value.
+//! They are fetched when needed and kept nowhere, but for a short while in a [`SecretCache`]; an error names the secret,
+//! never its value.
 
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
@@ -8,6 +9,10 @@ use isotherm_types::{Classified, Disposition};
 use serde_json::Value;
 
 use crate::secret::Secret;
+
+mod cache;
+
+pub use cache::SecretCache;
 
 /// Why a secret could not be had.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 //!
 //! Every guard of the crate has a test here that fails without it.
 
+mod by_hand;
 mod dispatching;
 mod holding;
 mod life;

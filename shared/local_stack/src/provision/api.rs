@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_apigatewayv2::Client;
-use aws_sdk_apigatewayv2::types::{Integration, IntegrationType, ProtocolType};
+use aws_sdk_apigatewayv2::types::{AuthorizationType, Integration, IntegrationType, ProtocolType};
 
 use super::{Change, OnStep, report};
 use crate::aws::LocalAws;
 use crate::error::LocalStackError;
 use crate::names;
-use crate::stack_file::Stack;
+use crate::stack_file::{Authorization, Stack};
 
 /// Most that one listing returns; the API has a handful of each.
 const PAGE: &str = "500";
@@ -42,17 +42,25 @@ pub(super) async fn ensure(
             }
         };
         let target = format!("integrations/{integration_id}");
+        let authorization = authorization_type(route.authorization);
         let found =
             known.iter().position(|found| found.route_key() == Some(key)).map(|position| known.remove(position));
         let change = match found {
             None => {
                 let call = client.create_route().api_id(&api_id).route_key(key).target(&target);
+                let call = call.authorization_type(authorization);
                 call.send().await.map_err(LocalStackError::aws(format!("create route {key}")))?;
                 Change::Created
             }
-            Some(found) if found.target() == Some(&target) => Change::Unchanged,
+            Some(found)
+                if found.target() == Some(&target)
+                    && found.authorization_type().unwrap_or(&AuthorizationType::None) == &authorization =>
+            {
+                Change::Unchanged
+            }
             Some(found) => {
                 let call = client.update_route().api_id(&api_id).set_route_id(found.route_id).target(&target);
+                let call = call.authorization_type(authorization);
                 call.send().await.map_err(LocalStackError::aws(format!("update route {key}")))?;
                 Change::Updated
             }
@@ -67,6 +75,15 @@ pub(super) async fn ensure(
     }
     // The API's host name resolves on few machines; the emulator serves it under a path too.
     Ok(format!("{}/_aws/execute-api/{api_id}/$default", aws.endpoint_url()))
+}
+
+/// The emulator checks no signature: it refuses calls without an `Authorization` header, and names the owner of the access
+/// key that it finds there, or nobody.
+fn authorization_type(authorization: Authorization) -> AuthorizationType {
+    match authorization {
+        Authorization::None => AuthorizationType::None,
+        Authorization::AwsIam => AuthorizationType::AwsIam,
+    }
 }
 
 async fn ensure_api(client: &Client, on_step: &mut OnStep<'_>) -> Result<String, LocalStackError> {

@@ -10,7 +10,7 @@ use crate::error::LocalStackError;
 use crate::names;
 use crate::stack_file::Stack;
 
-/// Creates or updates every secret that is not per chain; returns their ARNs.
+/// Creates or updates every secret that is not per name; returns their ARNs.
 pub(super) async fn ensure_all(
     stack: &Stack,
     aws: &LocalAws,
@@ -18,7 +18,7 @@ pub(super) async fn ensure_all(
     on_step: &mut OnStep<'_>,
 ) -> Result<BTreeMap<String, String>, LocalStackError> {
     let mut arns = BTreeMap::new();
-    for key in stack.secrets.iter().filter(|(_, secret)| !secret.per_chain).map(|(key, _)| key) {
+    for key in stack.secrets.iter().filter(|(_, secret)| !secret.per_name).map(|(key, _)| key) {
         let unresolved = || LocalStackError::Unresolved { kind: "secret", name: key.clone() };
         let text = texts.get(key).ok_or_else(unresolved)?;
         let (arn, change) = ensure(aws, key, text).await?;
@@ -28,7 +28,7 @@ pub(super) async fn ensure_all(
     Ok(arns)
 }
 
-/// Creates or updates the secret `isotherm/<name>`; `name` is a key of the stack file, or `<key>/<chain>`.
+/// Creates or updates the secret `isotherm/<name>`; `name` is a key of the stack file, or `<key>/<name>`.
 /// Returns its ARN.
 ///
 /// # Errors

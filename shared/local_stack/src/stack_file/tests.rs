@@ -112,8 +112,8 @@ fn high_throughput_needs_both_settings() {
 fn a_name_that_is_used_must_be_defined() {
     let cases = [
         (
-            "send: [events, thresholds]",
-            "send: [event, thresholds]",
+            "send: [events, thresholds, dead_letters]",
+            "send: [event, thresholds, dead_letters]",
             "functions.trigger_threshold.send: there is no queue `event`",
         ),
         ("buckets: { cold: read,", "buckets: { old: read,", "functions.query.buckets: there is no bucket `old`"),

@@ -1,0 +1,187 @@
+//! The API against a real Postgres and an AWS emulator: both doors fire once for a key and name the caller.
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_sdk_sqs::types::QueueAttributeName;
+use isotherm_control::{audit, jobs, pipeline};
+use isotherm_lab::ministack::{Ministack, REGION};
+use isotherm_lab::postgres::TestDatabase;
+use isotherm_platform::aws::Clients;
+use isotherm_platform::config::settings::EventQueues;
+use isotherm_platform::database::{OnDemandPool, PoolOptions};
+use isotherm_platform::lambda::Invocation;
+use lambda_api::Api;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+const PIPELINE: &str = "
+version: 1
+jobs:
+  - { name: work, operator: noop }
+  - { name: source, operator: block_follower, always_on: true }
+triggers:
+  - { name: minute, job: work, input: { from: file }, cron: { schedule: rate(1 minute) } }
+";
+
+const ANN: &str = "arn:aws:iam::123456789012:user/ann";
+
+struct Stage {
+    api: Api,
+    pool: PgPool,
+    database: TestDatabase,
+    secret: String,
+}
+
+async fn queue(clients: &Clients, name: &str) -> String {
+    let queue = clients.sqs().create_queue().queue_name(name).attributes(QueueAttributeName::FifoQueue, "true");
+    queue.send().await.unwrap().queue_url.unwrap()
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let database = TestDatabase::migrated().await.unwrap();
+        let ministack = Ministack::shared().await.unwrap();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(ministack.endpoint_url())
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new("test", "test", None, None, "lab"))
+            .load()
+            .await;
+        let clients = Clients::from_config(config);
+        let event_queues = EventQueues {
+            events: queue(&clients, "isotherm-events.fifo").await,
+            thresholds: queue(&clients, "isotherm-thresholds.fifo").await,
+            dead_letters: queue(&clients, "isotherm-dead_letters.fifo").await,
+        };
+        let pool = PgPool::connect(&database.url).await.unwrap();
+        let mut conn = pool.acquire().await.unwrap();
+        let org = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();
+        pipeline::apply(&mut conn, org, &pipeline::parse(PIPELINE).unwrap(), "test").await.unwrap();
+        drop(conn);
+        let secret = format!("isotherm/database-{}", database.name);
+        let api =
+            Api { database: OnDemandPool::new(secret.clone(), PoolOptions::lambda("test")), clients, event_queues };
+        let stage = Self { api, pool, database, secret };
+        stage.set_database(&stage.database.url).await;
+        stage
+    }
+
+    async fn set_database(&self, url: &str) {
+        let client = self.api.clients.secrets_manager();
+        let value = json!({ "url": url }).to_string();
+        if client.create_secret().name(&self.secret).secret_string(&value).send().await.is_err() {
+            client.put_secret_value().secret_id(&self.secret).secret_string(&value).send().await.unwrap();
+        }
+    }
+
+    async fn direct(&self, event: Value) -> Value {
+        self.api.handle(event, &Invocation { request_id: "r-1".to_owned() }).await
+    }
+
+    /// Status and body.
+    async fn http(&self, event: Value) -> (u64, Value) {
+        let response = self.direct(event).await;
+        let body = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+        (response["statusCode"].as_u64().unwrap(), body)
+    }
+
+    async fn counts(&self) -> (i64, i64) {
+        sqlx::query_as("SELECT (SELECT count(*) FROM control.events), (SELECT count(*) FROM control.outbox)")
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    async fn last_actor(&self, subject: &str) -> String {
+        let mut conn = self.pool.acquire().await.unwrap();
+        audit::trail(&mut conn, subject, 1).await.unwrap().pop().unwrap().actor
+    }
+}
+
+fn http(route: &str, name: &str, key: Option<&str>, body: &str, caller: Option<&str>) -> Value {
+    let (kind, verb) = if route == "fire" { ("trigger", "triggers") } else { ("job", "jobs") };
+    let route_key = format!("POST /v1/{verb}/{{{kind}}}/{route}");
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": route_key,
+        "headers": {},
+        "pathParameters": { kind: name },
+        "requestContext": { "routeKey": route_key, "http": { "method": "POST", "path": "/" }, "timeEpoch": 0 },
+        "body": body,
+        "isBase64Encoded": false,
+    });
+    if let Some(key) = key {
+        event["headers"]["idempotency-key"] = json!(key);
+    }
+    if let Some(arn) = caller {
+        event["requestContext"]["authorizer"] = json!({ "iam": { "userArn": arn } });
+    }
+    event
+}
+
+fn direct(action: &str, name: &str, key: &str, input: &Value) -> Value {
+    let kind = if action == "fire_trigger" { "trigger" } else { "job" };
+    json!({ "version": 1, "action": action, "org": "default", kind: name, "input": input, "idempotency_key": key })
+}
+
+#[tokio::test]
+async fn both_doors_fire_once_for_a_key_publish_and_name_the_caller() {
+    let stage = Stage::new().await;
+    for (action, route, name, subject) in
+        [("fire_trigger", "fire", "minute", "trigger"), ("run_job", "run", "work", "job")]
+    {
+        let first = stage.direct(direct(action, name, "k1", &json!({ "block": 7 }))).await;
+        let event_id = first["event_id"].as_i64().unwrap_or_else(|| panic!("{first}"));
+        assert_eq!(first, json!({ "event_id": event_id, "new": true }));
+        assert_eq!(stage.last_actor(subject).await, "direct invoke r-1");
+        let body = r#"{"input":{"block":7}}"#;
+        let again = stage.http(http(route, name, Some("k1"), body, Some(ANN))).await;
+        assert_eq!(again, (200, json!({ "event_id": event_id, "new": false })), "the same key by the other door");
+        let (status, other) = stage.http(http(route, name, Some("k2"), body, Some(ANN))).await;
+        assert_eq!((status, &other["new"]), (202, &json!(true)));
+        assert_eq!(stage.last_actor(subject).await, ANN);
+        let conflict = stage.http(http(route, name, Some("k1"), "{}", Some(ANN))).await;
+        assert_eq!((conflict.0, &conflict.1["code"]), (409, &json!("control.idempotency_conflict")));
+        let keyless = [
+            stage.http(http(route, name, None, "", Some(ANN))).await,
+            stage.http(http(route, name, None, "", Some(ANN))).await,
+        ];
+        assert_ne!(keyless[0].1["event_id"], keyless[1].1["event_id"]);
+    }
+    assert_eq!(stage.counts().await, (8, 0), "recorded and published");
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_answered_and_leaves_no_event() {
+    let stage = Stage::new().await;
+    let unknown = stage.direct(direct("fire_trigger", "minite", "k", &json!({}))).await;
+    let message = "there is no active trigger called \"minite\"; near it: minute";
+    assert_eq!(unknown, json!({ "error": { "code": "control.unknown_trigger", "message": message } }));
+    let table = [
+        (http("run", "work", None, "{}", None), 401, "access.unauthenticated"),
+        (http("fire", "minute", None, "{}", None), 401, "access.unauthenticated"),
+        (http("run", "wrok", None, "{}", Some(ANN)), 404, "control.unknown_job"),
+        (http("run", "source", None, "{}", Some(ANN)), 422, "control.always_on"),
+        (http("run", "work", Some("a b"), "{}", Some(ANN)), 400, "control.bad_idempotency_key"),
+        (http("run", "work", None, "nothing", Some(ANN)), 400, "api.malformed_request"),
+    ];
+    for (event, status, code) in table {
+        let (answered, body) = stage.http(event).await;
+        assert_eq!((answered, body["code"].as_str()), (status, Some(code)), "{body}");
+    }
+    let mut elsewhere = direct("run_job", "work", "k", &json!({}));
+    elsewhere["org"] = json!("nobody");
+    assert_eq!(stage.direct(elsewhere).await["error"]["code"], "control.unknown_org");
+    assert_eq!(stage.counts().await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_database_that_is_down_is_a_503_that_says_when_to_come_back() {
+    let stage = Stage::new().await;
+    stage.set_database("postgres://u:hunter2@127.0.0.1:1/d").await;
+    let response = stage.direct(http("run", "work", None, "{}", Some(ANN))).await;
+    assert_eq!((&response["statusCode"], &response["headers"]["retry-after"]), (&json!(503), &json!("5")));
+    assert!(!response.to_string().contains("127.0.0.1"), "{response}");
+    stage.set_database(&stage.database.url).await;
+    assert_eq!(stage.http(http("run", "work", None, "{}", Some(ANN))).await.0, 202);
+}
