@@ -14,6 +14,9 @@ use crate::codec::from_json;
 use crate::error::ControlError;
 use crate::{audit, events};
 
+mod overview;
+pub use overview::{Firing, TriggerOverview, history, overview};
+
 /// A cause of tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trigger {

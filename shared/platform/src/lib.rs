@@ -7,6 +7,7 @@
 pub mod aws;
 pub mod config;
 pub mod database;
+pub mod dead_letters;
 pub mod ecs;
 pub mod fault;
 pub mod lambda;

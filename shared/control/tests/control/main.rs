@@ -4,9 +4,12 @@
 
 mod dispatching;
 mod life;
+mod looking;
 mod model;
 mod outbox;
+mod pausing;
 mod pipelines;
 mod reaping;
+mod retrying;
 mod stage;
 mod triggering;
