@@ -174,7 +174,8 @@ async fn only_what_is_meant_is_touched() {
 async fn a_message_that_cannot_be_sent_back_stays_and_so_do_those_after_it() {
     let mut scene = Scene::new().await;
     scene.poison(&[("a", "1"), ("a", "2")]).await;
-    let source = std::mem::replace(&mut scene.source, format!("{}-gone", scene.source));
+    let gone = format!("{}-gone", scene.source);
+    let source = std::mem::replace(&mut scene.source, gone);
     assert!(scene.redrive(&Selection::All).await.is_err());
     scene.source = source;
     assert_eq!(scene.bodies().await, ["1", "2"], "visible again at once");
