@@ -95,7 +95,7 @@ async fn jobs_are_shown_with_their_tasks_last_end_and_triggers() {
 
     jobs::set_paused(&mut stage.conn, org, "work", true, "ann", None).await.unwrap();
     let named = jobs::overview(&mut stage.conn, org, Some("work")).await.unwrap();
-    assert_eq!(named.iter().map(|job| job.state()).collect::<Vec<_>>(), ["paused"]);
+    assert_eq!(named.iter().map(jobs::JobOverview::state).collect::<Vec<_>>(), ["paused"]);
     stage.apply("{ version: 1, jobs: [] }").await;
     assert_eq!(jobs::overview(&mut stage.conn, org, Some("work")).await.unwrap()[0].state(), "inactive");
     assert_eq!(jobs::names(&mut stage.conn, org).await.unwrap(), ["source", "watch", "work"]);
