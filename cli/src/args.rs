@@ -4,6 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod audit;
+mod dlq;
+mod jobs;
+mod span;
+mod tasks;
+mod triggers;
+
+pub(crate) use audit::{AuditArguments, SubjectWord};
+pub(crate) use dlq::{DlqArguments, DlqCommand, Meant};
+pub(crate) use jobs::{FiringArguments, JobsArguments, JobsCommand};
+pub(crate) use tasks::{ListTasks, State, TasksArguments, TasksCommand};
+pub(crate) use triggers::{TriggersArguments, TriggersCommand};
+
 /// Follows an EVM chain into Postgres and Parquet, and answers SQL over both.
 #[derive(Debug, Parser)]
 #[command(name = "isotherm", version, propagate_version = true, max_term_width = 110)]
@@ -27,8 +40,16 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Ask the running stack a question in SQL
     Query(QueryArguments),
-    /// Look at tasks
+    /// Look at tasks, retry and cancel them
     Tasks(TasksArguments),
+    /// Look at jobs, pause, resume and run them
+    Jobs(JobsArguments),
+    /// Look at triggers and their firings, and fire them
+    Triggers(TriggersArguments),
+    /// Look at dead letters, send them back or drop them
+    Dlq(DlqArguments),
+    /// Who changed what, when and why, newest first
+    Audit(AuditArguments),
     /// Store what webhooks are signed with
     Secrets(SecretsArguments),
     /// Check each part that is needed, and say how to mend what is not right
@@ -103,36 +124,6 @@ pub(crate) struct QueryArguments {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct TasksArguments {
-    #[command(subcommand)]
-    pub(crate) command: TasksCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TasksCommand {
-    /// The latest tasks, newest first
-    List {
-        /// Only tasks in this state
-        #[arg(long, value_enum)]
-        state: Option<State>,
-        /// At most this many
-        #[arg(long, default_value_t = 20, value_name = "N")]
-        limit: u32,
-        /// Table for people or JSON for programs
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
-    },
-    /// One task: its attempts and every change of its state
-    Show {
-        /// The task's number
-        task: i64,
-        /// Table for people or JSON for programs
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
-    },
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct SecretsArguments {
     #[command(subcommand)]
     pub(crate) command: SecretsCommand,
@@ -147,14 +138,12 @@ pub(crate) enum SecretsCommand {
     },
 }
 
-/// State of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum State {
-    Queued,
-    Running,
-    Completed,
-    Failed,
-    Cancelled,
+/// How a list or an outcome is printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Printed {
+    /// Table for people or JSON for programs
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
 }
 
 /// How lists are printed.

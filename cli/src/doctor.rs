@@ -1,5 +1,6 @@
 //! `isotherm doctor`: is every part there, and what mends it if not.
 
+use std::collections::BTreeMap;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,19 +8,20 @@ use std::time::Duration;
 
 use anyhow::Context;
 use isotherm_lab::{LabError, tools};
-use isotherm_local_stack::Stack;
+use isotherm_local_stack::{LocalAws, Stack};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::figures;
+use crate::figures::{self, Figures};
 use crate::home::{Home, RunningStack};
-use crate::machine::{self, ACCOUNT};
-use crate::output;
 use crate::output::say;
+use crate::{connected, dlq, machine, output, status};
 
 /// Time after which a part counts as unreachable.
 const REACH: Duration = Duration::from_secs(3);
+/// Age of an event in the outbox from which on somebody should look: the dispatcher's sweep has passed it by twice.
+const OUTBOX_PATIENCE: Duration = Duration::from_secs(120);
 /// Space below which a build or a long run is likely to fail.
 const MIN_FREE_BYTES: u64 = 5 << 30;
 
@@ -33,6 +35,11 @@ enum Outcome {
     Right(String),
     /// Not there, and nothing is wrong with that.
     Absent(String),
+    /// It works, and somebody should look at it: the exit code stays 0.
+    Warning {
+        problem: String,
+        mend: String,
+    },
     Wrong {
         problem: String,
         mend: String,
@@ -64,6 +71,7 @@ fn print(findings: &[Finding]) {
         let (mark, found, mend) = match &finding.outcome {
             Outcome::Right(found) => ("ok", found.as_str(), ""),
             Outcome::Absent(found) => ("-", found.as_str(), ""),
+            Outcome::Warning { problem, mend } => ("warn", problem.as_str(), mend.as_str()),
             Outcome::Wrong { problem, mend } => ("WRONG", problem.as_str(), mend.as_str()),
         };
         table.add_row([finding.part.as_str(), mark, found, mend]);
@@ -149,12 +157,54 @@ async fn stack_findings(stack: &RunningStack) -> Vec<Finding> {
     let mut findings = vec![finding("running stack", alive.map_err(|error| error.to_string()), restart)];
     findings.push(finding("database", database(stack).await.map_err(|error| format!("{error:#}")), restart));
     findings.push(finding("AWS endpoint", reach(&stack.endpoint_url), restart));
-    let aws = isotherm_local_stack::LocalAws::new(&stack.endpoint_url, isotherm_lab::ministack::REGION, ACCOUNT).await;
+    let aws = connected::aws(stack).await;
     let asked = machine::invoke(&aws, "query", &json!({ "sql": "select 1" })).await;
     let query = asked.map(|answer| format!("answers ({} bytes)", answer.len())).map_err(|error| format!("{error:#}"));
     findings.push(finding("query Lambda", query, "look at the emulator's log in the data folder"));
-    findings.extend(chain_findings(stack).await);
+    findings.push(dead_letter_finding(&aws).await);
+    findings.extend(figures_findings(stack).await);
     findings
+}
+
+async fn dead_letter_finding(aws: &LocalAws) -> Finding {
+    let part = "dead letters".to_owned();
+    let outcome = match dlq::depths(aws).await {
+        Ok(depths) => {
+            let depths: BTreeMap<String, u64> = depths.into_iter().filter(|(_, depth)| *depth > 0).collect();
+            let words = status::dead_letters_line(&depths);
+            warn_unless(depths.is_empty(), words, "`./isotherm dlq list` says more, `dlq redrive` tries again")
+        }
+        Err(error) => Outcome::Wrong {
+            problem: format!("{error:#}"),
+            mend: "look at the emulator's log in the data folder".to_owned(),
+        },
+    };
+    Finding { part, outcome }
+}
+
+fn warn_unless(right: bool, found: String, mend: &str) -> Outcome {
+    if right { Outcome::Right(found) } else { Outcome::Warning { problem: found, mend: mend.to_owned() } }
+}
+
+/// What waits longer than it should, and what a person holds back.
+fn waiting_findings(figures: &Figures) -> Vec<Finding> {
+    let none_is_late = figures.outbox_lag.is_none_or(|lag| lag <= OUTBOX_PATIENCE);
+    let jobs = &figures.paused_jobs;
+    let paused = if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") };
+    vec![
+        Finding {
+            part: "outbox".to_owned(),
+            outcome: warn_unless(
+                none_is_late,
+                figures::outbox_line(figures),
+                "the dispatcher publishes it once a minute: look for its errors in the emulator's log",
+            ),
+        },
+        Finding {
+            part: "paused jobs".to_owned(),
+            outcome: warn_unless(jobs.is_empty(), paused, "`./isotherm jobs resume NAME` lets one go on"),
+        },
+    ]
 }
 
 async fn database(stack: &RunningStack) -> anyhow::Result<String> {
@@ -163,30 +213,27 @@ async fn database(stack: &RunningStack) -> anyhow::Result<String> {
     Ok(figures::line(&figures))
 }
 
-/// One finding a chain: following, or why not.
-async fn chain_findings(stack: &RunningStack) -> Vec<Finding> {
+/// What the database says: what waits, and one finding a chain: following, or why not.
+async fn figures_findings(stack: &RunningStack) -> Vec<Finding> {
     let read = async {
         let mut conn = figures::connect(&stack.database_url).await?;
         figures::collect(&mut conn).await
     };
     let Ok(figures) = read.await else { return Vec::new() };
-    figures
-        .chains
-        .iter()
-        .map(|chain| {
-            let part = format!("chain {}", chain.cursor.chain);
-            match &chain.cursor.halted {
-                Some(halt) => finding(
-                    part,
-                    Err(format!("halted: {} ({})", halt.message, halt.code)),
-                    "compare both hashes with a source you trust; docs/operations.md says how",
-                ),
-                None => {
-                    finding(part, Ok(format!("following, {} blocks stored", figures::stored_blocks(&chain.cursor))), "")
-                }
+    let chains = figures.chains.iter().map(|chain| {
+        let part = format!("chain {}", chain.cursor.chain);
+        match &chain.cursor.halted {
+            Some(halt) => finding(
+                part,
+                Err(format!("halted: {} ({})", halt.message, halt.code)),
+                "compare both hashes with a source you trust; docs/operations.md says how",
+            ),
+            None => {
+                finding(part, Ok(format!("following, {} blocks stored", figures::stored_blocks(&chain.cursor))), "")
             }
-        })
-        .collect()
+        }
+    });
+    waiting_findings(&figures).into_iter().chain(chains).collect()
 }
 
 /// Whether something listens at the address of `url`.

@@ -7,3 +7,8 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("isotherm: {error:#}");
     ExitCode::FAILURE
 }
+
+/// Prints what went wrong without ending the command.
+pub(crate) fn warn(error: &anyhow::Error) {
+    eprintln!("isotherm: warning: {error:#}");
+}

@@ -1,9 +1,11 @@
 //! What the running stack's database says of itself: tips, lag, rows hot and cold, tasks.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use isotherm_cold_store::catalog;
 use isotherm_control::task::TaskState;
-use isotherm_control::{outbox, tasks};
+use isotherm_control::{jobs, outbox, tasks};
 use isotherm_hot_store::cursor::{self, Cursor};
 use isotherm_hot_store::lag::{self, Lag};
 use isotherm_hot_store::rows;
@@ -24,6 +26,10 @@ pub(crate) struct Figures {
     pub(crate) tasks: Vec<(TaskState, u64)>,
     /// Events that no queue has been told of yet.
     pub(crate) outbox_pending: u64,
+    /// Age of the oldest of them.
+    pub(crate) outbox_lag: Option<Duration>,
+    /// Names of active jobs that a person has paused.
+    pub(crate) paused_jobs: Vec<String>,
 }
 
 /// One chain.
@@ -63,9 +69,11 @@ pub(crate) async fn collect(conn: &mut PgConnection) -> anyhow::Result<Figures> 
         chains.push(chain_figures(&mut db_tx, cursor).await?);
     }
     let tasks = tasks::counts(&mut db_tx).await.context("could not count the tasks")?;
-    let outbox_pending = outbox::pending(&mut db_tx).await.context("could not count the outbox")?.row_count;
+    let outbox = outbox::pending(&mut db_tx).await.context("could not count the outbox")?;
+    let active = jobs::active(&mut db_tx).await.context("could not read the jobs")?;
+    let paused_jobs = active.into_iter().filter(|job| job.paused).map(|job| job.name).collect();
     db_tx.rollback().await.context("could not close the snapshot")?;
-    Ok(Figures { chains, tasks, outbox_pending })
+    Ok(Figures { chains, tasks, outbox_pending: outbox.row_count, outbox_lag: outbox.oldest_age, paused_jobs })
 }
 
 async fn chain_figures(conn: &mut PgConnection, cursor: Cursor) -> anyhow::Result<ChainFigures> {
@@ -128,7 +136,18 @@ pub(crate) fn print(figures: &Figures) {
         }
     }
     say!("{datasets}");
-    say!("tasks: {}; events waiting in the outbox: {}", tasks_line(&figures.tasks), figures.outbox_pending);
+    say!("tasks: {}; outbox: {}", tasks_line(&figures.tasks), outbox_line(figures));
+    if !figures.paused_jobs.is_empty() {
+        say!("paused jobs: {}", figures.paused_jobs.join(", "));
+    }
+}
+
+/// What waits in the outbox, as a phrase.
+pub(crate) fn outbox_line(figures: &Figures) -> String {
+    match figures.outbox_lag {
+        Some(lag) => format!("{} events wait, the oldest for {} s", grouped(figures.outbox_pending), lag.as_secs()),
+        None => "empty".to_owned(),
+    }
 }
 
 /// Tasks by state, as a phrase.
@@ -148,7 +167,10 @@ pub(crate) fn to_json(figures: &Figures) -> Value {
     let chains: Vec<Value> = figures.chains.iter().map(chain_json).collect();
     let tasks: serde_json::Map<String, Value> =
         figures.tasks.iter().map(|(state, count)| (state.as_str().to_owned(), json!(count))).collect();
-    json!({ "chains": chains, "tasks": tasks, "outbox_pending": figures.outbox_pending })
+    json!({
+        "chains": chains, "tasks": tasks, "outbox_pending": figures.outbox_pending,
+        "outbox_lag_seconds": figures.outbox_lag.map(|lag| lag.as_secs_f64()), "paused_jobs": figures.paused_jobs,
+    })
 }
 
 fn chain_json(chain: &ChainFigures) -> Value {

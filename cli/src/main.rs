@@ -4,13 +4,20 @@
 //! that is done by the same Lambda and operator binaries that run on AWS.
 
 mod args;
+mod audit;
 mod comparison;
+mod connected;
 mod demo;
+mod dlq;
 mod doctor;
 mod down;
 mod exit;
 mod figures;
+mod fire;
+#[cfg(test)]
+mod golden;
 mod home;
+mod jobs;
 mod live;
 mod machine;
 mod output;
@@ -19,6 +26,7 @@ mod query;
 mod secrets;
 mod status;
 mod tasks;
+mod triggers;
 mod up;
 
 use std::process::ExitCode;
@@ -49,6 +57,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Status(arguments) => status::run(&home, &arguments).await,
         Command::Query(arguments) => query::run(&home, &arguments).await,
         Command::Tasks(arguments) => tasks::run(&home, &arguments).await,
+        Command::Jobs(arguments) => jobs::run(&home, &arguments).await,
+        Command::Triggers(arguments) => triggers::run(&home, &arguments).await,
+        Command::Dlq(arguments) => dlq::run(&home, &arguments).await,
+        Command::Audit(arguments) => audit::run(&home, &arguments).await,
         Command::Secrets(arguments) => secrets::run(&home, &arguments).await,
         Command::Doctor => doctor::run(&home).await,
     }

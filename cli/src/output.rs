@@ -1,10 +1,39 @@
-//! Tables for people.
+//! Tables for people, JSON for programs.
 
 use std::io::Write as _;
 
+use anyhow::Context;
+use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::Value;
+
+use crate::args::Output;
+
+/// As `println!`, by [`line`].
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
+}
+pub(crate) use say;
+
+/// Prints `json` for programs, or what `people` says for people.
+pub(crate) fn show(output: Output, json: &Value, people: impl FnOnce()) -> anyhow::Result<()> {
+    match output {
+        Output::Table => people(),
+        Output::Json => say!("{}", serde_json::to_string_pretty(json).context("could not write JSON")?),
+    }
+    Ok(())
+}
+
+/// An instant for people, in UTC, to the second.
+pub(crate) fn instant(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The same; nothing if it is absent.
+pub(crate) fn maybe_instant(maybe: Option<DateTime<Utc>>) -> String {
+    maybe.map_or_else(String::new, instant)
+}
 
 /// Prints a line. A reader that has seen enough (`… | head`) ends the command quietly, as it does with other tools.
 pub(crate) fn line(text: std::fmt::Arguments<'_>) {
@@ -14,12 +43,6 @@ pub(crate) fn line(text: std::fmt::Arguments<'_>) {
         std::process::exit(code);
     }
 }
-
-/// As `println!`, by [`line`].
-macro_rules! say {
-    ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
-}
-pub(crate) use say;
 
 /// An empty table with these headings; columns named in `right` hold numbers and stand on the right.
 pub(crate) fn table(headings: &[&str], right: &[&str]) -> Table {

@@ -1,41 +1,59 @@
-//! `isotherm tasks`: look at the work.
+//! `isotherm tasks`: look at the work, retry it, take it back.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
 use isotherm_control::task::TaskState;
-use isotherm_control::tasks::{self, TaskDetails, TaskFilter, TaskRow};
+use isotherm_control::tasks::{self, Cancelled, Retried, TaskFilter};
 use isotherm_types::TaskId;
 use serde_json::{Value, json};
 
-use crate::args::{Output, State, TasksArguments, TasksCommand};
+use crate::args::{ListTasks, Output, State, TasksArguments, TasksCommand};
+use crate::connected::{Connected, actor};
 use crate::home::Home;
+use crate::output;
 use crate::output::say;
-use crate::{figures, output};
+
+mod logs;
+mod view;
 
 pub(crate) async fn run(home: &Home, arguments: &TasksArguments) -> anyhow::Result<ExitCode> {
-    let stack = home.expect_running()?;
-    let mut conn = figures::connect(&stack.database_url).await?;
-    match arguments.command {
-        TasksCommand::List { state, limit, output } => {
-            let filter = TaskFilter { state: state.map(State::of_task), job: None, limit };
-            let rows = tasks::list(&mut conn, &filter).await.context("could not list the tasks")?;
-            match output {
-                Output::Table => print_list(&rows),
-                Output::Json => print_json(&rows.iter().map(task_json).collect::<Vec<_>>())?,
-            }
+    let mut connected = Connected::to(home).await?;
+    match &arguments.command {
+        TasksCommand::List(wanted) => list(&mut connected, wanted).await,
+        TasksCommand::Show { task, printed } => {
+            let details = show(&mut connected, *task).await?;
+            output::show(printed.output, &view::details_json(&details), || view::print_details(&details))?;
+            Ok(ExitCode::SUCCESS)
         }
-        TasksCommand::Show { task, output } => {
-            let details =
-                tasks::show(&mut conn, TaskId(task)).await.with_context(|| format!("could not show task {task}"))?;
-            match output {
-                Output::Table => print_details(&details),
-                Output::Json => print_json(&details_json(&details))?,
-            }
+        TasksCommand::Logs { task, attempt, printed } => {
+            let details = show(&mut connected, *task).await?;
+            let folder = home.stack_folder(&connected.stack.kind).join("logs");
+            let logs = logs::of(&details, *attempt, &folder)?;
+            output::show(printed.output, &logs::to_json(&logs), || logs::print(&logs))?;
+            Ok(ExitCode::SUCCESS)
         }
+        TasksCommand::Retry { tasks, reason, printed } => retry(&mut connected, tasks, reason, printed.output).await,
+        TasksCommand::Cancel { tasks, reason, printed } => cancel(&mut connected, tasks, reason, printed.output).await,
     }
+}
+
+async fn list(connected: &mut Connected, wanted: &ListTasks) -> anyhow::Result<ExitCode> {
+    let filter = TaskFilter {
+        state: if wanted.failed { Some(TaskState::Failed) } else { wanted.state.map(State::of_task) },
+        job: wanted.job.clone(),
+        operator: wanted.operator.clone(),
+        since: wanted.since,
+        limit: wanted.limit,
+    };
+    let rows = tasks::list(&mut connected.conn, &filter).await.context("could not list the tasks")?;
+    let json = rows.iter().map(view::task_json).collect();
+    output::show(wanted.printed.output, &json, || view::print_list(&rows))?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn show(connected: &mut Connected, task: i64) -> anyhow::Result<tasks::TaskDetails> {
+    tasks::show(&mut connected.conn, TaskId(task)).await.with_context(|| format!("could not show task {task}"))
 }
 
 impl State {
@@ -50,118 +68,116 @@ impl State {
     }
 }
 
-fn print_list(rows: &[TaskRow]) {
-    let mut table = output::table(
-        &["task", "job", "key", "state", "attempt", "started", "took", "last said"],
-        &["task", "attempt"],
-    );
-    for row in rows {
-        table.add_row([
-            row.task_id.0.to_string(),
-            row.job.clone(),
-            row.idempotency_key.clone(),
-            row.state.as_str().to_owned(),
-            row.fence.to_string(),
-            row.started_at.map_or_else(String::new, clock_time),
-            took(row),
-            last_said(row),
-        ]);
-    }
-    say!("{table}");
+/// What became of one task of several.
+struct Outcome {
+    task_id: TaskId,
+    /// Whether it is as asked now.
+    done: bool,
+    /// Stable word.
+    word: &'static str,
+    message: String,
 }
 
-/// The error if there is one, else the operator's last words.
-fn last_said(row: &TaskRow) -> String {
-    match (&row.error, &row.progress.2) {
-        (Some((code, message)), _) => format!("{code}: {message}"),
-        (None, Some(words)) => words.clone(),
-        (None, None) => String::new(),
+async fn retry(connected: &mut Connected, tasks: &[i64], reason: &str, printed: Output) -> anyhow::Result<ExitCode> {
+    let mut outcomes = Vec::with_capacity(tasks.len());
+    for &task in tasks {
+        let task_id = TaskId(task);
+        let retried = tasks::retry(&mut connected.conn, task_id, &actor(), reason).await;
+        outcomes.push(match retried {
+            Ok(retried @ Retried::Now { .. }) => {
+                let task = show(connected, task).await?.task;
+                let (word, message) = describe_retry(task_id, &retried);
+                Outcome { task_id, done: true, word, message: format!("{message}; {}", task.wait.reason()) }
+            }
+            Ok(retried) => {
+                let (word, message) = describe_retry(task_id, &retried);
+                Outcome { task_id, done: false, word, message }
+            }
+            Err(error) => fault(task_id, error),
+        });
     }
+    if outcomes.iter().any(|outcome| outcome.done) {
+        connected.sweep().await;
+    }
+    print_outcomes(&outcomes, printed)
 }
 
-fn took(row: &TaskRow) -> String {
-    match (row.started_at, row.finished_at) {
-        (Some(started), Some(finished)) => format!("{} ms", (finished - started).num_milliseconds()),
-        _ => String::new(),
-    }
-}
-
-fn clock_time(instant: DateTime<Utc>) -> String {
-    instant.format("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-fn print_details(details: &TaskDetails) {
-    let task = &details.task;
-    say!("task {} of job {} ({}), {}", task.task_id.0, task.job, task.operator, task.state.as_str());
-    say!("key    {}", task.idempotency_key);
-    say!("input  {}", task.input);
-    if let Some(result) = &task.output {
-        say!("output {result}");
-    }
-    let mut attempts = output::table(&["attempt", "worker", "started", "finished", "outcome", "error"], &["attempt"]);
-    for attempt in &details.attempts {
-        let error = attempt.error_code.iter().chain(&attempt.error_message).cloned().collect::<Vec<_>>().join(": ");
-        attempts.add_row([
-            attempt.fence.to_string(),
-            attempt.worker.clone(),
-            clock_time(attempt.started_at),
-            attempt.finished_at.map_or_else(String::new, clock_time),
-            attempt.outcome.clone().unwrap_or_else(|| "running".to_owned()),
-            error,
-        ]);
-    }
-    say!("{attempts}");
-    let mut trail = output::table(&["when", "who", "what", "from", "to", "why"], &[]);
-    for entry in &details.trail {
-        trail.add_row([
-            clock_time(entry.at),
-            entry.actor.clone(),
-            entry.action.clone(),
-            entry.from_state.clone().unwrap_or_default(),
-            entry.to_state.clone().unwrap_or_default(),
-            entry.reason.clone().unwrap_or_default(),
-        ]);
-    }
-    say!("{trail}");
-    for attempt in &details.attempts {
-        if let Some(tail) = attempt.stderr_tail.as_ref().filter(|tail| !tail.is_empty()) {
-            say!("end of the log of attempt {}:\n{tail}", attempt.fence);
+/// Stable word and sentence for what became of a retry.
+pub(crate) fn describe_retry(task_id: TaskId, retried: &Retried) -> (&'static str, String) {
+    match retried {
+        Retried::Now { attempts } => ("retried", format!("{task_id} is queued again with {attempts} attempts")),
+        Retried::Live(state) => ("live", format!("{task_id} is {state}: there is nothing to retry")),
+        Retried::Completed => (
+            "completed",
+            format!("{task_id} is completed; to do its work again, run its job with another key (`isotherm jobs run`)"),
+        ),
+        Retried::SourceIsLive(other) => {
+            ("source_is_live", format!("{task_id} is an old task of a source, of which {other} is alive"))
         }
+        Retried::MovedOn => ("moved_on", format!("{task_id} was changed by somebody else just now; look at it again")),
     }
 }
 
-fn task_json(row: &TaskRow) -> Value {
-    json!({
-        "task_id": row.task_id.0, "job": row.job, "operator": row.operator, "key": row.idempotency_key,
-        "state": row.state.as_str(), "fence": row.fence.0, "attempts_left": row.attempts_left, "worker": row.worker,
-        "input": row.input, "output": row.output,
-        "progress": { "done": row.progress.0, "total": row.progress.1, "message": row.progress.2 },
-        "error": row.error.as_ref().map(|(code, message)| json!({ "code": code, "message": message })),
-        "created_at": row.created_at, "started_at": row.started_at, "finished_at": row.finished_at,
-    })
+async fn cancel(connected: &mut Connected, tasks: &[i64], reason: &str, printed: Output) -> anyhow::Result<ExitCode> {
+    let mut outcomes = Vec::with_capacity(tasks.len());
+    for &task in tasks {
+        let task_id = TaskId(task);
+        let cancelled = tasks::cancel(&mut connected.conn, task_id, &actor(), reason).await;
+        outcomes.push(match cancelled {
+            Ok(Cancelled::Now) => {
+                Outcome { task_id, done: true, word: "cancelled", message: format!("{task_id} is cancelled") }
+            }
+            Ok(Cancelled::AlreadyOver(state)) => {
+                let message = format!("{task_id} is {state}: there is nothing to cancel");
+                Outcome { task_id, done: false, word: "already_over", message }
+            }
+            Err(error) => fault(task_id, error),
+        });
+    }
+    print_outcomes(&outcomes, printed)
 }
 
-fn details_json(details: &TaskDetails) -> Value {
-    let attempts = details.attempts.iter().map(|attempt| {
-        json!({
-            "fence": attempt.fence, "worker": attempt.worker, "started_at": attempt.started_at,
-            "finished_at": attempt.finished_at, "outcome": attempt.outcome, "error_code": attempt.error_code,
-            "error_message": attempt.error_message, "stderr_tail": attempt.stderr_tail,
-        })
-    });
-    let trail = details.trail.iter().map(|entry| {
-        json!({
-            "at": entry.at, "actor": entry.actor, "action": entry.action, "from": entry.from_state,
-            "to": entry.to_state, "reason": entry.reason,
-        })
-    });
-    let mut whole = task_json(&details.task);
-    whole["attempts"] = attempts.collect();
-    whole["trail"] = trail.collect();
-    whole
+fn fault(task_id: TaskId, error: isotherm_control::ControlError) -> Outcome {
+    Outcome { task_id, done: false, word: "error", message: format!("{:#}", anyhow::Error::new(error)) }
 }
 
-fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    say!("{}", serde_json::to_string_pretty(value).context("could not write JSON")?);
-    Ok(())
+/// Exit code 1 if any is not as asked.
+fn print_outcomes(outcomes: &[Outcome], printed: Output) -> anyhow::Result<ExitCode> {
+    output::show(printed, &outcomes_json(outcomes), || {
+        for outcome in outcomes {
+            say!("{}{}", if outcome.done { "" } else { "refused: " }, outcome.message);
+        }
+    })?;
+    Ok(if outcomes.iter().all(|outcome| outcome.done) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn outcomes_json(outcomes: &[Outcome]) -> Value {
+    let each = |outcome: &Outcome| json!({ "task_id": outcome.task_id.0, "done": outcome.done, "outcome": outcome.word, "message": outcome.message });
+    outcomes.iter().map(each).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden;
+
+    #[test]
+    fn outcomes_for_programs_are_the_golden_file() {
+        let retries = [
+            Retried::Now { attempts: 3 },
+            Retried::Live(TaskState::Running),
+            Retried::Completed,
+            Retried::SourceIsLive(TaskId(9)),
+            Retried::MovedOn,
+        ];
+        let outcomes: Vec<Outcome> = (1..)
+            .map(TaskId)
+            .zip(&retries)
+            .map(|(task_id, retried)| {
+                let (word, message) = describe_retry(task_id, retried);
+                Outcome { task_id, done: word == "retried", word, message }
+            })
+            .collect();
+        golden::check("tasks_retry", &outcomes_json(&outcomes));
+    }
 }

@@ -38,6 +38,7 @@ async fn end_to_end_a_running_demo_answers_every_way_of_asking() {
     the_command_line_prints_answers_and_faults(&stack).await;
     lambda_and_api_give_the_same_answer(&stack, &running).await;
     every_event_shape_is_taken(&running).await;
+    the_work_can_be_looked_at_held_back_and_retried(&stack).await;
     let doctor = stack.run(&["doctor"]).await;
     assert_eq!(doctor.code, Some(0), "{doctor:?}");
 
@@ -95,6 +96,48 @@ async fn lambda_and_api_give_the_same_answer(stack: &Stack, running: &Value) {
 
     let refused = reqwest::Client::new().post(&url).body(r#"{"sql": 1}"#).send().await.unwrap();
     assert_eq!(refused.status(), 400);
+}
+
+async fn the_work_can_be_looked_at_held_back_and_retried(stack: &Stack) {
+    let jobs = stack.json(&["jobs", "list"]).await;
+    let follower = jobs.as_array().unwrap().iter().find(|job| job["job"] == "follow-demo").unwrap();
+    assert_eq!((&follower["state"], &follower["tasks"]["running"]), (&json!("active"), &json!(1)), "{follower}");
+    let triggers = stack.json(&["triggers", "list"]).await;
+    let trigger = triggers[0]["trigger"].as_str().unwrap();
+    stack.json(&["triggers", "history", trigger]).await;
+    let unknown = stack.run(&["triggers", "history", "nope"]).await;
+    assert!(unknown.code == Some(1) && unknown.stderr.contains(trigger), "{unknown:?}");
+
+    // A paused source that is cancelled stays down, and its retried task waits; resumed, it is claimed again.
+    let pause = ["jobs", "pause", "follow-demo", "--reason", "a test"];
+    assert_eq!(stack.json(&pause).await["changed"], true);
+    assert_eq!(stack.json(&pause).await["changed"], false);
+    assert_eq!(stack.status().await["paused_jobs"], json!(["follow-demo"]));
+    let task = stack.running_task("follow-demo").await.expect("what runs goes on")["task_id"].to_string();
+    let refused = stack.run(&["tasks", "retry", &task]).await;
+    assert!(refused.code == Some(1) && refused.stdout.contains("nothing to retry"), "{refused:?}");
+    assert_eq!(stack.json(&["tasks", "cancel", &task, "--reason", "a test"]).await[0]["outcome"], "cancelled");
+    // The dispatcher may have made the source's next task in between; then that one is alive and the old one is refused.
+    let again = stack.run(&["tasks", "retry", &task]).await;
+    let retried = again.code == Some(0) && again.stdout.contains("its job is paused");
+    assert!(retried || again.stdout.contains("is alive"), "{again:?}");
+    let queued = stack.json(&["tasks", "list", "--state", "queued", "--job", "follow-demo"]).await;
+    assert_eq!(queued[0]["waits"]["reason"], "job_paused", "{queued}");
+    assert_eq!(stack.json(&["jobs", "resume", "follow-demo"]).await["changed"], true);
+    eventually("the follower to run again", async || stack.running_task("follow-demo").await.is_some()).await.unwrap();
+
+    let logs = stack.json(&["tasks", "logs", &task]).await;
+    let file = logs[0]["file"].as_str().expect("the log is on this machine");
+    assert!(Path::new(file).is_file() && file.contains("block_follower-"), "{logs}");
+    let trail = stack.json(&["audit", "--subject", "job:follow-demo"]).await;
+    let done: Vec<_> = trail.as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(done, ["resumed", "paused", "created"], "newest first: {trail}");
+    assert_eq!(trail[1]["reason"], "a test");
+    assert_eq!(stack.json(&["dlq", "list"]).await["complete"], true);
+    for listing in [&["jobs", "list"][..], &["triggers", "list"], &["tasks", "list"], &["dlq", "list"], &["audit"]] {
+        let table = stack.run(listing).await;
+        assert!(table.code == Some(0) && !table.stdout.is_empty(), "{listing:?}: {table:?}");
+    }
 }
 
 /// Every file of `events-fixtures/<function>/` is taken by the real bootstrap of the function.

@@ -46,6 +46,13 @@ impl Stack {
         }
     }
 
+    /// What a command that takes `--output json` prints; it must end well.
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
+        let ended = self.run(&[arguments, &["--output", "json"]].concat()).await;
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+        serde_json::from_str(&ended.stdout).unwrap()
+    }
+
     /// Starts a stack and waits until it is announced.
     pub(crate) async fn start(&mut self, arguments: &[&str]) {
         let log = |name: &str| fs::File::create(self.data.path().join(name)).unwrap();

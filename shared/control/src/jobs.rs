@@ -9,7 +9,11 @@ use sqlx::PgConnection;
 use crate::codec::{count, from_json, from_word, seconds};
 use crate::error::ControlError;
 
+mod overview;
+mod pause;
 mod words;
+pub use overview::{JobOverview, LastEnd, names, overview};
+pub use pause::{PauseChange, set_paused};
 pub use words::{DatasetName, Runtime, Strategy, UnknownJobWord};
 
 /// Name of the organisation that every installation has.

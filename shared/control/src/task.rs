@@ -105,6 +105,11 @@ pub enum TaskEvent {
     },
     /// A person or a changed definition takes it back.
     Cancelled,
+    /// A person has the work done after all.
+    Retried {
+        /// Claims that may be made from now on.
+        attempts: u32,
+    },
 }
 
 impl TaskEvent {
@@ -115,7 +120,7 @@ impl TaskEvent {
             | Self::Failed { fence, .. }
             | Self::Lost { fence }
             | Self::Released { fence } => Some(fence),
-            Self::Claimed | Self::Cancelled => None,
+            Self::Claimed | Self::Cancelled | Self::Retried { .. } => None,
         }
     }
 }
@@ -129,7 +134,8 @@ impl Life {
     /// Applies `event`.
     ///
     /// A failure that may be retried, and a lost lease, put the task back while attempts are left; a source is always
-    /// put back. A release gives the attempt back.
+    /// put back. A release gives the attempt back. A task that failed or was cancelled can be retried; its fence goes on from
+    /// where it was, so that nobody who held the task before can write again.
     ///
     /// # Errors
     /// [`TransitionError::StaleFence`] if another attempt has claimed the task since;
@@ -161,6 +167,9 @@ impl Life {
                 ..self
             }),
             (Queued | Running, On::Cancelled) => Ok(Self { state: Cancelled, ..self }),
+            (Failed | Cancelled, On::Retried { attempts }) => {
+                Ok(Self { state: Queued, attempts_left: attempts, ..self })
+            }
             (state, event) => Err(TransitionError::NotAllowed { state, event }),
         }
     }
@@ -235,7 +244,21 @@ mod tests {
     }
 
     #[test]
-    fn a_finished_task_accepts_nothing() {
+    fn a_retried_task_has_fresh_attempts_and_keeps_its_fence() {
+        let held = running(1, false);
+        for end in [TaskEvent::Lost { fence: held.fence }, TaskEvent::Cancelled] {
+            let retried = held.on(end).unwrap().on(TaskEvent::Retried { attempts: 3 }).unwrap();
+            assert_eq!((retried.state, retried.attempts_left, retried.fence), (TaskState::Queued, 3, held.fence));
+            assert_eq!(retried.on(TaskEvent::Claimed).unwrap().fence, Fence(2));
+        }
+        let completed = held.on(TaskEvent::Completed { fence: held.fence }).unwrap();
+        for life in [held, completed, Life::new(3, false)] {
+            assert!(life.on(TaskEvent::Retried { attempts: 3 }).is_err(), "{life:?}");
+        }
+    }
+
+    #[test]
+    fn a_finished_task_accepts_nothing_but_a_retry() {
         let held = running(3, false);
         let fence = held.fence;
         let ends = [

@@ -15,15 +15,23 @@ use crate::error::ControlError;
 
 mod cancel;
 mod claim;
+mod dead;
+mod details;
 mod finish;
 pub mod inputs;
 mod listing;
+mod retry;
+mod waiting;
 
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claim, Claimant, ClaimedTask, Progress, claim, heartbeat, next_due};
+pub use dead::{DeadTask, SinceThen, dead};
+pub use details::{AnsweredEvent, Attempt, TaskDetails, show};
 pub(crate) use finish::lose;
 pub use finish::{AfterFailure, Failure, complete, fail, note_exit, release};
-pub use listing::{Attempt, TaskDetails, TaskFilter, TaskRow, counts, list, show};
+pub use listing::{TaskFilter, TaskRow, counts, list};
+pub use retry::{Retried, retry};
+pub use waiting::{Wait, WaitFacts};
 
 /// A piece of work that is to be done.
 #[derive(Clone, Debug, PartialEq)]

@@ -18,11 +18,13 @@ use crate::{audit, events};
 mod by_hand;
 mod named;
 mod overlap;
+mod overview;
 mod ticks;
 
 pub use by_hand::{FiredByHand, fire_by_hand, run_job};
 pub use named::{fired_event, webhook};
 pub use overlap::EVENT_LIFE;
+pub use overview::{Firing, TriggerOverview, history, overview};
 pub use ticks::{CaughtUp, Ticked, catch_up, tick};
 
 /// A cause of tasks.

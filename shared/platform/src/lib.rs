@@ -8,6 +8,7 @@ pub mod aws;
 pub mod config;
 pub mod crash_points;
 pub mod database;
+pub mod dead_letters;
 pub mod ecs;
 pub mod fault;
 pub mod lambda;

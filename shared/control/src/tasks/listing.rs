@@ -1,10 +1,12 @@
 //! Tasks as people look at them. Read only.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use isotherm_types::{Fence, TaskId};
 use sqlx::PgConnection;
 
-use crate::audit;
+use super::waiting::WaitFacts;
 use crate::codec::{count, from_word};
 use crate::error::ControlError;
 use crate::task::TaskState;
@@ -16,6 +18,10 @@ pub struct TaskFilter {
     pub state: Option<TaskState>,
     /// Only those of the job of this name.
     pub job: Option<String>,
+    /// Only those of jobs of this operator.
+    pub operator: Option<String>,
+    /// Only those that were made, claimed or ended within so long, by the database's clock.
+    pub since: Option<Duration>,
     /// At most so many; 0 means 50.
     pub limit: u32,
 }
@@ -35,10 +41,22 @@ pub struct TaskRow {
     pub state: TaskState,
     /// Claims so far.
     pub fence: Fence,
-    /// Claims that may still be made.
+    /// Claims that may still be made. Not counted down for a source.
     pub attempts_left: u32,
+    /// Tries that were made, those not counted that were handed back or cancelled.
+    pub attempts_used: u32,
+    /// Claims that its job allows.
+    pub max_attempts: u32,
+    /// Whether it belongs to an `always_on` job.
+    pub always_on: bool,
+    /// Among due tasks the higher goes first.
+    pub priority: i32,
+    /// Why it waits, or would if it were queued.
+    pub wait: WaitFacts,
     /// Who holds it.
     pub worker: Option<String>,
+    /// The ECS task that runs it, or that was launched for it.
+    pub ecs_task_arn: Option<String>,
     /// What it is about.
     pub input: serde_json::Value,
     /// What it made.
@@ -53,8 +71,6 @@ pub struct TaskRow {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Not claimed before this.
-    pub not_before: DateTime<Utc>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -66,7 +82,19 @@ struct Row {
     state: String,
     fence: i64,
     attempts_left: i32,
+    attempts_used: i64,
+    max_attempts: i32,
+    always_on: bool,
+    priority: i32,
+    is_due: bool,
+    job_active: bool,
+    job_paused: bool,
+    job_limit: i32,
+    job_running: i64,
+    org_limit: Option<i32>,
+    org_running: i64,
     worker: Option<String>,
+    ecs_task_arn: Option<String>,
     input: serde_json::Value,
     output: Option<serde_json::Value>,
     progress_done: Option<i64>,
@@ -85,8 +113,24 @@ impl TryFrom<Row> for TaskRow {
 
     fn try_from(row: Row) -> Result<Self, ControlError> {
         let task_id = TaskId(row.id);
+        let counted = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
         Ok(Self {
             task_id,
+            attempts_used: counted(row.attempts_used),
+            max_attempts: count(row.max_attempts),
+            always_on: row.always_on,
+            priority: row.priority,
+            wait: WaitFacts {
+                not_before: row.not_before,
+                is_due: row.is_due,
+                job_active: row.job_active,
+                job_paused: row.job_paused,
+                job_running: counted(row.job_running),
+                job_limit: count(row.job_limit),
+                org_running: counted(row.org_running),
+                org_limit: row.org_limit.map(count),
+            },
+            ecs_task_arn: row.ecs_task_arn,
             state: from_word(task_id, "state", &row.state)?,
             fence: Fence(row.fence),
             attempts_left: count(row.attempts_left),
@@ -101,7 +145,6 @@ impl TryFrom<Row> for TaskRow {
             created_at: row.created_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
-            not_before: row.not_before,
         })
     }
 }
@@ -112,17 +155,29 @@ impl TryFrom<Row> for TaskRow {
 /// What Postgres or a row reports.
 pub async fn list(conn: &mut PgConnection, filter: &TaskFilter) -> Result<Vec<TaskRow>, ControlError> {
     let limit = if filter.limit == 0 { 50 } else { filter.limit };
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT t.*, j.name AS job, j.operator
-           FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id
-          WHERE ($1::text IS NULL OR t.state = $1) AND ($2::text IS NULL OR j.name = $2)
-          ORDER BY t.id DESC LIMIT $3",
-    )
-    .bind(filter.state.map(TaskState::as_str))
-    .bind(filter.job.as_deref())
-    .bind(i64::from(limit))
-    .fetch_all(conn)
-    .await?;
+    select(conn, None, filter, limit).await
+}
+
+/// The one task, if it is there.
+pub(super) async fn one(conn: &mut PgConnection, task_id: TaskId) -> Result<Option<TaskRow>, ControlError> {
+    Ok(select(conn, Some(task_id), &TaskFilter::default(), 1).await?.pop())
+}
+
+async fn select(
+    conn: &mut PgConnection,
+    task_id: Option<TaskId>,
+    filter: &TaskFilter,
+    limit: u32,
+) -> Result<Vec<TaskRow>, ControlError> {
+    let rows: Vec<Row> = sqlx::query_as(include_str!("../../queries/tasks/list.sql"))
+        .bind(task_id.map(|task_id| task_id.0))
+        .bind(filter.state.map(TaskState::as_str))
+        .bind(filter.job.as_deref())
+        .bind(filter.operator.as_deref())
+        .bind(filter.since.map(|since| since.as_secs_f64()))
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
     rows.into_iter().map(TaskRow::try_from).collect()
 }
 
@@ -139,65 +194,4 @@ pub async fn counts(conn: &mut PgConnection) -> Result<Vec<(TaskState, u64)>, Co
     }
     counts.sort_by_key(|(state, _)| TaskState::ALL.iter().position(|known| known == state));
     Ok(counts)
-}
-
-/// One try of a task.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Attempt {
-    /// Its fence.
-    pub fence: i64,
-    /// Who made it.
-    pub worker: String,
-    /// When it began.
-    pub started_at: DateTime<Utc>,
-    /// When it ended.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// How it ended.
-    pub outcome: Option<String>,
-    /// Stable name of its error.
-    pub error_code: Option<String>,
-    /// Its error in words.
-    pub error_message: Option<String>,
-    /// The end of the operator's standard error.
-    pub stderr_tail: Option<String>,
-    /// What its process ended with, if it ended by itself.
-    pub exit_code: Option<i32>,
-    /// The signal that ended its process, if one did.
-    pub exit_signal: Option<i32>,
-}
-
-/// All that is known of one task.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TaskDetails {
-    /// The task.
-    pub task: TaskRow,
-    /// Its tries, oldest first.
-    pub attempts: Vec<Attempt>,
-    /// Its changes, oldest first.
-    pub trail: Vec<audit::Entry>,
-}
-
-/// All that is known of one task.
-///
-/// # Errors
-/// [`ControlError::UnknownTask`] if there is no such task; otherwise what Postgres or the row reports.
-pub async fn show(conn: &mut PgConnection, task_id: TaskId) -> Result<TaskDetails, ControlError> {
-    let row: Option<Row> = sqlx::query_as(
-        "SELECT t.*, j.name AS job, j.operator
-           FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id WHERE t.id = $1",
-    )
-    .bind(task_id.0)
-    .fetch_optional(&mut *conn)
-    .await?;
-    let task = row.ok_or(ControlError::UnknownTask { task_id })?.try_into()?;
-    let attempts = sqlx::query_as(
-        "SELECT fence, worker, started_at, finished_at, outcome, error_code, error_message, stderr_tail,
-                exit_code, exit_signal
-           FROM control.task_attempts WHERE task_id = $1 ORDER BY fence",
-    )
-    .bind(task_id.0)
-    .fetch_all(&mut *conn)
-    .await?;
-    let trail = audit::trail(conn, "task", task_id.0).await?;
-    Ok(TaskDetails { task, attempts, trail })
 }

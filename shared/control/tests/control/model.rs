@@ -1,7 +1,7 @@
 //! Random histories through the pure life cycle and through Postgres must agree at every step.
 
 use isotherm_control::task::{Life, TaskEvent, TaskState};
-use isotherm_control::tasks::{self, Claim, Failure};
+use isotherm_control::tasks::{self, Claim, Failure, Retried};
 use isotherm_control::{ControlError, reap};
 use isotherm_types::{Disposition, Fence, TaskId};
 use rand::rngs::StdRng;
@@ -9,7 +9,10 @@ use rand::{Rng, SeedableRng};
 
 use crate::stage::Stage;
 
-fn next_event(random: &mut StdRng, life: Life) -> TaskEvent {
+fn next_event(random: &mut StdRng, life: Life, max_attempts: u32) -> TaskEvent {
+    if random.random_bool(if life.state.is_live() { 0.05 } else { 0.4 }) {
+        return TaskEvent::Retried { attempts: max_attempts };
+    }
     // Now and then a fence that is not the task's own.
     let fence = if random.random_bool(0.8) { life.fence } else { Fence(life.fence.0 - 1) };
     match random.random_range(0..10) {
@@ -58,6 +61,9 @@ async fn carry_out(stage: &mut Stage, task_id: TaskId, event: TaskEvent) -> bool
         TaskEvent::Cancelled => {
             tasks::cancel(&mut stage.conn, task_id, "test", "").await.unwrap() == tasks::Cancelled::Now
         }
+        TaskEvent::Retried { .. } => {
+            matches!(tasks::retry(&mut stage.conn, task_id, "test", "").await.unwrap(), Retried::Now { .. })
+        }
     }
 }
 
@@ -71,7 +77,7 @@ async fn postgres_keeps_the_rule_of_the_life_cycle() {
         let task_id = stage.new_task(job, &format!("history-{seed}")).await;
         let mut life = Life::new(max_attempts, always_on);
         for step in 0..14 {
-            let event = next_event(&mut random, life);
+            let event = next_event(&mut random, life, max_attempts);
             let expected = life.on(event);
             let accepted = carry_out(&mut stage, task_id, event).await;
             assert_eq!(accepted, expected.is_ok(), "seed {seed}, step {step}: {life:?} on {event:?}");
