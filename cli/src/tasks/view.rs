@@ -1,7 +1,7 @@
 //! Tasks for people and for programs.
 
 use isotherm_control::task::TaskState;
-use isotherm_control::tasks::{Attempt, TaskDetails, TaskInput, TaskRow, Wait};
+use isotherm_control::tasks::{Attempt, TaskDetails, AnsweredEvent, TaskRow, Wait};
 use serde_json::{Value, json};
 
 use crate::output::{instant, maybe_instant, say, table};
@@ -115,7 +115,7 @@ pub(super) fn print_details(details: &TaskDetails) {
     }
 }
 
-fn print_inputs(inputs: &[TaskInput]) {
+fn print_inputs(inputs: &[AnsweredEvent]) {
     let mut shown = table(&["event", "kind", "chain", "dataset", "blocks"], &["event", "chain"]);
     for input in inputs {
         let blocks = match (input.start_block, input.end_block) {
@@ -256,7 +256,7 @@ pub(super) mod tests {
         };
         TaskDetails {
             task: task(TaskState::Queued),
-            inputs: vec![TaskInput {
+            inputs: vec![AnsweredEvent {
                 event_id: 4,
                 kind: "partition_committed".to_owned(),
                 chain_id: Some(143),

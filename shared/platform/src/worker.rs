@@ -220,7 +220,7 @@ impl Worker {
             let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
             tasks::next_due(&mut conn, &self.settings.operator).await
         };
-        let Some(asked) = self.unless_stopped_for_long(asked).await else { return None };
+        let asked = self.unless_stopped_for_long(asked).await?;
         match asked {
             Ok(task_id) => task_id.map(|task_id| OwnRetry { task_id, at: Instant::now() }),
             Err(error) => {
