@@ -3,6 +3,9 @@
 //!
 //! The binaries must have been built (`./isotherm test` does so first).
 
+mod control_plane;
+mod crashing;
 mod demo;
 mod stack;
+mod stopped;
 mod up;

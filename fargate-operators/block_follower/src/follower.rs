@@ -123,6 +123,8 @@ impl Follower {
                 }
                 Ok(Round::Idle) => {
                     self.outage.end();
+                    // The chain was asked and has nothing new: that is no stall.
+                    self.progress.waiting();
                     self.config.poll_interval()
                 }
                 Err(RoundError::Fatal(fault)) => return Err(fault),

@@ -27,6 +27,10 @@ pub struct NoopConfig {
     pub panic: bool,
     /// Go on when asked to stop.
     pub ignore_stop: bool,
+    /// After so many steps, stand still until asked to stop.
+    pub stall_after: Option<u64>,
+    /// While standing still, say that there is nothing to do.
+    pub waiting: bool,
 }
 
 /// The failure that a config asks for.
@@ -56,6 +60,10 @@ impl Classified for AskedToFail {
 pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault> {
     let config: NoopConfig = config(&spec)?;
     for step in 1..=config.steps {
+        if config.stall_after.is_some_and(|steps| step > steps) {
+            stand_still(&config, &context).await;
+            return Ok(OperatorEnd::Released);
+        }
         tokio::select! {
             () = context.stop.requested(), if !config.ignore_stop => return Ok(OperatorEnd::Released),
             () = tokio::time::sleep(Duration::from_millis(config.step_ms)) => {}
@@ -72,6 +80,22 @@ pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault>
     }
     let variables: Vec<String> = context.environment.select(|_| true).into_keys().collect();
     Ok(OperatorEnd::Completed(json!({"steps": config.steps, "variables": variables})))
+}
+
+/// Stands still until asked to stop.
+async fn stand_still(config: &NoopConfig, context: &Context) {
+    let say_so = async {
+        loop {
+            if config.waiting {
+                context.progress.waiting();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        () = context.stop.requested(), if !config.ignore_stop => {}
+        () = say_so => {}
+    }
 }
 
 #[cfg(test)]

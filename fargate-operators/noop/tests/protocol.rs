@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use isotherm_types::operator::{EXIT_FAILED, EXIT_OK, OPERATOR_PROTOCOL};
+use isotherm_types::operator::{EXIT_FAILED, EXIT_NO_READER, EXIT_OK, OPERATOR_PROTOCOL};
 use isotherm_types::{Fence, OperatorLine, OperatorResult, TaskId, TaskSpec};
 use serde_json::{Value, json};
 
@@ -49,6 +49,31 @@ fn progress_comes_at_once_and_the_result_last() {
     assert!(matches!(progress.last(), Some(OperatorLine::Progress { done: 1000, total: Some(1000), .. })));
     // A thousand steps without a wait are not worth a thousand lines.
     assert!(progress.len() < 500, "{} lines", progress.len());
+}
+
+#[test]
+fn waiting_is_said_at_most_once_a_second_and_progress_is_not_lost_by_it() {
+    let mut child = start(json!({"steps": 2, "stall_after": 1, "waiting": true}));
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let began = std::time::Instant::now();
+    let mut lines = Vec::new();
+    while lines.iter().filter(|line| matches!(line, OperatorLine::Waiting)).count() < 3 {
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        lines.push(serde_json::from_str::<OperatorLine>(&line).unwrap());
+    }
+    assert!(began.elapsed() > std::time::Duration::from_millis(1900), "{:?}", began.elapsed());
+    assert!(matches!(lines[0], OperatorLine::Progress { done: 1, .. }), "{lines:?}");
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_result_that_nobody_reads_has_its_exit_code() {
+    let mut child = start(json!({"steps": 1, "step_ms": 200}));
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(EXIT_NO_READER));
 }
 
 #[test]

@@ -2,8 +2,14 @@
 
 #[path = "worker/lab.rs"]
 mod lab;
+#[path = "worker/presence.rs"]
+mod presence;
 #[path = "worker/secrets.rs"]
 mod secrets;
+#[path = "worker/stalling.rs"]
+mod stalling;
+#[path = "worker/stopping.rs"]
+mod stopping;
 
 use std::time::Duration;
 
@@ -28,6 +34,7 @@ async fn a_task_is_completed_and_its_wake_up_is_gone() {
     assert_eq!(row.task.progress, (Some(3), Some(3), Some("step 3".to_owned())));
     assert_eq!(row.attempts.len(), 1);
     assert!(row.attempts[0].stderr_tail.as_deref().unwrap().contains("the task starts"));
+    assert_eq!((row.attempts[0].exit_code, row.attempts[0].exit_signal), (Some(0), None));
     assert_eq!(lab.messages_left().await, 0);
 }
 
@@ -76,7 +83,9 @@ async fn a_killed_operator_is_back_within_its_lease() {
 
     let row = lab.row(task).await;
     assert_eq!(row.attempts[0].error_code.as_deref(), Some("operator.crashed"));
-    assert!(row.attempts[0].error_message.as_deref().unwrap().contains("signal 9"));
+    let message = row.attempts[0].error_message.as_deref().unwrap();
+    assert!(message.contains("signal 9") && message.contains("out of memory"), "{message}");
+    assert_eq!((row.attempts[0].exit_code, row.attempts[0].exit_signal), (None, Some(9)));
     assert_eq!(row.attempts[1].outcome.as_deref(), Some("released"));
     assert_eq!(row.task.state, TaskState::Queued);
 }
@@ -93,9 +102,11 @@ async fn a_crash_and_a_panic_are_told_apart() {
     let crash = lab.row(crash).await;
     assert_eq!(crash.task.error.unwrap().0, "operator.crashed");
     assert!(crash.attempts[0].stderr_tail.as_deref().unwrap().contains("configured to crash"));
+    assert_eq!(crash.attempts[0].exit_code, Some(7));
     let panic = lab.row(panic).await;
     assert_eq!(panic.task.error.unwrap().0, "operator.panicked");
     assert!(panic.attempts[0].stderr_tail.as_deref().unwrap().contains("panicked at"));
+    assert_eq!(panic.attempts[0].exit_code, Some(1));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use isotherm_control::tasks;
 use isotherm_platform::Fault;
 use isotherm_platform::ecs;
 use isotherm_platform::task_wakes::send_task_wakes;
-use isotherm_types::Disposition;
+use isotherm_types::{CrashPoint, Disposition};
 use sqlx::PgConnection;
 
 use crate::Dispatcher;
@@ -13,6 +13,9 @@ use crate::Dispatcher;
 impl Dispatcher {
     /// Sends everything; a failure of one message or launch does not keep the others back.
     pub(crate) async fn send(&self, conn: &mut PgConnection, outgoing: &Outgoing) -> Result<(), Fault> {
+        if !(outgoing.wakes.is_empty() && outgoing.launches.is_empty()) {
+            CrashPoint::DispatchNoted.pass();
+        }
         let mut sent = self.send_wakes(conn, &outgoing.wakes).await;
         for launch in &outgoing.launches {
             let launched = self.launch(conn, launch).await;

@@ -12,7 +12,7 @@ use isotherm_platform::config::settings::{EventQueues, TaskQueues};
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::task_wakes::send_task_wakes;
 use isotherm_platform::{Environment, Fault, ecs, outbox_publisher};
-use isotherm_types::Classified;
+use isotherm_types::{Classified, CrashPoint};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
@@ -126,6 +126,9 @@ impl Reaper {
     async fn take_back(&self) -> Result<Answer, Fault> {
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
         let Reaped { lost, overtaken, faults } = reap::reap(&mut conn, reap::PAGE_ROWS).await?;
+        if !lost.is_empty() {
+            CrashPoint::ReaperLost.pass();
+        }
         for task in &lost {
             self.stop_worker(task).await;
         }

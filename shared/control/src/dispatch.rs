@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use isotherm_types::{EventBody, EventId, JobId};
+use isotherm_types::{CrashPoint, EventBody, EventId, JobId};
 use sqlx::{Connection, PgConnection};
 
 use crate::error::ControlError;
@@ -58,6 +58,9 @@ pub async fn handle_event(conn: &mut PgConnection, event_id: EventId) -> Result<
         if matches!(created, Created::New(_)) {
             made.push(created);
         }
+    }
+    if !made.is_empty() {
+        CrashPoint::DispatchTaskCreated.pass();
     }
     db_tx.commit().await?;
     Ok(made)

@@ -25,6 +25,7 @@ pub mod task;
 pub mod tasks;
 pub mod threshold;
 pub mod triggers;
+pub mod worker_leases;
 
 mod codec;
 

@@ -21,7 +21,7 @@ mod listing;
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claim, Claimant, ClaimedTask, Progress, claim, heartbeat, next_due};
 pub(crate) use finish::lose;
-pub use finish::{AfterFailure, Failure, complete, fail, release};
+pub use finish::{AfterFailure, Failure, complete, fail, note_exit, release};
 pub use listing::{Attempt, TaskDetails, TaskFilter, TaskRow, counts, list, show};
 
 /// A piece of work that is to be done.
@@ -106,19 +106,24 @@ async fn existing(conn: &mut PgConnection, task: &NewTask) -> Result<Created, Co
     }
 }
 
-/// Holds the task under `fence` until the caller's transaction ends: nobody can claim, lose or cancel it meanwhile.
+/// Holds the task under `fence` until the caller's transaction ends: nobody can claim, lose, end or cancel it meanwhile,
+/// while heartbeats go on.
 ///
 /// Called first in every transaction by which an operator writes data, so that a worker that was given up on cannot
 /// write any more.
 ///
+/// It locks the row `FOR KEY SHARE`, which lets heartbeats pass (a plain `UPDATE`, `FOR NO KEY UPDATE`). Whoever takes the
+/// task away must therefore lock the row `FOR UPDATE` first. Source: PostgreSQL manual, 13.3.2, row-level lock modes.
+///
 /// # Errors
 /// [`ControlError::StaleFence`] if the task is not running under `fence`.
 pub async fn assert_fence(conn: &mut PgConnection, task_id: TaskId, fence: Fence) -> Result<(), ControlError> {
-    let held = sqlx::query("SELECT 1 FROM control.tasks WHERE id = $1 AND fence = $2 AND state = 'running' FOR SHARE")
-        .bind(task_id.0)
-        .bind(fence.0)
-        .fetch_optional(conn)
-        .await?;
+    let held =
+        sqlx::query("SELECT 1 FROM control.tasks WHERE id = $1 AND fence = $2 AND state = 'running' FOR KEY SHARE")
+            .bind(task_id.0)
+            .bind(fence.0)
+            .fetch_optional(conn)
+            .await?;
     held.map(|_row| ()).ok_or(ControlError::StaleFence { task_id, fence })
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 use isotherm_types::{Classified, Disposition};
 
 use crate::config::Environment;
+use crate::crash_points;
 use crate::fault::Fault;
 use crate::telemetry;
 
@@ -63,6 +64,7 @@ where
     G: Into<Fault>,
 {
     telemetry::init(name);
+    crash_points::arm_as_told();
     let cell = OnceCell::new();
     let context = async || -> Result<&C, Fault> {
         cell.get_or_try_init(|| async { connect(Environment::of_process()).await.map_err(Into::into) }).await

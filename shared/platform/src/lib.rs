@@ -6,6 +6,7 @@
 
 pub mod aws;
 pub mod config;
+pub mod crash_points;
 pub mod database;
 pub mod ecs;
 pub mod fault;

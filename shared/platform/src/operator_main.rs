@@ -12,7 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use futures::FutureExt;
-use isotherm_types::operator::{EXIT_FAILED, EXIT_OK, OPERATOR_PROTOCOL};
+use isotherm_types::operator::{EXIT_FAILED, EXIT_NO_READER, EXIT_OK, OPERATOR_PROTOCOL};
 use isotherm_types::{Classified, Disposition, OperatorLine, OperatorResult, TaskSpec};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config::Environment;
+use crate::crash_points;
 use crate::fault::Fault;
 use crate::stop::Stop;
 use crate::telemetry;
@@ -144,6 +145,7 @@ where
     F: Into<Fault>,
 {
     telemetry::init(name);
+    crash_points::arm_as_told();
     die_with_the_worker();
     let result = match prepare() {
         Ok((spec, stop)) => {
@@ -167,16 +169,20 @@ where
     }
     let code = if matches!(result, OperatorResult::Failed { .. }) { EXIT_FAILED } else { EXIT_OK };
     match print(&OperatorLine::Result(result)) {
-        Ok(()) => ExitCode::from(u8::try_from(code).expect("the exit codes of the protocol are 0 and 1")),
+        Ok(()) => exit_code(code),
         Err(error) => {
             tracing::error!(
                 error.code = "operator.no_reader",
                 error.message = %error,
                 "the result could not be printed"
             );
-            ExitCode::from(2)
+            exit_code(EXIT_NO_READER)
         }
     }
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).expect("the exit codes of the protocol are 0 to 2"))
 }
 
 fn prepare() -> Result<(TaskSpec, Stop), TaskError> {

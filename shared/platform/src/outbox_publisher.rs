@@ -6,7 +6,7 @@
 
 use isotherm_control::ControlError;
 use isotherm_control::outbox::{self, OutboxMessage};
-use isotherm_types::{Classified, Disposition, Queue};
+use isotherm_types::{Classified, CrashPoint, Disposition, Queue};
 use sqlx::PgPool;
 
 use crate::config::settings::EventQueues;
@@ -101,6 +101,9 @@ async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQ
                 trouble.get_or_insert(source);
             }
         }
+    }
+    if !accepted.is_empty() {
+        CrashPoint::OutboxSent.pass();
     }
     // What was accepted is deleted in any case: otherwise it would be sent again for as long as another queue fails.
     outbox::delete(&mut db_tx, &accepted).await.map_err(|source| PublishError::Outbox { source })?;

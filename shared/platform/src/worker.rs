@@ -9,15 +9,19 @@
 mod answer;
 mod attempt;
 mod child;
+mod ecs_metadata;
 mod lease;
 mod operator_environment;
 mod outcome;
 mod output;
+mod presence;
 mod publisher;
 mod redaction;
 mod settings;
+mod stall;
 mod wake_ups;
 
+use std::future::Future;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -28,6 +32,7 @@ use sqlx::PgPool;
 
 use crate::aws::Clients;
 use crate::config::Environment;
+use crate::crash_points;
 use crate::database::{self, IDLE_WHILE_PUBLISHING, PoolOptions};
 use crate::fault::Fault;
 use crate::stop::Stop;
@@ -38,6 +43,7 @@ pub use settings::WorkerSettings;
 
 use attempt::{After, Attempt};
 use lease::Lease;
+use presence::Presence;
 use publisher::Publisher;
 use wake_ups::WakeUpQueue;
 
@@ -47,6 +53,9 @@ const LONGEST_OWN_RETRY: Duration = Duration::from_secs(30);
 const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(1);
 /// Pause after another worker was claiming the same task.
 const PAUSE_AFTER_CONTENTION: Duration = Duration::from_millis(200);
+/// How long what is going on may go on once the worker is told to stop. Twice this, and what an operator needs to stop, is
+/// well below the 30 s that Fargate gives.
+const PATIENCE_AT_STOP: Duration = Duration::from_secs(2);
 
 /// Heartbeats, publishing and one statement beside them.
 const POOL: PoolOptions = PoolOptions {
@@ -63,6 +72,7 @@ pub struct Worker {
     pool: PgPool,
     clients: Clients,
     stop: Stop,
+    presence: Presence,
 }
 
 /// A task that this worker tries to claim without a wake-up, and when: the one it was launched for, one that failed, or one
@@ -113,16 +123,44 @@ pub async fn main() -> ExitCode {
 
 async fn start_and_run() -> Result<(), Fault> {
     let stop = Stop::on_signals().map_err(|source| crate::operator_main::TaskError::Signals { source })?;
-    let settings = WorkerSettings::read(Environment::of_process())?;
-    let clients = Clients::load().await;
-    let pool = database::connect_with_secret(clients.secrets_manager(), &settings.database_secret_arn, POOL).await?;
+    crash_points::arm_as_told();
+    let mut settings = WorkerSettings::read(Environment::of_process())?;
+    let connect = async {
+        let clients = Clients::load().await;
+        let secret_arn = &settings.database_secret_arn;
+        let pool = database::connect_with_secret(clients.secrets_manager(), secret_arn, POOL).await?;
+        Ok::<_, Fault>((pool, clients, ecs_task_arn(&settings).await))
+    };
+    let (pool, clients, ecs_task_arn) = tokio::select! {
+        biased;
+        // Nothing has been taken yet.
+        () = stop.requested() => return Ok(()),
+        connected = connect => connected?,
+    };
+    settings.ecs_task_arn = ecs_task_arn;
     Worker::new(settings, pool, clients, stop).run().await
+}
+
+/// The ECS task that this process is part of: as the launcher says, else as ECS itself does. Without it the reaper cannot
+/// stop a worker that is cut off, whose writes its fence refuses all the same.
+async fn ecs_task_arn(settings: &WorkerSettings) -> Option<String> {
+    match (&settings.ecs_task_arn, &settings.ecs_metadata_url) {
+        (Some(told), _) => Some(told.clone()),
+        (None, Some(url)) => match ecs_metadata::task_arn(url).await {
+            Ok(task_arn) => Some(task_arn),
+            Err(error) => {
+                report(&Fault::from(error), "the worker does not know its ECS task");
+                None
+            }
+        },
+        (None, None) => None,
+    }
 }
 
 impl Worker {
     /// A worker that has not taken anything yet.
     pub fn new(settings: WorkerSettings, pool: PgPool, clients: Clients, stop: Stop) -> Self {
-        Self { settings, pool, clients, stop }
+        Self { settings, pool, clients, stop, presence: Presence::default() }
     }
 
     /// Takes tasks until there has been nothing to do for the idle time, or until it is told to stop.
@@ -130,6 +168,12 @@ impl Worker {
     /// # Errors
     /// What kept it from taking tasks, if that was still so at the end.
     pub async fn run(self) -> Result<(), Fault> {
+        let ended = self.take_tasks().await;
+        self.say_that_we_leave().await;
+        ended
+    }
+
+    async fn take_tasks(&self) -> Result<(), Fault> {
         let queue = WakeUpQueue::new(self.clients.sqs(), &self.settings.task_queue_url);
         let mut idle_since = Instant::now();
         let first = self.settings.first_task.map(|task_id| OwnRetry { task_id, at: idle_since });
@@ -157,7 +201,10 @@ impl Worker {
     /// Runs one attempt to its end, and says whether to try the same task again.
     async fn carry_out(&self, task: &ClaimedTask, lease: Lease) -> Option<OwnRetry> {
         let after = Attempt::new(self, task, lease).run().await;
-        self.publisher().publish().await;
+        let publisher = self.publisher();
+        // Spawned, since a publication must not be dropped half-way; see there.
+        let publication = tokio::spawn(async move { publisher.publish().await });
+        let _ = self.unless_stopped_for_long(publication).await;
         match after {
             After::Failure(AfterFailure::Queued { wait }) if wait <= LONGEST_OWN_RETRY => {
                 Some(OwnRetry { task_id: task.task_id, at: Instant::now() + wait })
@@ -173,7 +220,8 @@ impl Worker {
             let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
             tasks::next_due(&mut conn, &self.settings.operator).await
         };
-        match asked.await {
+        let asked = self.unless_stopped_for_long(asked).await?;
+        match asked {
             Ok(task_id) => task_id.map(|task_id| OwnRetry { task_id, at: Instant::now() }),
             Err(error) => {
                 report(&Fault::from(error), "the next task could not be asked for");
@@ -196,7 +244,10 @@ impl Worker {
             }
             let now = Instant::now();
             if let Some(retry) = own_retry.take_if(|retry| retry.at <= now) {
-                match self.claim(retry.task_id).await {
+                let Some(claim) = self.unless_stopped_for_long(self.claim(retry.task_id)).await else {
+                    return Next::Stop;
+                };
+                match claim {
                     Ok((Claim::Claimed(task), lease)) => return Next::Run(task, lease),
                     Ok((refused, _)) => *own_retry = OwnRetry::after(retry.task_id, &refused),
                     Err(fault) => {
@@ -211,19 +262,38 @@ impl Worker {
             if until <= now {
                 return Next::Idle;
             }
+            self.say_that_we_are_here(None, Duration::MAX).await;
             let received = tokio::select! {
                 () = self.stop.requested() => return Next::Stop,
                 received = queue.receive(until - now) => received,
             };
             match received {
                 Ok(None) => {}
-                Ok(Some(wake_up)) => match self.answer(queue, &wake_up, own_retry).await {
-                    Ok(Some((task, lease))) => return Next::Run(task, lease),
-                    Ok(None) => *trouble = None,
-                    Err(fault) => self.pause(fault, trouble).await,
-                },
+                Ok(Some(wake_up)) => {
+                    let answer = self.unless_stopped_for_long(self.answer(queue, &wake_up, own_retry)).await;
+                    match answer {
+                        None => return Next::Stop,
+                        Some(Ok(Some((task, lease)))) => return Next::Run(task, lease),
+                        Some(Ok(None)) => *trouble = None,
+                        Some(Err(fault)) => self.pause(fault, trouble).await,
+                    }
+                }
                 Err(error) => self.pause(Fault::from(error), trouble).await,
             }
+        }
+    }
+
+    /// The output of `work`; `None` if it is not there 2 s after the worker was told to stop. A claim that is given up so may
+    /// have been granted: then the reaper takes the task back.
+    async fn unless_stopped_for_long<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let stopped_for_long = async {
+            self.stop.requested().await;
+            tokio::time::sleep(PATIENCE_AT_STOP).await;
+        };
+        tokio::select! {
+            biased;
+            output = work => Some(output),
+            () = stopped_for_long => None,
         }
     }
 

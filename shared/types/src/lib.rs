@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod clock;
+pub mod crash_point;
 pub mod dataset;
 pub mod disposition;
 pub mod event;
@@ -16,10 +17,11 @@ pub mod schema;
 
 pub use block::{BlockNumber, BlockRange, BlockRef, ChainId, EmptyRange};
 pub use clock::{Clock, SystemClock};
+pub use crash_point::CrashPoint;
 pub use dataset::{Dataset, UnknownDataset};
 pub use disposition::{Classified, Disposition};
 pub use event::{Event, EventBody, Queue};
 pub use ids::{EventId, Fence, JobId, OrgId, TaskId, TriggerId};
-pub use operator::{OperatorLine, OperatorResult, TaskSpec};
+pub use operator::{Exit, OperatorLine, OperatorResult, TaskSpec};
 
 pub use alloy::primitives::{Address, B256};

@@ -39,7 +39,7 @@ pub struct TaskSpec {
 pub enum OperatorLine {
     /// The operator is getting on; also a hint that events may be waiting in the outbox.
     Progress {
-        /// Units done so far; grows, or the operator counts as stalled.
+        /// Units done so far; grows beyond what it has ever been, or the operator counts as stalled.
         done: u64,
         /// Units in all, where that is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +48,9 @@ pub enum OperatorLine {
         #[serde(default)]
         message: String,
     },
+    /// The operator has looked, and there is nothing for it to do yet, such as no new block: a sign of life without
+    /// progress, for sources that wait. Said after each look that was answered, never by a timer.
+    Waiting,
     /// The end.
     Result(OperatorResult),
 }
@@ -84,8 +87,38 @@ impl OperatorResult {
 
 /// Exit code of an operator whose last line was `completed` or `released`.
 pub const EXIT_OK: i32 = 0;
-/// Exit code of an operator whose last line was `failed`. Any other end without a result is a crash, and is retried.
+/// Exit code of an operator whose last line was `failed`.
 pub const EXIT_FAILED: i32 = 1;
+/// Exit code of an operator whose result nobody read: its worker is gone. Any other end without a result is a crash.
+pub const EXIT_NO_READER: i32 = 2;
+
+/// How an operator's process ended. Kept in the attempt's row; what each means is in `docs/operations.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself: [`EXIT_OK`], [`EXIT_FAILED`], [`EXIT_NO_READER`], or a crash.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+impl Exit {
+    /// Whether SIGKILL ended it, or ended what it ran: shells report 128 and the signal's number.
+    ///
+    /// Source: signal(7) of Linux; POSIX.1-2024, shell command language, 2.8.2.
+    pub fn is_sigkill(self) -> bool {
+        matches!(self, Self::Signal(9) | Self::Code(137))
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
 /// How long an operator has between SIGTERM and SIGKILL. Below Fargate's default `stopTimeout` of 30 s.
 pub const STOP_GRACE: Duration = Duration::from_secs(20);
 
@@ -97,6 +130,8 @@ mod tests {
     fn lines_have_the_shape_that_operators_in_other_languages_can_write() {
         let line: OperatorLine = serde_json::from_str(r#"{"type":"progress","done":3}"#).unwrap();
         assert_eq!(line, OperatorLine::Progress { done: 3, total: None, message: String::new() });
+        assert_eq!(serde_json::to_string(&OperatorLine::Waiting).unwrap(), r#"{"type":"waiting"}"#);
+        assert_eq!(serde_json::from_str::<OperatorLine>(r#"{"type":"waiting"}"#).unwrap(), OperatorLine::Waiting);
         let line = OperatorLine::Result(OperatorResult::Failed {
             code: "chain.halted".to_owned(),
             message: "reorg below the finalized block".to_owned(),

@@ -37,6 +37,7 @@ pub(crate) struct JobOptions {
     pub(crate) max_attempts: i32,
     pub(crate) heartbeat_timeout_seconds: f64,
     pub(crate) run_timeout_seconds: Option<f64>,
+    pub(crate) stall_timeout_seconds: Option<f64>,
     pub(crate) secrets: Value,
 }
 
@@ -47,6 +48,7 @@ impl Default for JobOptions {
             max_attempts: 1,
             heartbeat_timeout_seconds: 10.0,
             run_timeout_seconds: None,
+            stall_timeout_seconds: None,
             secrets: json!({}),
         }
     }
@@ -83,8 +85,8 @@ impl Lab {
         let (job_id,): (i64,) = sqlx::query_as(
             "INSERT INTO control.jobs (org_id, name, operator, runtime, strategy, always_on, config, secrets,
                  input_datasets, output_datasets, max_attempts, max_concurrency, heartbeat_timeout_seconds,
-                 run_timeout_seconds, config_hash)
-             SELECT id, $1, 'noop', 'fargate', 'bulk', $2, $3, $4, '{}', '{}', $5, 1, $6, $7,
+                 run_timeout_seconds, stall_timeout_seconds, config_hash)
+             SELECT id, $1, 'noop', 'fargate', 'bulk', $2, $3, $4, '{}', '{}', $5, 1, $6, $7, $8,
                  decode(repeat('00', 32), 'hex')
                FROM control.orgs RETURNING id",
         )
@@ -95,6 +97,7 @@ impl Lab {
         .bind(options.max_attempts)
         .bind(options.heartbeat_timeout_seconds)
         .bind(options.run_timeout_seconds)
+        .bind(options.stall_timeout_seconds)
         .fetch_one(&mut conn)
         .await
         .unwrap();
@@ -184,6 +187,7 @@ impl Lab {
             idle: Duration::from_secs(30),
             name: format!("noop-{}", uuid::Uuid::new_v4().simple()),
             ecs_task_arn: None,
+            ecs_metadata_url: None,
             first_task: None,
             passed_on: BTreeMap::from(
                 [("AWS_REGION", "us-east-1"), ("ISOTHERM_BUCKET_COLD", "cold"), ("RUST_LOG", "info")]
@@ -245,6 +249,11 @@ impl RunningWorker {
         self.ended.await.unwrap()
     }
 
+    /// Tells it to stop, as SIGTERM does, and does not wait.
+    pub(crate) fn ask_to_stop(&self) {
+        self.stop.request();
+    }
+
     /// Tells it to stop, as SIGTERM does.
     pub(crate) async fn stop(self) -> Result<(), Fault> {
         self.stop.request();
@@ -253,9 +262,14 @@ impl RunningWorker {
 
     /// `kill -9` of the operator.
     pub(crate) async fn kill_operator(&self) {
+        self.signal_operator("-KILL").await;
+    }
+
+    /// `kill` of the one operator with `signal`, such as `-STOP`.
+    pub(crate) async fn signal_operator(&self, signal: &str) {
         let operators = operators();
         assert_eq!(operators.len(), 1);
-        let killed = tokio::process::Command::new("kill").args(["-9", &operators[0].to_string()]).status().await;
+        let killed = tokio::process::Command::new("kill").args([signal, &operators[0].to_string()]).status().await;
         assert!(killed.unwrap().success());
     }
 }

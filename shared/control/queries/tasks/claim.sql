@@ -20,5 +20,5 @@ UPDATE control.tasks t
   FROM due, control.jobs j
  WHERE t.id = due.id AND t.fence = due.fence AND t.state = 'queued' AND j.id = t.job_id
 RETURNING t.org_id, t.job_id, j.name AS job, t.fence, t.always_on,
-          j.heartbeat_timeout_seconds AS lease_seconds, j.run_timeout_seconds,
+          j.heartbeat_timeout_seconds AS lease_seconds, j.run_timeout_seconds, j.stall_timeout_seconds,
           j.config, t.input, j.secrets

@@ -72,6 +72,8 @@ pub struct ClaimedTask {
     pub lease: Duration,
     /// Longest run of this attempt.
     pub run_timeout: Option<Duration>,
+    /// How long its progress may stand still; `None`: it is not watched.
+    pub stall_timeout: Option<Duration>,
     /// Whether it is a source.
     pub always_on: bool,
     /// The job's settings.
@@ -106,6 +108,7 @@ struct ClaimedRow {
     always_on: bool,
     lease_seconds: f64,
     run_timeout_seconds: Option<f64>,
+    stall_timeout_seconds: Option<f64>,
     config: serde_json::Value,
     input: serde_json::Value,
     secrets: serde_json::Value,
@@ -135,13 +138,14 @@ pub async fn claim(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant
     };
     let tries: (i64,) = sqlx::query_as(
         "WITH attempt AS (
-             INSERT INTO control.task_attempts (task_id, fence, worker) VALUES ($1, $2, $3)
+             INSERT INTO control.task_attempts (task_id, fence, worker, org_id) VALUES ($1, $2, $3, $4)
          )
          SELECT count(*) FROM control.task_attempts WHERE task_id = $1 AND outcome IN ('failed', 'lost')",
     )
     .bind(task_id.0)
     .bind(row.fence)
     .bind(storable(claimant.worker))
+    .bind(row.org_id)
     .fetch_one(&mut *db_tx)
     .await?;
     let change = audit::Change {
@@ -164,6 +168,7 @@ pub async fn claim(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant
         attempt: u32::try_from(tries.0).unwrap_or(u32::MAX).saturating_add(1),
         lease: seconds(row.lease_seconds),
         run_timeout: row.run_timeout_seconds.map(seconds),
+        stall_timeout: row.stall_timeout_seconds.map(seconds),
         always_on: row.always_on,
         config: row.config,
         input: row.input,

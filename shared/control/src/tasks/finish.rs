@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use isotherm_types::{Disposition, EventBody, Fence, JobId, OrgId, TaskId};
+use isotherm_types::{Disposition, EventBody, Exit, Fence, JobId, OrgId, TaskId};
 use sqlx::{Connection, PgConnection};
 
 use crate::codec::{count, storable, storable_json};
 use crate::error::ControlError;
 use crate::task::{Life, TaskEvent, TaskState};
-use crate::{audit, backoff, events};
+use crate::{audit, backoff, events, worker_leases};
 
 /// How an attempt ended, as its row says.
 pub(super) struct Ending<'a> {
@@ -54,6 +54,7 @@ pub async fn complete(
     stderr_tail: Option<&str>,
 ) -> Result<(), ControlError> {
     let mut db_tx = conn.begin().await?;
+    hold(&mut db_tx, task_id).await?;
     let row: Option<(i64,)> = sqlx::query_as(
         "UPDATE control.tasks
             SET state = 'completed', finished_at = now(), output = $3, worker = NULL, lease_expires_at = NULL,
@@ -102,6 +103,7 @@ pub async fn release(
     stderr_tail: Option<&str>,
 ) -> Result<(), ControlError> {
     let mut db_tx = conn.begin().await?;
+    hold(&mut db_tx, task_id).await?;
     let row: Option<(i64,)> = sqlx::query_as(
         "UPDATE control.tasks
             SET state = 'queued', not_before = now(), worker = NULL, lease_expires_at = NULL, ecs_task_arn = NULL,
@@ -139,8 +141,38 @@ pub(crate) async fn lose(
         stderr_tail: None,
     };
     let after = put_back_or_fail(&mut db_tx, task_id, fence, TaskEvent::Lost { fence }, &ending, Some(actor)).await?;
+    worker_leases::forget_silent(&mut db_tx, task_id, fence).await?;
     db_tx.commit().await?;
     Ok(after)
+}
+
+/// Notes how the operator's process ended, in the row of its attempt. Called in the transaction of the end, after it.
+///
+/// # Errors
+/// [`ControlError::StaleFence`] if there is no such attempt, or its exit is noted already; otherwise what Postgres reports.
+pub async fn note_exit(conn: &mut PgConnection, task_id: TaskId, fence: Fence, exit: Exit) -> Result<(), ControlError> {
+    let (code, signal) = match exit {
+        Exit::Code(code) => (Some(code), None),
+        Exit::Signal(signal) => (None, Some(signal)),
+    };
+    let noted = sqlx::query(
+        "UPDATE control.task_attempts SET exit_code = $3, exit_signal = $4
+          WHERE task_id = $1 AND fence = $2 AND exit_code IS NULL AND exit_signal IS NULL",
+    )
+    .bind(task_id.0)
+    .bind(fence.0)
+    .bind(code)
+    .bind(signal)
+    .execute(conn)
+    .await?;
+    if noted.rows_affected() == 1 { Ok(()) } else { Err(ControlError::StaleFence { task_id, fence }) }
+}
+
+/// Waits for whoever writes under the task's fence, and keeps them off until the caller's transaction ends; see
+/// [`super::assert_fence`]. The caller checks state and fence in the statement that follows.
+async fn hold(conn: &mut PgConnection, task_id: TaskId) -> Result<(), ControlError> {
+    sqlx::query("SELECT 1 FROM control.tasks WHERE id = $1 FOR UPDATE").bind(task_id.0).execute(conn).await?;
+    Ok(())
 }
 
 /// Carries out a failure or a loss by the rule of [`Life::on`].
@@ -155,6 +187,7 @@ async fn put_back_or_fail(
     actor: Option<&str>,
 ) -> Result<AfterFailure, ControlError> {
     let stale = || ControlError::StaleFence { task_id, fence };
+    hold(conn, task_id).await?;
     // A source's failures are forgotten after ten minutes, so that one crash a day is not answered by the longest wait.
     let row: Option<(i64, i64, i32, bool, i64)> = sqlx::query_as(
         "SELECT t.org_id, t.job_id, t.attempts_left, t.always_on,

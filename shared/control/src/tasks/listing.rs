@@ -160,6 +160,10 @@ pub struct Attempt {
     pub error_message: Option<String>,
     /// The end of the operator's standard error.
     pub stderr_tail: Option<String>,
+    /// What its process ended with, if it ended by itself.
+    pub exit_code: Option<i32>,
+    /// The signal that ended its process, if one did.
+    pub exit_signal: Option<i32>,
 }
 
 /// All that is known of one task.
@@ -187,7 +191,8 @@ pub async fn show(conn: &mut PgConnection, task_id: TaskId) -> Result<TaskDetail
     .await?;
     let task = row.ok_or(ControlError::UnknownTask { task_id })?.try_into()?;
     let attempts = sqlx::query_as(
-        "SELECT fence, worker, started_at, finished_at, outcome, error_code, error_message, stderr_tail
+        "SELECT fence, worker, started_at, finished_at, outcome, error_code, error_message, stderr_tail,
+                exit_code, exit_signal
            FROM control.task_attempts WHERE task_id = $1 ORDER BY fence",
     )
     .bind(task_id.0)

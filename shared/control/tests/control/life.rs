@@ -273,19 +273,3 @@ async fn a_cancelled_task_is_taken_from_its_worker() {
     assert_eq!(tasks::cancel(&mut stage.conn, queued, "ann", "x").await.unwrap(), Cancelled::Now);
     assert!(matches!(stage.claim(queued, "w1").await, Claim::NotQueued { state: TaskState::Cancelled, .. }));
 }
-
-#[tokio::test]
-async fn a_write_under_a_fence_holds_off_whoever_would_take_the_task() {
-    let mut stage = Stage::new().await;
-    let task_id = stage.new_task("work", "one").await;
-    let fence = stage.claimed(task_id, "w1").await.fence;
-    let mut writer = stage.connect().await;
-    let mut held = writer.begin().await.unwrap();
-    tasks::assert_fence(&mut held, task_id, fence).await.unwrap();
-    let mut other = stage.connect().await;
-    let cancel = tokio::spawn(async move { tasks::cancel(&mut other, task_id, "ann", "x").await });
-    until_somebody_waits(&mut stage.conn).await;
-    assert_eq!(stage.show(task_id).await.task.state, TaskState::Running);
-    held.commit().await.unwrap();
-    assert_eq!(cancel.await.unwrap().unwrap(), Cancelled::Now);
-}

@@ -3,6 +3,7 @@
 //! Every guard of the crate has a test here that fails without it.
 
 mod dispatching;
+mod holding;
 mod life;
 mod model;
 mod outbox;
@@ -10,3 +11,4 @@ mod pipelines;
 mod reaping;
 mod stage;
 mod triggering;
+mod worker_leases;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use isotherm_control::ControlError;
 use isotherm_control::tasks::{Claim, Claimant, ClaimedTask, claim};
-use isotherm_types::TaskId;
+use isotherm_types::{CrashPoint, TaskId};
 
 use super::lease::Lease;
 use super::wake_ups::{WakeUp, WakeUpQueue};
@@ -58,8 +58,11 @@ impl Worker {
             }
         };
         // A wake-up that cannot be deleted comes back and is stale then.
-        if let Err(error) = queue.delete(wake_up).await {
-            report(&Fault::from(error), "a wake-up could not be deleted");
+        tokio::select! {
+            deleted = queue.delete(wake_up) => if let Err(error) = deleted {
+                report(&Fault::from(error), "a wake-up could not be deleted");
+            },
+            () = self.stop.requested() => {}
         }
         Ok(claimed)
     }
@@ -73,7 +76,12 @@ impl Worker {
         let asked_at = Instant::now();
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
         let claim = claim(&mut conn, task_id, &claimant).await?;
-        let length = if let Claim::Claimed(task) = &claim { task.lease } else { Duration::ZERO };
+        let length = if let Claim::Claimed(task) = &claim {
+            CrashPoint::WorkerClaimed.pass();
+            task.lease
+        } else {
+            Duration::ZERO
+        };
         Ok((claim, Lease::new(length, asked_at)))
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use isotherm_control::tasks::{AfterFailure, ClaimedTask, Progress};
 use isotherm_types::operator::STOP_GRACE;
-use isotherm_types::{OperatorLine, OperatorResult};
+use isotherm_types::{CrashPoint, Exit, OperatorLine, OperatorResult};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 
@@ -27,6 +27,7 @@ use super::lease::Lease;
 use super::operator_environment::operator_environment;
 use super::outcome::{Ended, StopReason, Verdict, decide};
 use super::redaction::Redaction;
+use super::stall::StallWatch;
 
 /// One attempt.
 pub(super) struct Attempt<'a> {
@@ -50,11 +51,19 @@ pub(super) enum After {
 struct Run {
     verdict: Verdict,
     stderr_tail: Option<String>,
+    /// How the process ended, if there was one.
+    exit: Option<Exit>,
+}
+
+/// What an operator has said.
+struct Heard {
+    result: Option<OperatorResult>,
+    stall: StallWatch,
 }
 
 impl Run {
     fn without_operator(verdict: Verdict) -> Self {
-        Self { verdict, stderr_tail: None }
+        Self { verdict, stderr_tail: None, exit: None }
     }
 }
 
@@ -75,7 +84,9 @@ impl<'a> Attempt<'a> {
         );
         let run = self.operate_under_lease().await;
         let duration = began.elapsed();
+        CrashPoint::WorkerOperatorEnded.pass();
         let after = if run.verdict == Verdict::Abandon { None } else { self.write_down(&run).await };
+        CrashPoint::WorkerWrittenDown.pass();
         self.log_end(&run.verdict, after.is_some(), duration);
         after.unwrap_or(After::Over)
     }
@@ -111,16 +122,18 @@ impl<'a> Attempt<'a> {
 
     async fn try_operate(&self, lost_lease: watch::Receiver<Option<StopReason>>) -> Result<Run, Fault> {
         let started = tokio::select! {
-            started = self.start() => started?,
+            biased;
             reason = lost(lost_lease.clone()) => return Ok(Run::without_operator(stopped_before_the_start(reason))),
             () = self.worker.stop.requested() => return Ok(Run::without_operator(Verdict::Release)),
+            started = self.start() => started?,
         };
         let (mut operator, lines, redaction) = started;
         let ended = self.supervise(&mut operator, lines, &redaction, lost_lease).await?;
         operator.logs_read().await;
         let tail = operator.stderr.text();
+        let exit = Some(ended.exit);
         let verdict = without_secrets(decide(ended), &redaction);
-        Ok(Run { verdict, stderr_tail: (!tail.is_empty()).then_some(tail) })
+        Ok(Run { verdict, stderr_tail: (!tail.is_empty()).then_some(tail), exit })
     }
 
     /// Fetches the job's secrets and starts the operator with them.
@@ -150,28 +163,37 @@ impl<'a> Attempt<'a> {
         let mut kill_at = self.task.run_timeout.map_or(far, |limit| TokioInstant::now() + limit);
         let mut stopped = None;
         let mut killed = false;
-        let mut result = None;
+        let mut fenced_off = false;
+        let mut heard = Heard { result: None, stall: StallWatch::new(self.task.stall_timeout, TokioInstant::now()) };
         let mut listening = true;
         loop {
             tokio::select! {
                 line = lines.recv(), if listening => match line {
-                    Some(line) => self.hear(line, redaction, &mut result),
+                    Some(line) => self.hear(line, redaction, &mut heard),
                     None => listening = false,
                 },
                 exit = operator.wait() => {
                     let exit = exit?;
-                    self.hear_the_rest(lines, redaction, &mut result).await;
-                    return Ok(Ended { result, exit, stopped });
+                    self.hear_the_rest(lines, redaction, &mut heard).await;
+                    return Ok(Ended { result: heard.result, exit, stopped });
                 }
-                reason = lost(lost_lease.clone()), if !killed => {
+                // Heard even after a kill: the end of a task that is not ours any more is not written down.
+                reason = lost(lost_lease.clone()), if !fenced_off => {
                     stopped = Some(reason);
-                    killed = true;
+                    (killed, fenced_off) = (true, true);
                     operator.kill();
                 }
                 () = self.worker.stop.requested(), if stopped.is_none() => {
                     stopped = Some(StopReason::Shutdown);
                     kill_at = kill_at.min(TokioInstant::now() + STOP_GRACE);
                     operator.terminate();
+                }
+                () = sleep_until(heard.stall.over_at().unwrap_or(far)), if stopped.is_none() => {
+                    if heard.stall.is_stalled(TokioInstant::now()) {
+                        stopped = Some(StopReason::Stalled);
+                        killed = true;
+                        operator.kill();
+                    }
                 }
                 () = sleep_until(kill_at), if !killed => {
                     stopped = stopped.or(Some(StopReason::RunTimeout));
@@ -183,36 +205,33 @@ impl<'a> Attempt<'a> {
     }
 
     /// Reads what was still in the pipe when the operator ended.
-    async fn hear_the_rest(
-        &self,
-        mut lines: mpsc::Receiver<OperatorLine>,
-        redaction: &Redaction,
-        result: &mut Option<OperatorResult>,
-    ) {
+    async fn hear_the_rest(&self, mut lines: mpsc::Receiver<OperatorLine>, redaction: &Redaction, heard: &mut Heard) {
         let rest = async {
             while let Some(line) = lines.recv().await {
-                self.hear(line, redaction, result);
+                self.hear(line, redaction, heard);
             }
         };
         // The pipe closes with the last process of the group; the time-out is for one that left the group.
         let _ = timeout(Duration::from_secs(2), rest).await;
     }
 
-    fn hear(&self, line: OperatorLine, redaction: &Redaction, result: &mut Option<OperatorResult>) {
+    fn hear(&self, line: OperatorLine, redaction: &Redaction, heard: &mut Heard) {
         match line {
             OperatorLine::Progress { done, total, message } => {
+                heard.stall.done(done, TokioInstant::now());
                 let message = redaction.apply(&message);
                 self.progress.send_replace(Some(Progress { done, total, message }));
                 self.kick.notify_one();
             }
-            OperatorLine::Result(_) if result.is_some() => {
+            OperatorLine::Waiting => heard.stall.waits(TokioInstant::now()),
+            OperatorLine::Result(_) if heard.result.is_some() => {
                 tracing::warn!(
                     task.id = self.task.task_id.0,
                     error.code = "operator.second_result",
                     "a second result is ignored"
                 );
             }
-            OperatorLine::Result(last) => *result = Some(last),
+            OperatorLine::Result(last) => heard.result = Some(last),
         }
     }
 }
@@ -244,7 +263,7 @@ async fn lost(mut lost_lease: watch::Receiver<Option<StopReason>>) -> StopReason
 fn stopped_before_the_start(reason: StopReason) -> Verdict {
     match reason {
         StopReason::FencedOff | StopReason::LeaseLost => Verdict::Abandon,
-        StopReason::Shutdown | StopReason::RunTimeout => Verdict::Release,
+        StopReason::Shutdown | StopReason::RunTimeout | StopReason::Stalled => Verdict::Release,
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
 
-use isotherm_types::{Classified, Disposition, OperatorLine, TaskSpec};
+use isotherm_types::{Classified, Disposition, Exit, OperatorLine, TaskSpec};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt;
@@ -13,7 +13,6 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::outcome::Exit;
 use super::output::{StderrTail, pass_on_logs, read_protocol};
 use super::redaction::Redaction;
 

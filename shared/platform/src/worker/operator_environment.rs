@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::crash_points::CRASH_POINT_VARIABLE;
 use crate::secret::Secret;
 
 /// Whether the operator inherits the worker's variable `name`.
 pub(super) fn is_passed_on(name: &str) -> bool {
-    name.starts_with("AWS_") || name.starts_with("ISOTHERM_BUCKET_") || matches!(name, "RUST_LOG" | "ISOTHERM_LOG")
+    name.starts_with("AWS_")
+        || name.starts_with("ISOTHERM_BUCKET_")
+        || matches!(name, "RUST_LOG" | "ISOTHERM_LOG" | CRASH_POINT_VARIABLE)
 }
 
 /// The whole environment of the operator; a secret wins over an inherited variable of its name.

@@ -1,7 +1,10 @@
 //! What is written down about an attempt: one pure `match` over how the operator ended.
 
+use isotherm_types::operator::EXIT_NO_READER;
 use isotherm_types::{Disposition, OperatorResult};
 use serde_json::Value;
+
+pub use isotherm_types::Exit;
 
 /// Why the worker stopped the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,24 +17,8 @@ pub enum StopReason {
     LeaseLost,
     /// It ran longer than its job allows.
     RunTimeout,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself.
-    Code(i32),
-    /// By a signal.
-    Signal(i32),
-}
-
-impl std::fmt::Display for Exit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit code {code}"),
-            Self::Signal(signal) => write!(f, "signal {signal}"),
-        }
-    }
+    /// Its progress stood still for longer than its job allows.
+    Stalled,
 }
 
 /// How an operator ended.
@@ -87,6 +74,10 @@ pub fn decide(ended: Ended) -> Verdict {
         (Some(StopReason::RunTimeout), _, _) => {
             fail("worker.run_timeout", "the operator ran longer than its job allows and was killed".to_owned())
         }
+        (Some(StopReason::Stalled), _, _) => fail(
+            "worker.stalled",
+            "the operator's progress stood still for longer than its job allows, and it was killed".to_owned(),
+        ),
         (None, Some(OperatorResult::Completed { .. }), _) => {
             fail("operator.bad_exit", format!("the operator said completed and then ended with {exit}"))
         }
@@ -96,6 +87,13 @@ pub fn decide(ended: Ended) -> Verdict {
         (None, None, Exit::Code(0)) => {
             fail("operator.no_result", "the operator ended with exit code 0 but without a result".to_owned())
         }
+        (None, None, Exit::Code(EXIT_NO_READER)) => {
+            fail("operator.crashed", format!("the operator could not print its result and ended with {exit}"))
+        }
+        (None, None, exit) if exit.is_sigkill() => fail(
+            "operator.crashed",
+            format!("the operator was killed ({exit}), and not by its worker: probably the machine was out of memory"),
+        ),
         (None, None, Exit::Code(_) | Exit::Signal(_)) => {
             fail("operator.crashed", format!("the operator ended with {exit} and without a result"))
         }
@@ -117,7 +115,7 @@ mod tests {
 
     #[test]
     fn every_end_has_its_verdict() {
-        use StopReason::{FencedOff, LeaseLost, RunTimeout, Shutdown};
+        use StopReason::{FencedOff, LeaseLost, RunTimeout, Shutdown, Stalled};
         let completed = || Some(OperatorResult::Completed { output: Value::Null });
         let released = || Some(OperatorResult::Released);
         let failed = || {
@@ -148,6 +146,11 @@ mod tests {
             (None, killed, None, "operator.crashed"),
             (None, killed, Some(Shutdown), "release"),
             (None, killed, Some(RunTimeout), "worker.run_timeout"),
+            (completed(), ok, Some(Stalled), "complete"),
+            (completed(), killed, Some(Stalled), "worker.stalled"),
+            (failed(), bad, Some(Stalled), "chain.halted"),
+            (released(), ok, Some(Stalled), "worker.stalled"),
+            (None, killed, Some(Stalled), "worker.stalled"),
         ];
         for (result, exit, stopped, expected) in cases {
             assert_eq!(code(result.clone(), exit, stopped), expected, "{result:?} {exit} {stopped:?}");
@@ -156,6 +159,27 @@ mod tests {
             for result in [completed(), failed(), released(), None] {
                 assert_eq!(code(result, ok, Some(stopped)), "abandon");
             }
+        }
+    }
+
+    #[test]
+    fn a_stall_is_tried_again() {
+        let ended = Ended { result: None, exit: Exit::Signal(9), stopped: Some(StopReason::Stalled) };
+        assert!(matches!(decide(ended), Verdict::Fail { disposition: Disposition::Retry, .. }));
+    }
+
+    #[test]
+    fn a_crash_says_what_its_exit_means() {
+        let cases = [
+            (Exit::Signal(9), "out of memory"),
+            (Exit::Code(137), "out of memory"),
+            (Exit::Signal(11), "ended with signal 11"),
+            (Exit::Code(EXIT_NO_READER), "could not print its result"),
+            (Exit::Code(101), "ended with exit code 101"),
+        ];
+        for (exit, expected) in cases {
+            let Verdict::Fail { message, .. } = decide(Ended { result: None, exit, stopped: None }) else { panic!() };
+            assert!(message.contains(expected), "{exit}: {message}");
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct WorkerSettings {
     pub name: String,
     /// `ISOTHERM_ECS_TASK_ARN`, where the launcher says it.
     pub ecs_task_arn: Option<String>,
+    /// `ECS_CONTAINER_METADATA_URI_V4`, set by ECS: where the task's ARN can be asked for if nobody said it.
+    pub ecs_metadata_url: Option<String>,
     /// `ISOTHERM_TASK_ID`: the task that it was launched for and tries first; it takes wake-ups only if not set.
     pub first_task: Option<TaskId>,
     /// What the operator inherits.
@@ -51,6 +53,7 @@ impl WorkerSettings {
         let idle = environment.parsed_or("ISOTHERM_IDLE_SECONDS", "a whole number of seconds", 30_u32);
         let name = environment.optional_text("ISOTHERM_WORKER_NAME");
         let ecs_task_arn = environment.optional_text("ISOTHERM_ECS_TASK_ARN");
+        let ecs_metadata_url = environment.optional_text("ECS_CONTAINER_METADATA_URI_V4");
         let first_task = environment.optional_parsed(TASK_VARIABLE, "the number of a task");
         let queue = format!("tasks_{}", operator.peek().map_or("<OPERATOR>", String::as_str));
         let task_queue_url = environment.queue_url(&queue);
@@ -64,6 +67,7 @@ impl WorkerSettings {
             idle: Duration::from_secs(u64::from(idle.open(&checked))),
             name: name.open(&checked).unwrap_or_else(|| format!("{operator}-{}", uuid::Uuid::now_v7().simple())),
             ecs_task_arn: ecs_task_arn.open(&checked),
+            ecs_metadata_url: ecs_metadata_url.open(&checked),
             first_task: first_task.open(&checked).map(TaskId),
             operator,
             passed_on,

@@ -32,6 +32,8 @@ impl Attempt<'_> {
                     lease.extend(now);
                     next = lease.heartbeat_due();
                     self.kick.notify_one();
+                    let working_on = Some((self.task.task_id, self.task.fence));
+                    self.worker.say_that_we_are_here(working_on, lease.patience()).await;
                 }
                 Ok(Ok(false)) => {
                     tracing::warn!(

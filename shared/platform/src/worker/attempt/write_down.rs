@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use isotherm_control::ControlError;
 use isotherm_control::tasks::{self, AfterFailure, Failure};
 use isotherm_types::Disposition;
+use sqlx::Connection;
 use tokio::time::timeout;
 
 use super::{After, Attempt, Run};
@@ -57,25 +58,30 @@ impl Attempt<'_> {
         // Not one of the pool's: if this is dropped half-way, the connection is closed and its transaction gone. One of
         // the pool's would be handed on with the transaction open.
         let mut conn = self.worker.pool.acquire().await?.detach();
-        match &run.verdict {
+        let mut db_tx = conn.begin().await?;
+        let after = match &run.verdict {
             Verdict::Complete { output } => {
-                tasks::complete(&mut conn, task_id, fence, output, tail).await?;
-                Ok(After::Over)
+                tasks::complete(&mut db_tx, task_id, fence, output, tail).await?;
+                After::Over
             }
             Verdict::Fail { code, message, disposition } => {
                 let failure = Failure { code, message, disposition: *disposition, stderr_tail: tail };
-                let after = tasks::fail(&mut conn, task_id, fence, &failure).await?;
-                if let AfterFailure::Queued { .. } = after {
-                    metrics::emit(metrics::TASK_RETRIES_TOTAL, 1.0, &self.dimensions());
-                }
-                Ok(After::Failure(after))
+                After::Failure(tasks::fail(&mut db_tx, task_id, fence, &failure).await?)
             }
             Verdict::Release => {
-                tasks::release(&mut conn, task_id, fence, tail).await?;
-                Ok(After::Over)
+                tasks::release(&mut db_tx, task_id, fence, tail).await?;
+                After::Over
             }
-            Verdict::Abandon => Ok(After::Over),
+            Verdict::Abandon => return Ok(After::Over),
+        };
+        if let Some(exit) = run.exit {
+            tasks::note_exit(&mut db_tx, task_id, fence, exit).await?;
         }
+        db_tx.commit().await?;
+        if let After::Failure(AfterFailure::Queued { .. }) = after {
+            metrics::emit(metrics::TASK_RETRIES_TOTAL, 1.0, &self.dimensions());
+        }
+        Ok(after)
     }
 
     /// Logs the end. Work whose end was not `written` down does not count as done: somebody else does it again.

@@ -1,0 +1,143 @@
+//! Named places where a process may be made to die, so that tests can show what a crash there leaves behind.
+//!
+//! A program passes its points by [`CrashPoint::pass`]. Nothing happens unless one was armed in this process, by
+//! `isotherm_platform` from `ISOTHERM_CRASH_POINT`; release builds without the feature `crash-points` do not even look.
+
+#[cfg(any(debug_assertions, feature = "crash-points"))]
+use std::sync::Mutex;
+
+/// A place between two steps that must stay right if nothing follows the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrashPoint {
+    /// A worker has claimed a task; the wake-up is not deleted.
+    WorkerClaimed,
+    /// The operator has ended; its end is not written down.
+    WorkerOperatorEnded,
+    /// The end is written down; the outbox is not published.
+    WorkerWrittenDown,
+    /// A batch of the outbox was accepted by its queues; its rows are not deleted.
+    OutboxSent,
+    /// The dispatcher has made an event's tasks; the transaction is open.
+    DispatchTaskCreated,
+    /// The dispatcher has noted wake-ups and launches; none is sent.
+    DispatchNoted,
+    /// The reaper has put tasks back; their ECS tasks are not stopped.
+    ReaperLost,
+}
+
+impl CrashPoint {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::WorkerClaimed,
+        Self::WorkerOperatorEnded,
+        Self::WorkerWrittenDown,
+        Self::OutboxSent,
+        Self::DispatchTaskCreated,
+        Self::DispatchNoted,
+        Self::ReaperLost,
+    ];
+
+    /// The name by which it is armed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WorkerClaimed => "worker.claimed",
+            Self::WorkerOperatorEnded => "worker.operator_ended",
+            Self::WorkerWrittenDown => "worker.written_down",
+            Self::OutboxSent => "outbox.sent",
+            Self::DispatchTaskCreated => "dispatch.task_created",
+            Self::DispatchNoted => "dispatch.noted",
+            Self::ReaperLost => "reaper.lost",
+        }
+    }
+
+    /// Goes on, unless this is the armed point and this is the hit at which it ends the process: then abort(3) ends it,
+    /// without unwinding and without running anything that was to run at exit.
+    #[inline]
+    pub fn pass(self) {
+        #[cfg(any(debug_assertions, feature = "crash-points"))]
+        {
+            let mut armed = ARMED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some(armed) = &mut *armed
+                && armed.dies_at(self)
+            {
+                std::process::abort();
+            }
+        }
+    }
+}
+
+/// At which point, and at which passage of it, a process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Armed {
+    point: CrashPoint,
+    hits_left: u32,
+}
+
+impl Armed {
+    /// Arms this process; a second call replaces the first. Without crash points in the build it changes nothing.
+    pub fn arm(self) {
+        #[cfg(any(debug_assertions, feature = "crash-points"))]
+        {
+            *ARMED.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(self);
+        }
+    }
+
+    /// Counts a passage of `point`; returns whether the process dies at it.
+    #[cfg(any(debug_assertions, feature = "crash-points"))]
+    fn dies_at(&mut self, point: CrashPoint) -> bool {
+        if point != self.point || self.hits_left == 0 {
+            return false;
+        }
+        self.hits_left -= 1;
+        self.hits_left == 0
+    }
+}
+
+#[cfg(any(debug_assertions, feature = "crash-points"))]
+static ARMED: Mutex<Option<Armed>> = Mutex::new(None);
+
+/// A text that arms nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not the name of a crash point, a colon and a hit from 1 on")]
+pub struct NotACrashPoint {
+    text: String,
+}
+
+impl std::str::FromStr for Armed {
+    type Err = NotACrashPoint;
+
+    /// `worker.claimed:2` dies at the second passage; without a number it is the first.
+    fn from_str(text: &str) -> Result<Self, NotACrashPoint> {
+        let not = || NotACrashPoint { text: text.to_owned() };
+        let (name, hit) = text.split_once(':').unwrap_or((text, "1"));
+        let point = CrashPoint::ALL.into_iter().find(|point| point.as_str() == name).ok_or_else(not)?;
+        let hits_left = hit.parse().ok().filter(|hit| *hit > 0).ok_or_else(not)?;
+        Ok(Self { point, hits_left })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_can_be_armed_by_its_name() {
+        for point in CrashPoint::ALL {
+            assert_eq!(point.as_str().parse(), Ok(Armed { point, hits_left: 1 }));
+        }
+        let third = Armed { point: CrashPoint::OutboxSent, hits_left: 3 };
+        assert_eq!("outbox.sent:3".parse(), Ok(third));
+        for wrong in ["", "outbox", "outbox.sent:", "outbox.sent:0", "outbox.sent:-1", "outbox.sent:x"] {
+            assert!(wrong.parse::<Armed>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_process_dies_once_at_the_hit_and_at_no_other_point() {
+        let mut armed: Armed = "worker.claimed:2".parse().unwrap();
+        assert!(!armed.dies_at(CrashPoint::WorkerClaimed));
+        assert!(!armed.dies_at(CrashPoint::OutboxSent));
+        assert!(armed.dies_at(CrashPoint::WorkerClaimed));
+        assert!(!armed.dies_at(CrashPoint::WorkerClaimed));
+    }
+}
