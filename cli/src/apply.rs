@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use isotherm_control::jobs;
 use isotherm_control::pipeline::{self, MAX_FILE_BYTES, Pipeline, PipelineError, Plan};
 use isotherm_control::triggers::{self, TriggerConfig};
-use isotherm_control::jobs;
 use isotherm_lab::ministack::REGION;
 use isotherm_local_stack::LocalAws;
 use isotherm_local_stack::schedules::{self, CronSchedule};
@@ -71,7 +71,9 @@ pub(crate) async fn apply(home: &Home, arguments: &ApplyArguments) -> anyhow::Re
     }
     if !outcome.failures.is_empty() {
         outcome.failures.iter().for_each(|failure| eprintln!("isotherm: {failure}"));
-        eprintln!("isotherm: the definitions are applied, but not every schedule is set; run the command again to complete it");
+        eprintln!(
+            "isotherm: the definitions are applied, but not every schedule is set; run the command again to complete it"
+        );
         return Ok(ExitCode::FAILURE);
     }
     if arguments.output == Output::Table && !report.is_empty() {

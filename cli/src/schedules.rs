@@ -1,8 +1,8 @@
 //! The EventBridge schedules of cron triggers, brought in line with what is stored.
 
 use anyhow::Context;
-use isotherm_control::{pipeline, triggers};
 use isotherm_control::triggers::TriggerConfig;
+use isotherm_control::{pipeline, triggers};
 use isotherm_local_stack::LocalAws;
 use isotherm_local_stack::schedules::{self, CronSchedule, CronStep, CronTarget};
 use sqlx::{Connection, PgConnection};

@@ -176,7 +176,12 @@ async fn a_file_is_planned_and_applied_once_with_its_schedules() {
     assert_eq!(scene.run(&["apply", "pipeline.yaml"]).await.code, Some(1));
     assert_eq!(scene.schedules().await, both);
 
-    scene.write(&FILE.replace("daily", "nightly").replace("Europe/Berlin", "Asia/Kolkata").replace("rate(1 hour)", "rate(2 hours)"));
+    scene.write(
+        &FILE
+            .replace("daily", "nightly")
+            .replace("Europe/Berlin", "Asia/Kolkata")
+            .replace("rate(1 hour)", "rate(2 hours)"),
+    );
     let plan = scene.plan().await;
     let changes = |of: &str| {
         let rows = plan[of].as_array().unwrap().iter();
@@ -222,7 +227,10 @@ async fn a_schedule_that_could_not_be_set_is_set_by_applying_again() {
     scene.aws.scheduler().create_schedule_group().name(GROUP).send().await.unwrap();
     let completed = scene.run(&["apply", "pipeline.yaml"]).await;
     assert_eq!(completed.code, Some(0), "{completed:?}");
-    assert!(completed.stdout.contains("0 to create, 0 to change, 0 to deactivate, 3 left; schedules: 2 to create"), "{completed:?}");
+    assert!(
+        completed.stdout.contains("0 to create, 0 to change, 0 to deactivate, 3 left; schedules: 2 to create"),
+        "{completed:?}"
+    );
     assert_eq!(scene.schedules().await.len(), 2);
 }
 
@@ -239,7 +247,10 @@ async fn stopping_a_running_source_is_warned_of() {
                 SELECT org_id, id, 'source', true, '{}', 1 FROM control.jobs WHERE name = 'follow-demo'";
     sqlx::query(task).execute(&mut conn).await.unwrap();
     let warnings = scene.plan().await["warnings"].clone();
-    assert!(warnings[0].as_str().unwrap().contains("`isotherm demo` made it, from a pipeline built in code"), "{warnings}");
+    assert!(
+        warnings[0].as_str().unwrap().contains("`isotherm demo` made it, from a pipeline built in code"),
+        "{warnings}"
+    );
     scene.write(&follower.replace("always_on: true", "always_on: true, config: { chain_id: 1 }"));
     let warnings = scene.plan().await["warnings"].clone();
     assert!(warnings[0].as_str().unwrap().contains("started anew"), "{warnings}");

@@ -138,9 +138,11 @@ impl Report {
         let jobs = self.plan.jobs.iter().map(|job| {
             json!({ "name": job.name, "change": job.change, "fields": job.fields, "stops_source": job.stops_source })
         });
-        let triggers = self.plan.triggers.iter().map(|trigger| {
-            json!({ "name": trigger.name, "change": trigger.change, "fields": trigger.fields })
-        });
+        let triggers = self
+            .plan
+            .triggers
+            .iter()
+            .map(|trigger| json!({ "name": trigger.name, "change": trigger.change, "fields": trigger.fields }));
         let side = |side: &Option<(String, String)>| {
             side.as_ref().map(|(schedule, timezone)| json!({ "schedule": schedule, "timezone": timezone }))
         };
@@ -253,7 +255,8 @@ organisation default: 2 to create, 1 to change, 1 to deactivate, 1 left; schedul
         report.plan.triggers.iter_mut().for_each(|trigger| trigger.change = ChangeKind::Unchanged);
         report.schedules.retain(|row| row.change == Change::Unchanged);
         assert!(report.is_empty());
-        let last = "nothing to do in organisation default: 3 job(s), 2 trigger(s) and 1 schedule(s) are as the file says";
+        let last =
+            "nothing to do in organisation default: 3 job(s), 2 trigger(s) and 1 schedule(s) are as the file says";
         assert_eq!(report.text().lines().last(), Some(last));
         report.schedules.push(row("hourly", Change::Created, None, Some("rate(1 hour)")));
         assert!(!report.is_empty(), "a schedule alone is a change");
@@ -264,7 +267,10 @@ organisation default: 2 to create, 1 to change, 1 to deactivate, 1 left; schedul
         let planned = report().json(None);
         assert_eq!((&planned["has_changes"], &planned["applied"]), (&json!(true), &json!(false)));
         assert_eq!(planned["jobs"][0]["stops_source"], json!(true));
-        assert_eq!(planned["jobs"][1]["fields"][1], json!({ "field": "run_timeout_seconds", "old": null, "new": 600.0 }));
+        assert_eq!(
+            planned["jobs"][1]["fields"][1],
+            json!({ "field": "run_timeout_seconds", "old": null, "new": 600.0 })
+        );
         assert_eq!(planned["schedules"][1]["new"], json!({ "schedule": "rate(2 hours)", "timezone": "UTC" }));
         let applied = report().json(Some(&["schedule trigger-1: no".to_owned()]));
         assert_eq!((&applied["applied"], &applied["failures"][0]), (&json!(true), &json!("schedule trigger-1: no")));

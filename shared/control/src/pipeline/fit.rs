@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::read::Fault;
+use super::read::{Fault, MAX_FAULTS};
 use super::shape::{Format, MAX_SECONDS, Presence, Shape, Table, did_you_mean, nearest};
 use super::tree::{Entry, Kind, Node, quoted};
 
@@ -11,6 +11,9 @@ pub(super) fn fit_table(node: &Node, table: &'static Table, what: &str, of: &str
     let Some(entries) = entries(node, what, of, faults) else { return };
     let mut meant = Vec::new();
     for entry in entries {
+        if faults.len() >= MAX_FAULTS {
+            return;
+        }
         match table.key(&entry.key) {
             Some(key) if key.presence == Presence::Optional && entry.value.is_null() => {}
             Some(key) => fit(&entry.value, &key.shape, key.name, of, faults),
@@ -75,6 +78,9 @@ fn fit(node: &Node, shape: &'static Shape, what: &str, of: &str, faults: &mut Ve
 
 fn fit_items(items: &[Node], shape: &'static Shape, what: &str, of: &str, faults: &mut Vec<Fault>) {
     for (index, item) in items.iter().enumerate() {
+        if faults.len() >= MAX_FAULTS {
+            return;
+        }
         match shape {
             Shape::Table(table) => {
                 let of = match item.text_of("name") {
@@ -91,6 +97,9 @@ fn fit_items(items: &[Node], shape: &'static Shape, what: &str, of: &str, faults
 fn fit_texts(node: &Node, (keys, values): (&Format, &'static Format), what: &str, of: &str, faults: &mut Vec<Fault>) {
     let Some(entries) = entries(node, what, of, faults) else { return };
     for entry in entries {
+        if faults.len() >= MAX_FAULTS {
+            return;
+        }
         if let Err(message) = check_text(&entry.key, keys) {
             faults.push(entry.place.fault(format!("{what}{of} has the key {}; {message}", quoted(&entry.key))));
         }

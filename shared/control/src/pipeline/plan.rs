@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use isotherm_types::{JobId, TriggerId};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::stored::{Stored, StoredJob, StoredTrigger};
 use super::{Pipeline, config_hash};
@@ -177,22 +177,16 @@ fn collect_differences(field: &str, old: Option<&Value>, new: Option<&Value>, fo
     if is_same(old, new) {
         return;
     }
-    let empty = serde_json::Map::new();
-    let fields_of = |side: Option<&Value>| match side {
-        Some(Value::Object(fields)) => Some(fields.clone()),
-        None => Some(empty.clone()),
-        Some(_) => None,
-    };
-    let is_leaf = field.matches('.').count() > 8;
-    match (fields_of(old), fields_of(new)) {
-        (Some(old), Some(new)) if !is_leaf && !(old.is_empty() && new.is_empty()) => {
-            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-            for name in names {
-                let inner = if field.is_empty() { name.clone() } else { format!("{field}.{name}") };
-                collect_differences(&inner, old.get(name), new.get(name), found);
-            }
-        }
-        _ => found.push(FieldChange { field: field.to_owned(), old: old.cloned(), new: new.cloned() }),
+    let names: BTreeSet<&String> =
+        [old, new].into_iter().flatten().filter_map(Value::as_object).flat_map(Map::keys).collect();
+    let is_mapping = |side: Option<&Value>| side.is_none_or(Value::is_object);
+    if names.is_empty() || !is_mapping(old) || !is_mapping(new) {
+        found.push(FieldChange { field: field.to_owned(), old: old.cloned(), new: new.cloned() });
+        return;
+    }
+    for name in names {
+        let inner = if field.is_empty() { name.clone() } else { format!("{field}.{name}") };
+        collect_differences(&inner, old.and_then(|old| old.get(name)), new.and_then(|new| new.get(name)), found);
     }
 }
 

@@ -11,6 +11,9 @@ use super::tree::{self, Place};
 /// Longest file that is read; a pipeline of a thousand jobs is shorter.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 
+/// Faults after which reading ends, so that a hostile file costs no more than its length.
+pub(super) const MAX_FAULTS: usize = 200;
+
 /// One thing wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -74,14 +77,16 @@ pub fn parse_bytes(bytes: &[u8]) -> Result<Pipeline, PipelineError> {
 /// Reads a pipeline file: `docs/pipeline.md` says what it may hold.
 ///
 /// # Errors
-/// [`PipelineError`] with every fault. A file longer than [`MAX_FILE_BYTES`], one that is no YAML and one that is nested
+/// [`PipelineError`] with every fault, up to 200. A file longer than [`MAX_FILE_BYTES`], one that is no YAML and one that is nested
 /// too deeply have one.
 pub fn parse(text: &str) -> Result<Pipeline, PipelineError> {
     check_size(text.len())?;
     let mut faults = Vec::new();
     let file = tree::read(text, &mut faults).map_err(|fault| PipelineError { faults: vec![fault] })?;
     fit_table(&file, &FILE, "the file", "", &mut faults);
-    check(&file, &mut faults);
+    if faults.len() < MAX_FAULTS {
+        check(&file, &mut faults);
+    }
     if faults.is_empty() {
         // The tables and the structs know the same keys (a test compares them), so this cannot fail; and if it did, the
         // file would not be applied.
@@ -89,6 +94,11 @@ pub fn parse(text: &str) -> Result<Pipeline, PipelineError> {
             .map_err(|error| PipelineError { faults: vec![Place::START.fault(error.to_string())] });
     }
     faults.sort_by_key(|fault| (fault.line, fault.column));
+    if let Some(last) = faults.get(MAX_FAULTS - 1) {
+        let more = Place { line: last.line, column: last.column };
+        faults.truncate(MAX_FAULTS);
+        faults.push(more.fault(format!("there may be more faults: reading ended after {MAX_FAULTS}")));
+    }
     Err(PipelineError { faults })
 }
 

@@ -122,16 +122,19 @@ async fn two_applies_at_once_end_as_one_after_the_other() {
     let mut stage = Stage::new().await;
     let org = jobs::org(&mut stage.conn, jobs::DEFAULT_ORG).await.unwrap();
     let (mut first, mut second) = (stage.connect().await, stage.connect().await);
-    let one = pipeline::parse("{ version: 1, jobs: [{ name: a, operator: noop }, { name: b, operator: noop }] }").unwrap();
-    let two = pipeline::parse("{ version: 1, jobs: [{ name: b, operator: noop }, { name: a, operator: other }] }").unwrap();
-    let (one, two) = tokio::join!(
-        pipeline::apply(&mut first, org, &one, "one"),
-        pipeline::apply(&mut second, org, &two, "two")
-    );
+    let one =
+        pipeline::parse("{ version: 1, jobs: [{ name: a, operator: noop }, { name: b, operator: noop }] }").unwrap();
+    let two =
+        pipeline::parse("{ version: 1, jobs: [{ name: b, operator: noop }, { name: a, operator: other }] }").unwrap();
+    let (one, two) =
+        tokio::join!(pipeline::apply(&mut first, org, &one, "one"), pipeline::apply(&mut second, org, &two, "two"));
     (one.unwrap(), two.unwrap());
     let active = stage.count("SELECT count(*) FROM control.jobs WHERE active AND name IN ('a', 'b')").await;
     assert_eq!(active, 2);
-    assert_eq!(stage.count("SELECT count(*) FROM control.audit_log WHERE action = 'created' AND reason = 'a'").await, 1);
+    assert_eq!(
+        stage.count("SELECT count(*) FROM control.audit_log WHERE action = 'created' AND reason = 'a'").await,
+        1
+    );
 }
 
 #[tokio::test]

@@ -85,6 +85,7 @@ fn a_change_is_told_field_by_field() {
         "cron.schedule",
         "cron.timezone",
         "webhook.max_body_bytes",
+        "webhook.parameters",
         "webhook.secret",
         "webhook.tolerance_seconds",
     ];
