@@ -63,14 +63,14 @@ pub(crate) async fn apply(home: &Home, arguments: &ApplyArguments) -> anyhow::Re
     if applied.plan != report.plan {
         say!("somebody else changed the definitions meanwhile; what was applied is the whole file all the same");
     }
-    let outcome = crate::schedules::bring_in_line(&mut side.conn, &side.aws, &side.stack.cron_target)
+    let failures = crate::schedules::bring_in_line(&mut side.conn, &side.aws, &side.stack.cron_target)
         .await
         .context("the definitions are applied, but no schedule was set; run the command again to complete it")?;
     if arguments.output == Output::Json {
-        report.print(Output::Json, Some(&outcome.failures));
+        report.print(Output::Json, Some(&failures));
     }
-    if !outcome.failures.is_empty() {
-        outcome.failures.iter().for_each(|failure| eprintln!("isotherm: {failure}"));
+    if !failures.is_empty() {
+        failures.iter().for_each(|failure| eprintln!("isotherm: {failure}"));
         eprintln!(
             "isotherm: the definitions are applied, but not every schedule is set; run the command again to complete it"
         );

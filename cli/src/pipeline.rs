@@ -103,8 +103,8 @@ pub(crate) async fn start(machine: &Machine, follow: &Follow) -> anyhow::Result<
     pipeline::apply(&mut conn, org_id, &pipeline::for_chain(&settings), "isotherm")
         .await
         .context("could not apply the pipeline")?;
-    let outcome = schedules::bring_in_line(&mut conn, aws, &provisioned.cron_target).await?;
-    if let Some(failure) = outcome.failures.first() {
+    let failures = schedules::bring_in_line(&mut conn, aws, &provisioned.cron_target).await?;
+    if let Some(failure) = failures.first() {
         bail!("could not set the schedules: {failure}");
     }
     // The schedule would do the same within a minute.

@@ -4,25 +4,19 @@ use anyhow::Context;
 use isotherm_control::triggers::TriggerConfig;
 use isotherm_control::{pipeline, triggers};
 use isotherm_local_stack::LocalAws;
-use isotherm_local_stack::schedules::{self, CronSchedule, CronStep, CronTarget};
+use isotherm_local_stack::schedules::{self, CronSchedule, CronTarget};
 use sqlx::{Connection, PgConnection};
 
-/// What was done about the schedules.
-pub(crate) struct Outcome {
-    pub(crate) steps: Vec<CronStep>,
-    /// One line for each step that failed.
-    pub(crate) failures: Vec<String>,
-}
-
-/// Creates, changes and removes schedules so that they are those of the active cron triggers of all organisations.
+/// Creates, changes and removes schedules so that they are those of the active cron triggers of all organisations. Returns a
+/// line for each that could not be set.
 ///
 /// # Errors
-/// If nothing could be done. What failed for single schedules is in [`Outcome::failures`].
+/// If nothing could be done.
 pub(crate) async fn bring_in_line(
     conn: &mut PgConnection,
     aws: &LocalAws,
     target: &CronTarget,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<Vec<String>> {
     let mut db_tx = conn.begin().await.context("could not ask the database for the triggers")?;
     pipeline::hold_schedules(&mut db_tx).await.context("could not wait for others who set schedules")?;
     let active = triggers::active(&mut db_tx, "cron").await.context("could not read the triggers")?;
@@ -41,5 +35,5 @@ pub(crate) async fn bring_in_line(
         .map(|(step, error)| format!("schedule {}: {:#}", step.name, anyhow::Error::new(error)))
         .collect();
     db_tx.commit().await.context("could not let others set schedules")?;
-    Ok(Outcome { steps, failures })
+    Ok(failures)
 }
