@@ -40,6 +40,10 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Ask the running stack a question in SQL
     Query(QueryArguments),
+    /// Check a pipeline file and show what applying it would change
+    Plan(PlanArguments),
+    /// Put a pipeline file into effect: jobs, triggers and schedules
+    Apply(ApplyArguments),
     /// Look at tasks, retry and cancel them
     Tasks(TasksArguments),
     /// Look at jobs, pause, resume and run them
@@ -121,6 +125,36 @@ pub(crate) struct QueryArguments {
     /// Seconds after which the statement is stopped
     #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=55))]
     pub(crate) timeout_seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    /// The pipeline file; docs/pipeline.md explains it
+    pub(crate) file: PathBuf,
+    /// Organisation whose jobs and triggers these are
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub(crate) org: String,
+    /// Only check the file; needs no running stack
+    #[arg(long, conflicts_with_all = ["org", "exit_code"])]
+    pub(crate) offline: bool,
+    /// End with exit code 2 if there is something to change
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// Text for people or JSON for programs
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArguments {
+    /// The pipeline file; docs/pipeline.md explains it
+    pub(crate) file: PathBuf,
+    /// Organisation whose jobs and triggers these are
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub(crate) org: String,
+    /// Text for people or JSON for programs
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use isotherm_local_stack::schedules::CronTarget;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,8 @@ pub(crate) struct RunningStack {
     pub(crate) api_url: String,
     /// Address of the database, password included.
     pub(crate) database_url: String,
+    /// Where the schedules of cron triggers go.
+    pub(crate) cron_target: CronTarget,
 }
 
 /// Held while a stack runs, so that a second one in the same folder is refused.
@@ -164,6 +167,13 @@ mod tests {
             endpoint_url: "http://127.0.0.1:1".to_owned(),
             api_url: "http://127.0.0.1:1/x".to_owned(),
             database_url: "postgres://secret".to_owned(),
+            cron_target: CronTarget {
+                group: "isotherm-triggers".to_owned(),
+                function_arn: "arn:function".to_owned(),
+                role_arn: "arn:role".to_owned(),
+                retry_attempts: 1,
+                max_event_age_seconds: 60,
+            },
         }
     }
 

@@ -104,6 +104,7 @@ impl Machine {
             endpoint_url: self.provisioned.endpoint_url.clone(),
             api_url: self.provisioned.api_url.clone(),
             database_url: self.database_url.clone(),
+            cron_target: self.provisioned.cron_target.clone(),
         }
     }
 

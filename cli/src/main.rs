@@ -3,6 +3,7 @@
 //! It starts the parts, applies the pipeline and reads what the platform wrote. It does no work of the platform itself:
 //! that is done by the same Lambda and operator binaries that run on AWS.
 
+mod apply;
 mod args;
 mod audit;
 mod comparison;
@@ -23,6 +24,7 @@ mod machine;
 mod output;
 mod pipeline;
 mod query;
+mod schedules;
 mod secrets;
 mod status;
 mod tasks;
@@ -56,6 +58,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Down(arguments) => down::run(&home, &arguments).await,
         Command::Status(arguments) => status::run(&home, &arguments).await,
         Command::Query(arguments) => query::run(&home, &arguments).await,
+        Command::Plan(arguments) => apply::plan(&home, &arguments).await,
+        Command::Apply(arguments) => apply::apply(&home, &arguments).await,
         Command::Tasks(arguments) => tasks::run(&home, &arguments).await,
         Command::Jobs(arguments) => jobs::run(&home, &arguments).await,
         Command::Triggers(arguments) => triggers::run(&home, &arguments).await,

@@ -8,12 +8,11 @@ use isotherm_chain::{ChainClient, Limits, RpcUrl};
 use isotherm_control::jobs;
 use isotherm_control::pipeline::{self, ChainSettings, Finality, StartBlock};
 use isotherm_local_stack::provision::secrets;
-use isotherm_local_stack::schedules::{self, CronSchedule};
 use isotherm_types::{ChainId, SystemClock};
 use serde_json::json;
 
-use crate::figures;
 use crate::machine::{self, Machine};
+use crate::{figures, schedules};
 
 /// Names that stand for one chain id each. Source: chainid.network, docs.monad.xyz.
 const KNOWN_CHAINS: [(&str, u64); 3] = [("monad", 143), ("monad-testnet", 10143), ("ethereum", 1)];
@@ -101,15 +100,13 @@ pub(crate) async fn start(machine: &Machine, follow: &Follow) -> anyhow::Result<
 
     let mut conn = figures::connect(machine.database_url()).await?;
     let org_id = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.context("could not find the default organisation")?;
-    let applied = pipeline::apply(&mut conn, org_id, &pipeline::for_chain(&settings), "isotherm")
+    pipeline::apply(&mut conn, org_id, &pipeline::for_chain(&settings), "isotherm")
         .await
         .context("could not apply the pipeline")?;
-    let wanted: Vec<CronSchedule> = applied
-        .triggers
-        .into_iter()
-        .filter_map(|trigger| Some(CronSchedule { trigger_id: trigger.id.0, expression: trigger.schedule?.schedule }))
-        .collect();
-    schedules::sync_cron(aws, &provisioned.cron_target, &wanted).await.context("could not set the schedules")?;
+    let failures = schedules::bring_in_line(&mut conn, aws, &provisioned.cron_target).await?;
+    if let Some(failure) = failures.first() {
+        bail!("could not set the schedules: {failure}");
+    }
     // The schedule would do the same within a minute.
     machine::invoke(aws, "dispatcher", &json!({ "version": 1, "kind": "sweep" })).await?;
     Ok(())

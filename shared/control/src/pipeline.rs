@@ -1,7 +1,11 @@
 //! Jobs and triggers as a YAML file, and putting them into effect.
 //!
-//! [`parse`] reads and checks a file, and reports each fault with its line; [`for_chain`] builds the file's value for one
-//! chain in code; [`apply()`] makes the tables agree with it. Nothing is applied of a file that has a fault.
+//! [`parse`] reads and checks a file, and reports each fault with its line and column; [`for_chain`] builds the file's
+//! value for one chain in code; [`plan()`] says what differs from what is stored; [`apply()`] makes the tables agree.
+//! Nothing is applied of a file that has a fault.
+//!
+//! Reading goes text → [`tree`] with places → checked against the tables of [`shape`] and against itself ([`check`]) →
+//! the structs below, by serde. `docs/pipeline.md` explains the file, `docs/pipeline.schema.json` is for editors.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +19,21 @@ use crate::triggers::{CronConfig, ThresholdConfig, TriggerConfig, WebhookConfig}
 mod apply;
 mod chain;
 mod check;
+mod cycle;
+mod fit;
+mod plan;
 mod read;
+mod schema;
+mod shape;
+mod stored;
+mod tree;
 
-pub use apply::{Applied, AppliedJob, AppliedTrigger, ChangeKind, apply};
+pub use apply::{Applied, AppliedJob, AppliedTrigger, apply, hold_schedules};
 pub use chain::{ChainSettings, Finality, StartBlock, for_chain};
-pub use read::{Fault, PipelineError, parse};
+pub use plan::{ChangeKind, FieldChange, Plan, PlannedJob, PlannedTrigger, plan};
+pub use read::{Fault, MAX_FILE_BYTES, PipelineError, parse, parse_bytes};
+pub use schema::json_schema;
+pub use stored::{Stored, StoredJob, StoredTrigger, stored};
 
 /// Format of the file.
 pub const PIPELINE_VERSION: u32 = 1;

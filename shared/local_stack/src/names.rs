@@ -78,6 +78,12 @@ pub fn trigger_schedule(trigger_id: i64) -> String {
     format!("trigger-{trigger_id}")
 }
 
+/// The trigger whose schedule is called `name`; `None` if it is none of a trigger.
+pub fn trigger_of_schedule(name: &str) -> Option<i64> {
+    let trigger_id = name.strip_prefix("trigger-")?.parse().ok()?;
+    (trigger_schedule(trigger_id) == name).then_some(trigger_id)
+}
+
 /// Name of the HTTP API.
 pub fn api() -> &'static str {
     PREFIX
@@ -116,6 +122,8 @@ mod tests {
         assert_eq!(secret("rpc/monad"), "isotherm/rpc/monad");
         assert_eq!(task_definition("parquet_compact"), "isotherm-parquet-compact");
         assert_eq!(trigger_group("triggers"), "isotherm-triggers");
+        assert_eq!(trigger_of_schedule(&trigger_schedule(17)), Some(17));
+        assert_eq!(["trigger-", "trigger-+1", "trigger-01", "other-1"].map(trigger_of_schedule), [None; 4]);
         assert_eq!(queue_variable("tasks_noop"), "ISOTHERM_QUEUE_TASKS_NOOP_URL");
         assert_eq!(bucket_variable("cold"), "ISOTHERM_BUCKET_COLD");
         assert_eq!(secret_variable("database"), "ISOTHERM_SECRET_DATABASE_ARN");

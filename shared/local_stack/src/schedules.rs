@@ -7,6 +7,7 @@ use aws_sdk_scheduler::operation::create_schedule_group::CreateScheduleGroupErro
 use aws_sdk_scheduler::operation::delete_schedule::DeleteScheduleError;
 use aws_sdk_scheduler::operation::get_schedule::GetScheduleError;
 use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, Target};
+use isotherm_control::triggers::CronConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -14,6 +15,13 @@ use crate::aws::{LocalAws, if_there};
 use crate::error::LocalStackError;
 use crate::names;
 use crate::provision::Change;
+
+mod plan;
+
+pub use plan::{CronStep, FoundSchedule, plan_cron};
+
+/// The zone of a schedule that names none. Source: EventBridge Scheduler API reference, `ScheduleExpressionTimezone`.
+const UTC: &str = "UTC";
 
 /// What a cron trigger's schedule invokes, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,25 +43,83 @@ pub struct CronTarget {
 pub struct CronSchedule {
     /// Row of `control.triggers`.
     pub trigger_id: i64,
-    /// `rate(…)`, `cron(…)` or `at(…)`, in UTC.
+    /// `rate(…)`, `cron(…)` or `at(…)`.
     pub expression: String,
+    /// Time zone in which it is read, a name of the IANA database. The emulator keeps it and ticks in UTC.
+    pub timezone: String,
 }
 
-/// Makes the schedules of cron triggers what `wanted` says: creates, updates, and deletes those of other triggers.
+impl CronSchedule {
+    /// The schedule that a trigger's settings imply.
+    pub fn new(trigger_id: i64, cron: &CronConfig) -> Self {
+        Self { trigger_id, expression: cron.schedule.clone(), timezone: cron.timezone.clone() }
+    }
+}
+
+/// Makes the schedules of cron triggers what `wanted` says: creates, updates, and deletes those of other triggers. What
+/// could not be done for one schedule does not keep the others from being done.
 ///
 /// # Errors
 /// [`LocalStackError::Schedule`] for the first unusable expression, before anything is changed; else what the
-/// emulator reports.
+/// emulator reports, the first of it.
 pub async fn sync_cron(aws: &LocalAws, target: &CronTarget, wanted: &[CronSchedule]) -> Result<(), LocalStackError> {
-    for schedule in wanted {
-        check_trigger(schedule)?;
+    let steps = plan_cron(&find_cron(aws, target).await?, wanted);
+    let failures = carry_out_cron(aws, target, &steps).await?;
+    failures.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+}
+
+/// The schedules that there are for cron triggers.
+///
+/// # Errors
+/// What the emulator reports.
+pub async fn find_cron(aws: &LocalAws, target: &CronTarget) -> Result<Vec<FoundSchedule>, LocalStackError> {
+    let client = aws.scheduler();
+    let mut found = Vec::new();
+    for name in list(&client, &target.group).await? {
+        let got = client.get_schedule().group_name(&target.group).name(&name).send().await;
+        let is_none = GetScheduleError::is_resource_not_found_exception;
+        // Whoever removed it since wanted it gone.
+        let Some(got) = if_there(got, is_none, format!("look up schedule {name}"))? else { continue };
+        let trigger_id = names::trigger_of_schedule(&name);
+        let target_is_right = match trigger_id {
+            Some(trigger_id) => got.target() == Some(&target.wanted(trigger_id, "", "").target()?),
+            None => false,
+        };
+        found.push(FoundSchedule {
+            expression: got.schedule_expression().unwrap_or_default().to_owned(),
+            timezone: got.schedule_expression_timezone().unwrap_or(UTC).to_owned(),
+            name,
+            trigger_id,
+            target_is_right,
+        });
     }
-    for schedule in wanted {
-        ensure_cron(aws, target, schedule).await?;
+    Ok(found)
+}
+
+/// Carries `steps` out, creations and updates first. Returns the steps that failed, each with its reason: they can be
+/// planned and carried out again.
+///
+/// # Errors
+/// [`LocalStackError::Schedule`] for the first unusable expression, before anything is changed.
+pub async fn carry_out_cron<'a>(
+    aws: &LocalAws,
+    target: &CronTarget,
+    steps: &'a [CronStep],
+) -> Result<Vec<(&'a CronStep, LocalStackError)>, LocalStackError> {
+    steps.iter().filter_map(|step| step.new.as_ref()).try_for_each(check_trigger)?;
+    let mut failures = Vec::new();
+    let (last, first): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.change == Change::Removed);
+    for step in first.into_iter().chain(last) {
+        let done = match (step.change, &step.new) {
+            (Change::Unchanged, _) => Ok(()),
+            (_, Some(schedule)) => ensure_cron(aws, target, schedule).await.map(drop),
+            (_, None) => remove(&aws.scheduler(), &target.group, &step.name).await,
+        };
+        if let Err(error) = done {
+            failures.push((step, error));
+        }
     }
-    let keep: Vec<String> = wanted.iter().map(|schedule| names::trigger_schedule(schedule.trigger_id)).collect();
-    remove_others(&aws.scheduler(), &target.group, &keep).await?;
-    Ok(())
+    Ok(failures)
 }
 
 /// Creates or updates the schedule of one cron trigger.
@@ -66,24 +132,30 @@ pub async fn ensure_cron(
     schedule: &CronSchedule,
 ) -> Result<Change, LocalStackError> {
     check_trigger(schedule)?;
-    // AWS replaces the placeholder by the tick's time; the emulator does not, and the function then works it out.
-    let input = json!({
-        "version": 1,
-        "kind": "tick",
-        "trigger_id": schedule.trigger_id,
-        "scheduled_time": "<aws.scheduler.scheduled-time>",
-    });
-    let wanted = Wanted {
-        group: target.group.clone(),
-        name: names::trigger_schedule(schedule.trigger_id),
-        expression: schedule.expression.clone(),
-        input: input.to_string(),
-        function_arn: target.function_arn.clone(),
-        role_arn: target.role_arn.clone(),
-        retry_attempts: target.retry_attempts,
-        max_event_age_seconds: target.max_event_age_seconds,
-    };
-    ensure(&aws.scheduler(), &wanted).await
+    ensure(&aws.scheduler(), &target.wanted(schedule.trigger_id, &schedule.expression, &schedule.timezone)).await
+}
+
+impl CronTarget {
+    fn wanted(&self, trigger_id: i64, expression: &str, timezone: &str) -> Wanted {
+        // AWS replaces the placeholder by the tick's time; the emulator does not, and the function then works it out.
+        let input = json!({
+            "version": 1,
+            "kind": "tick",
+            "trigger_id": trigger_id,
+            "scheduled_time": "<aws.scheduler.scheduled-time>",
+        });
+        Wanted {
+            group: self.group.clone(),
+            name: names::trigger_schedule(trigger_id),
+            expression: expression.to_owned(),
+            timezone: timezone.to_owned(),
+            input: input.to_string(),
+            function_arn: self.function_arn.clone(),
+            role_arn: self.role_arn.clone(),
+            retry_attempts: self.retry_attempts,
+            max_event_age_seconds: self.max_event_age_seconds,
+        }
+    }
 }
 
 /// Deletes the schedule of one cron trigger; one that is not there is fine.
@@ -116,6 +188,8 @@ pub(crate) struct Wanted {
     pub(crate) group: String,
     pub(crate) name: String,
     pub(crate) expression: String,
+    /// [`CronSchedule::timezone`].
+    pub(crate) timezone: String,
     pub(crate) input: String,
     pub(crate) function_arn: String,
     pub(crate) role_arn: String,
@@ -155,6 +229,7 @@ pub(crate) async fn ensure(client: &Client, wanted: &Wanted) -> Result<Change, L
             .group_name(&wanted.group)
             .name(&wanted.name)
             .schedule_expression(&wanted.expression)
+            .schedule_expression_timezone(&wanted.timezone)
             .flexible_time_window(window)
             .target(target)
             .send()
@@ -162,7 +237,9 @@ pub(crate) async fn ensure(client: &Client, wanted: &Wanted) -> Result<Change, L
             .map_err(LocalStackError::aws(format!("create schedule {}", wanted.name)))?;
         return Ok(Change::Created);
     };
-    if found.schedule_expression() == Some(wanted.expression.as_str()) && found.target() == Some(&target) {
+    let is_same_time = found.schedule_expression() == Some(wanted.expression.as_str())
+        && found.schedule_expression_timezone().unwrap_or(UTC) == wanted.timezone;
+    if is_same_time && found.target() == Some(&target) {
         return Ok(Change::Unchanged);
     }
     client
@@ -170,6 +247,7 @@ pub(crate) async fn ensure(client: &Client, wanted: &Wanted) -> Result<Change, L
         .group_name(&wanted.group)
         .name(&wanted.name)
         .schedule_expression(&wanted.expression)
+        .schedule_expression_timezone(&wanted.timezone)
         .flexible_time_window(window)
         .target(target)
         .send()
@@ -192,17 +270,23 @@ pub(crate) async fn remove_others(
     group: &str,
     keep: &[String],
 ) -> Result<Vec<String>, LocalStackError> {
-    let mut pages = client.list_schedules().group_name(group).into_paginator().items().send();
-    let mut removed = Vec::new();
-    while let Some(summary) = pages.next().await {
-        let summary = summary.map_err(LocalStackError::aws(format!("list the schedules of group {group}")))?;
-        let Some(name) = summary.name().filter(|name| !keep.iter().any(|kept| kept == name)) else { continue };
-        removed.push(name.to_owned());
-    }
+    let mut removed = list(client, group).await?;
+    removed.retain(|name| !keep.contains(name));
     for name in &removed {
         remove(client, group, name).await?;
     }
     Ok(removed)
+}
+
+/// Names of the schedules of `group`.
+async fn list(client: &Client, group: &str) -> Result<Vec<String>, LocalStackError> {
+    let mut pages = client.list_schedules().group_name(group).into_paginator().items().send();
+    let mut names = Vec::new();
+    while let Some(summary) = pages.next().await {
+        let summary = summary.map_err(LocalStackError::aws(format!("list the schedules of group {group}")))?;
+        names.extend(summary.name().map(str::to_owned));
+    }
+    Ok(names)
 }
 
 async fn remove(client: &Client, group: &str, name: &str) -> Result<(), LocalStackError> {

@@ -9,7 +9,7 @@ use isotherm_lab::process::eventually;
 use isotherm_local_stack::aws::DEFAULT_ACCOUNT;
 use isotherm_local_stack::package::Sources;
 use isotherm_local_stack::provision::{Change, Options, Provisioned, Step, provision};
-use isotherm_local_stack::schedules::{self, CronSchedule};
+use isotherm_local_stack::schedules::{self, CronSchedule, CronTarget};
 use isotherm_local_stack::stack_file::Authorization;
 use isotherm_local_stack::{LocalAws, Stack};
 use serde_json::{Value, json};
@@ -91,6 +91,10 @@ fn echo_program() -> PathBuf {
     program
 }
 
+fn cron(trigger_id: i64, expression: &str, timezone: &str) -> CronSchedule {
+    CronSchedule { trigger_id, expression: expression.to_owned(), timezone: timezone.to_owned() }
+}
+
 fn changed(steps: &[Step]) -> Vec<(&str, &str, Change)> {
     let changed = steps.iter().filter(|step| step.change != Change::Unchanged);
     changed.map(|step| (step.kind, step.name.as_str(), step.change)).collect()
@@ -156,8 +160,8 @@ async fn functions_hear_of_calls_messages_and_ticks() {
     let (made, _) = scene.provision(&aws).await;
 
     // A tick that is overdue fires at the scheduler's next look.
-    let overdue = CronSchedule { trigger_id: 7, expression: "at(2020-01-01T00:00:00)".to_owned() };
-    let other = CronSchedule { trigger_id: 8, expression: "rate(1 hour)".to_owned() };
+    let overdue = cron(7, "at(2020-01-01T00:00:00)", "UTC");
+    let other = cron(8, "rate(1 hour)", "UTC");
     schedules::sync_cron(&aws, &made.cron_target, &[overdue.clone(), other]).await.unwrap();
 
     let url = format!("{}/v1/query", made.api_url);
@@ -191,7 +195,7 @@ async fn functions_hear_of_calls_messages_and_ticks() {
     let listed = aws.scheduler().list_schedules().group_name(&made.cron_target.group).send().await.unwrap();
     let names: Vec<_> = listed.schedules().iter().filter_map(|schedule| schedule.name()).collect();
     assert_eq!(names, ["trigger-7"]);
-    let never = CronSchedule { trigger_id: 9, expression: "rate(soon)".to_owned() };
+    let never = cron(9, "rate(soon)", "UTC");
     assert!(schedules::ensure_cron(&aws, &made.cron_target, &never).await.is_err());
 }
 
@@ -221,4 +225,42 @@ async fn a_stack_that_was_stopped_goes_on_with_its_data() {
     let answer = aws.lambda().invoke().function_name("isotherm-query").payload(b"{}".to_vec().into()).send().await;
     let answer: Value = serde_json::from_slice(answer.unwrap().payload().unwrap().as_ref()).unwrap();
     assert_eq!(answer["endpoint"], emulator.endpoint_url());
+}
+
+/// The emulator keeps a schedule's time zone, though it ticks in UTC whatever it is.
+#[tokio::test]
+async fn schedules_of_cron_triggers_are_brought_in_line_with_their_time_zones() {
+    let emulator = Ministack::shared().await.unwrap();
+    let aws = LocalAws::new(&emulator.endpoint_url(), ministack::REGION, &ministack::account()).await;
+    let target = CronTarget {
+        group: "isotherm-triggers".to_owned(),
+        function_arn: "arn:aws:lambda:us-east-1:123456789012:function:isotherm-trigger-cron".to_owned(),
+        role_arn: "arn:aws:iam::123456789012:role/isotherm-scheduler".to_owned(),
+        retry_attempts: 3,
+        max_event_age_seconds: 3600,
+    };
+    aws.scheduler().create_schedule_group().name(&target.group).send().await.unwrap();
+    let plan = async |wanted: &[CronSchedule]| {
+        let steps = schedules::plan_cron(&schedules::find_cron(&aws, &target).await.unwrap(), wanted);
+        steps.iter().map(|step| (step.name.clone(), step.change)).collect::<Vec<_>>()
+    };
+    let step = |trigger_id: i64, change: Change| (format!("trigger-{trigger_id}"), change);
+
+    let first = [cron(1, "cron(0 8 * * ? *)", "Europe/Berlin"), cron(2, "rate(1 hour)", "UTC")];
+    assert_eq!(plan(&first).await, [step(1, Change::Created), step(2, Change::Created)]);
+    schedules::sync_cron(&aws, &target, &first).await.unwrap();
+    assert_eq!(plan(&first).await, [step(1, Change::Unchanged), step(2, Change::Unchanged)]);
+    let call = aws.scheduler().get_schedule().group_name(&target.group).name("trigger-1");
+    assert_eq!(call.send().await.unwrap().schedule_expression_timezone(), Some("Europe/Berlin"));
+
+    let moved = [cron(1, "cron(0 8 * * ? *)", "Asia/Kolkata"), cron(3, "rate(1 day)", "UTC")];
+    let steps = [step(1, Change::Updated), step(3, Change::Created), step(2, Change::Removed)];
+    assert_eq!(plan(&moved).await, steps);
+    schedules::sync_cron(&aws, &target, &moved).await.unwrap();
+    assert_eq!(plan(&moved).await, [step(1, Change::Unchanged), step(3, Change::Unchanged)]);
+
+    // One that cannot be read keeps all from being touched.
+    let unreadable = [cron(1, "rate(1 day)", "UTC"), cron(4, "rate(soon)", "UTC")];
+    assert!(schedules::sync_cron(&aws, &target, &unreadable).await.is_err());
+    assert_eq!(plan(&moved).await, [step(1, Change::Unchanged), step(3, Change::Unchanged)]);
 }

@@ -1,39 +1,17 @@
 //! Makes `control.jobs` and `control.triggers` agree with a pipeline, in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use isotherm_types::{JobId, OrgId, TaskId, TriggerId};
 use sqlx::{Connection, PgConnection};
 
+use super::plan::{ChangeKind, Plan, plan};
+use super::stored::stored;
 use super::{JobDefinition, Pipeline, TriggerDefinition, config_hash};
 use crate::codec::to_json;
 use crate::error::ControlError;
 use crate::triggers::{CronConfig, TriggerConfig};
 use crate::{audit, tasks, threshold};
-
-/// What was done about one definition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// It is new.
-    Created,
-    /// It differs from before, or was inactive.
-    Changed,
-    /// It is as it was.
-    Unchanged,
-    /// It is not in the file any more.
-    Deactivated,
-}
-
-impl ChangeKind {
-    fn action(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Changed => "changed",
-            Self::Unchanged => "unchanged",
-            Self::Deactivated => "deactivated",
-        }
-    }
-}
 
 /// A job after an apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +38,10 @@ pub struct AppliedTrigger {
 }
 
 /// What an apply did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Applied {
+    /// The plan that was carried out.
+    pub plan: Plan,
     /// In the order of the file, then those that are gone.
     pub jobs: Vec<AppliedJob>,
     /// In the order of the file, then those that are gone.
@@ -87,48 +67,66 @@ pub async fn apply(
         .bind(org_id.0)
         .execute(&mut *db_tx)
         .await?;
-    let mut applied = Applied::default();
-    let mut job_ids = BTreeMap::new();
-    for job in &pipeline.jobs {
-        let (id, change) = apply_job(&mut db_tx, org_id, job).await?;
-        job_ids.insert(job.name.as_str(), id);
-        applied.jobs.push(AppliedJob { id: JobId(id), name: job.name.clone(), change });
-    }
-    for trigger in &pipeline.triggers {
-        // The checks of the file refuse a trigger without a job or a kind; a pipeline built in code has both too.
-        let (Some(&job_id), Some(config)) = (job_ids.get(trigger.job.as_str()), trigger.config()) else { continue };
-        let (id, change) = apply_trigger(&mut db_tx, org_id, job_id, trigger, &config).await?;
-        let schedule = match config {
-            TriggerConfig::Cron(cron) => Some(cron),
-            TriggerConfig::Webhook(_) | TriggerConfig::Threshold(_) => None,
-        };
-        applied.triggers.push(AppliedTrigger { id: TriggerId(id), name: trigger.name.clone(), change, schedule });
-    }
-    deactivate_the_rest(&mut db_tx, org_id, &mut applied).await?;
+    let plan = plan(&stored(&mut db_tx, org_id).await?, pipeline)?;
+    let applied = carry_out(&mut db_tx, org_id, pipeline, plan).await?;
     write_trail(&mut db_tx, org_id, actor, &applied).await?;
     stop_old_sources(&mut db_tx, actor, &applied).await?;
     db_tx.commit().await?;
     Ok(applied)
 }
 
-async fn apply_job(
+/// Waits for whoever else sets the EventBridge schedules of cron triggers, and keeps others waiting until the transaction
+/// of `conn` ends: what is read of the triggers after it and set before the end cannot undo newer settings.
+///
+/// # Errors
+/// Only what Postgres reports.
+pub async fn hold_schedules(conn: &mut PgConnection) -> Result<(), ControlError> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('control.schedules', 0))").execute(conn).await?;
+    Ok(())
+}
+
+async fn carry_out(
     conn: &mut PgConnection,
     org_id: OrgId,
-    job: &JobDefinition,
-) -> Result<(i64, ChangeKind), ControlError> {
-    let hash = config_hash(&to_json(job)?);
-    let stored: Option<(i64, Vec<u8>, bool)> = sqlx::query_as(
-        "SELECT id, config_hash, active FROM control.jobs WHERE org_id = $1 AND name = $2 FOR NO KEY UPDATE",
-    )
-    .bind(org_id.0)
-    .bind(&job.name)
-    .fetch_optional(&mut *conn)
-    .await?;
-    let change = match &stored {
-        Some((id, same, true)) if same == &hash => return Ok((*id, ChangeKind::Unchanged)),
-        Some(_) => ChangeKind::Changed,
-        None => ChangeKind::Created,
-    };
+    pipeline: &Pipeline,
+    plan: Plan,
+) -> Result<Applied, ControlError> {
+    let definitions: HashMap<&str, &JobDefinition> = pipeline.jobs.iter().map(|job| (job.name.as_str(), job)).collect();
+    let mut job_ids = HashMap::new();
+    let mut jobs = Vec::new();
+    for planned in &plan.jobs {
+        let id = match (planned.id, definitions.get(planned.name.as_str())) {
+            (Some(id), _) if planned.change == ChangeKind::Unchanged => id,
+            (_, Some(job)) => write_job(conn, org_id, job).await?,
+            (Some(id), None) => deactivate_job(conn, id).await?,
+            (None, None) => continue,
+        };
+        job_ids.insert(planned.name.as_str(), id);
+        jobs.push(AppliedJob { id, name: planned.name.clone(), change: planned.change });
+    }
+    let definitions: HashMap<&str, &TriggerDefinition> =
+        pipeline.triggers.iter().map(|trigger| (trigger.name.as_str(), trigger)).collect();
+    let mut triggers = Vec::new();
+    for planned in &plan.triggers {
+        let id = match (planned.id, definitions.get(planned.name.as_str())) {
+            (Some(id), _) if planned.change == ChangeKind::Unchanged => id,
+            (_, Some(trigger)) => {
+                // The checks of a file refuse a trigger without a job or a kind; a pipeline built in code has both too.
+                let (Some(&job_id), Some(config)) = (job_ids.get(trigger.job.as_str()), trigger.config()) else {
+                    continue;
+                };
+                write_trigger(conn, org_id, job_id, trigger, &config).await?
+            }
+            (Some(id), None) => deactivate_trigger(conn, id).await?,
+            (None, None) => continue,
+        };
+        let (name, change, schedule) = (planned.name.clone(), planned.change, planned.schedule.clone());
+        triggers.push(AppliedTrigger { id, name, change, schedule });
+    }
+    Ok(Applied { plan, jobs, triggers })
+}
+
+async fn write_job(conn: &mut PgConnection, org_id: OrgId, job: &JobDefinition) -> Result<JobId, ControlError> {
     let (id,): (i64,) = sqlx::query_as(include_str!("../../queries/jobs/upsert.sql"))
         .bind(org_id.0)
         .bind(&job.name)
@@ -144,35 +142,22 @@ async fn apply_job(
         .bind(i64::from(job.max_concurrency))
         .bind(job.heartbeat_timeout_seconds)
         .bind(job.run_timeout_seconds)
-        .bind(hash.as_slice())
+        .bind(config_hash(&to_json(job)?).as_slice())
         .bind(job.stall_timeout_seconds)
         .bind(job.priority)
         .bind(job.partition_blocks.map(|blocks| i64::try_from(blocks).unwrap_or(i64::MAX)))
         .fetch_one(conn)
         .await?;
-    Ok((id, change))
+    Ok(JobId(id))
 }
 
-async fn apply_trigger(
+async fn write_trigger(
     conn: &mut PgConnection,
     org_id: OrgId,
-    job_id: i64,
+    job_id: JobId,
     trigger: &TriggerDefinition,
     config: &TriggerConfig,
-) -> Result<(i64, ChangeKind), ControlError> {
-    let hash = config_hash(&to_json(trigger)?);
-    let stored: Option<(i64, Vec<u8>, bool)> = sqlx::query_as(
-        "SELECT id, config_hash, active FROM control.triggers WHERE org_id = $1 AND name = $2 FOR NO KEY UPDATE",
-    )
-    .bind(org_id.0)
-    .bind(&trigger.name)
-    .fetch_optional(&mut *conn)
-    .await?;
-    let change = match &stored {
-        Some((id, same, true)) if same == &hash => return Ok((*id, ChangeKind::Unchanged)),
-        Some(_) => ChangeKind::Changed,
-        None => ChangeKind::Created,
-    };
+) -> Result<TriggerId, ControlError> {
     let settings = match config {
         TriggerConfig::Cron(cron) => to_json(cron)?,
         TriggerConfig::Webhook(webhook) => to_json(webhook)?,
@@ -180,49 +165,35 @@ async fn apply_trigger(
     };
     let (id,): (i64,) = sqlx::query_as(include_str!("../../queries/triggers/upsert.sql"))
         .bind(org_id.0)
-        .bind(job_id)
+        .bind(job_id.0)
         .bind(&trigger.name)
         .bind(config.kind())
         .bind(settings)
         .bind(&trigger.input)
-        .bind(hash.as_slice())
+        .bind(config_hash(&to_json(trigger)?).as_slice())
         .fetch_one(&mut *conn)
         .await?;
+    let trigger_id = TriggerId(id);
     if let TriggerConfig::Threshold(threshold) = config {
-        threshold::begin(conn, TriggerId(id), threshold).await?;
+        threshold::begin(conn, trigger_id, threshold).await?;
     }
-    Ok((id, change))
+    Ok(trigger_id)
 }
 
-async fn deactivate_the_rest(
-    conn: &mut PgConnection,
-    org_id: OrgId,
-    applied: &mut Applied,
-) -> Result<(), ControlError> {
-    let kept: Vec<i64> = applied.jobs.iter().map(|job| job.id.0).collect();
-    let gone: Vec<(i64, String)> = sqlx::query_as(
-        "UPDATE control.jobs SET active = false, updated_at = now()
-          WHERE org_id = $1 AND active AND id <> ALL($2) RETURNING id, name",
-    )
-    .bind(org_id.0)
-    .bind(kept)
-    .fetch_all(&mut *conn)
-    .await?;
-    let change = ChangeKind::Deactivated;
-    applied.jobs.extend(gone.into_iter().map(|(id, name)| AppliedJob { id: JobId(id), name, change }));
+async fn deactivate_job(conn: &mut PgConnection, id: JobId) -> Result<JobId, ControlError> {
+    sqlx::query("UPDATE control.jobs SET active = false, updated_at = now() WHERE id = $1")
+        .bind(id.0)
+        .execute(conn)
+        .await?;
+    Ok(id)
+}
 
-    let kept: Vec<i64> = applied.triggers.iter().map(|trigger| trigger.id.0).collect();
-    let gone: Vec<(i64, String)> = sqlx::query_as(
-        "UPDATE control.triggers SET active = false, updated_at = now()
-          WHERE org_id = $1 AND active AND id <> ALL($2) RETURNING id, name",
-    )
-    .bind(org_id.0)
-    .bind(kept)
-    .fetch_all(&mut *conn)
-    .await?;
-    let gone = gone.into_iter();
-    applied.triggers.extend(gone.map(|(id, name)| AppliedTrigger { id: TriggerId(id), name, change, schedule: None }));
-    Ok(())
+async fn deactivate_trigger(conn: &mut PgConnection, id: TriggerId) -> Result<TriggerId, ControlError> {
+    sqlx::query("UPDATE control.triggers SET active = false, updated_at = now() WHERE id = $1")
+        .bind(id.0)
+        .execute(conn)
+        .await?;
+    Ok(id)
 }
 
 async fn write_trail(
@@ -240,7 +211,7 @@ async fn write_trail(
         let entry = audit::Change {
             org_id: Some(org_id),
             actor,
-            action: change.action(),
+            action: change.as_str(),
             subject,
             subject_id,
             reason: Some(name),

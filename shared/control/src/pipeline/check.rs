@@ -1,186 +1,172 @@
 //! What must hold between the parts of a pipeline. Pure.
+//!
+//! It reads the tree and not the finished [`super::Pipeline`], so that a file with a wrong type somewhere still has its
+//! other faults reported. What cannot be read is left out here: [`super::fit`] has reported it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 
-use super::{JobDefinition, PIPELINE_VERSION, Pipeline, TriggerDefinition};
-use crate::cron::Schedule;
-use crate::jobs::DatasetName;
-use crate::triggers::TriggerConfig;
+use super::cycle;
+use super::read::Fault;
+use super::shape::{self, Presence, TRIGGER, did_you_mean, nearest};
+use super::tree::{Kind, Node, Place, quoted};
+use serde_json::Value;
 
-/// A list at the top of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Section {
-    Jobs,
-    Triggers,
+/// Puts into `faults` what does not hold in `file`.
+pub(super) fn check(file: &Node, faults: &mut Vec<Fault>) {
+    let jobs = file.value("jobs").and_then(Node::items).unwrap_or_default();
+    let triggers = file.value("triggers").and_then(Node::items).unwrap_or_default();
+    let by_name = unique(jobs, "jobs", faults);
+    unique(triggers, "triggers", faults);
+    jobs.iter().for_each(|job| check_job(job, faults));
+    let known = Jobs { are_all_named: jobs.iter().all(|job| job.text_of("name").is_some()), by_name };
+    let knows_jobs = file.value("jobs").is_some_and(|jobs| jobs.items().is_some());
+    for trigger in triggers {
+        if knows_jobs {
+            check_job_of_trigger(trigger, &known, faults);
+        }
+        check_kind(trigger, faults);
+        check_cron(trigger, faults);
+        check_threshold(trigger, faults);
+    }
+    faults.extend(cycle::find(jobs));
 }
 
-impl Section {
-    pub(super) fn key(self) -> &'static str {
-        match self {
-            Self::Jobs => "jobs",
-            Self::Triggers => "triggers",
+struct Jobs<'a> {
+    by_name: HashMap<&'a str, &'a Node>,
+    are_all_named: bool,
+}
+
+/// The items by name. A name that stands twice is a fault at the second.
+fn unique<'a>(items: &'a [Node], plural: &str, faults: &mut Vec<Fault>) -> HashMap<&'a str, &'a Node> {
+    let mut by_name = HashMap::new();
+    let mut places: HashMap<&str, Place> = HashMap::new();
+    for item in items {
+        let Some((name, node)) = item.value("name").and_then(|node| Some((node.text()?, node))) else { continue };
+        match places.get(name) {
+            Some(first) => {
+                let message = format!("two {plural} are called {}; the first is at {first}", quoted(name));
+                faults.push(node.place.fault(message));
+            }
+            None => {
+                places.insert(name, node.place);
+                by_name.insert(name, item);
+            }
+        }
+    }
+    by_name
+}
+
+fn check_job(job: &Node, faults: &mut Vec<Fault>) {
+    let name = called(job, "the job", "job");
+    if is_source(job) {
+        if let Some(entry) = job.get("max_concurrency")
+            && number(&entry.value).is_some_and(|number| number > 1)
+        {
+            let message = format!("{name} is always on, so exactly one task runs: max_concurrency must be 1");
+            faults.push(entry.value.place.fault(message));
+        }
+        if let Some(entry) = job.get("run_timeout_seconds").filter(|entry| !entry.value.is_null()) {
+            faults.push(entry.place.fault(format!("{name} is always on, so it takes no run_timeout_seconds")));
+        }
+    }
+    if let Some(entry) = job.get("partition_blocks").filter(|entry| !entry.value.is_null()) {
+        let strategy = job.value("strategy");
+        let is_readable = strategy.is_none_or(|node| node.text().is_some());
+        if is_readable && strategy.and_then(Node::text) != Some("per_partition") {
+            let message = format!("{name} has partition_blocks, which goes with `strategy: per_partition` only");
+            faults.push(entry.place.fault(message));
         }
     }
 }
 
-/// Something that does not hold, and the item that it was found at.
-pub(super) struct Finding {
-    pub(super) at: Option<(Section, usize)>,
-    pub(super) message: String,
-}
-
-/// Everything that does not hold, in the order of the file.
-pub(super) fn check(pipeline: &Pipeline) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if pipeline.version != PIPELINE_VERSION {
-        let message = format!("version is {}; this program reads version {PIPELINE_VERSION}", pipeline.version);
-        findings.push(Finding { at: None, message });
-    }
-    let mut names = BTreeSet::new();
-    for (index, job) in pipeline.jobs.iter().enumerate() {
-        let mut messages = check_job(job);
-        if !names.insert(job.name.as_str()) {
-            messages.push(format!("two jobs are called {:?}", job.name));
+fn check_job_of_trigger(trigger: &Node, jobs: &Jobs<'_>, faults: &mut Vec<Fault>) {
+    let Some(node) = trigger.value("job") else { return };
+    let Some(job) = node.text() else { return };
+    let name = called(trigger, "the trigger", "trigger");
+    match jobs.by_name.get(job) {
+        // With a job whose name cannot be read it may be that one.
+        None if !jobs.are_all_named => {}
+        None => {
+            // Looking for a slip compares with every job: not in a file of thousands.
+            let names = jobs.by_name.keys().copied();
+            let hint = did_you_mean(if jobs.by_name.len() <= 200 { nearest(job, names) } else { None });
+            let message = format!("{name} fires job {}, which is not in the file{hint}", quoted(job));
+            faults.push(node.place.fault(message));
         }
-        let at = Some((Section::Jobs, index));
-        findings.extend(messages.into_iter().map(|message| Finding { at, message }));
-    }
-    let jobs: BTreeMap<&str, &JobDefinition> = pipeline.jobs.iter().map(|job| (job.name.as_str(), job)).collect();
-    let mut names = BTreeSet::new();
-    for (index, trigger) in pipeline.triggers.iter().enumerate() {
-        let mut messages = check_trigger(trigger, &jobs);
-        if !names.insert(trigger.name.as_str()) {
-            messages.push(format!("two triggers are called {:?}", trigger.name));
-        }
-        let at = Some((Section::Triggers, index));
-        findings.extend(messages.into_iter().map(|message| Finding { at, message }));
-    }
-    if let Some((index, path)) = find_cycle(&pipeline.jobs) {
-        let names: Vec<String> = path.iter().map(|name| format!("{name:?}")).collect();
-        let message = format!("jobs feed each other for ever through their datasets: {}", names.join(" → "));
-        findings.push(Finding { at: Some((Section::Jobs, index)), message });
-    }
-    findings
-}
-
-fn check_job(job: &JobDefinition) -> Vec<String> {
-    let name = &job.name;
-    let mut messages = Vec::new();
-    if !is_name(name, "_-") {
-        messages
-            .push(format!("job name {name:?} is not 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit"));
-    }
-    if !is_name(&job.operator, "_") {
-        messages.push(format!("operator {:?} of job {name:?} is not 1 to 63 of a-z, 0-9 and _", job.operator));
-    }
-    if job.max_attempts == 0 || i32::try_from(job.max_attempts).is_err() {
-        messages.push(format!("max_attempts of job {name:?} must be at least 1"));
-    }
-    if job.max_concurrency == 0 || i32::try_from(job.max_concurrency).is_err() {
-        messages.push(format!("max_concurrency of job {name:?} must be at least 1"));
-    }
-    if !is_span(job.heartbeat_timeout_seconds) {
-        messages.push(format!("heartbeat_timeout_seconds of job {name:?} must be above 0"));
-    }
-    if job.run_timeout_seconds.is_some_and(|seconds| !is_span(seconds)) {
-        messages.push(format!("run_timeout_seconds of job {name:?} must be above 0"));
-    }
-    if job.always_on && job.max_concurrency > 1 {
-        messages.push(format!("job {name:?} is always on, so exactly one task runs: max_concurrency must be 1"));
-    }
-    if job.always_on && job.run_timeout_seconds.is_some() {
-        messages.push(format!("job {name:?} is always on, so it takes no run_timeout_seconds"));
-    }
-    if !job.config.is_object() {
-        messages.push(format!("config of job {name:?} is no mapping"));
-    }
-    messages
-}
-
-fn check_trigger(trigger: &TriggerDefinition, jobs: &BTreeMap<&str, &JobDefinition>) -> Vec<String> {
-    let name = &trigger.name;
-    let mut messages = Vec::new();
-    if !is_name(name, "_-") {
-        messages.push(format!(
-            "trigger name {name:?} is not 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit"
-        ));
-    }
-    match jobs.get(trigger.job.as_str()) {
-        None => messages.push(format!("trigger {name:?} fires job {:?}, which is not in the file", trigger.job)),
-        Some(job) if job.always_on => {
-            messages
-                .push(format!("trigger {name:?} fires job {:?}, which is always on and needs no trigger", trigger.job));
+        Some(job_node) if is_source(job_node) => {
+            let message = format!("{name} fires job {}, which is always on and takes no trigger", quoted(job));
+            faults.push(node.place.fault(message));
         }
         Some(_) => {}
     }
-    match trigger.config() {
-        None => messages.push(format!("trigger {name:?} needs exactly one of cron, webhook and threshold")),
-        Some(TriggerConfig::Cron(cron)) => {
-            if let Err(error) = cron.schedule.parse::<Schedule>() {
-                messages.push(format!("trigger {name:?}: {error}"));
+}
+
+fn check_kind(trigger: &Node, faults: &mut Vec<Fault>) {
+    let Kind::Map(entries) = &trigger.kind else { return };
+    let is_kind = |name: &str| TRIGGER.key(name).is_some_and(|key| key.presence == Presence::OneOf);
+    let given: Vec<_> = entries.iter().filter(|entry| is_kind(&entry.key)).collect();
+    let name = called(trigger, "the trigger", "trigger");
+    match given.as_slice() {
+        [_] => {}
+        [] => {
+            let is_slip = |key: &str| TRIGGER.key(key).is_none() && TRIGGER.resembling(key).is_some_and(is_kind);
+            if !entries.iter().any(|entry| is_slip(&entry.key)) {
+                let message = format!("{name} needs exactly one of cron, webhook and threshold, and has none");
+                faults.push(trigger.place.fault(message));
             }
         }
-        Some(TriggerConfig::Threshold(threshold))
-            if threshold.every == 0 || i64::try_from(threshold.every).is_err() =>
-        {
-            messages.push(format!("trigger {name:?}: every must be at least 1"));
-        }
-        Some(TriggerConfig::Webhook(_) | TriggerConfig::Threshold(_)) => {}
-    }
-    if !trigger.input.is_object() {
-        messages.push(format!("input of trigger {name:?} is no mapping"));
-    }
-    messages
-}
-
-fn is_name(name: &str, extra: &str) -> bool {
-    let allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
-    (1..=63).contains(&name.len())
-        && name.starts_with(allowed)
-        && name.chars().all(|letter| allowed(letter) || extra.contains(letter))
-}
-
-/// At most a year, so that it stays an interval that Postgres and Rust can hold.
-fn is_span(seconds: f64) -> bool {
-    seconds > 0.0 && seconds <= 366.0 * 86_400.0
-}
-
-/// A circle of jobs, each of which writes what the next reads: index of its first job, and the names around it.
-fn find_cycle(jobs: &[JobDefinition]) -> Option<(usize, Vec<&str>)> {
-    (0..jobs.len()).find_map(|start| {
-        let mut path = vec![start];
-        let mut seen = BTreeSet::new();
-        walks_back(jobs, start, &mut path, &mut seen).then(|| {
-            let around = path.iter().chain([&start]);
-            (start, around.map(|&index| jobs[index].name.as_str()).collect())
-        })
-    })
-}
-
-fn walks_back(jobs: &[JobDefinition], start: usize, path: &mut Vec<usize>, seen: &mut BTreeSet<usize>) -> bool {
-    let Some(&current) = path.last() else { return false };
-    for next in 0..jobs.len() {
-        if !feeds(&jobs[current], &jobs[next]) {
-            continue;
-        }
-        if next == start {
-            return true;
-        }
-        if seen.insert(next) {
-            path.push(next);
-            if walks_back(jobs, start, path, seen) {
-                return true;
-            }
-            path.pop();
+        [_, second, ..] => {
+            let keys: Vec<&str> = given.iter().map(|entry| entry.key.as_str()).collect();
+            let message =
+                format!("{name} needs exactly one of cron, webhook and threshold, and has {}", keys.join(" and "));
+            faults.push(second.place.fault(message));
         }
     }
-    false
 }
 
-fn feeds(writer: &JobDefinition, reader: &JobDefinition) -> bool {
-    let overlap = |written: &DatasetName, read: &DatasetName| {
-        written.dataset == read.dataset
-            && (written.chain_id.is_none() || read.chain_id.is_none() || written.chain_id == read.chain_id)
-    };
-    writer.output_datasets.iter().any(|written| reader.input_datasets.iter().any(|read| overlap(written, read)))
+fn check_cron(trigger: &Node, faults: &mut Vec<Fault>) {
+    let Some(cron) = trigger.value("cron") else { return };
+    let (Some(schedule), Some(zone)) = (cron.value("schedule"), cron.text_of("timezone")) else { return };
+    if let Some(message) = schedule.text().and_then(|text| shape::misfit(text, zone)) {
+        faults.push(schedule.place.fault(format!("{}: {message}", called(trigger, "the trigger", "trigger"))));
+    }
+}
+
+fn check_threshold(trigger: &Node, faults: &mut Vec<Fault>) {
+    let Some(threshold) = trigger.value("threshold") else { return };
+    let Some(measure) = threshold.value("measure") else { return };
+    let Some(word) = measure.text().filter(|word| shape::is_measure(word)) else { return };
+    let name = called(trigger, "the trigger", "trigger");
+    let dataset = threshold.get("dataset").filter(|entry| !entry.value.is_null());
+    match (matches!(word, "rows" | "bytes"), dataset) {
+        (true, None) if !has_slip_of_dataset(threshold) => {
+            faults.push(measure.place.fault(format!("{name} counts {word}, so it needs `dataset`")));
+        }
+        (false, Some(entry)) => {
+            let message = format!("{name} has the measure {word}, which takes no dataset: only rows and bytes do");
+            faults.push(entry.place.fault(message));
+        }
+        (true, _) | (false, None) => {}
+    }
+}
+
+fn has_slip_of_dataset(threshold: &Node) -> bool {
+    let Kind::Map(entries) = &threshold.kind else { return false };
+    let is_unknown = |key: &str| shape::THRESHOLD.key(key).is_none();
+    entries.iter().any(|entry| is_unknown(&entry.key) && shape::THRESHOLD.resembling(&entry.key) == Some("dataset"))
+}
+
+fn is_source(job: &Node) -> bool {
+    matches!(job.value("always_on").map(|node| &node.kind), Some(Kind::Scalar(Value::Bool(true))))
+}
+
+fn number(node: &Node) -> Option<i64> {
+    match &node.kind {
+        Kind::Scalar(value) => value.as_i64(),
+        Kind::List(_) | Kind::Map(_) | Kind::Broken => None,
+    }
+}
+
+fn called(item: &Node, nameless: &str, noun: &str) -> String {
+    item.text_of("name").map_or_else(|| nameless.to_owned(), |name| format!("{noun} {}", quoted(name)))
 }

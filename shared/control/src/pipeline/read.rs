@@ -3,33 +3,38 @@
 use isotherm_types::{Classified, Disposition};
 
 use super::Pipeline;
-use super::check::{Finding, Section, check};
+use super::check::check;
+use super::fit::fit_table;
+use super::shape::FILE;
+use super::tree::{self, Place};
+
+/// Longest file that is read; a pipeline of a thousand jobs is shorter.
+pub const MAX_FILE_BYTES: usize = 1024 * 1024;
+
+/// Faults after which reading ends, so that a hostile file costs no more than its length.
+pub(super) const MAX_FAULTS: usize = 200;
 
 /// One thing wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Line, from 1, where it could be told.
-    pub line: Option<usize>,
-    /// Column, from 1, where it could be told.
-    pub column: Option<usize>,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1, in characters.
+    pub column: usize,
     /// What is wrong, with the name of the thing.
     pub message: String,
 }
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.line, self.column) {
-            (Some(line), Some(column)) => write!(f, "line {line}, column {column}: {}", self.message),
-            (Some(line), None) => write!(f, "line {line}: {}", self.message),
-            (None, _) => f.write_str(&self.message),
-        }
+        write!(f, "line {}, column {}: {}", self.line, self.column, self.message)
     }
 }
 
 /// Everything that is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipelineError {
-    /// One entry a fault; at least one.
+    /// One entry a fault, in the order of the file; at least one.
     pub faults: Vec<Fault>,
 }
 
@@ -52,151 +57,58 @@ impl Classified for PipelineError {
     }
 }
 
-/// Reads a pipeline file. Unknown keys, wrong types and what does not fit together are refused.
+/// Reads a pipeline file as it lies on the disk.
 ///
 /// # Errors
-/// [`PipelineError`] with every fault that could be found: a file that is no YAML of the right shape has one.
-pub fn parse(text: &str) -> Result<Pipeline, PipelineError> {
-    let pipeline: Pipeline = serde_yaml_ng::from_str(text).map_err(|error| {
-        let place = error.location();
-        let line = place.as_ref().map(serde_yaml_ng::Location::line);
-        let column = place.as_ref().map(serde_yaml_ng::Location::column);
-        PipelineError { faults: vec![Fault { line, column, message: without_place(&error.to_string()) }] }
-    })?;
-    let findings = check(&pipeline);
-    if findings.is_empty() {
-        return Ok(pipeline);
+/// As of [`parse`]; also for bytes that are no UTF-8.
+pub fn parse_bytes(bytes: &[u8]) -> Result<Pipeline, PipelineError> {
+    check_size(bytes.len())?;
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse(text),
+        Err(error) => {
+            let (valid, _) = bytes.split_at(error.valid_up_to());
+            let text = String::from_utf8_lossy(valid);
+            let fault = tree::place_of(&text, text.len()).fault("the file is no UTF-8 from here on");
+            Err(PipelineError { faults: vec![fault] })
+        }
     }
-    let faults = findings.into_iter().map(|finding| placed(text, finding)).collect();
+}
+
+/// Reads a pipeline file: `docs/pipeline.md` says what it may hold.
+///
+/// # Errors
+/// [`PipelineError`] with every fault, up to 200. A file longer than [`MAX_FILE_BYTES`], one that is no YAML and one that is nested
+/// too deeply have one.
+pub fn parse(text: &str) -> Result<Pipeline, PipelineError> {
+    check_size(text.len())?;
+    let mut faults = Vec::new();
+    let file = tree::read(text, &mut faults).map_err(|fault| PipelineError { faults: vec![fault] })?;
+    fit_table(&file, &FILE, "the file", "", &mut faults);
+    if faults.len() < MAX_FAULTS {
+        check(&file, &mut faults);
+    }
+    if faults.is_empty() {
+        // The tables and the structs know the same keys (a test compares them), so this cannot fail; and if it did, the
+        // file would not be applied.
+        return serde_json::from_value(file.to_json())
+            .map_err(|error| PipelineError { faults: vec![Place::START.fault(error.to_string())] });
+    }
+    faults.sort_by_key(|fault| (fault.line, fault.column));
+    if let Some(last) = faults.get(MAX_FAULTS - 1) {
+        let more = Place { line: last.line, column: last.column };
+        faults.truncate(MAX_FAULTS);
+        faults.push(more.fault(format!("there may be more faults: reading ended after {MAX_FAULTS}")));
+    }
     Err(PipelineError { faults })
 }
 
-/// The message without the place that the YAML reader puts at its end.
-fn without_place(message: &str) -> String {
-    match message.rfind(" at line ") {
-        Some(end) => message[..end].to_owned(),
-        None => message.to_owned(),
+fn check_size(size_bytes: usize) -> Result<(), PipelineError> {
+    if size_bytes <= MAX_FILE_BYTES {
+        return Ok(());
     }
-}
-
-/// Finds the entry that a finding speaks of: the item of that index in its section.
-fn placed(text: &str, finding: Finding) -> Fault {
-    let place = finding.at.and_then(|(section, index)| find_item(text, section, index));
-    Fault { line: place.map(|(line, _)| line), column: place.map(|(_, column)| column), message: finding.message }
-}
-
-/// Line and column, from 1, of the dash of item `index` of a top-level list in block style; `None` in other styles.
-fn find_item(text: &str, section: Section, index: usize) -> Option<(usize, usize)> {
-    let mut lines = text.lines().enumerate().skip_while(|(_, line)| {
-        line.strip_prefix(section.key()).is_none_or(|rest| !rest.trim_start().starts_with(':'))
-    });
-    lines.next()?;
-    let body = lines.take_while(|(_, line)| {
-        line.is_empty() || line.starts_with([' ', '-', '#']) || line.trim_start().starts_with('#')
-    });
-    let mut dash_column = None;
-    let items = body.filter_map(|(line, content)| {
-        let column = content.len() - content.trim_start().len();
-        let is_item = content[column..].starts_with("- ") && *dash_column.get_or_insert(column) == column;
-        is_item.then_some((line + 1, column + 1))
-    });
-    items.into_iter().nth(index)
+    let message = format!("the file has more than {MAX_FILE_BYTES} bytes, the most that is read");
+    Err(PipelineError { faults: vec![Place::START.fault(message)] })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = "\
-version: 1
-jobs:
-  - name: follow
-    operator: block_follower
-    always_on: true
-  # a comment
-  - name: beat
-    operator: noop
-    config: { steps: 1 }
-triggers:
-  - name: every-minute
-    job: beat
-    cron: { schedule: rate(1 minute) }
-";
-
-    fn faults(text: &str) -> Vec<String> {
-        parse(text).unwrap_err().faults.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn a_good_file_is_read() {
-        let pipeline = parse(GOOD).unwrap();
-        assert_eq!((pipeline.jobs.len(), pipeline.triggers.len()), (2, 1));
-        assert_eq!(parse(&serde_yaml_ng::to_string(&pipeline).unwrap()).unwrap(), pipeline);
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_at_its_line_and_column() {
-        let error = parse(&GOOD.replace("operator: noop", "operatr: noop")).unwrap_err();
-        let [fault] = &error.faults[..] else { panic!("{error}") };
-        assert!(fault.message.contains("unknown field `operatr`"), "{fault}");
-        assert_eq!((fault.line, fault.column), (Some(8), Some(5)), "{fault}");
-    }
-
-    #[test]
-    fn a_wrong_type_is_refused_at_its_line() {
-        let error = parse(&GOOD.replace("always_on: true", "always_on: often")).unwrap_err();
-        assert_eq!(error.faults[0].line, Some(5), "{error}");
-    }
-
-    #[test]
-    fn every_fault_is_reported_at_its_item() {
-        let text = GOOD
-            .replace("name: beat", "name: follow")
-            .replace("job: beat", "job: nobody")
-            .replace("rate(1 minute)", "cron(0 0 30 2 ? *)");
-        let found = faults(&text);
-        assert_eq!(found.len(), 3, "{found:#?}");
-        assert!(found[0].starts_with("line 7, column 3: ") && found[0].contains("two jobs are called \"follow\""));
-        assert!(found[1].starts_with("line 11, column 3: ") && found[1].contains("nobody"));
-        assert!(found[2].starts_with("line 11, column 3: ") && found[2].contains("never fires"));
-    }
-
-    #[test]
-    fn a_source_takes_no_trigger_and_no_second_copy() {
-        let text = GOOD
-            .replace("job: beat", "job: follow")
-            .replace("always_on: true", "always_on: true\n    max_concurrency: 2\n    run_timeout_seconds: 5");
-        let found = faults(&text);
-        assert_eq!(found.len(), 3, "{found:#?}");
-    }
-
-    #[test]
-    fn a_trigger_has_exactly_one_kind() {
-        let both = GOOD.replace(
-            "    cron: { schedule: rate(1 minute) }\n",
-            "    cron: { schedule: rate(1 minute) }\n    threshold: { chain_id: 1, measure: finalized_blocks, every: 0 }\n",
-        );
-        assert!(faults(&both).iter().any(|fault| fault.contains("exactly one of cron, webhook and threshold")));
-        let neither = GOOD.replace("    cron: { schedule: rate(1 minute) }\n", "");
-        assert!(faults(&neither).iter().any(|fault| fault.contains("exactly one of cron, webhook and threshold")));
-    }
-
-    #[test]
-    fn datasets_that_feed_each_other_are_refused() {
-        let text = "\
-version: 1
-jobs:
-  - name: a
-    operator: noop
-    input_datasets: [logs]
-    output_datasets: [143/traces]
-  - name: b
-    operator: noop
-    input_datasets: [143/traces]
-    output_datasets: [143/logs]
-";
-        let found = faults(text);
-        assert_eq!(found.len(), 1, "{found:#?}");
-        assert!(found[0].contains("\"a\" → \"b\" → \"a\""), "{found:#?}");
-    }
-}
+mod tests;

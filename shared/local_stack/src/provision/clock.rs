@@ -31,6 +31,7 @@ pub(super) async fn ensure(
             group: group.to_owned(),
             name: names::schedule(key),
             expression: schedule.expression.clone(),
+            timezone: "UTC".to_owned(),
             input: schedule.input.to_string(),
             function_arn: arn_of(&schedule.function)?,
             role_arn: role_arn.clone(),
