@@ -15,10 +15,12 @@ use crate::error::ControlError;
 use crate::tasks::{Created, NewTask};
 use crate::{backoff, events, jobs, tasks};
 
+mod batch;
 mod plan;
 mod queue;
 mod route;
 
+pub use batch::{Handled, handle_events};
 pub use plan::{
     FIRST_REWAKE, LONGEST_REWAKE, MOST_LAUNCHES, Outgoing, RELAUNCH_AFTER, TaskLaunch, Waiting, Wake, plan,
     rewake_after,

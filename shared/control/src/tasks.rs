@@ -13,11 +13,13 @@ use sqlx::{Connection, PgConnection};
 use crate::audit;
 use crate::error::ControlError;
 
+mod batch;
 mod cancel;
 mod claim;
 mod finish;
 mod listing;
 
+pub use batch::{Done, claim_many, complete_many, create_many};
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claim, Claimant, ClaimedTask, Progress, claim, heartbeat, next_due};
 pub(crate) use finish::lose;

@@ -12,6 +12,10 @@ use crate::codec::{from_json, from_word, seconds, storable};
 use crate::error::ControlError;
 use crate::task::TaskState;
 
+/// Namespaces of the advisory locks under which running tasks are counted ("jobc" and "orgc" as bytes).
+pub(super) const JOB_LOCK: i32 = 0x6a6f_6263;
+pub(super) const ORG_LOCK: i32 = 0x6f72_6763;
+
 /// Who claims.
 #[derive(Clone, Copy, Debug)]
 pub struct Claimant<'a> {
