@@ -65,9 +65,9 @@ ALTER TABLE control.outbox
     ADD CONSTRAINT outbox_queue_check CHECK (queue IN ('events', 'thresholds', 'dead_letters'));
 
 ALTER TABLE control.tasks ADD COLUMN priority integer NOT NULL DEFAULT 0;
-DROP INDEX control.tasks_queued;
-CREATE INDEX tasks_queued ON control.tasks (priority DESC, not_before, id) WHERE state = 'queued';
+CREATE INDEX tasks_queued_by_job ON control.tasks (job_id, priority DESC, not_before, id) WHERE state = 'queued';
 CREATE INDEX tasks_running_by_job ON control.tasks (job_id) WHERE state = 'running';
+CREATE INDEX tasks_running_by_org ON control.tasks (org_id) WHERE state = 'running';
 
 ALTER TABLE control.task_attempts
     ADD COLUMN org_id bigint REFERENCES control.orgs,
@@ -122,5 +122,17 @@ CREATE TABLE control.dataset_cursors (
     updated_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (chain_id, dataset)
 );
+
+-- Token buckets that all dispatchers share: what an account may ask of AWS in a second, and at most at once.
+CREATE TABLE control.rate_limits (
+    name        text PRIMARY KEY,
+    per_second  double precision NOT NULL CHECK (per_second > 0),
+    burst       double precision NOT NULL CHECK (burst >= 1),
+    tokens      double precision NOT NULL CHECK (tokens >= 0),
+    refilled_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (tokens <= burst)
+);
+-- Amazon ECS, "Service quotas": RunTask on Fargate, burst 100, then 20 a second for each account and region.
+INSERT INTO control.rate_limits (name, per_second, burst, tokens) VALUES ('ecs_run_task', 20, 100, 100);
 
 CREATE INDEX audit_log_by_time ON control.audit_log (org_id, at);

@@ -4,8 +4,10 @@
 //! reads the events, carries the decisions to SQS and ECS, and says which messages failed. It must never decide who
 //! runs, and never lose a decision: what could not be sent is noted, and the next sweep sends it.
 
+use std::time::{Duration, Instant};
+
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use isotherm_control::dispatch::{self, Outgoing};
+use isotherm_control::dispatch;
 use isotherm_control::{ControlError, events};
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
@@ -19,6 +21,18 @@ mod event;
 mod send;
 
 pub use event::DispatcherEvent;
+
+/// How long one invocation goes on launching; its time-out is 30 s.
+const LAUNCHING: Duration = Duration::from_secs(15);
+/// How long the launch rate is given to refill.
+const REFILL: Duration = Duration::from_millis(500);
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    wakes: usize,
+    launches: usize,
+}
 
 /// What the function keeps between invocations.
 #[derive(Debug)]
@@ -105,10 +119,24 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn send_what_is_ready(&self) -> Result<(), Fault> {
+    async fn send_what_is_ready(&self) -> Result<Sent, Fault> {
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-        let outgoing = dispatch::ready(&mut conn, dispatch::MOST_LAUNCHES).await?;
-        self.send(&mut conn, &outgoing).await
+        let began = Instant::now();
+        let mut sent = Sent::default();
+        loop {
+            let outgoing = dispatch::ready(&mut conn, dispatch::MOST_LAUNCHES).await?;
+            self.send(&mut conn, &outgoing).await?;
+            sent.wakes += outgoing.wakes.len();
+            sent.launches += outgoing.launches.len();
+            // One pass is enough for almost every batch. What the account's launch rate holds back is not left for the next
+            // minute's sweep, which would let a burst of tasks wait for many minutes.
+            if outgoing.held == 0 || began.elapsed() > LAUNCHING {
+                return Ok(sent);
+            }
+            if outgoing.launches.is_empty() {
+                tokio::time::sleep(REFILL).await;
+            }
+        }
     }
 
     async fn sweep(&self) -> Result<Answer, Fault> {
@@ -118,17 +146,16 @@ impl Dispatcher {
         if let Err(fault) = &published {
             send::report(fault, "the outbox could not be published; the sweep goes on");
         }
-        let Outgoing { wakes, launches } = self.sweep_tasks().await?;
+        let Sent { wakes, launches } = self.sweep_tasks().await?;
         let published = published?;
-        let (wakes, launches) = (wakes.len(), launches.len());
         tracing::info!(wake.count = wakes, launch.count = launches, event.count = published, "swept");
         Ok(Answer::Swept { wakes, launches, published })
     }
 
-    async fn sweep_tasks(&self) -> Result<Outgoing, Fault> {
+    async fn sweep_tasks(&self) -> Result<Sent, Fault> {
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-        let outgoing = dispatch::sweep(&mut conn).await?;
-        self.send(&mut conn, &outgoing).await?;
-        Ok(outgoing)
+        dispatch::ensure_sources(&mut conn).await?;
+        drop(conn);
+        self.send_what_is_ready().await
     }
 }

@@ -1,25 +1,36 @@
 //! Carries wake-ups to SQS and launches to ECS, and notes what did not get there.
 
+use std::pin::pin;
+
+use futures::StreamExt;
 use isotherm_control::dispatch::{self, Outgoing, TaskLaunch, Wake};
 use isotherm_control::tasks;
 use isotherm_platform::Fault;
-use isotherm_platform::ecs;
+use isotherm_platform::ecs::{self, EcsError};
 use isotherm_platform::task_wakes::send_task_wakes;
 use isotherm_types::Disposition;
 use sqlx::PgConnection;
 
 use crate::Dispatcher;
 
+/// Calls of `RunTask` under way at one time; the account's rate is kept by the budget in Postgres.
+const CONCURRENT_LAUNCHES: usize = 8;
+
 impl Dispatcher {
     /// Sends everything; a failure of one message or launch does not keep the others back.
     pub(crate) async fn send(&self, conn: &mut PgConnection, outgoing: &Outgoing) -> Result<(), Fault> {
         let mut sent = self.send_wakes(conn, &outgoing.wakes).await;
-        for launch in &outgoing.launches {
-            let launched = self.launch(conn, launch).await;
-            if let Err(fault) = &launched {
+        let calls = outgoing
+            .launches
+            .iter()
+            .map(|launch| async move { (launch, ecs::launch(self.clients.ecs(), &self.fargate, launch).await) });
+        let mut answers = pin!(futures::stream::iter(calls).buffer_unordered(CONCURRENT_LAUNCHES));
+        while let Some((launch, answer)) = answers.next().await {
+            let noted = note(conn, launch, answer).await;
+            if let Err(fault) = &noted {
                 report(fault, "what became of a launch could not be noted");
             }
-            sent = sent.and(launched);
+            sent = sent.and(noted);
         }
         sent
     }
@@ -35,25 +46,29 @@ impl Dispatcher {
         }
         noted
     }
+}
 
-    async fn launch(&self, conn: &mut PgConnection, launch: &TaskLaunch) -> Result<(), Fault> {
-        match ecs::launch(self.clients.ecs(), &self.fargate, launch).await {
-            Ok(ecs_task_arn) => {
-                tracing::info!(task.id = launch.task_id.0, ecs.task_arn = ecs_task_arn, "a worker was launched");
-                tasks::note_launch(conn, launch.task_id, launch.fence, &ecs_task_arn).await?;
-            }
-            Err(error) => {
-                let fault = Fault::from(error);
-                report(&fault, "a worker was not launched; a later sweep tries again");
-                // What ECS refuses it would refuse again at once: such a launch stays noted, and waits as one that came
-                // to nothing.
-                if fault.disposition() != Disposition::GiveUp {
-                    dispatch::forget_launch(conn, launch).await?;
-                }
+/// Writes down what became of a launch.
+async fn note(conn: &mut PgConnection, launch: &TaskLaunch, answer: Result<String, EcsError>) -> Result<(), Fault> {
+    match answer {
+        Ok(ecs_task_arn) => {
+            tracing::info!(task.id = launch.task_id.0, ecs.task_arn = ecs_task_arn, "a worker was launched");
+            tasks::note_launch(conn, launch.task_id, launch.fence, &ecs_task_arn).await?;
+        }
+        Err(error) => {
+            let fault = Fault::from(error);
+            report(&fault, "a worker was not launched; a later sweep tries again");
+            match fault.disposition() {
+                // Throttled for certain: nothing was started, and a new launch may be asked for.
+                Disposition::RetryAfter(_) => dispatch::forget_launch(conn, launch).await?,
+                // No answer: it may have been started. It is asked for again under the same token, which then starts nothing.
+                Disposition::Retry => dispatch::repeat_launch(conn, launch).await?,
+                // What ECS refuses it would refuse again at once: such a launch waits as one that came to nothing.
+                Disposition::GiveUp => {}
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Logs a failure that is made good later.

@@ -125,7 +125,7 @@ impl Reaper {
 
     async fn take_back(&self) -> Result<Answer, Fault> {
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-        let Reaped { lost, overtaken, faults } = reap::reap(&mut conn, reap::PAGE_ROWS).await?;
+        let Reaped { lost, overtaken, faults, silent_workers } = reap::reap(&mut conn, reap::PAGE_ROWS).await?;
         for task in &lost {
             self.stop_worker(task).await;
         }
@@ -150,6 +150,7 @@ impl Reaper {
             task.failed = answer.failed,
             task.overtaken = overtaken,
             task.faults = answer.faults,
+            worker.silent = silent_workers,
             "reaped"
         );
         Ok(answer)

@@ -6,9 +6,10 @@
 //!
 //! `./isotherm lab bench dispatch`; method and figures: `docs/benchmarks.md`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use isotherm_control::{jobs, pipeline};
@@ -16,8 +17,11 @@ use isotherm_lab::experiment::{milliseconds, quantile};
 use isotherm_lab::postgres::{TestDatabase, shared};
 use sqlx::{AssertSqlSafe, PgConnection};
 
+#[path = "dispatch/bare.rs"]
 mod bare;
+#[path = "dispatch/cpu.rs"]
 mod cpu;
+#[path = "dispatch/platform.rs"]
 mod platform;
 
 /// Items of one leg of one round.
@@ -40,6 +44,8 @@ struct Progress {
     /// Per item, by its number: microseconds from the leg's begin to its recording and to its start.
     recorded: Vec<AtomicU64>,
     started: Vec<AtomicU64>,
+    /// Time spent waiting for each kind of step.
+    steps: Mutex<BTreeMap<&'static str, Duration>>,
     began: Instant,
 }
 
@@ -51,6 +57,7 @@ impl Progress {
             done: AtomicU64::new(0),
             recorded: slots(),
             started: slots(),
+            steps: Mutex::default(),
             began: Instant::now(),
         })
     }
@@ -84,6 +91,13 @@ impl Progress {
         self.done.fetch_add(u64::try_from(items).unwrap_or(0), Ordering::Relaxed);
     }
 
+    async fn timed<T>(&self, step: &'static str, work: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let answer = work.await;
+        *self.steps.lock().expect("no leg panics").entry(step).or_default() += began.elapsed();
+        answer
+    }
+
     fn is_over(&self) -> bool {
         self.done.load(Ordering::Relaxed) >= ITEMS
     }
@@ -107,6 +121,7 @@ struct Leg {
     own_cpu: f64,
     postgres_cpu: f64,
     waits: Vec<Duration>,
+    steps: BTreeMap<&'static str, Duration>,
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -124,6 +139,7 @@ async fn measure<F: Future<Output = Arc<Progress>>>(leg: F, postgres: i32) -> Le
         own_cpu: cpu::of_process() - own,
         postgres_cpu: cpu::of_tree(postgres) - servers,
         waits: progress.waits(),
+        steps: progress.steps.lock().expect("no leg panics").clone(),
     }
 }
 
@@ -192,9 +208,10 @@ async fn main() -> ExitCode {
         median(pairs().map(|(ours, bare)| ours.per_second / bare.per_second)),
         median(pairs().map(|(ours, bare)| cpu(bare) / cpu(ours))),
     );
-    println!("statements of the control plane, first by time in all:");
-    for line in platform::statements(&database).await {
-        println!("  {line}");
+    for step in platform::STEPS {
+        let spent: Duration = platform_legs.iter().filter_map(|leg| leg.steps.get(step)).sum();
+        let items = ITEMS as f64 * platform_legs.len() as f64;
+        println!("  control plane, {step:<18} {:>6.1} µs of its connection a task", spent.as_secs_f64() * 1e6 / items);
     }
     ExitCode::SUCCESS
 }

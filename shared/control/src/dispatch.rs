@@ -8,25 +8,27 @@
 
 use std::time::Duration;
 
-use isotherm_types::{EventBody, EventId, JobId};
+use isotherm_types::{EventBody, EventId, JobId, TaskId};
 use sqlx::{Connection, PgConnection};
 
 use crate::error::ControlError;
-use crate::tasks::{Created, NewTask};
+use crate::tasks::{Created, NewTask, inputs};
 use crate::{backoff, events, jobs, tasks};
 
 mod batch;
+mod launch_budget;
 mod plan;
 mod queue;
 mod route;
 
 pub use batch::{Handled, handle_events};
 pub use plan::{
-    FIRST_REWAKE, LONGEST_REWAKE, MOST_LAUNCHES, Outgoing, RELAUNCH_AFTER, TaskLaunch, Waiting, Wake, plan,
-    rewake_after,
+    FIRST_REWAKE, IDLE_WORKER_GRACE, LONGEST_REWAKE, MOST_LAUNCHES, Outgoing, RELAUNCH_AFTER, Room, TaskLaunch,
+    Waiting, Wake, plan, rewake_after,
 };
-pub use queue::{forget_launch, forget_wake, ready};
-pub use route::{Routed, route};
+pub use queue::{forget_launch, forget_wake, ready, repeat_launch};
+pub(crate) use route::BULK_PREFIX;
+pub use route::{MOST_PARTITIONS, Routed, route};
 
 /// Who the audit trail names.
 const ACTOR: &str = "dispatcher";
@@ -47,7 +49,11 @@ pub async fn handle_event(conn: &mut PgConnection, event_id: EventId) -> Result<
     };
     let mut made = Vec::new();
     for routed in route(&event, &candidates) {
-        if routed.coalesce && waits_already(&mut db_tx, routed.job_id).await? {
+        let inputs = inputs::of_event(&event.body, routed.within);
+        if routed.coalesce
+            && let Some(waiting) = waits_already(&mut db_tx, routed.job_id).await?
+        {
+            inputs::note(&mut db_tx, waiting, event_id, &inputs).await?;
             continue;
         }
         let task = NewTask {
@@ -57,7 +63,8 @@ pub async fn handle_event(conn: &mut PgConnection, event_id: EventId) -> Result<
             delay: Duration::ZERO,
         };
         let created = tasks::create(&mut db_tx, &task, ACTOR).await?;
-        if matches!(created, Created::New(_)) {
+        if let Created::New(task_id) = created {
+            inputs::note(&mut db_tx, task_id, event_id, &inputs).await?;
             made.push(created);
         }
     }
@@ -65,17 +72,17 @@ pub async fn handle_event(conn: &mut PgConnection, event_id: EventId) -> Result<
     Ok(made)
 }
 
-/// Whether a bulk task of the job waits. It is locked until the caller's transaction ends, so that it is claimed only
-/// after what the event announces can be seen: its run will cover it.
-async fn waits_already(conn: &mut PgConnection, job_id: JobId) -> Result<bool, ControlError> {
-    let waiting = sqlx::query(
-        "SELECT 1 FROM control.tasks
+/// The bulk task of the job that waits, if one does. It is locked until the caller's transaction ends, so that it is
+/// claimed only after the event is among its inputs: its run will cover it.
+async fn waits_already(conn: &mut PgConnection, job_id: JobId) -> Result<Option<TaskId>, ControlError> {
+    let waiting: Option<(i64,)> = sqlx::query_as(
+        "SELECT id FROM control.tasks
           WHERE job_id = $1 AND state = 'queued' AND idempotency_key LIKE 'bulk-%' LIMIT 1 FOR UPDATE SKIP LOCKED",
     )
     .bind(job_id.0)
     .fetch_optional(conn)
     .await?;
-    Ok(waiting.is_some())
+    Ok(waiting.map(|(id,)| TaskId(id)))
 }
 
 /// Gives every active `always_on` job that has no live task a new one. Returns the new ones.
@@ -90,7 +97,7 @@ pub async fn ensure_sources(conn: &mut PgConnection) -> Result<Vec<Created>, Con
         "SELECT j.id, count(t.id) AS tasks_before,
                 count(*) FILTER (WHERE t.state IN ('failed', 'completed') AND t.finished_at > now() - interval '1 hour')
            FROM control.jobs j LEFT JOIN control.tasks t ON t.job_id = j.id
-          WHERE j.active AND j.always_on
+          WHERE j.active AND NOT j.paused AND j.always_on
           GROUP BY j.id
          HAVING count(*) FILTER (WHERE t.state IN ('queued', 'running')) = 0
           ORDER BY j.id",
@@ -114,7 +121,7 @@ pub async fn ensure_sources(conn: &mut PgConnection) -> Result<Vec<Created>, Con
     Ok(made)
 }
 
-/// What the dispatcher does once a minute: [`ensure_sources`], then [`ready`].
+/// What the dispatcher does once a minute, in one pass: [`ensure_sources`], then [`ready`].
 ///
 /// # Errors
 /// What Postgres or a row reports.

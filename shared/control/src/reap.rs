@@ -1,4 +1,4 @@
-//! Takes back tasks whose worker has gone silent.
+//! Takes back tasks whose worker has gone silent, and forgets such workers.
 //!
 //! Pages through running tasks whose lease is over, by key, and changes each in a transaction of its own under a
 //! guarded `UPDATE` (state, fence, and the lease over *now*): a task that was finished, claimed again or kept alive
@@ -39,6 +39,8 @@ pub struct Reaped {
     pub overtaken: u64,
     /// Tasks that could not be changed, and why. The others were.
     pub faults: Vec<(TaskId, ControlError)>,
+    /// Workers that have not been heard of for longer than their lease; their rows were removed.
+    pub silent_workers: u64,
 }
 
 #[derive(Clone, sqlx::FromRow)]
@@ -54,19 +56,27 @@ struct Expired {
 /// Must not be called inside a transaction of the caller's, so that each task's change stands by itself.
 ///
 /// # Errors
-/// If a page cannot be read. A task that cannot be changed is reported in [`Reaped::faults`].
+/// If a page cannot be read, or the workers. A task that cannot be changed is reported in [`Reaped::faults`].
 pub async fn reap(conn: &mut PgConnection, page_rows: u32) -> Result<Reaped, ControlError> {
     let mut reaped = Reaped::default();
     let (began_at,): (chrono::DateTime<chrono::Utc>,) = sqlx::query_as("SELECT now()").fetch_one(&mut *conn).await?;
     let mut after: Option<Expired> = None;
     loop {
         let page = read_page(conn, began_at, after.as_ref(), page_rows).await?;
-        let Some(last) = page.last().cloned() else { return Ok(reaped) };
+        let Some(last) = page.last().cloned() else { break };
         for expired in page {
             take_back(conn, expired, &mut reaped).await;
         }
         after = Some(last);
     }
+    reaped.silent_workers = forget_silent_workers(conn).await?;
+    Ok(reaped)
+}
+
+/// Removes the rows of workers whose lease is over: they counted for nothing any more.
+async fn forget_silent_workers(conn: &mut PgConnection) -> Result<u64, ControlError> {
+    let removed = sqlx::query("DELETE FROM control.worker_leases WHERE lease_expires_at < now()").execute(conn).await?;
+    Ok(removed.rows_affected())
 }
 
 async fn read_page(

@@ -17,6 +17,7 @@ mod batch;
 mod cancel;
 mod claim;
 mod finish;
+pub mod inputs;
 mod listing;
 
 pub use batch::{Done, claim_many, complete_many, create_many};

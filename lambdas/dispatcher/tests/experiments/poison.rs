@@ -132,7 +132,7 @@ fn batch(messages: &[Message]) -> SqsEvent {
 fn poison(n: u64, real_event: i64) -> String {
     match n % 5 {
         0 => format!(r#"{{"version":1,"event_id":{n}"#),
-        1 => format!("{n:>width$}", width = 1 << 20),
+        1 => format!("{n} {}", "x".repeat((1 << 20) - 32)),
         2 => format!(r#"{{"version":9,"event_id":{n}}}"#),
         3 => stage::wake(1_000_000_000 + i64::try_from(n).unwrap()),
         _ => stage::wake(real_event),

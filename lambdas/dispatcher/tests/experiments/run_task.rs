@@ -22,8 +22,9 @@ use crate::stage::Stage;
 
 /// Tries of one call. Source: `isotherm_platform::aws`.
 const TRIES: u32 = 4;
-/// From the launch to the claim, at most; Fargate takes longer, and the dispatcher waits for two minutes.
-const START_MS: u64 = 400;
+/// From the launch to the claim, at most: longer than the SDK tries one call, and shorter than the dispatcher waits. Fargate takes
+/// tens of seconds.
+const START_MS: u64 = 15_000;
 
 /// How many answers to calls of `token` get lost, decided by the token alone.
 fn answers_lost(seed: u64, token: &str) -> u32 {

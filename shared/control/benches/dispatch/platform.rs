@@ -11,6 +11,10 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{BATCH, Progress, WORKERS};
 
+/// What the leg consists of, in the order of a task's life.
+pub(crate) const STEPS: [&str; 6] =
+    ["record", "outbox take", "outbox delete", "handle_events", "claim_many", "complete_many"];
+
 /// One leg.
 pub(crate) async fn run(database: &TestDatabase) -> Arc<Progress> {
     let progress = Progress::new();
@@ -39,24 +43,29 @@ fn event(item: u64) -> EventBody {
 
 async fn produce(mut conn: PgConnection, progress: Arc<Progress>) {
     while let Some(items) = progress.next_batch().await {
-        let bodies: Vec<EventBody> = items.map(event).collect();
-        events::record_many(&mut conn, &bodies).await.expect("events are recorded");
+        let mut db_tx = conn.begin().await.expect("a transaction");
+        for item in items {
+            let recorded = events::record(&mut db_tx, &event(item));
+            progress.timed(STEPS[0], recorded).await.expect("an event is recorded");
+        }
+        db_tx.commit().await.expect("a commit");
     }
 }
 
 async fn dispatcher(mut conn: PgConnection, progress: Arc<Progress>) {
     while !progress.is_over() {
         let mut db_tx = conn.begin().await.expect("a transaction");
-        let rows = outbox::take(&mut db_tx, BATCH).await.expect("the outbox is read");
+        let rows = progress.timed(STEPS[1], outbox::take(&mut db_tx, BATCH)).await.expect("the outbox is read");
         if rows.is_empty() {
             db_tx.rollback().await.expect("a rollback");
             tokio::time::sleep(Duration::from_micros(200)).await;
             continue;
         }
         let (ids, event_ids): (Vec<i64>, Vec<_>) = rows.iter().map(|row| (row.id, row.event_id)).unzip();
-        outbox::delete(&mut db_tx, &ids).await.expect("the outbox is cleared");
+        progress.timed(STEPS[2], outbox::delete(&mut db_tx, &ids)).await.expect("the outbox is cleared");
         db_tx.commit().await.expect("a commit");
-        let handled = dispatch::handle_events(&mut conn, &event_ids).await.expect("events are handled");
+        let handled =
+            progress.timed(STEPS[3], dispatch::handle_events(&mut conn, &event_ids)).await.expect("events are handled");
         assert_eq!(handled.made.len(), event_ids.len(), "{:?}", handled.refused);
     }
 }
@@ -65,7 +74,8 @@ async fn work(mut conn: PgConnection, worker: String, progress: Arc<Progress>) {
     let claimant = Claimant { worker: &worker, operator: "noop", ecs_task_arn: None };
     let output = serde_json::json!({});
     while !progress.is_over() {
-        let claimed = tasks::claim_many(&mut conn, &claimant, BATCH).await.expect("tasks are claimed");
+        let claimed =
+            progress.timed(STEPS[4], tasks::claim_many(&mut conn, &claimant, BATCH)).await.expect("tasks are claimed");
         if claimed.is_empty() {
             tokio::time::sleep(Duration::from_micros(200)).await;
             continue;
@@ -75,7 +85,8 @@ async fn work(mut conn: PgConnection, worker: String, progress: Arc<Progress>) {
         let done: Vec<Done<'_>> = (claimed.iter().map(done))
             .map(|(task_id, fence)| Done { task_id, fence, output: &output, stderr_tail: None })
             .collect();
-        let completed = tasks::complete_many(&mut conn, &done).await.expect("tasks are completed");
+        let completed =
+            progress.timed(STEPS[5], tasks::complete_many(&mut conn, &done)).await.expect("tasks are completed");
         assert!(completed.iter().all(|was_completed| *was_completed), "a task was stale");
         progress.note_done(done.len());
     }

@@ -1,20 +1,23 @@
--- Due tasks of active jobs in the order in which they are to run, of each job no more than may run at one time.
-WITH running AS (
-    SELECT job_id, count(*) AS tasks FROM control.tasks WHERE state = 'running' GROUP BY job_id
-), due AS (
-    SELECT t.*, j.operator, j.runtime, j.max_concurrency,
-           j.max_concurrency - coalesce(running.tasks, 0) AS free,
-           row_number() OVER (PARTITION BY t.job_id ORDER BY t.not_before, t.id) AS place
-      FROM control.tasks t
-      JOIN control.jobs j ON j.id = t.job_id
-      LEFT JOIN running ON running.job_id = t.job_id
-     WHERE t.state = 'queued' AND t.not_before <= now() AND j.active AND NOT j.paused
+-- Due tasks of active jobs in the order in which they are to run, of each job no more than may still run at one time.
+-- $1: most rows. The limit of an organisation comes along; the plan keeps it, over its jobs together.
+WITH running AS MATERIALIZED (
+    SELECT job_id, org_id, count(*) AS tasks FROM control.tasks WHERE state = 'running' GROUP BY job_id, org_id
+), places AS (
+    SELECT j.id AS job_id, j.org_id, j.operator, j.runtime,
+           j.max_concurrency - coalesce((SELECT tasks FROM running WHERE running.job_id = j.id), 0) AS free,
+           o.max_concurrency - coalesce((SELECT sum(tasks) FROM running WHERE running.org_id = j.org_id), 0)::bigint AS org_free
+      FROM control.jobs j JOIN control.orgs o ON o.id = j.org_id
+     WHERE j.active AND NOT j.paused
 )
-SELECT id, fence, job_id, operator, runtime, wakes_sent, free,
-       extract(epoch FROM now() - woken_at)::double precision AS woken_seconds_ago,
-       CASE WHEN launch_fence = fence THEN launches_sent ELSE 0 END AS launches_sent,
-       CASE WHEN launch_fence = fence
-            THEN extract(epoch FROM now() - launched_at)::double precision END AS launched_seconds_ago
-  FROM due
- WHERE place <= free
- ORDER BY not_before, id
+SELECT t.id, t.fence, p.job_id, p.org_id, p.operator, p.runtime, t.wakes_sent, p.free, p.org_free,
+       extract(epoch FROM now() - t.woken_at)::double precision AS woken_seconds_ago,
+       CASE WHEN t.launch_fence = t.fence THEN t.launches_sent ELSE 0 END AS launches_sent,
+       CASE WHEN t.launch_fence = t.fence
+            THEN extract(epoch FROM now() - t.launched_at)::double precision END AS launched_seconds_ago
+  FROM places p
+ CROSS JOIN LATERAL (
+       SELECT * FROM control.tasks
+        WHERE job_id = p.job_id AND state = 'queued' AND not_before <= now()
+        ORDER BY priority DESC, not_before, id LIMIT greatest(p.free, 0)) t
+ ORDER BY t.priority DESC, t.not_before, t.id
+ LIMIT $1

@@ -33,7 +33,7 @@ WITH places AS MATERIALIZED (
            ecs_task_arn = coalesce($3, t.ecs_task_arn)
       FROM chosen, control.jobs j
      WHERE t.id = chosen.id AND t.fence = chosen.fence AND t.state = 'queued' AND j.id = t.job_id
- RETURNING t.id, t.org_id, t.job_id, j.name AS job, t.fence, t.always_on, t.priority, t.not_before,
+ RETURNING t.id, t.org_id, t.job_id, j.name AS job, t.idempotency_key, t.fence, t.always_on, t.priority, t.not_before,
            j.heartbeat_timeout_seconds AS lease_seconds, j.run_timeout_seconds, j.config, t.input, j.secrets
 ), attempts AS (
     INSERT INTO control.task_attempts (task_id, fence, worker, org_id) SELECT id, fence, $1, org_id FROM claimed
@@ -41,7 +41,7 @@ WITH places AS MATERIALIZED (
     INSERT INTO control.audit_log (org_id, actor, action, subject, subject_id, from_state, to_state)
     SELECT org_id, $1, 'claimed', 'task', id, 'queued', 'running' FROM claimed
 )
-SELECT c.id, c.org_id, c.job_id, c.job, c.fence, c.always_on, c.lease_seconds, c.run_timeout_seconds, c.config, c.input, c.secrets,
+SELECT c.id, c.org_id, c.job_id, c.job, c.idempotency_key, c.fence, c.always_on, c.lease_seconds, c.run_timeout_seconds, c.config, c.input, c.secrets,
        (SELECT count(*) FROM control.task_attempts a WHERE a.task_id = c.id AND a.outcome IN ('failed', 'lost')) AS failures
   FROM claimed c
  ORDER BY c.priority DESC, c.not_before, c.id

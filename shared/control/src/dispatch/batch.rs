@@ -6,11 +6,11 @@ use std::time::Duration;
 use isotherm_types::{Event, EventBody, EventId, TaskId};
 use sqlx::{Connection, PgConnection};
 
-use super::{ACTOR, handle_event, route};
+use super::{ACTOR, Routed, handle_event, route};
 use crate::codec::from_json;
 use crate::error::ControlError;
 use crate::jobs;
-use crate::tasks::{self, Created, NewTask};
+use crate::tasks::{self, Created, NewTask, inputs};
 
 /// What became of a batch of events.
 #[derive(Debug, Default)]
@@ -33,33 +33,40 @@ pub async fn handle_events(conn: &mut PgConnection, event_ids: &[EventId]) -> Re
     let mut handled = Handled::default();
     let mut bodies = bodies(&mut db_tx, event_ids).await?;
     let active = jobs::active(&mut db_tx).await?;
-    let (mut tasks, mut one_by_one) = (Vec::new(), Vec::new());
+    let (mut tasks, mut inputs, mut one_by_one) = (Vec::new(), BTreeMap::new(), Vec::new());
     // An id that is given twice is one event.
     for event_id in event_ids.iter().copied().collect::<BTreeSet<_>>() {
         let body = match bodies.remove(&event_id) {
             Some(body) => from_json::<EventBody>(event_id, "body", body),
             None => Err(ControlError::UnknownEvent { event_id }),
         };
-        let routed = match body {
-            Ok(body) => route(&Event { id: event_id, body }, &active),
+        let event = match body {
+            Ok(body) => Event { id: event_id, body },
             Err(error) => {
                 handled.refused.push((event_id, error));
                 continue;
             }
         };
+        let routed = route(&event, &active);
         if routed.iter().any(|routed| routed.coalesce) {
             one_by_one.push(event_id);
             continue;
         }
-        tasks.extend(routed.into_iter().map(|routed| NewTask {
-            job_id: routed.job_id,
-            idempotency_key: routed.idempotency_key,
-            input: routed.input,
-            delay: Duration::ZERO,
-        }));
+        for Routed { job_id, idempotency_key, input, within, .. } in routed {
+            // Of events that ask for the same task, the first makes it.
+            let of_task = inputs::of_event(&event.body, within);
+            inputs.entry((job_id, idempotency_key.clone())).or_insert((event_id, of_task));
+            tasks.push(NewTask { job_id, idempotency_key, input, delay: Duration::ZERO });
+        }
     }
     let made = tasks::create_many(&mut db_tx, &tasks, ACTOR).await?;
-    handled.made.extend(made.into_iter().map(|(task_id, _, _)| task_id));
+    let mut noted = Vec::with_capacity(made.len());
+    for (task_id, job_id, key) in made {
+        handled.made.push(task_id);
+        let of_task = inputs.remove(&(job_id, key));
+        noted.extend(of_task.map(|(event_id, of_task)| (task_id, event_id, of_task)));
+    }
+    inputs::note_many(&mut db_tx, &noted).await?;
     for event_id in one_by_one {
         let made = handle_event(&mut db_tx, event_id).await?;
         handled.made.extend(made.into_iter().filter_map(|created| match created {

@@ -1,6 +1,6 @@
 //! Which tasks an event asks for. Pure.
 
-use isotherm_types::{ChainId, Dataset, Event, EventBody, JobId, TriggerId};
+use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset, Event, EventBody, JobId, TriggerId};
 use serde_json::{Value, json};
 
 use crate::jobs::{Job, Strategy};
@@ -16,7 +16,15 @@ pub struct Routed {
     pub input: Value,
     /// Whether a bulk task that waits already makes this one needless.
     pub coalesce: bool,
+    /// The blocks of the event that it is about; all of them if absent.
+    pub within: Option<BlockRange>,
 }
+
+/// What the keys of bulk tasks begin with.
+pub(crate) const BULK_PREFIX: &str = "bulk-";
+
+/// Most tasks that one event makes for one job. A range that has more partitions is split at a multiple of their size.
+pub const MOST_PARTITIONS: u64 = 1_000;
 
 /// The tasks that `event` asks for, given the jobs that it may concern. Inactive jobs get none.
 ///
@@ -31,18 +39,17 @@ pub fn route(event: &Event, jobs: &[Job]) -> Vec<Routed> {
                 idempotency_key: firing_key(*trigger_id, fire_key),
                 input: input.clone(),
                 coalesce: false,
+                within: None,
             })
             .collect(),
+        // The same partition announced twice is one task.
         EventBody::PartitionCommitted { chain_id, dataset, blocks, .. } => {
-            let partition = format!("partition-{chain_id}-{dataset}-{}-{}", blocks.start(), blocks.end());
-            let input =
-                json!({ "cause": event.body.kind(), "chain_id": chain_id, "datasets": [dataset], "blocks": blocks });
-            about_data(event, jobs, *chain_id, &[*dataset], &partition, &input)
+            let partition = format!("partition-{chain_id}-{dataset}");
+            about_data(event, jobs, *chain_id, &[*dataset], *blocks, &partition)
         }
+        // The same blocks taken back twice are two tasks: the second reorg changed them again.
         EventBody::DatasetInvalidated { chain_id, datasets, blocks, .. } => {
-            let input =
-                json!({ "cause": event.body.kind(), "chain_id": chain_id, "datasets": datasets, "blocks": blocks });
-            about_data(event, jobs, *chain_id, datasets, &event_key(event), &input)
+            about_data(event, jobs, *chain_id, datasets, *blocks, &event_key(event))
         }
         // Told to `thresholds` or `dead_letters` only.
         EventBody::DatasetAdvanced { .. } | EventBody::TaskFailed { .. } => Vec::new(),
@@ -54,20 +61,55 @@ fn about_data(
     jobs: &[Job],
     chain_id: ChainId,
     datasets: &[Dataset],
-    partition_key: &str,
-    input: &Value,
+    blocks: BlockRange,
+    partition_prefix: &str,
 ) -> Vec<Routed> {
     let concerned =
         |job: &&Job| job.active && !job.always_on && datasets.iter().any(|&dataset| job.reads(chain_id, dataset));
-    let task = |job: &Job| {
-        let (idempotency_key, input, coalesce) = match job.strategy {
-            Strategy::PerUpdate => (event_key(event), input.clone(), false),
-            Strategy::PerPartition => (partition_key.to_owned(), input.clone(), false),
-            Strategy::Bulk => (format!("bulk-{}", event_key(event)), json!({ "cause": "bulk" }), true),
+    let input = |blocks: BlockRange| json!({ "cause": event.body.kind(), "chain_id": chain_id, "datasets": datasets, "blocks": blocks });
+    let tasks = |job: &Job| {
+        let routed = |idempotency_key, input, coalesce, within| Routed {
+            job_id: job.id,
+            idempotency_key,
+            input,
+            coalesce,
+            within,
         };
-        Routed { job_id: job.id, idempotency_key, input, coalesce }
+        match job.strategy {
+            Strategy::PerUpdate => vec![routed(event_key(event), input(blocks), false, None)],
+            Strategy::PerPartition => partitions(blocks, job.partition_blocks)
+                .into_iter()
+                .map(|part| {
+                    let key = format!("{partition_prefix}-{}-{}", part.start(), part.end());
+                    routed(key, input(part), false, Some(part))
+                })
+                .collect(),
+            Strategy::Bulk => {
+                vec![routed(format!("{BULK_PREFIX}{}", event_key(event)), json!({ "cause": "bulk" }), true, None)]
+            }
+        }
     };
-    jobs.iter().filter(concerned).map(task).collect()
+    jobs.iter().filter(concerned).flat_map(tasks).collect()
+}
+
+/// `blocks`, split at the multiples of `size`; whole if there is no size.
+///
+/// The parts tile `blocks`. They are at most [`MOST_PARTITIONS`] and one more: where there would be more, the size is a multiple of
+/// `size`.
+fn partitions(blocks: BlockRange, size: Option<u64>) -> Vec<BlockRange> {
+    let Some(size) = size.filter(|&size| size > 0) else { return vec![blocks] };
+    let whole = blocks.block_count().div_ceil(size).div_ceil(MOST_PARTITIONS);
+    let step = size.saturating_mul(whole.max(1));
+    let mut parts = Vec::new();
+    let mut start = blocks.start();
+    while start < blocks.end() {
+        let next = (start.0 / step).saturating_add(1).saturating_mul(step);
+        let end = BlockNumber(next).min(blocks.end());
+        let Ok(part) = BlockRange::new(start, end) else { break };
+        parts.push(part);
+        start = end;
+    }
+    parts
 }
 
 fn event_key(event: &Event) -> String {
@@ -150,6 +192,46 @@ mod tests {
         let routed = route(&committed(7), &jobs);
         let keys: Vec<(i64, &str)> = routed.iter().map(|task| (task.job_id.0, task.idempotency_key.as_str())).collect();
         assert_eq!(keys, [(1, "event-7"), (2, "partition-143-logs-0-100"), (4, "bulk-event-7")]);
+    }
+
+    #[test]
+    fn a_range_is_split_at_the_multiples_of_the_jobs_partition_size() {
+        let jobs = [Job { partition_blocks: Some(40), ..job(2, Strategy::PerPartition, &["logs"]) }];
+        let routed = route(&committed(7), &jobs);
+        let keys: Vec<&str> = routed.iter().map(|task| task.idempotency_key.as_str()).collect();
+        let expected = ["partition-143-logs-0-40", "partition-143-logs-40-80", "partition-143-logs-80-100"];
+        assert_eq!(keys, expected);
+        assert_eq!(routed[2].input["blocks"], json!({ "start": 80, "end": 100 }));
+        assert_eq!(routed[2].within, BlockRange::new(BlockNumber(80), BlockNumber(100)).ok());
+    }
+
+    #[test]
+    fn blocks_taken_back_again_are_another_task_for_each_partition() {
+        let body = EventBody::DatasetInvalidated {
+            chain_id: ChainId(143),
+            datasets: vec![Dataset::Logs, Dataset::Blocks],
+            blocks: BlockRange::new(BlockNumber(98), BlockNumber(103)).unwrap(),
+            common_ancestor: isotherm_types::BlockRef { number: BlockNumber(97), hash: isotherm_types::B256::ZERO },
+        };
+        let jobs = [Job { partition_blocks: Some(100), ..job(2, Strategy::PerPartition, &["logs"]) }];
+        let keys = |id| -> Vec<String> {
+            let routed = route(&Event { id: EventId(id), body: body.clone() }, &jobs);
+            routed.into_iter().map(|task| task.idempotency_key).collect()
+        };
+        assert_eq!(keys(7), ["event-7-98-100", "event-7-100-103"]);
+        assert_eq!(keys(8), ["event-8-98-100", "event-8-100-103"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn partitions_tile_the_range_and_are_few(start in 0u64..10_000, count in 1u64..5_000_000, size in 1u64..20_000) {
+            let blocks = BlockRange::new(BlockNumber(start), BlockNumber(start + count)).unwrap();
+            let parts = partitions(blocks, Some(size));
+            proptest::prop_assert!(parts.len() as u64 <= MOST_PARTITIONS + 1);
+            proptest::prop_assert_eq!((parts[0].start(), parts[parts.len() - 1].end()), (blocks.start(), blocks.end()));
+            proptest::prop_assert!(parts.windows(2).all(|pair| pair[0].is_followed_by(pair[1])));
+            proptest::prop_assert!(parts.windows(2).all(|pair| pair[0].end().0 % size == 0));
+        }
     }
 
     #[test]

@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use isotherm_types::{Fence, JobId, OrgId, TaskId};
 use sqlx::{Connection, PgConnection};
 
-use super::NewTask;
 use super::claim::{Claimant, ClaimedTask, JOB_LOCK, ORG_LOCK};
+use super::{NewTask, inputs};
 use crate::codec::{from_json, seconds, storable, storable_json};
+use crate::dispatch::BULK_PREFIX;
 use crate::error::ControlError;
 
 /// Makes each task once for its (job, key); returns the new ones with their keys, in no order.
@@ -42,6 +43,7 @@ struct ClaimedRow {
     org_id: i64,
     job_id: i64,
     job: String,
+    idempotency_key: String,
     fence: i64,
     always_on: bool,
     lease_seconds: f64,
@@ -111,7 +113,13 @@ pub async fn claim_many(
         .bind(jobs)
         .fetch_all(&mut *db_tx)
         .await?;
-    let claimed = rows.into_iter().map(ClaimedTask::try_from).collect::<Result<Vec<_>, _>>()?;
+    let mut claimed = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        if row.idempotency_key.starts_with(BULK_PREFIX) {
+            row.input = inputs::added_to(&row.input, &inputs::read(&mut db_tx, TaskId(row.id)).await?);
+        }
+        claimed.push(ClaimedTask::try_from(row)?);
+    }
     db_tx.commit().await?;
     Ok(claimed)
 }

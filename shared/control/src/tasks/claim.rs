@@ -9,8 +9,10 @@ use sqlx::{Connection, PgConnection};
 
 use crate::audit;
 use crate::codec::{from_json, from_word, seconds, storable};
+use crate::dispatch::BULK_PREFIX;
 use crate::error::ControlError;
 use crate::task::TaskState;
+use crate::tasks::inputs;
 
 /// Namespaces of the advisory locks under which running tasks are counted ("jobc" and "orgc" as bytes).
 pub(super) const JOB_LOCK: i32 = 0x6a6f_6263;
@@ -39,7 +41,7 @@ pub enum Claim {
     },
     /// Another worker is claiming it this very moment.
     Contended,
-    /// Its job is not active or paused, or as many of its tasks run as may run at one time.
+    /// Its job is not active or paused, or as many tasks of it or of its organisation run as may run at one time.
     HeldBack,
     /// It is not queued: somebody has it, or it is finished.
     NotQueued {
@@ -106,6 +108,7 @@ struct ClaimedRow {
     org_id: i64,
     job_id: i64,
     job: String,
+    idempotency_key: String,
     fence: i64,
     always_on: bool,
     lease_seconds: f64,
@@ -118,20 +121,32 @@ struct ClaimedRow {
 /// Takes the task for `claimant` if it is queued and due: fence + 1, one attempt fewer (not for a source), a lease of the
 /// job's heartbeat time-out.
 ///
-/// Never waits for another claimant. The job's limit is counted as of the claim's start: claims of one job that overlap do not
-/// see each other.
+/// Never waits for another claimant of the same task. Claims of one job are made one after the other, so that its limit and
+/// that of its organisation hold at every instant.
 ///
 /// # Errors
 /// What Postgres reports, or the job's row.
 pub async fn claim(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant<'_>) -> Result<Claim, ControlError> {
     let mut db_tx = conn.begin().await?;
-    let row: Option<ClaimedRow> = sqlx::query_as(include_str!("../../queries/tasks/claim.sql"))
+    // The counts of the claim need a statement of their own, whose snapshot is younger than the locks.
+    let held = sqlx::query(include_str!("../../queries/tasks/hold.sql"))
         .bind(task_id.0)
-        .bind(storable(claimant.worker))
-        .bind(claimant.operator)
-        .bind(claimant.ecs_task_arn)
+        .bind(JOB_LOCK)
+        .bind(ORG_LOCK)
         .fetch_optional(&mut *db_tx)
         .await?;
+    let row: Option<ClaimedRow> = match held {
+        None => None,
+        Some(_held) => {
+            sqlx::query_as(include_str!("../../queries/tasks/claim.sql"))
+                .bind(task_id.0)
+                .bind(storable(claimant.worker))
+                .bind(claimant.operator)
+                .bind(claimant.ecs_task_arn)
+                .fetch_optional(&mut *db_tx)
+                .await?
+        }
+    };
     let Some(row) = row else {
         let refusal = refusal(&mut db_tx, task_id, claimant).await?;
         db_tx.rollback().await?;
@@ -159,6 +174,11 @@ pub async fn claim(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant
         reason: None,
     };
     audit::record(&mut db_tx, &change).await?;
+    let input = if row.idempotency_key.starts_with(BULK_PREFIX) {
+        inputs::added_to(&row.input, &inputs::read(&mut db_tx, task_id).await?)
+    } else {
+        row.input
+    };
     let claimed = ClaimedTask {
         task_id,
         org_id: OrgId(row.org_id),
@@ -170,7 +190,7 @@ pub async fn claim(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant
         run_timeout: row.run_timeout_seconds.map(seconds),
         always_on: row.always_on,
         config: row.config,
-        input: row.input,
+        input,
         secrets: from_json(JobId(row.job_id), "secrets", row.secrets)?,
     };
     db_tx.commit().await?;
@@ -182,9 +202,12 @@ async fn refusal(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant<'
     let row: Option<(String, i64, String, f64, bool)> = sqlx::query_as(
         "SELECT t.state, t.fence, j.operator,
                 extract(epoch FROM t.not_before - now())::double precision AS wait_seconds,
-                NOT j.active OR j.paused OR j.max_concurrency <=
-                    (SELECT count(*) FROM control.tasks r WHERE r.job_id = t.job_id AND r.state = 'running') AS held_back
-           FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id
+                NOT j.active OR j.paused
+                OR j.max_concurrency <=
+                   (SELECT count(*) FROM control.tasks r WHERE r.job_id = t.job_id AND r.state = 'running')
+                OR coalesce(o.max_concurrency <=
+                   (SELECT count(*) FROM control.tasks r WHERE r.org_id = t.org_id AND r.state = 'running'), false) AS held_back
+           FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id JOIN control.orgs o ON o.id = t.org_id
           WHERE t.id = $1",
     )
     .bind(task_id.0)
@@ -207,8 +230,8 @@ async fn refusal(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant<'
     })
 }
 
-/// A task that a worker of `operator` may claim now without being woken: the one that has been due longest, of an active
-/// job with a free place.
+/// A task that a worker of `operator` may claim now without being woken: of the highest priority, and among those the one that
+/// has been due longest, of an active job with a free place.
 ///
 /// A worker that has finished one task asks for the next with it. Two workers may be told the same task; the claim
 /// decides.
@@ -216,17 +239,8 @@ async fn refusal(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant<'
 /// # Errors
 /// Only what Postgres reports.
 pub async fn next_due(conn: &mut PgConnection, operator: &str) -> Result<Option<TaskId>, ControlError> {
-    let row: Option<(i64,)> = sqlx::query_as(
-        "SELECT t.id
-           FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id
-          WHERE t.state = 'queued' AND t.not_before <= now() AND j.active AND NOT j.paused AND j.operator = $1
-            AND (SELECT count(*) FROM control.tasks r WHERE r.job_id = t.job_id AND r.state = 'running')
-                < j.max_concurrency
-          ORDER BY t.not_before, t.id LIMIT 1",
-    )
-    .bind(operator)
-    .fetch_optional(conn)
-    .await?;
+    let row: Option<(i64,)> =
+        sqlx::query_as(include_str!("../../queries/tasks/next_due.sql")).bind(operator).fetch_optional(conn).await?;
     Ok(row.map(|(id,)| TaskId(id)))
 }
 

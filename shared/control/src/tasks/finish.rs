@@ -200,6 +200,10 @@ async fn put_back_or_fail(
     if next.state == TaskState::Queued {
         return Ok(AfterFailure::Queued { wait });
     }
+    if always_on {
+        // The sweep gives the source a new task; a halted chain would fill the dead-letter queue with the same message.
+        return Ok(AfterFailure::Failed);
+    }
     // Told to the dead-letter queue, by the outbox: the row and the message are there together or not at all.
     let (org_id, job_id) = (OrgId(org_id), JobId(job_id));
     let failed = EventBody::TaskFailed { org_id, job_id, task_id, fence, code: storable(code) };

@@ -26,6 +26,14 @@ async fn age(stage: &mut Stage, task_id: TaskId) {
         .await;
 }
 
+/// Lets the grace of idle workers pass.
+async fn age_all(stage: &mut Stage) {
+    sqlx::query("UPDATE control.tasks SET woken_at = woken_at - interval '10 seconds'")
+        .execute(&mut stage.conn)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn a_sweep_keeps_each_source_alive_exactly_once() {
     let mut stage = Stage::new().await;
@@ -39,6 +47,11 @@ async fn a_sweep_keeps_each_source_alive_exactly_once() {
     let fence = stage.claimed(task_id, "w1").await.fence;
     let halted = Failure { code: "chain.halted", message: "", disposition: Disposition::GiveUp, stderr_tail: None };
     tasks::fail(&mut stage.conn, task_id, fence, &halted).await.unwrap();
+    assert_eq!(
+        stage.count("SELECT count(*) FROM control.outbox").await,
+        0,
+        "a source is no dead letter: it is made anew"
+    );
     let made = dispatch::ensure_sources(&mut stage.conn).await.unwrap();
     let [Created::New(next)] = made[..] else { panic!("{made:?}") };
     let wait: (bool,) = sqlx::query_as("SELECT not_before > now() FROM control.tasks WHERE id = $1")
@@ -94,6 +107,17 @@ async fn what_could_not_be_sent_is_sent_by_the_next_pass() {
     assert!(tasks::note_launch(&mut stage.conn, task_id, second.launches[0].fence, "arn:2").await.unwrap());
     stage.claimed(task_id, "w1").await;
     assert!(!tasks::note_launch(&mut stage.conn, task_id, second.launches[0].fence, "arn:late").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_launch_that_got_no_answer_is_asked_for_again_under_its_own_token() {
+    let mut stage = Stage::new().await;
+    stage.new_task("work", "one").await;
+    let first = ready(&mut stage).await.launches.remove(0);
+    dispatch::repeat_launch(&mut stage.conn, &first).await.unwrap();
+    age_all(&mut stage).await;
+    let again = ready(&mut stage).await.launches.remove(0);
+    assert_eq!(again.client_token(), first.client_token());
 }
 
 #[tokio::test]

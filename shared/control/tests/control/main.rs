@@ -5,6 +5,7 @@
 mod batches;
 mod dispatching;
 mod life;
+mod limits;
 mod model;
 mod outbox;
 mod pipelines;

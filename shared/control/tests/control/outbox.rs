@@ -68,13 +68,13 @@ async fn two_publishers_never_hold_one_group_and_neither_waits() {
     let mut first = stage.connect().await;
     let mut held = first.begin().await.unwrap();
     let taken = outbox::take(&mut held, 1).await.unwrap();
-    assert_eq!(taken[0].message_group, "chain-1");
+    assert_eq!(taken[0].message_group, "chain-1-logs");
 
     let mut second = stage.connect().await;
     let mut other = second.begin().await.unwrap();
     let rest = tokio::time::timeout(Duration::from_secs(5), outbox::take(&mut other, 10)).await.unwrap().unwrap();
     let groups: Vec<&str> = rest.iter().map(|message| message.message_group.as_str()).collect();
-    assert_eq!(groups, ["chain-2"], "a later event of a held group would overtake");
+    assert_eq!(groups, ["chain-2-logs"], "a later event of a held group would overtake");
     other.rollback().await.unwrap();
     held.rollback().await.unwrap();
 

@@ -54,6 +54,21 @@ async fn a_silent_worker_loses_its_task_and_a_lively_one_does_not() {
 }
 
 #[tokio::test]
+async fn a_worker_that_is_not_heard_of_any_more_is_forgotten() {
+    let mut stage = Stage::new().await;
+    sqlx::query(
+        "INSERT INTO control.worker_leases (worker, operator, lease_expires_at)
+         VALUES ('alive', 'noop', now() + interval '1 minute'), ('silent', 'noop', now() - interval '1 second')",
+    )
+    .execute(&mut stage.conn)
+    .await
+    .unwrap();
+    assert_eq!(reap(&mut stage).await.silent_workers, 1);
+    assert_eq!(stage.count("SELECT count(*) FROM control.worker_leases WHERE worker = 'alive'").await, 1);
+    assert_eq!(reap(&mut stage).await.silent_workers, 0);
+}
+
+#[tokio::test]
 async fn a_lost_source_is_always_queued_again() {
     let mut stage = Stage::new().await;
     let task_id = stage.new_task("source", "always-on-1").await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use isotherm_control::tasks::{self, Claim, Claimant};
+use isotherm_control::tasks::{self, Claim, Claimant, ClaimedTask, Done};
 use isotherm_lab::experiment::Experiment;
 use isotherm_types::TaskId;
 use rand::{Rng, RngCore};
@@ -59,30 +59,52 @@ async fn choose(conn: &mut PgConnection, random: &mut impl RngCore) -> Option<Ta
     (!due.is_empty()).then(|| TaskId(due[random.random_range(0..due.len())]))
 }
 
-async fn claimant(mut conn: PgConnection, worker: String, seen: Arc<Seen>, mut random: impl RngCore) {
+async fn claimant(mut conn: PgConnection, worker: String, batches: bool, seen: Arc<Seen>, mut random: impl RngCore) {
     let claimant = Claimant { worker: &worker, operator: "noop", ecs_task_arn: None };
     while count(&mut conn, LEFT).await > 0 {
-        let claim = match choose(&mut conn, &mut random).await {
-            Some(task_id) => tasks::claim(&mut conn, task_id, &claimant).await.unwrap(),
-            None => Claim::HeldBack,
+        let claimed = if batches {
+            tasks::claim_many(&mut conn, &claimant, random.random_range(1..6)).await.unwrap()
+        } else {
+            claim_one(&mut conn, &claimant, &mut random).await
         };
-        let Claim::Claimed(task) = claim else {
+        if claimed.is_empty() {
             tokio::time::sleep(Duration::from_micros(random.random_range(0..2000))).await;
             continue;
-        };
+        }
         seen.look(&mut conn).await;
         let mut db_tx = conn.begin().await.unwrap();
-        tasks::assert_fence(&mut db_tx, task.task_id, task.fence).await.unwrap();
-        sqlx::query("INSERT INTO lab_effects (task_id, worker) VALUES ($1, $2)")
-            .bind(task.task_id.0)
-            .bind(&worker)
-            .execute(&mut *db_tx)
-            .await
-            .unwrap();
+        for task in &claimed {
+            tasks::assert_fence(&mut db_tx, task.task_id, task.fence).await.unwrap();
+            let effect = sqlx::query("INSERT INTO lab_effects (task_id, worker) VALUES ($1, $2)");
+            effect.bind(task.task_id.0).bind(&worker).execute(&mut *db_tx).await.unwrap();
+        }
         db_tx.commit().await.unwrap();
         // The work: long enough that tasks overlap.
         tokio::time::sleep(Duration::from_micros(random.random_range(0..6000))).await;
-        tasks::complete(&mut conn, task.task_id, task.fence, &serde_json::Value::Null, None).await.unwrap();
+        complete(&mut conn, &claimed, batches).await;
+    }
+}
+
+async fn claim_one(conn: &mut PgConnection, claimant: &Claimant<'_>, random: &mut impl RngCore) -> Vec<ClaimedTask> {
+    let Some(task_id) = choose(conn, random).await else { return Vec::new() };
+    match tasks::claim(conn, task_id, claimant).await.unwrap() {
+        Claim::Claimed(task) => vec![*task],
+        _ => Vec::new(),
+    }
+}
+
+async fn complete(conn: &mut PgConnection, claimed: &[ClaimedTask], batches: bool) {
+    let output = serde_json::Value::Null;
+    if batches {
+        let attempt =
+            |task: &ClaimedTask| Done { task_id: task.task_id, fence: task.fence, output: &output, stderr_tail: None };
+        let done: Vec<Done<'_>> = claimed.iter().map(attempt).collect();
+        let accepted = tasks::complete_many(conn, &done).await.unwrap();
+        assert!(accepted.iter().all(|was_accepted| *was_accepted), "{accepted:?}");
+        return;
+    }
+    for task in claimed {
+        tasks::complete(conn, task.task_id, task.fence, &output, None).await.unwrap();
     }
 }
 
@@ -111,7 +133,9 @@ async fn experiment_claims() {
     let seen = Arc::new(Seen::default());
     let mut claimants = tokio::task::JoinSet::new();
     for i in 0..CLAIMANTS {
-        claimants.spawn(claimant(stage.connect().await, format!("w{i}"), seen.clone(), experiment.random(i)));
+        // Every fourth claims and completes in batches.
+        let conn = stage.connect().await;
+        claimants.spawn(claimant(conn, format!("w{i}"), i % 4 == 0, seen.clone(), experiment.random(i)));
     }
     while let Some(ended) = claimants.join_next().await {
         ended.unwrap();
