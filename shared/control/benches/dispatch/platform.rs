@@ -45,8 +45,8 @@ async fn produce(mut conn: PgConnection, progress: Arc<Progress>) {
     while let Some(items) = progress.next_batch().await {
         let mut db_tx = conn.begin().await.expect("a transaction");
         for item in items {
-            let recorded = events::record(&mut db_tx, &event(item));
-            progress.timed(STEPS[0], recorded).await.expect("an event is recorded");
+            let body = event(item);
+            progress.timed(STEPS[0], events::record(&mut db_tx, &body)).await.expect("an event is recorded");
         }
         db_tx.commit().await.expect("a commit");
     }
