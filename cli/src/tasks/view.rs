@@ -1,7 +1,7 @@
 //! Tasks for people and for programs.
 
 use isotherm_control::task::TaskState;
-use isotherm_control::tasks::{Attempt, TaskDetails, AnsweredEvent, TaskRow, Wait};
+use isotherm_control::tasks::{AnsweredEvent, Attempt, TaskDetails, TaskRow, Wait};
 use serde_json::{Value, json};
 
 use crate::output::{instant, maybe_instant, say, table};

@@ -15,11 +15,13 @@ use crate::error::ControlError;
 use crate::tasks::{Created, NewTask, inputs};
 use crate::{backoff, events, jobs, tasks};
 
+mod batch;
 mod launch_budget;
 mod plan;
 mod queue;
 mod route;
 
+pub use batch::{Handled, handle_events};
 pub use plan::{
     FIRST_REWAKE, IDLE_WORKER_GRACE, LONGEST_REWAKE, MOST_LAUNCHES, Outgoing, RELAUNCH_AFTER, Room, TaskLaunch,
     Waiting, Wake, plan, rewake_after,

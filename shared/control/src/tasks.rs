@@ -13,6 +13,7 @@ use sqlx::{Connection, PgConnection};
 use crate::audit;
 use crate::error::ControlError;
 
+mod batch;
 mod cancel;
 mod claim;
 mod dead;
@@ -23,6 +24,7 @@ mod listing;
 mod retry;
 mod waiting;
 
+pub use batch::{Done, claim_many, complete_many, create_many};
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claim, Claimant, ClaimedTask, Progress, claim, heartbeat, next_due};
 pub use dead::{DeadTask, SinceThen, dead};

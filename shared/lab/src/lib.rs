@@ -12,8 +12,10 @@
 
 pub mod anvil;
 pub mod error;
+pub mod experiment;
 pub mod fault_proxy;
 pub mod folder;
+pub mod http_faults;
 pub mod ministack;
 pub mod oracle;
 pub mod port;

@@ -81,7 +81,7 @@ pub(crate) fn search_path() -> OsString {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the laboratory is not part of the product and finds its own tools")]
-fn environment(name: &str) -> Option<OsString> {
+pub(crate) fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 

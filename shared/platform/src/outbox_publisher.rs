@@ -4,6 +4,8 @@
 //! again: SQS drops the second by its deduplication id, and consumers are idempotent besides. Nothing is lost, since
 //! a row is deleted only after its queue accepted it.
 
+use std::collections::{HashMap, HashSet};
+
 use isotherm_control::ControlError;
 use isotherm_control::outbox::{self, OutboxMessage};
 use isotherm_types::{Classified, CrashPoint, Disposition, Queue};
@@ -94,12 +96,11 @@ async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQ
         if of_queue.is_empty() {
             continue;
         }
-        match send(sqs, &of_queue, queues.url(queue)).await {
-            Ok(results) => accepted.extend(of_queue.iter().zip(results).filter(|(_, ok)| *ok).map(|(row, _)| row.id)),
-            Err(source) => {
-                tracing::warn!(error.code = source.code(), error.message = %source, "a queue was not told of events");
-                trouble.get_or_insert(source);
-            }
+        let (sent, fault) = send_in_order(sqs, &of_queue, queues.url(queue)).await;
+        accepted.extend(sent);
+        if let Some(source) = fault {
+            tracing::warn!(error.code = source.code(), error.message = %source, "a queue was not told of events");
+            trouble.get_or_insert(source);
         }
     }
     if !accepted.is_empty() {
@@ -114,6 +115,52 @@ async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQ
     }
 }
 
+/// Sends the messages of one queue; returns the rows that it accepted, and what went wrong with a call.
+///
+/// A queue may refuse one message of a call and accept the next. So a call holds one message of a group at most, and a group
+/// is over for this batch once one of it was refused: a later event never overtakes an earlier one.
+async fn send_in_order(
+    sqs: &aws_sdk_sqs::Client,
+    rows: &[&OutboxMessage],
+    queue_url: &str,
+) -> (Vec<i64>, Option<QueueError>) {
+    let (mut accepted, mut refused) = (Vec::new(), HashSet::new());
+    for mut round in rounds(rows) {
+        round.retain(|row| !refused.contains(row.message_group.as_str()));
+        if round.is_empty() {
+            continue;
+        }
+        match send(sqs, &round, queue_url).await {
+            Ok(results) => {
+                for (row, was_accepted) in round.into_iter().zip(results) {
+                    if was_accepted {
+                        accepted.push(row.id);
+                    } else {
+                        refused.insert(row.message_group.as_str());
+                    }
+                }
+            }
+            Err(source) => return (accepted, Some(source)),
+        }
+    }
+    (accepted, None)
+}
+
+/// The first row of each group, then the second of each, and so on. Pure.
+fn rounds<'a>(rows: &[&'a OutboxMessage]) -> Vec<Vec<&'a OutboxMessage>> {
+    let mut rounds: Vec<Vec<&OutboxMessage>> = Vec::new();
+    let mut of_group: HashMap<&str, usize> = HashMap::new();
+    for row in rows {
+        let place = of_group.entry(row.message_group.as_str()).or_default();
+        if rounds.len() == *place {
+            rounds.push(Vec::new());
+        }
+        rounds[*place].push(row);
+        *place += 1;
+    }
+    rounds
+}
+
 async fn send(sqs: &aws_sdk_sqs::Client, rows: &[&OutboxMessage], queue_url: &str) -> Result<Vec<bool>, QueueError> {
     queue::send_batch(sqs, queue_url, &messages(rows, queue_url)?).await
 }
@@ -126,4 +173,25 @@ fn messages(rows: &[&OutboxMessage], queue_url: &str) -> Result<Vec<FifoMessage>
             Ok(FifoMessage { body, group_id: row.message_group.clone(), deduplication_id: row.deduplication_id() })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use isotherm_types::EventId;
+
+    use super::*;
+
+    #[test]
+    fn a_round_has_one_message_of_a_group_and_groups_keep_their_order() {
+        let row = |(id, group): (i64, &str)| OutboxMessage {
+            id,
+            event_id: EventId(id),
+            queue: Queue::Events,
+            message_group: group.to_owned(),
+        };
+        let rows: Vec<_> = [(1, "a"), (2, "b"), (3, "a"), (4, "a"), (5, "c"), (6, "b")].into_iter().map(row).collect();
+        let rounds = rounds(&rows.iter().collect::<Vec<_>>());
+        let ids: Vec<Vec<i64>> = rounds.iter().map(|round| round.iter().map(|row| row.id).collect()).collect();
+        assert_eq!(ids, [vec![1, 2, 5], vec![3, 6], vec![4]]);
+    }
 }

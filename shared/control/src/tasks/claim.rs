@@ -15,8 +15,8 @@ use crate::task::TaskState;
 use crate::tasks::inputs;
 
 /// Namespaces of the advisory locks under which running tasks are counted ("jobc" and "orgc" as bytes).
-const JOB_LOCK: i32 = 0x6a6f_6263;
-const ORG_LOCK: i32 = 0x6f72_6763;
+pub(super) const JOB_LOCK: i32 = 0x6a6f_6263;
+pub(super) const ORG_LOCK: i32 = 0x6f72_6763;
 
 /// Who claims.
 #[derive(Clone, Copy, Debug)]

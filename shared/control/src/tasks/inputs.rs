@@ -67,6 +67,42 @@ pub(crate) async fn note(
     Ok(())
 }
 
+/// Notes for each of these tasks that it answers an event and works on these blocks, as [`note`] does for one.
+///
+/// # Errors
+/// Only what Postgres reports.
+pub(crate) async fn note_many(
+    conn: &mut PgConnection,
+    noted: &[(TaskId, EventId, Vec<TaskInput>)],
+) -> Result<(), ControlError> {
+    let block = |number: BlockNumber| i64::try_from(number.0).unwrap_or(i64::MAX);
+    let mut rows = Vec::with_capacity(noted.len());
+    for (task_id, event_id, inputs) in noted {
+        if inputs.is_empty() {
+            rows.push((task_id.0, event_id.0, None));
+        }
+        rows.extend(inputs.iter().map(|input| (task_id.0, event_id.0, Some(input))));
+    }
+    let inputs = || rows.iter().map(|(_, _, input)| *input);
+    sqlx::query(
+        "INSERT INTO control.task_inputs (org_id, task_id, event_id, chain_id, dataset, start_block, end_block)
+         SELECT t.org_id, t.id, i.event_id, i.chain_id, i.dataset, i.start_block, i.end_block
+           FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[])
+                AS i (task_id, event_id, chain_id, dataset, start_block, end_block)
+           JOIN control.tasks t ON t.id = i.task_id
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(rows.iter().map(|(task_id, _, _)| *task_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, event_id, _)| *event_id).collect::<Vec<_>>())
+    .bind(inputs().map(|input| input.map(|input| input.chain_id.0.cast_signed())).collect::<Vec<_>>())
+    .bind(inputs().map(|input| input.map(|input| input.dataset.as_str())).collect::<Vec<_>>())
+    .bind(inputs().map(|input| input.map(|input| block(input.blocks.start()))).collect::<Vec<_>>())
+    .bind(inputs().map(|input| input.map(|input| block(input.blocks.end()))).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// The blocks that the task is to work on, by dataset and in their order; ranges that overlap or adjoin are one.
 ///
 /// # Errors

@@ -6,7 +6,6 @@ use sqlx::PgConnection;
 
 use super::{CronConfig, Row, Trigger, TriggerConfig};
 use crate::codec::from_word;
-use crate::cron::Schedule;
 use crate::error::ControlError;
 use crate::task::TaskState;
 

@@ -2,12 +2,13 @@
 //!
 //! Every guard of the crate has a test here that fails without it.
 
+mod batches;
 mod by_hand;
 mod dispatching;
 mod holding;
 mod life;
-mod looking;
 mod limits;
+mod looking;
 mod measuring;
 mod model;
 mod outbox;

@@ -5,8 +5,11 @@
 //! group, so groups without a failure go on.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use futures::FutureExt;
+use isotherm_types::{Classified, Disposition};
 
 use crate::fault::Fault;
 
@@ -42,7 +45,25 @@ impl FifoBatch {
     }
 }
 
+/// The handler of a message panicked, which is a mistake in it. The panic's own words are on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the handler of a message panicked")]
+pub struct HandlerPanicked;
+
+impl Classified for HandlerPanicked {
+    fn disposition(&self) -> Disposition {
+        Disposition::GiveUp
+    }
+
+    fn code(&self) -> &'static str {
+        "lambda.handler_panicked"
+    }
+}
+
 /// Handles each message of `event` in order; a failure is logged, and holds back the later messages of its group.
+///
+/// A panic is the failure of its own message: otherwise it would fail the whole batch, and take the innocent messages of it
+/// along to the dead-letter queue.
 pub async fn handle_each<F: Into<Fault>>(
     event: &SqsEvent,
     mut handle: impl AsyncFnMut(&SqsMessage) -> Result<(), F>,
@@ -52,8 +73,14 @@ pub async fn handle_each<F: Into<Fault>>(
         if batch.blocks(message) {
             continue;
         }
-        if let Err(error) = handle(message).await {
-            let fault = error.into();
+        // What a panic leaves half done is the handler's database transaction, which is rolled back.
+        let handled = AssertUnwindSafe(handle(message)).catch_unwind().await;
+        let fault = match handled {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.into()),
+            Err(_panic) => Some(HandlerPanicked.into()),
+        };
+        if let Some(fault) = fault {
             tracing::error!(
                 message.id = message.message_id.as_deref(),
                 error.code = fault.code(),
@@ -105,6 +132,17 @@ mod tests {
         let (failed, handled) = failures(&messages, &["3"]).await;
         assert_eq!(failed, ["3", "6"]);
         assert_eq!(handled, ["1", "2", "3", "4", "5"]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_failure_of_its_own_message() {
+        let response = handle_each(&event(&[("1", "a"), ("2", "b"), ("3", "a"), ("4", "b")]), async |message| {
+            assert_ne!(message.message_id.as_deref(), Some("2"), "a mistake");
+            Ok::<(), HandlerPanicked>(())
+        })
+        .await;
+        let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        assert_eq!(failed, ["2", "4"]);
     }
 
     #[tokio::test]

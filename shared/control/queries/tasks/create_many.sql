@@ -1,0 +1,16 @@
+-- $1 jobs, $2 keys, $3 inputs, $4 waits in seconds: one of each for every task; $5 actor. Returns the tasks that are new.
+WITH wanted AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::jsonb[], $4::double precision[]) AS w (job_id, key, input, wait)
+), made AS (
+    -- In one order, so that two callers that make the same tasks never wait for each other.
+    INSERT INTO control.tasks (org_id, job_id, idempotency_key, always_on, input, attempts_left, not_before, priority)
+    SELECT j.org_id, j.id, w.key, j.always_on, w.input, j.max_attempts, now() + make_interval(secs => w.wait), j.priority
+      FROM wanted w JOIN control.jobs j ON j.id = w.job_id
+     ORDER BY j.id, w.key
+        ON CONFLICT DO NOTHING
+ RETURNING id, org_id, job_id, idempotency_key
+), trail AS (
+    INSERT INTO control.audit_log (org_id, actor, action, subject, subject_id, to_state, reason)
+    SELECT org_id, $5, 'created', 'task', id, 'queued', idempotency_key FROM made
+)
+SELECT id, job_id, idempotency_key FROM made

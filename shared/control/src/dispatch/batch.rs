@@ -1,0 +1,89 @@
+//! Many events in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use isotherm_types::{Event, EventBody, EventId, TaskId};
+use sqlx::{Connection, PgConnection};
+
+use super::{ACTOR, Routed, handle_event, route};
+use crate::codec::from_json;
+use crate::error::ControlError;
+use crate::jobs;
+use crate::tasks::{self, Created, NewTask, inputs};
+
+/// What became of a batch of events.
+#[derive(Debug, Default)]
+pub struct Handled {
+    /// New tasks.
+    pub made: Vec<TaskId>,
+    /// Events that cannot be handled, and why. The others were.
+    pub refused: Vec<(EventId, ControlError)>,
+}
+
+/// Makes the tasks that the events ask for, as [`handle_event`] does for each of them, with a few statements for all.
+///
+/// Events that concern a bulk job are handled one by one, after the others, by their ids: whether they make a task depends on what
+/// waits.
+///
+/// # Errors
+/// What Postgres or a job's row reports; then no task was made. An event of unknown id or shape is in [`Handled::refused`].
+pub async fn handle_events(conn: &mut PgConnection, event_ids: &[EventId]) -> Result<Handled, ControlError> {
+    let mut db_tx = conn.begin().await?;
+    let mut handled = Handled::default();
+    let mut bodies = bodies(&mut db_tx, event_ids).await?;
+    let active = jobs::active(&mut db_tx).await?;
+    let (mut tasks, mut inputs, mut one_by_one) = (Vec::new(), BTreeMap::new(), Vec::new());
+    // An id that is given twice is one event.
+    for event_id in event_ids.iter().copied().collect::<BTreeSet<_>>() {
+        let body = match bodies.remove(&event_id) {
+            Some(body) => from_json::<EventBody>(event_id, "body", body),
+            None => Err(ControlError::UnknownEvent { event_id }),
+        };
+        let event = match body {
+            Ok(body) => Event { id: event_id, body },
+            Err(error) => {
+                handled.refused.push((event_id, error));
+                continue;
+            }
+        };
+        let routed = route(&event, &active);
+        if routed.iter().any(|routed| routed.coalesce) {
+            one_by_one.push(event_id);
+            continue;
+        }
+        for Routed { job_id, idempotency_key, input, within, .. } in routed {
+            // Of events that ask for the same task, the first makes it.
+            let of_task = inputs::of_event(&event.body, within);
+            inputs.entry((job_id, idempotency_key.clone())).or_insert((event_id, of_task));
+            tasks.push(NewTask { job_id, idempotency_key, input, delay: Duration::ZERO });
+        }
+    }
+    let made = tasks::create_many(&mut db_tx, &tasks, ACTOR).await?;
+    let mut noted = Vec::with_capacity(made.len());
+    for (task_id, job_id, key) in made {
+        handled.made.push(task_id);
+        let of_task = inputs.remove(&(job_id, key));
+        noted.extend(of_task.map(|(event_id, of_task)| (task_id, event_id, of_task)));
+    }
+    inputs::note_many(&mut db_tx, &noted).await?;
+    for event_id in one_by_one {
+        let made = handle_event(&mut db_tx, event_id).await?;
+        handled.made.extend(made.into_iter().filter_map(|created| match created {
+            Created::New(task_id) => Some(task_id),
+            Created::Already(_) | Created::SourceIsLive(_) => None,
+        }));
+    }
+    db_tx.commit().await?;
+    Ok(handled)
+}
+
+async fn bodies(
+    conn: &mut PgConnection,
+    event_ids: &[EventId],
+) -> Result<BTreeMap<EventId, serde_json::Value>, ControlError> {
+    let ids: Vec<i64> = event_ids.iter().map(|event_id| event_id.0).collect();
+    let rows: Vec<(i64, serde_json::Value)> =
+        sqlx::query_as("SELECT id, body FROM control.events WHERE id = ANY($1)").bind(ids).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|(id, body)| (EventId(id), body)).collect())
+}

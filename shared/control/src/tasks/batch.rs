@@ -1,0 +1,157 @@
+//! Many tasks in one transaction: the same guards, rows and trail as one by one, for the price of a few statements.
+//!
+//! A worker whose tasks take milliseconds is bound by commits when it claims and completes one at a time. Each function here
+//! does in one transaction what its namesake ([`super::create`], [`super::claim()`], [`super::complete`]) does in one each; a test
+//! runs random histories through both and compares them.
+
+use std::collections::BTreeSet;
+
+use isotherm_types::{Fence, JobId, OrgId, TaskId};
+use sqlx::{Connection, PgConnection};
+
+use super::claim::{Claimant, ClaimedTask, JOB_LOCK, ORG_LOCK};
+use super::{NewTask, inputs};
+use crate::codec::{from_json, seconds, storable, storable_json};
+use crate::dispatch::BULK_PREFIX;
+use crate::error::ControlError;
+
+/// Makes each task once for its (job, key); returns the new ones with their keys, in no order.
+///
+/// A task that is there already, or whose job's source is live, is left out. So is one of an unknown job.
+///
+/// # Errors
+/// Only what Postgres reports.
+pub async fn create_many(
+    conn: &mut PgConnection,
+    tasks: &[NewTask],
+    actor: &str,
+) -> Result<Vec<(TaskId, JobId, String)>, ControlError> {
+    let rows: Vec<(i64, i64, String)> = sqlx::query_as(include_str!("../../queries/tasks/create_many.sql"))
+        .bind(tasks.iter().map(|task| task.job_id.0).collect::<Vec<_>>())
+        .bind(tasks.iter().map(|task| task.idempotency_key.as_str()).collect::<Vec<_>>())
+        .bind(tasks.iter().map(|task| &task.input).collect::<Vec<_>>())
+        .bind(tasks.iter().map(|task| task.delay.as_secs_f64()).collect::<Vec<_>>())
+        .bind(storable(actor))
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|(id, job_id, key)| (TaskId(id), JobId(job_id), key)).collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct ClaimedRow {
+    id: i64,
+    org_id: i64,
+    job_id: i64,
+    job: String,
+    idempotency_key: String,
+    fence: i64,
+    always_on: bool,
+    lease_seconds: f64,
+    run_timeout_seconds: Option<f64>,
+    stall_timeout_seconds: Option<f64>,
+    config: serde_json::Value,
+    input: serde_json::Value,
+    secrets: serde_json::Value,
+    failures: i64,
+}
+
+impl TryFrom<ClaimedRow> for ClaimedTask {
+    type Error = ControlError;
+
+    fn try_from(row: ClaimedRow) -> Result<Self, ControlError> {
+        let job_id = JobId(row.job_id);
+        Ok(Self {
+            task_id: TaskId(row.id),
+            org_id: OrgId(row.org_id),
+            job_id,
+            job: row.job,
+            fence: Fence(row.fence),
+            attempt: u32::try_from(row.failures).unwrap_or(u32::MAX).saturating_add(1),
+            lease: seconds(row.lease_seconds),
+            run_timeout: row.run_timeout_seconds.map(seconds),
+            stall_timeout: row.stall_timeout_seconds.map(seconds),
+            always_on: row.always_on,
+            config: row.config,
+            input: row.input,
+            secrets: from_json(job_id, "secrets", row.secrets)?,
+        })
+    }
+}
+
+/// Takes up to `most` due tasks of the claimant's operator: of active jobs, in the order in which they are to run, and of no
+/// job or organisation more than may run at one time.
+///
+/// Never waits for a claimant of the same task. Claims of one job are made one after the other.
+///
+/// # Errors
+/// What Postgres reports, or a job's row; then nothing was claimed.
+pub async fn claim_many(
+    conn: &mut PgConnection,
+    claimant: &Claimant<'_>,
+    most: u32,
+) -> Result<Vec<ClaimedTask>, ControlError> {
+    let mut db_tx = conn.begin().await?;
+    // The counts of the claim need a statement of their own, whose snapshot is younger than the locks. Jobs are locked before
+    // organisations, each in the order of their ids: so nobody waits in a circle.
+    let held: Vec<(i64, i64, bool)> = sqlx::query_as(include_str!("../../queries/tasks/hold_limits.sql"))
+        .bind(claimant.operator)
+        .bind(JOB_LOCK)
+        .fetch_all(&mut *db_tx)
+        .await?;
+    let jobs: Vec<i64> = held.iter().map(|(job_id, _, _)| *job_id).collect();
+    let orgs: BTreeSet<i64> = held.iter().filter(|(_, _, is_limited)| *is_limited).map(|(_, org, _)| *org).collect();
+    for org_id in orgs {
+        sqlx::query("SELECT pg_advisory_xact_lock($1, ($2 % 2147483647)::integer)")
+            .bind(ORG_LOCK)
+            .bind(org_id)
+            .execute(&mut *db_tx)
+            .await?;
+    }
+    let rows: Vec<ClaimedRow> = sqlx::query_as(include_str!("../../queries/tasks/claim_many.sql"))
+        .bind(storable(claimant.worker))
+        .bind(claimant.operator)
+        .bind(claimant.ecs_task_arn)
+        .bind(i64::from(most))
+        .bind(jobs)
+        .fetch_all(&mut *db_tx)
+        .await?;
+    let mut claimed = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        if row.idempotency_key.starts_with(BULK_PREFIX) {
+            row.input = inputs::added_to(&row.input, &inputs::read(&mut db_tx, TaskId(row.id)).await?);
+        }
+        claimed.push(ClaimedTask::try_from(row)?);
+    }
+    db_tx.commit().await?;
+    Ok(claimed)
+}
+
+/// An attempt that has done its work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done<'a> {
+    /// The task.
+    pub task_id: TaskId,
+    /// The claim.
+    pub fence: Fence,
+    /// What it has to show.
+    pub output: &'a serde_json::Value,
+    /// The end of the operator's standard error.
+    pub stderr_tail: Option<&'a str>,
+}
+
+/// Ends each task whose attempt is still the present one; returns for each, in the order of `done`, whether it was. A stale
+/// attempt does not keep the others back.
+///
+/// # Errors
+/// Only what Postgres reports; then none was ended.
+pub async fn complete_many(conn: &mut PgConnection, done: &[Done<'_>]) -> Result<Vec<bool>, ControlError> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(include_str!("../../queries/tasks/complete_many.sql"))
+        .bind(done.iter().map(|attempt| attempt.task_id.0).collect::<Vec<_>>())
+        .bind(done.iter().map(|attempt| attempt.fence.0).collect::<Vec<_>>())
+        .bind(done.iter().map(|attempt| storable_json(attempt.output)).collect::<Vec<_>>())
+        .bind(done.iter().map(|attempt| attempt.stderr_tail.map(storable)).collect::<Vec<_>>())
+        .fetch_all(conn)
+        .await?;
+    let completed: BTreeSet<(i64, i64)> = rows.into_iter().collect();
+    Ok(done.iter().map(|attempt| completed.contains(&(attempt.task_id.0, attempt.fence.0))).collect())
+}
