@@ -16,7 +16,7 @@ use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
 use isotherm_platform::lambda::fifo_batch::FifoBatch;
 use isotherm_platform::{Environment, Fault, outbox_publisher};
-use isotherm_types::{ChainId, EventBody};
+use isotherm_types::{ChainId, Disposition, EventBody};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 
@@ -80,7 +80,10 @@ impl ThresholdTrigger {
     async fn handle_batch(&self, batch: &SqsEvent) -> SqsBatchResponse {
         let mut chains = Vec::with_capacity(batch.records.len());
         for message in &batch.records {
-            chains.push(self.chain_of(message).await.map_err(|fault| report(&fault, "a message cannot be handled")));
+            chains.push(self.chain_of(message).await.map_err(|fault| {
+                report(&fault, "a message cannot be handled");
+                fault.disposition()
+            }));
         }
         let mut evaluated = BTreeSet::new();
         for chain_id in chains.iter().flatten().copied().collect::<BTreeSet<ChainId>>() {
@@ -96,9 +99,13 @@ impl ThresholdTrigger {
         }
         let mut response = FifoBatch::default();
         for (message, chain) in batch.records.iter().zip(chains) {
-            let done = chain.is_ok_and(|chain_id| evaluated.contains(&chain_id));
-            if !response.blocks(message) && !done {
-                response.fail(message);
+            let failed = match chain {
+                Ok(chain_id) if evaluated.contains(&chain_id) => None,
+                Ok(_not_evaluated) => Some(Disposition::Retry),
+                Err(disposition) => Some(disposition),
+            };
+            if let (false, Some(disposition)) = (response.blocks(message), failed) {
+                response.fail(message, disposition);
             }
         }
         response.into_response()

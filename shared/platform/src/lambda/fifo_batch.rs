@@ -2,7 +2,8 @@
 //!
 //! **Source**: AWS Lambda Developer Guide, "Implementing partial batch responses": with a FIFO queue, stop at the
 //! first failure and return it and all unprocessed messages. The order that matters is the order inside a message
-//! group, so groups without a failure go on.
+//! group, so groups without a failure go on. So does a group whose message can never be handled: nothing will come of it that
+//! the later ones could overtake, and waiting behind it they would be received as often, and end in the dead-letter queue too.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -31,9 +32,14 @@ impl FifoBatch {
         blocked
     }
 
-    /// Marks `message` as failed, and with it all later ones of its group.
-    pub fn fail(&mut self, message: &SqsMessage) {
-        self.blocked_groups.insert(group(message));
+    /// Marks `message` as failed, and with it all later ones of its group unless trying again is no use.
+    pub fn fail(&mut self, message: &SqsMessage, disposition: Disposition) {
+        match disposition {
+            Disposition::Retry | Disposition::RetryAfter(_) => {
+                self.blocked_groups.insert(group(message));
+            }
+            Disposition::GiveUp => {}
+        }
         self.failures.extend(message.message_id.clone());
     }
 
@@ -60,7 +66,8 @@ impl Classified for HandlerPanicked {
     }
 }
 
-/// Handles each message of `event` in order; a failure is logged, and holds back the later messages of its group.
+/// Handles each message of `event` in order; a failure is logged, and holds back the later messages of its group if it may be
+/// handled another time.
 ///
 /// A panic is the failure of its own message: otherwise it would fail the whole batch, and take the innocent messages of it
 /// along to the dead-letter queue.
@@ -87,7 +94,7 @@ pub async fn handle_each<F: Into<Fault>>(
                 error.message = fault.message(),
                 "a message failed and stays in its queue"
             );
-            batch.fail(message);
+            batch.fail(message, fault.disposition());
         }
     }
     batch.into_response()
@@ -120,7 +127,7 @@ mod tests {
         let response = handle_each(&event(messages), async |message: &SqsMessage| {
             let id = message.message_id.clone().unwrap();
             handled.push(id.clone());
-            if bad.contains(&id.as_str()) { Err(crate::ConfigError { faults: Vec::new() }) } else { Ok(()) }
+            if bad.contains(&id.as_str()) { Err(crate::outbox_publisher::PublishError::Transaction { source: sqlx::Error::PoolTimedOut }) } else { Ok(()) }
         })
         .await;
         (response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect(), handled)
@@ -135,6 +142,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_message_that_can_never_be_handled_holds_nobody_back() {
+        let response = handle_each(&event(&[("1", "a"), ("2", "a"), ("3", "a")]), async |message| {
+            let poison = message.message_id.as_deref() == Some("2");
+            if poison { Err(crate::ConfigError { faults: Vec::new() }) } else { Ok(()) }
+        })
+        .await;
+        let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        assert_eq!(failed, ["2"]);
+    }
+
+    #[tokio::test]
     async fn a_panic_is_the_failure_of_its_own_message() {
         let response = handle_each(&event(&[("1", "a"), ("2", "b"), ("3", "a"), ("4", "b")]), async |message| {
             assert_ne!(message.message_id.as_deref(), Some("2"), "a mistake");
@@ -142,7 +160,7 @@ mod tests {
         })
         .await;
         let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-        assert_eq!(failed, ["2", "4"]);
+        assert_eq!(failed, ["2"]);
     }
 
     #[tokio::test]
