@@ -128,7 +128,8 @@ async fn two_applies_at_once_end_as_one_after_the_other() {
         pipeline::parse("{ version: 1, jobs: [{ name: b, operator: noop }, { name: a, operator: other }] }").unwrap();
     let (one, two) =
         tokio::join!(pipeline::apply(&mut first, org, &one, "one"), pipeline::apply(&mut second, org, &two, "two"));
-    (one.unwrap(), two.unwrap());
+    one.unwrap();
+    two.unwrap();
     let active = stage.count("SELECT count(*) FROM control.jobs WHERE active AND name IN ('a', 'b')").await;
     assert_eq!(active, 2);
     assert_eq!(

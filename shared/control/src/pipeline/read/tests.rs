@@ -373,7 +373,7 @@ fn what_is_no_yaml_is_one_fault_at_its_place() {
         ("", "1:1 the file is empty"),
         ("# nothing\n", "1:1 the file is empty"),
         ("version: 1\njobs: [", "3:1 "),
-        ("version: 1\n\tjobs: []", "2:"),
+        ("version: 1\n\tjobs: []", "1:10 "),
         ("version: 1\njobs: *all", "2:7 "),
         ("version: 1\njobs: []\n  bad: x", "3:"),
         ("version: 1\0", "1:11 the file holds a NUL character"),
