@@ -88,7 +88,7 @@ impl Scene {
         let file = File::create(data.join("lock")).unwrap();
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
         let scene = Self { folder, database, aws, _emulator: emulator, _lock: lock };
-        scene.announce(&scene.aws.endpoint_url().to_owned());
+        scene.announce(scene.aws.endpoint_url());
         scene
     }
 
