@@ -115,7 +115,6 @@ pub(super) fn did_you_mean(suggestion: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::tables::JOB;
-    use super::*;
 
     #[test]
     fn a_slip_is_recognised_and_another_word_is_not() {

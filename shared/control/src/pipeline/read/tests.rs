@@ -368,15 +368,17 @@ fn what_is_allowed_is_read() {
 
 #[test]
 fn what_is_no_yaml_is_one_fault_at_its_place() {
-    let deep = format!("version: 1\njobs: {}", "[".repeat(100_000));
-    let cases: [(&str, &str); 8] = [
+    let deep = format!("version: 1\njobs: {}", "[".repeat(100));
+    let deeper = format!("version: 1\njobs: {}", "[".repeat(100_000));
+    let cases: [(&str, &str); 9] = [
         ("", "1:1 the file is empty"),
         ("# nothing\n", "1:1 the file is empty"),
         ("version: 1\njobs: [", "3:1 "),
-        ("version: 1\n\tjobs: []", "2:"),
+        ("version: 1\n\tjobs: []", "1:10 "),
         ("version: 1\njobs: *all", "2:7 "),
         ("version: 1\njobs: []\n  bad: x", "3:"),
         ("version: 1\0", "1:11 the file holds a NUL character"),
+        (&deeper, "2:262 this is no YAML: recursion limit exceeded"),
         (&deep, "2:38 lists and mappings are nested more than 32 deep"),
     ];
     for (text, wanted) in cases {
