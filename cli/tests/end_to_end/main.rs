@@ -3,6 +3,7 @@
 //!
 //! The binaries must have been built (`./isotherm test` does so first).
 
+mod causes;
 mod control_plane;
 mod crashing;
 mod demo;

@@ -127,7 +127,11 @@ mod tests {
         let response = handle_each(&event(messages), async |message: &SqsMessage| {
             let id = message.message_id.clone().unwrap();
             handled.push(id.clone());
-            if bad.contains(&id.as_str()) { Err(crate::outbox_publisher::PublishError::Transaction { source: sqlx::Error::PoolTimedOut }) } else { Ok(()) }
+            if bad.contains(&id.as_str()) {
+                Err(crate::outbox_publisher::PublishError::Transaction { source: sqlx::Error::PoolTimedOut })
+            } else {
+                Ok(())
+            }
         })
         .await;
         (response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect(), handled)
