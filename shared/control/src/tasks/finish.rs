@@ -188,13 +188,15 @@ async fn put_back_or_fail(
 ) -> Result<AfterFailure, ControlError> {
     let stale = || ControlError::StaleFence { task_id, fence };
     hold(conn, task_id).await?;
-    // A source's failures are forgotten after ten minutes, so that one crash a day is not answered by the longest wait.
+    // A source's failures are forgotten after ten minutes, so that one crash a day is not answered by the longest wait; those of
+    // another task when a person retries it, which gives it all its attempts anew.
     let row: Option<(i64, i64, i32, bool, i64)> = sqlx::query_as(
         "SELECT t.org_id, t.job_id, t.attempts_left, t.always_on,
-                (SELECT count(*) FROM control.task_attempts a
-                  WHERE a.task_id = t.id AND a.outcome IN ('failed', 'lost')
-                    AND (NOT t.always_on OR a.finished_at > now() - interval '10 minutes')) AS failures_before
-           FROM control.tasks t WHERE t.id = $1",
+                least((SELECT count(*) FROM control.task_attempts a
+                        WHERE a.task_id = t.id AND a.outcome IN ('failed', 'lost')
+                          AND (NOT t.always_on OR a.finished_at > now() - interval '10 minutes')),
+                      CASE WHEN NOT t.always_on THEN greatest(j.max_attempts - t.attempts_left - 1, 0) END) AS failures_before
+           FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id WHERE t.id = $1",
     )
     .bind(task_id.0)
     .fetch_optional(&mut *conn)

@@ -1,7 +1,9 @@
 //! Having a task done after all: only one that is over and undone, under the fence that was looked at.
 
+use std::time::Duration;
+
 use isotherm_control::task::TaskState;
-use isotherm_control::tasks::{self, Claim, Created, Failure, Retried};
+use isotherm_control::tasks::{self, AfterFailure, Claim, Created, Failure, Retried};
 use isotherm_control::{ControlError, dispatch};
 use isotherm_types::{Disposition, Fence, TaskId};
 use sqlx::{Connection, PgConnection};
@@ -59,6 +61,22 @@ async fn a_retried_task_that_was_woken_before_is_woken_again_under_another_numbe
     let second = dispatch::ready(&mut stage.conn, 1).await.unwrap();
     assert_eq!((second.wakes[0].fence, second.wakes[0].number), (Fence(0), 2), "SQS would drop a repetition");
     assert_eq!(second.launches[0].number, 2);
+}
+
+#[tokio::test]
+async fn failures_from_before_a_retry_do_not_make_the_task_wait_longer() {
+    let mut stage = Stage::new().await;
+    let task_id = failed(&mut stage, "work", "one").await;
+    for _ in 0..6 {
+        retry(&mut stage.conn, task_id).await;
+        let fence = stage.claimed(task_id, "w1").await.fence;
+        tasks::fail(&mut stage.conn, task_id, fence, &HOPELESS).await.unwrap();
+    }
+    retry(&mut stage.conn, task_id).await;
+    let fence = stage.claimed(task_id, "w1").await.fence;
+    let passing = Failure { disposition: Disposition::Retry, ..HOPELESS };
+    let after = tasks::fail(&mut stage.conn, task_id, fence, &passing).await.unwrap();
+    assert!(matches!(after, AfterFailure::Queued { wait } if wait <= Duration::from_secs(1)), "{after:?}");
 }
 
 #[tokio::test]
