@@ -431,6 +431,9 @@ fn circles_are_found_over_all_chains_and_reported_once_each() {
 
     let two = [job("a", "1/logs", "1/logs"), job("b", "2/logs", "2/blocks"), job("c", "2/blocks", "2/logs")];
     assert_eq!(faults(&file(&two)).len(), 2);
+
+    let shared = [job("a", "1/logs", "1/blocks"), job("b", "1/blocks", "1/logs"), job("c", "1/blocks", "1/logs")];
+    assert_eq!(faults(&file(&shared)).len(), 1);
 }
 
 /// Long files that cost as much as they can. What grew with the square of their length would take minutes.
