@@ -20,7 +20,7 @@ use self::report::{Report, ScheduleRow};
 use crate::args::{ApplyArguments, Output, PlanArguments};
 use crate::home::{Home, RunningStack};
 use crate::output::say;
-use crate::{figures, machine};
+use crate::{connected, figures, machine};
 
 mod report;
 
@@ -57,7 +57,7 @@ pub(crate) async fn apply(home: &Home, arguments: &ApplyArguments) -> anyhow::Re
     if arguments.output == Output::Table {
         report.print(Output::Table, None);
     }
-    let applied = pipeline::apply(&mut side.conn, side.org_id, &pipeline, "apply")
+    let applied = pipeline::apply(&mut side.conn, side.org_id, &pipeline, &connected::actor())
         .await
         .context("nothing was applied: could not write the definitions")?;
     if applied.plan != report.plan {
