@@ -113,6 +113,8 @@ pub fn for_chain(settings: &ChainSettings) -> Pipeline {
         config: settings.follower_config(),
         secrets: BTreeMap::from([database.clone(), ("RPC_URLS".to_owned(), settings.rpc_secret())]),
         heartbeat_timeout_seconds: 10.0,
+        // Longer than an outage of its endpoint, during which it says nothing and then gives the attempt up itself (60 s).
+        stall_timeout_seconds: Some(90.0),
         ..job(format!("follow-{chain}"), "block_follower")
     };
     let compact = JobDefinition {
