@@ -14,7 +14,8 @@ use sqlx::PgPool;
 
 use crate::stage::{self, DOUBLED, LOST, OUT_OF_ORDER, Stage, WITHOUT_UNIQUE_TASKS};
 
-const GROUPS: u64 = 20;
+/// Few, so that messages of one group lie close together: a batch has some of them.
+const GROUPS: u64 = 5;
 const CONSUMERS: u64 = 3;
 /// Nothing more is to come when nothing has come for so long.
 const SILENCE: Duration = Duration::from_secs(8);

@@ -38,8 +38,9 @@ fn answers_lost(seed: u64, token: &str) -> u32 {
 }
 
 /// What runs as an ECS task: claims the task it was launched for, or finds it taken, and ends.
-async fn worker(mut conn: PgConnection, launched: Launched, start: Duration) -> bool {
+async fn worker(url: String, launched: Launched, start: Duration) -> bool {
     tokio::time::sleep(start).await;
+    let mut conn = PgConnection::connect(&url).await.unwrap();
     let task_id = TaskId(launched.environment[TASK_VARIABLE].parse().unwrap());
     let claimant = Claimant { worker: &launched.task_arn, operator: "noop", ecs_task_arn: Some(&launched.task_arn) };
     let Claim::Claimed(task) = tasks::claim(&mut conn, task_id, &claimant).await.unwrap() else { return false };
@@ -57,7 +58,7 @@ async fn fleet(url: String, ecs: Ecs, total: u64, mut random: impl RngCore) -> u
             started += 1;
             last = Instant::now();
             let start = Duration::from_millis(random.random_range(0..START_MS));
-            workers.spawn(worker(PgConnection::connect(&url).await.unwrap(), launched, start));
+            workers.spawn(worker(url.clone(), launched, start));
         }
         while let Some(ended) = workers.try_join_next() {
             if ended.unwrap() { done += 1 } else { idle += 1 }
