@@ -115,6 +115,16 @@ CREATE TABLE control.worker_leases (
 );
 CREATE INDEX worker_leases_by_operator ON control.worker_leases (operator, lease_expires_at);
 
+-- Lost tasks that the reaper could not take back when it last tried: it tries them again after all others, so that they use up
+-- its time last. No foreign key: it would wait for whoever holds the task's row, which is often why it could not be changed.
+CREATE TABLE control.reap_faults (
+    task_id  bigint PRIMARY KEY,
+    fence    bigint NOT NULL,
+    faults   integer NOT NULL DEFAULT 1 CHECK (faults >= 1),
+    tried_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX reap_faults_by_time ON control.reap_faults (tried_at, task_id);
+
 -- How much of each dataset has ever been written, taken-back rows included: it only grows, so that thresholds on it fire
 -- once for each step. Written with the rows that it counts.
 CREATE TABLE control.dataset_cursors (

@@ -2,8 +2,8 @@
 //!
 //! Pages through running tasks whose lease is over, by key, and changes each in a transaction of its own under a
 //! guarded `UPDATE` (state, fence, and the lease over *now*): a task that was finished, claimed again or kept alive
-//! meanwhile is left alone, and a row that cannot be changed does not keep the rows after it waiting. It must never look at
-//! what a task is about: a task of an operator that nobody knows any more is put back like any other.
+//! meanwhile is left alone, and a row that cannot be changed does not keep the rows after it waiting, in this run or in the next.
+//! It must never look at what a task is about: a task of an operator that nobody knows any more is put back like any other.
 
 use isotherm_types::{Fence, TaskId};
 use sqlx::PgConnection;
@@ -51,12 +51,14 @@ struct Expired {
     lease_expires_at: chrono::DateTime<chrono::Utc>,
 }
 
-/// Takes back every task whose lease was over when the run began.
+/// Takes back every task whose lease was over when the run began: first those that no earlier run has failed at, then the others,
+/// those that were tried longest ago first. So a run that is ended at its time-out leaves the next one further on.
 ///
 /// Must not be called inside a transaction of the caller's, so that each task's change stands by itself.
 ///
 /// # Errors
-/// If a page cannot be read, or the workers. A task that cannot be changed is reported in [`Reaped::faults`].
+/// If a page cannot be read, a fault not be noted, or the workers not be read. A task that cannot be changed is reported in
+/// [`Reaped::faults`].
 pub async fn reap(conn: &mut PgConnection, page_rows: u32) -> Result<Reaped, ControlError> {
     let mut reaped = Reaped::default();
     let (began_at,): (chrono::DateTime<chrono::Utc>,) = sqlx::query_as("SELECT now()").fetch_one(&mut *conn).await?;
@@ -65,10 +67,20 @@ pub async fn reap(conn: &mut PgConnection, page_rows: u32) -> Result<Reaped, Con
         let page = read_page(conn, began_at, after.as_ref(), page_rows).await?;
         let Some(last) = page.last().cloned() else { break };
         for expired in page {
-            take_back(conn, expired, &mut reaped).await;
+            take_back(conn, expired, &mut reaped).await?;
         }
         after = Some(last);
     }
+    loop {
+        let page = read_failed_page(conn, began_at, page_rows).await?;
+        if page.is_empty() {
+            break;
+        }
+        for expired in page {
+            take_back(conn, expired, &mut reaped).await?;
+        }
+    }
+    forget_faults(conn).await?;
     reaped.silent_workers = forget_silent_workers(conn).await?;
     Ok(reaped)
 }
@@ -90,6 +102,7 @@ async fn read_page(
            FROM control.tasks
           WHERE state = 'running' AND lease_expires_at < $1
             AND (lease_expires_at, id) > (coalesce($2, '-infinity'::timestamptz), $3)
+            AND NOT EXISTS (SELECT 1 FROM control.reap_faults f WHERE f.task_id = tasks.id AND f.fence = tasks.fence)
           ORDER BY lease_expires_at, id LIMIT $4",
     )
     .bind(began_at)
@@ -101,11 +114,66 @@ async fn read_page(
     Ok(page)
 }
 
-async fn take_back(conn: &mut PgConnection, expired: Expired, reaped: &mut Reaped) {
+/// Tasks that earlier runs have failed at. Each is tried once: what is tried is noted, and not read again in this run.
+async fn read_failed_page(
+    conn: &mut PgConnection,
+    began_at: chrono::DateTime<chrono::Utc>,
+    page_rows: u32,
+) -> Result<Vec<Expired>, ControlError> {
+    let page = sqlx::query_as(
+        "SELECT t.id, t.fence, t.ecs_task_arn, t.lease_expires_at
+           FROM control.reap_faults f JOIN control.tasks t ON t.id = f.task_id AND t.fence = f.fence
+          WHERE f.tried_at < $1 AND t.state = 'running' AND t.lease_expires_at < $1
+          ORDER BY f.tried_at, f.task_id LIMIT $2",
+    )
+    .bind(began_at)
+    .bind(i64::from(page_rows.max(1)))
+    .fetch_all(conn)
+    .await?;
+    Ok(page)
+}
+
+async fn take_back(conn: &mut PgConnection, expired: Expired, reaped: &mut Reaped) -> Result<(), ControlError> {
     let (task_id, fence) = (TaskId(expired.id), Fence(expired.fence));
     match tasks::lose(conn, task_id, fence, ACTOR).await {
         Ok(after) => reaped.lost.push(LostTask { task_id, fence, ecs_task_arn: expired.ecs_task_arn, after }),
-        Err(ControlError::StaleFence { .. }) => reaped.overtaken += 1,
-        Err(error) => reaped.faults.push((task_id, error)),
+        Err(ControlError::StaleFence { .. }) => {
+            reaped.overtaken += 1;
+            // It moved on, and is out of the way of this run too.
+            note_try(conn, task_id, fence, 0).await?;
+        }
+        Err(error) => {
+            note_try(conn, task_id, fence, 1).await?;
+            reaped.faults.push((task_id, error));
+        }
     }
+    Ok(())
+}
+
+/// Notes a try that changed nothing; `fault` is 1 if that was a fault. One without a fault is only noted where there is a row.
+async fn note_try(conn: &mut PgConnection, task_id: TaskId, fence: Fence, fault: i32) -> Result<(), ControlError> {
+    sqlx::query(
+        "INSERT INTO control.reap_faults AS f (task_id, fence)
+         SELECT $1, $2 WHERE $3 > 0 OR EXISTS (SELECT 1 FROM control.reap_faults WHERE task_id = $1)
+         ON CONFLICT (task_id) DO UPDATE
+            SET fence = EXCLUDED.fence, faults = f.faults + $3, tried_at = clock_timestamp()",
+    )
+    .bind(task_id.0)
+    .bind(fence.0)
+    .bind(fault)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes the notes of tasks that are not lost any more.
+async fn forget_faults(conn: &mut PgConnection) -> Result<(), ControlError> {
+    sqlx::query(
+        "DELETE FROM control.reap_faults f
+          WHERE NOT EXISTS (SELECT 1 FROM control.tasks t
+                             WHERE t.id = f.task_id AND t.fence = f.fence AND t.state = 'running')",
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }

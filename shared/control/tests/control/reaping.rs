@@ -157,6 +157,41 @@ async fn a_page_of_rows_that_cannot_be_rescued_does_not_keep_the_rest_waiting() 
 }
 
 #[tokio::test]
+async fn rows_that_failed_do_not_use_up_the_time_of_the_next_run() {
+    let mut stage = Stage::new().await;
+    sqlx::query("UPDATE control.jobs SET max_concurrency = 9 WHERE name = 'work'")
+        .execute(&mut stage.conn)
+        .await
+        .unwrap();
+    let mut tasks = Vec::new();
+    for i in 0..6 {
+        let task_id = stage.new_task("work", &format!("task-{i}")).await;
+        stage.claimed(task_id, "w1").await;
+        stage.expire(task_id).await;
+        tasks.push(task_id);
+    }
+    // All but the last take a while and cannot be changed; a run is ended before it has tried them all.
+    sqlx::raw_sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_sleep(0.4); RAISE EXCEPTION 'stuck'; END $$;
+         CREATE TRIGGER stuck BEFORE UPDATE ON control.tasks FOR EACH ROW
+         WHEN (OLD.id <= 5 AND NEW.state <> 'running') EXECUTE FUNCTION refuse();",
+    )
+    .execute(&mut stage.conn)
+    .await
+    .unwrap();
+    assert_eq!(tasks[4], TaskId(5));
+    for _ in 0..5 {
+        let mut conn = stage.connect().await;
+        let _ = tokio::time::timeout(Duration::from_millis(1_500), reap::reap(&mut conn, 10)).await;
+    }
+    assert_eq!(stage.show(tasks[5]).await.task.state, TaskState::Queued, "the runs got to it");
+    sqlx::raw_sql("DROP TRIGGER stuck ON control.tasks").execute(&mut stage.conn).await.unwrap();
+    assert_eq!(reap(&mut stage).await.lost.len(), 5, "those that failed are tried again");
+    assert_eq!(stage.count("SELECT count(*) FROM control.reap_faults").await, 0);
+}
+
+#[tokio::test]
 async fn a_row_that_somebody_holds_does_not_keep_the_rest_waiting() {
     let mut stage = Stage::new().await;
     let (held_task, _) = expired_task(&mut stage).await;
