@@ -141,3 +141,11 @@ CREATE TABLE control.rate_limits (
 INSERT INTO control.rate_limits (name, per_second, burst, tokens) VALUES ('ecs_run_task', 20, 100, 100);
 
 CREATE INDEX audit_log_by_time ON control.audit_log (org_id, at);
+
+-- Silent tasks that the reaper could not take back, and when it last tried: the next run takes them last. Without a reference
+-- to the task, whose row may be the very one that cannot be touched. Platform-wide, as the reaper is.
+CREATE TABLE control.reaper_faults (
+    task_id   bigint PRIMARY KEY,
+    fence     bigint NOT NULL,
+    failed_at timestamptz NOT NULL DEFAULT now()
+);
