@@ -1,5 +1,8 @@
 -- $1 worker, $2 operator, $3 ECS task or NULL, $4 most tasks, $5 jobs. The caller holds the locks of these jobs' limits, so that
 -- the counts below are of claims that were committed before, and none is on its way.
+--
+-- The state is carried along and compared as a column: compared with a word, it would let the planner read the whole index of
+-- queued tasks, which it takes to be empty, once for each chosen task.
 WITH places AS MATERIALIZED (
     SELECT j.id AS job_id,
            j.max_concurrency - (SELECT count(*) FROM control.tasks r WHERE r.job_id = j.id AND r.state = 'running') AS free,
@@ -10,7 +13,7 @@ WITH places AS MATERIALIZED (
     SELECT t.*, p.org_free
       FROM places p
      CROSS JOIN LATERAL (
-           SELECT id, fence, org_id, priority, not_before FROM control.tasks
+           SELECT id, fence, state, org_id, priority, not_before FROM control.tasks
             WHERE job_id = p.job_id AND state = 'queued' AND not_before <= now() AND (always_on OR attempts_left > 0)
             ORDER BY priority DESC, not_before, id
             LIMIT least(greatest(p.free, 0), $4)
@@ -18,7 +21,7 @@ WITH places AS MATERIALIZED (
 ), ranked AS (
     SELECT *, row_number() OVER (PARTITION BY org_id ORDER BY priority DESC, not_before, id) AS org_place FROM due
 ), chosen AS MATERIALIZED (
-    SELECT id, fence FROM ranked WHERE org_free IS NULL OR org_place <= org_free
+    SELECT id, fence, state FROM ranked WHERE org_free IS NULL OR org_place <= org_free
      ORDER BY priority DESC, not_before, id LIMIT $4
 ), claimed AS (
     UPDATE control.tasks t
@@ -32,7 +35,7 @@ WITH places AS MATERIALIZED (
            wakes_sent = 0, woken_at = NULL,
            ecs_task_arn = coalesce($3, t.ecs_task_arn)
       FROM chosen, control.jobs j
-     WHERE t.id = chosen.id AND t.fence = chosen.fence AND t.state = 'queued' AND j.id = t.job_id
+     WHERE t.id = chosen.id AND t.fence = chosen.fence AND t.state = chosen.state AND j.id = t.job_id
  RETURNING t.id, t.org_id, t.job_id, j.name AS job, t.idempotency_key, t.fence, t.always_on, t.priority, t.not_before,
            j.heartbeat_timeout_seconds AS lease_seconds, j.run_timeout_seconds,
            j.stall_timeout_seconds, j.config, t.input, j.secrets

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use isotherm_types::{Event, EventBody, EventId, TaskId};
+use isotherm_types::{CrashPoint, Event, EventBody, EventId, TaskId};
 use sqlx::{Connection, PgConnection};
 
 use super::{ACTOR, Routed, handle_event, route};
@@ -73,6 +73,9 @@ pub async fn handle_events(conn: &mut PgConnection, event_ids: &[EventId]) -> Re
             Created::New(task_id) => Some(task_id),
             Created::Already(_) | Created::SourceIsLive(_) => None,
         }));
+    }
+    if !handled.made.is_empty() {
+        CrashPoint::DispatchTaskCreated.pass();
     }
     db_tx.commit().await?;
     Ok(handled)
