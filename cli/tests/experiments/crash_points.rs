@@ -21,7 +21,7 @@ const RESTARTS: u32 = 6;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn experiment_worker_crash_points() {
     let mut experiment = Experiment::begin("worker_crash_points", &["reaper"]);
-    let hits: &[u32] = experiment.scaled(&[1, 2], &[1, 2, 3]);
+    let hits: &[u32] = experiment.scaled(&[1, 2][..], &[1, 2, 3][..]);
     let (mut runs, mut passed, mut stuck, mut fence_faults, mut second_ends, mut outbox, mut wrong_letters) =
         (0, 0, 0, 0, 0, 0, 0);
     for point in POINTS {

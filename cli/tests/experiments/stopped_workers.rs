@@ -1,5 +1,7 @@
 //! Workers that stand still for longer than their lease, and go on when a second worker has done their task.
 
+use std::time::Duration;
+
 use isotherm_control::task::TaskState;
 use isotherm_lab::experiment::Experiment;
 use isotherm_lab::process::eventually;
@@ -21,7 +23,7 @@ async fn experiment_stopped_workers() {
     let cycles: usize = experiment.scaled(5, 500);
     let at_once = experiment.scaled(1, AT_ONCE);
     let limits = "max_attempts: 3, max_concurrency: 100, heartbeat_timeout_seconds: 2";
-    let plane = ControlPlane::start(limits, &json!({ "steps": 8, "step_ms": 60 })).await;
+    let plane = ControlPlane::start(limits, &json!({ "steps": 20, "step_ms": 60 })).await;
     experiment.figure_of_postgres(&mut plane.connect().await).await;
     let mut random = experiment.random(0);
     let (mut done, mut stale, mut reopened, mut operators_alive) = (0, 0, 0, 0);
@@ -31,7 +33,7 @@ async fn experiment_stopped_workers() {
             let task_id = plane.task_of(format!("cycle-{}", done + n)).await;
             let worker = plane.worker(&[("ISOTHERM_TASK_ID", &task_id.0.to_string()), ("ISOTHERM_IDLE_SECONDS", "1")]);
             let operator = worker.operator().await;
-            tokio::time::sleep(std::time::Duration::from_millis(random.random_range(0..200))).await;
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..200))).await;
             worker.signal(Signal::SIGSTOP);
             let _ = kill(operator, Signal::SIGSTOP);
             stopped.push((task_id, worker, operator));
