@@ -12,7 +12,7 @@ use crate::control_plane::ControlPlane;
 
 /// From the start of the process to the signal, at most: longer than a worker needs to start, claim, run five steps and end.
 const LIFE_MS: u64 = 1_500;
-const MAX_ATTEMPTS: i32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn experiment_sigterm() {
