@@ -4,6 +4,7 @@
 //! The binaries must have been built (`./isotherm test` does so first).
 
 mod causes;
+#[path = "../control_plane/mod.rs"]
 mod control_plane;
 mod crashing;
 mod demo;

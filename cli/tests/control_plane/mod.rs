@@ -87,12 +87,18 @@ impl ControlPlane {
         self.database.connect().await.unwrap()
     }
 
-    /// A task of the job, and a wake-up for it.
-    pub(crate) async fn task(&self) -> TaskId {
+    /// A task of the job, without a wake-up.
+    pub(crate) async fn task_of(&self, idempotency_key: String) -> TaskId {
         let mut conn = self.connect().await;
         let job_id = jobs::active(&mut conn).await.unwrap()[0].id;
-        let task = NewTask { job_id, idempotency_key: "one".to_owned(), input: json!({}), delay: Duration::ZERO };
+        let task = NewTask { job_id, idempotency_key, input: json!({}), delay: Duration::ZERO };
         let Created::New(task_id) = tasks::create(&mut conn, &task, "test").await.unwrap() else { panic!("not new") };
+        task_id
+    }
+
+    /// A task of the job, and a wake-up for it.
+    pub(crate) async fn task(&self) -> TaskId {
+        let task_id = self.task_of("one".to_owned()).await;
         let wake = serde_json::to_string(&TaskWake { version: WAKE_VERSION, task_id, fence: Fence(0) }).unwrap();
         let request = self.reaper.clients.sqs().send_message().queue_url(&self.task_queue_url).message_body(wake);
         request.message_group_id("work").message_deduplication_id("one").send().await.unwrap();
