@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::control_plane::ControlPlane;
 
 /// From the start of the process to the signal, at most: longer than a worker needs to start, claim, run five steps and end.
-const LIFE_MS: u64 = 1_500;
+const LIFE_MS: u64 = 700;
 const MAX_ATTEMPTS: u32 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
