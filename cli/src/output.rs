@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::args::Output;
 
-/// As `println!`, by [`line`].
+/// As `println!`, by [`line()`].
 macro_rules! say {
     ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
 }

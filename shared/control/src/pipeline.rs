@@ -4,7 +4,7 @@
 //! value for one chain in code; [`plan()`] says what differs from what is stored; [`apply()`] makes the tables agree.
 //! Nothing is applied of a file that has a fault.
 //!
-//! Reading goes text → [`tree`] with places → checked against the tables of [`shape`] and against itself ([`check`]) →
+//! Reading goes text → `tree` with places → checked against the tables of `shape` and against itself (`check`) →
 //! the structs below, by serde. `docs/pipeline.md` explains the file, `docs/pipeline.schema.json` is for editors.
 
 use std::collections::BTreeMap;
