@@ -6,12 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use isotherm_types::{Fence, JobId, OrgId, TaskId};
+use isotherm_types::{Fence, JobId, TaskId};
 use sqlx::{Connection, PgConnection};
 
-use super::claim::{Claimant, ClaimedTask, JOB_LOCK, ORG_LOCK};
+use super::claim::{Claimant, ClaimedRow, ClaimedTask, JOB_LOCK, ORG_LOCK};
 use super::{NewTask, inputs};
-use crate::codec::{from_json, seconds, storable, storable_json};
+use crate::codec::{storable, storable_json};
 use crate::dispatch::BULK_PREFIX;
 use crate::error::ControlError;
 
@@ -38,44 +38,11 @@ pub async fn create_many(
 }
 
 #[derive(sqlx::FromRow)]
-struct ClaimedRow {
+struct OneOfMany {
     id: i64,
-    org_id: i64,
-    job_id: i64,
-    job: String,
-    idempotency_key: String,
-    fence: i64,
-    always_on: bool,
-    lease_seconds: f64,
-    run_timeout_seconds: Option<f64>,
-    stall_timeout_seconds: Option<f64>,
-    config: serde_json::Value,
-    input: serde_json::Value,
-    secrets: serde_json::Value,
     failures: i64,
-}
-
-impl TryFrom<ClaimedRow> for ClaimedTask {
-    type Error = ControlError;
-
-    fn try_from(row: ClaimedRow) -> Result<Self, ControlError> {
-        let job_id = JobId(row.job_id);
-        Ok(Self {
-            task_id: TaskId(row.id),
-            org_id: OrgId(row.org_id),
-            job_id,
-            job: row.job,
-            fence: Fence(row.fence),
-            attempt: u32::try_from(row.failures).unwrap_or(u32::MAX).saturating_add(1),
-            lease: seconds(row.lease_seconds),
-            run_timeout: row.run_timeout_seconds.map(seconds),
-            stall_timeout: row.stall_timeout_seconds.map(seconds),
-            always_on: row.always_on,
-            config: row.config,
-            input: row.input,
-            secrets: from_json(job_id, "secrets", row.secrets)?,
-        })
-    }
+    #[sqlx(flatten)]
+    claimed: ClaimedRow,
 }
 
 /// Takes up to `most` due tasks of the claimant's operator: of active jobs, in the order in which they are to run, and of no
@@ -107,7 +74,7 @@ pub async fn claim_many(
             .execute(&mut *db_tx)
             .await?;
     }
-    let rows: Vec<ClaimedRow> = sqlx::query_as(include_str!("../../queries/tasks/claim_many.sql"))
+    let rows: Vec<OneOfMany> = sqlx::query_as(include_str!("../../queries/tasks/claim_many.sql"))
         .bind(storable(claimant.worker))
         .bind(claimant.operator)
         .bind(claimant.ecs_task_arn)
@@ -116,11 +83,11 @@ pub async fn claim_many(
         .fetch_all(&mut *db_tx)
         .await?;
     let mut claimed = Vec::with_capacity(rows.len());
-    for mut row in rows {
+    for OneOfMany { id, failures, claimed: mut row } in rows {
         if row.idempotency_key.starts_with(BULK_PREFIX) {
-            row.input = inputs::added_to(&row.input, &inputs::read(&mut db_tx, TaskId(row.id)).await?);
+            row.input = inputs::added_to(&row.input, &inputs::read(&mut db_tx, TaskId(id)).await?);
         }
-        claimed.push(ClaimedTask::try_from(row)?);
+        claimed.push(row.into_task(TaskId(id), failures)?);
     }
     db_tx.commit().await?;
     Ok(claimed)

@@ -105,20 +105,43 @@ impl ClaimedTask {
     }
 }
 
+/// What a statement that claims returns of a task and its job.
 #[derive(sqlx::FromRow)]
-struct ClaimedRow {
+pub(super) struct ClaimedRow {
     org_id: i64,
     job_id: i64,
     job: String,
-    idempotency_key: String,
+    pub(super) idempotency_key: String,
     fence: i64,
     always_on: bool,
     lease_seconds: f64,
     run_timeout_seconds: Option<f64>,
     stall_timeout_seconds: Option<f64>,
     config: serde_json::Value,
-    input: serde_json::Value,
+    pub(super) input: serde_json::Value,
     secrets: serde_json::Value,
+}
+
+impl ClaimedRow {
+    /// The claimed task, of which `failures` attempts have failed or were lost before.
+    pub(super) fn into_task(self, task_id: TaskId, failures: i64) -> Result<ClaimedTask, ControlError> {
+        let job_id = JobId(self.job_id);
+        Ok(ClaimedTask {
+            task_id,
+            org_id: OrgId(self.org_id),
+            job_id,
+            job: self.job,
+            fence: Fence(self.fence),
+            attempt: u32::try_from(failures).unwrap_or(u32::MAX).saturating_add(1),
+            lease: seconds(self.lease_seconds),
+            run_timeout: self.run_timeout_seconds.map(seconds),
+            stall_timeout: self.stall_timeout_seconds.map(seconds),
+            always_on: self.always_on,
+            config: self.config,
+            input: self.input,
+            secrets: from_json(job_id, "secrets", self.secrets)?,
+        })
+    }
 }
 
 /// Takes the task for `claimant` if it is queued and due: fence + 1, one attempt fewer (not for a source), a lease of the
@@ -150,7 +173,7 @@ pub async fn claim(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant
                 .await?
         }
     };
-    let Some(row) = row else {
+    let Some(mut row) = row else {
         let refusal = refusal(&mut db_tx, task_id, claimant).await?;
         db_tx.rollback().await?;
         return Ok(refusal);
@@ -178,26 +201,10 @@ pub async fn claim(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant
         reason: None,
     };
     audit::record(&mut db_tx, &change).await?;
-    let input = if row.idempotency_key.starts_with(BULK_PREFIX) {
-        inputs::added_to(&row.input, &inputs::read(&mut db_tx, task_id).await?)
-    } else {
-        row.input
-    };
-    let claimed = ClaimedTask {
-        task_id,
-        org_id: OrgId(row.org_id),
-        job_id: JobId(row.job_id),
-        job: row.job,
-        fence: Fence(row.fence),
-        attempt: u32::try_from(tries.0).unwrap_or(u32::MAX).saturating_add(1),
-        lease: seconds(row.lease_seconds),
-        run_timeout: row.run_timeout_seconds.map(seconds),
-        stall_timeout: row.stall_timeout_seconds.map(seconds),
-        always_on: row.always_on,
-        config: row.config,
-        input,
-        secrets: from_json(JobId(row.job_id), "secrets", row.secrets)?,
-    };
+    if row.idempotency_key.starts_with(BULK_PREFIX) {
+        row.input = inputs::added_to(&row.input, &inputs::read(&mut db_tx, task_id).await?);
+    }
+    let claimed = row.into_task(task_id, tries.0)?;
     db_tx.commit().await?;
     Ok(Claim::Claimed(Box::new(claimed)))
 }

@@ -6,7 +6,7 @@ use isotherm_control::reap::{self, Reaped};
 use isotherm_control::task::TaskState;
 use isotherm_control::tasks::{self, AfterFailure, Claimant};
 use isotherm_types::{Fence, TaskId};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::stage::{REOPEN_ATTEMPTS, Stage, until_somebody_waits};
 
@@ -28,6 +28,32 @@ async fn expired_task(stage: &mut Stage) -> (TaskId, Fence) {
     let fence = stage.claimed(task_id, "w1").await.fence;
     stage.expire(task_id).await;
     (task_id, fence)
+}
+
+/// So many tasks of `work` whose workers are silent, oldest first.
+async fn expired_tasks(stage: &mut Stage, count: i32) -> Vec<TaskId> {
+    let limit = "UPDATE control.jobs SET max_concurrency = $1 WHERE name = 'work'";
+    sqlx::query(limit).bind(count).execute(&mut stage.conn).await.unwrap();
+    let mut tasks = Vec::new();
+    for i in 0..count {
+        let task_id = stage.new_task("work", &format!("task-{i}")).await;
+        stage.claimed(task_id, "w1").await;
+        stage.expire(task_id).await;
+        tasks.push(task_id);
+    }
+    tasks
+}
+
+/// From now on the database does `instead` where one of `tasks` would stop running.
+async fn refuse(stage: &mut Stage, tasks: &[TaskId], instead: &str) {
+    let ids: Vec<String> = tasks.iter().map(|task_id| task_id.0.to_string()).collect();
+    let trigger = format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {instead} END $$;
+         CREATE TRIGGER stuck BEFORE UPDATE ON control.tasks FOR EACH ROW
+         WHEN (OLD.id IN ({}) AND NEW.state <> 'running') EXECUTE FUNCTION refuse();",
+        ids.join(", ")
+    );
+    sqlx::raw_sql(AssertSqlSafe(trigger)).execute(&mut stage.conn).await.unwrap();
 }
 
 #[tokio::test]
@@ -129,27 +155,9 @@ async fn a_heartbeat_between_the_reapers_read_and_write_keeps_the_task() {
 #[tokio::test]
 async fn a_page_of_rows_that_cannot_be_rescued_does_not_keep_the_rest_waiting() {
     let mut stage = Stage::new().await;
-    sqlx::query("UPDATE control.jobs SET max_concurrency = 7 WHERE name = 'work'")
-        .execute(&mut stage.conn)
-        .await
-        .unwrap();
-    let mut tasks = Vec::new();
-    for i in 0..7 {
-        let task_id = stage.new_task("work", &format!("task-{i}")).await;
-        stage.claimed(task_id, "w1").await;
-        stage.expire(task_id).await;
-        tasks.push(task_id);
-    }
+    let tasks = expired_tasks(&mut stage, 7).await;
     // The first five cannot be changed; a page holds two.
-    sqlx::raw_sql(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stuck'; END $$;
-         CREATE TRIGGER stuck BEFORE UPDATE ON control.tasks FOR EACH ROW
-         WHEN (OLD.id <= 5 AND NEW.state <> 'running') EXECUTE FUNCTION refuse();",
-    )
-    .execute(&mut stage.conn)
-    .await
-    .unwrap();
-    assert_eq!(tasks[4], TaskId(5));
+    refuse(&mut stage, &tasks[..5], "RAISE EXCEPTION 'stuck';").await;
     let reaped = reap::reap(&mut stage.conn, 2).await.unwrap();
     let rescued: Vec<TaskId> = reaped.lost.iter().map(|lost| lost.task_id).collect();
     assert_eq!(rescued, tasks[5..]);
@@ -159,28 +167,9 @@ async fn a_page_of_rows_that_cannot_be_rescued_does_not_keep_the_rest_waiting() 
 #[tokio::test]
 async fn rows_that_failed_do_not_use_up_the_time_of_the_next_run() {
     let mut stage = Stage::new().await;
-    sqlx::query("UPDATE control.jobs SET max_concurrency = 9 WHERE name = 'work'")
-        .execute(&mut stage.conn)
-        .await
-        .unwrap();
-    let mut tasks = Vec::new();
-    for i in 0..6 {
-        let task_id = stage.new_task("work", &format!("task-{i}")).await;
-        stage.claimed(task_id, "w1").await;
-        stage.expire(task_id).await;
-        tasks.push(task_id);
-    }
+    let tasks = expired_tasks(&mut stage, 6).await;
     // All but the last take a while and cannot be changed; a run is ended before it has tried them all.
-    sqlx::raw_sql(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-             $$ BEGIN PERFORM pg_sleep(0.4); RAISE EXCEPTION 'stuck'; END $$;
-         CREATE TRIGGER stuck BEFORE UPDATE ON control.tasks FOR EACH ROW
-         WHEN (OLD.id <= 5 AND NEW.state <> 'running') EXECUTE FUNCTION refuse();",
-    )
-    .execute(&mut stage.conn)
-    .await
-    .unwrap();
-    assert_eq!(tasks[4], TaskId(5));
+    refuse(&mut stage, &tasks[..5], "PERFORM pg_sleep(0.4); RAISE EXCEPTION 'stuck';").await;
     for _ in 0..5 {
         let mut conn = stage.connect().await;
         let _ = tokio::time::timeout(Duration::from_millis(1_500), reap::reap(&mut conn, 10)).await;
