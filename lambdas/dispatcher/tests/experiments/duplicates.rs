@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use isotherm_control::{dispatch, events};
@@ -140,19 +140,12 @@ async fn until_silent(stage: &mut Stage, seen: &Seen) {
     use aws_sdk_sqs::types::QueueAttributeName::{
         ApproximateNumberOfMessages as Waiting, ApproximateNumberOfMessagesNotVisible as InFlight,
     };
-    let (mut before, mut since) = (-1, Instant::now());
-    loop {
-        let now = seen.deliveries.load(Ordering::Relaxed);
-        if now != before {
-            (before, since) = (now, Instant::now());
-        }
+    stage::until_over(SILENCE, async || {
         let request = stage.sqs.get_queue_attributes().queue_url(&stage.event_queues.events);
         let answer = request.attribute_names(Waiting).attribute_names(InFlight).send().await.unwrap();
         let left = |name| answer.attributes().and_then(|all| all.get(&name)).is_none_or(|count| count != "0");
-        if !(left(Waiting) || left(InFlight)) || since.elapsed() > SILENCE {
-            seen.is_over.store(true, Ordering::Relaxed);
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        (seen.deliveries.load(Ordering::Relaxed), !(left(Waiting) || left(InFlight)))
+    })
+    .await;
+    seen.is_over.store(true, Ordering::Relaxed);
 }

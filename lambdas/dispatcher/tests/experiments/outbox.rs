@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use isotherm_control::{dispatch, events, outbox};
@@ -200,19 +200,12 @@ async fn experiment_outbox() {
 
 /// Waits until the outbox is empty and everything has been handled, or nothing has come for long.
 async fn until_silent(stage: &mut Stage, seen: &Seen) {
-    let (mut before, mut since) = (-1, Instant::now());
-    loop {
-        let now = seen.deliveries.load(Ordering::Relaxed);
-        if now != before {
-            (before, since) = (now, Instant::now());
-        }
-        let is_done = stage.count(LOST).await == 0 && stage.count("SELECT count(*) FROM control.outbox").await == 0;
-        if is_done || since.elapsed() > SILENCE {
-            seen.is_over.store(true, Ordering::Relaxed);
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    stage::until_over(SILENCE, async || {
+        let is_over = stage.count(LOST).await == 0 && stage.count("SELECT count(*) FROM control.outbox").await == 0;
+        (seen.deliveries.load(Ordering::Relaxed), is_over)
+    })
+    .await;
+    seen.is_over.store(true, Ordering::Relaxed);
 }
 
 /// From the begin of the writing transaction to the acceptance by the queue.

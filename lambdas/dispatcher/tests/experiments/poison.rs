@@ -211,14 +211,11 @@ async fn send_all(conn: &mut PgConnection, run: &Run, total: u64, poisoned: bool
         good += 1;
     }
     let all = (good, bad.len());
-    let (mut before, mut since) = ((-1, 0), Instant::now());
-    while before != all && since.elapsed() < SILENCE {
-        let now = (run.handled.load(Ordering::Relaxed), run.dead_count().await);
-        if now != before {
-            (before, since) = (now, Instant::now());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    stage::until_over(SILENCE, async || {
+        let count = (run.handled.load(Ordering::Relaxed), run.dead_count().await);
+        (count, count == all)
+    })
+    .await;
     run.is_over.store(true, Ordering::Relaxed);
     bad
 }

@@ -1,6 +1,7 @@
 //! A database, an AWS account of its own and a job that reads every dataset of logs.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
@@ -151,3 +152,20 @@ pub(crate) const OUT_OF_ORDER: &str = "
           FROM control.tasks t JOIN control.events e ON t.idempotency_key = 'event-' || e.id
          GROUP BY e.id) AS effects
      WHERE overtook";
+
+/// Looks again and again until `look` says that all is over, or what it has counted stands still for `silence`: then something
+/// is lost, which the counts of the experiment tell.
+pub(crate) async fn until_over<C: PartialEq>(silence: Duration, mut look: impl AsyncFnMut() -> (C, bool)) {
+    let (mut before, mut since) = (None, Instant::now());
+    loop {
+        let (count, is_over) = look().await;
+        let count = Some(count);
+        if count != before {
+            (before, since) = (count, Instant::now());
+        }
+        if is_over || since.elapsed() > silence {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -74,3 +74,18 @@ async fn a_threshold_of_another_chain_starts_over_and_a_gone_one_is_silent() {
     stage.apply("{ version: 1, jobs: [] }").await;
     assert_eq!(crossed(&mut stage, Facts { chain_id: ChainId(144), ..facts(500, 950) }).await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn only_an_active_webhook_of_that_organisation_is_found_by_its_name() {
+    let mut stage = Stage::new().await;
+    let hook = "  - { name: hook, job: work, webhook: { secret: isotherm/webhook/hook } }";
+    stage.apply(&format!("{}\n{hook}\n", JOBS.trim_end())).await;
+    let found = async |stage: &mut Stage, org: &str, name: &str| {
+        triggers::webhook(&mut stage.conn, org, name).await.unwrap().map(|trigger| trigger.name)
+    };
+    assert_eq!(found(&mut stage, "default", "hook").await.as_deref(), Some("hook"));
+    assert_eq!(found(&mut stage, "default", "beat").await, None, "a cron trigger");
+    assert_eq!(found(&mut stage, "nobody", "hook").await, None, "of another organisation");
+    stage.apply(JOBS).await;
+    assert_eq!(found(&mut stage, "default", "hook").await, None, "inactive");
+}
