@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use isotherm_chain::ChainError;
 use isotherm_chain::fork::HaltReason;
+use isotherm_platform::Fault;
 use isotherm_types::{BlockNumber, BlockRef, ChainId, Classified, Disposition};
 
 /// A failure of the follower that no crate below has a name for.
@@ -24,8 +25,8 @@ pub enum FollowerError {
         /// The chain.
         chain_id: ChainId,
     },
-    /// The chain gave no usable answer for too long.
-    #[error("the chain gave no usable answer for {} s", elapsed.as_secs())]
+    /// The chain or the database gave no usable answer for too long.
+    #[error("no block could be stored for {} s", elapsed.as_secs())]
     Unavailable {
         /// How long.
         elapsed: Duration,
@@ -50,6 +51,12 @@ pub enum FollowerError {
         /// What it calls final.
         claimed: BlockRef,
     },
+    /// The database is away for now.
+    #[error("{}", fault.message())]
+    DatabaseAway {
+        /// What could not be done, and what the database or the network said.
+        fault: Fault,
+    },
     /// The database cannot be reached.
     #[error("the database could not {action}")]
     Database {
@@ -69,6 +76,7 @@ impl Classified for FollowerError {
             Self::Unavailable { .. }
             | Self::Withheld { .. }
             | Self::FinalizedConflict { .. }
+            | Self::DatabaseAway { .. }
             | Self::Database { .. } => Disposition::Retry,
         }
     }
@@ -81,6 +89,7 @@ impl Classified for FollowerError {
             Self::Chain(error) => error.code(),
             Self::Withheld { .. } => "chain.block_withheld",
             Self::FinalizedConflict { .. } => "chain.finalized_conflict",
+            Self::DatabaseAway { fault } => fault.code(),
             Self::Database { .. } => "follower.database",
         }
     }

@@ -40,6 +40,8 @@ pub(crate) struct Follower {
     lag: LagMetric,
     /// As the database has it: every change goes through one committed transaction first.
     stored: Option<Stored>,
+    /// False after a transaction whose end is not known, as the database went away meanwhile.
+    knows_stored: bool,
 }
 
 /// What came of one look at the chain.
@@ -55,7 +57,7 @@ enum Round {
 
 /// Why a round ended early.
 enum RoundError {
-    /// The chain is of no use now; a later round may do better.
+    /// The chain or the database is of no use now; a later round may do better.
     NotNow(FollowerError),
     /// The follower cannot go on.
     Fatal(Fault),
@@ -63,7 +65,7 @@ enum RoundError {
 
 impl From<Fault> for RoundError {
     fn from(fault: Fault) -> Self {
-        Self::Fatal(fault)
+        if fault.is_database_away() { Self::NotNow(FollowerError::DatabaseAway { fault }) } else { Self::Fatal(fault) }
     }
 }
 
@@ -89,6 +91,7 @@ impl Follower {
             outage: Outage::default(),
             lag: LagMetric::default(),
             stored: None,
+            knows_stored: false,
             config,
             client,
             store,
@@ -103,6 +106,7 @@ impl Follower {
     /// [`FollowerError::Halted`], an outage of the chain that lasts, and whatever the database says.
     pub(crate) async fn run(mut self) -> Result<OperatorEnd, Fault> {
         self.stored = self.store.stored().await?;
+        self.knows_stored = true;
         match (&self.stored, self.config.start) {
             (None, Start::Stored) => {
                 return Err(FollowerError::NothingStored { chain_id: self.config.chain_id }.into());
@@ -133,8 +137,11 @@ impl Follower {
                         chain.id = self.config.chain_id.0,
                         error.code = error.code(),
                         error.message = %error,
-                        "the chain is of no use now"
+                        "no block can be stored now"
                     );
+                    if matches!(error, FollowerError::DatabaseAway { .. }) {
+                        self.knows_stored = false;
+                    }
                     self.outage.note(Instant::now(), error)?;
                     OUTAGE_PAUSE
                 }
@@ -146,6 +153,10 @@ impl Follower {
     }
 
     async fn round(&mut self) -> Result<Round, RoundError> {
+        if !self.knows_stored {
+            self.stored = self.store.stored().await?;
+            self.knows_stored = true;
+        }
         let Some(heads) = self.unless_stopped(self.client.heads(self.config.finality)).await else {
             return Ok(Round::Stopped);
         };

@@ -50,7 +50,7 @@ async fn prepare(spec: TaskSpec, mut context: Context) -> Result<Follower, Fault
     let config: FollowerConfig = operator_main::config(&spec)?;
     let secrets = Secrets::read(&mut context.environment)?;
     let urls = RpcUrl::parse_list(secrets.rpc_urls.expose())?;
-    let pool = database::connect(&secrets.database_url, PoolOptions::operator("block_follower")).await?;
+    let pool = database::connect(&secrets.database_url, PoolOptions::source("block_follower")).await?;
     let client = ChainClient::connect(urls, config.chain_id, Limits::default(), Arc::new(SystemClock)).await?;
     let store = Store::open(pool, &config, spec.task_id, spec.fence).await?;
     Ok(Follower::new(config, client, store, context.stop, context.progress))

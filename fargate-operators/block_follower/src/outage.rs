@@ -1,12 +1,12 @@
-//! How long the chain has been of no use.
+//! How long the chain or the database has been of no use.
 //!
-//! A follower outlives a node's restart; what lasts longer is the control plane's business, where people see it.
+//! A follower outlives the restart of either; what lasts longer is the control plane's business, where people see it.
 
 use std::time::{Duration, Instant};
 
 use crate::error::FollowerError;
 
-/// A chain that is of no use for this long fails the task.
+/// A chain or a database that is of no use for this long fails the task.
 pub(crate) const LONGEST_OUTAGE: Duration = Duration::from_secs(60);
 
 /// The present outage, if there is one.
@@ -16,12 +16,12 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// The chain was of use.
+    /// Chain and database were of use.
     pub(crate) fn end(&mut self) {
         self.since = None;
     }
 
-    /// The chain was of no use at `now`.
+    /// One of them was of no use at `now`.
     ///
     /// # Errors
     /// [`FollowerError::Unavailable`] once that has lasted for [`LONGEST_OUTAGE`].

@@ -1,9 +1,10 @@
 //! The follower's database transactions: each is a whole step, made under the task's fence.
 //!
 //! Rows, cursor, finality and events of one step become visible together or not at all. Never writes without holding
-//! the fence, and never decides what is canonical.
+//! the fence, never decides what is canonical, and never waits for an answer without a limit.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use isotherm_chain::fork::{HaltReason, Stored};
@@ -12,10 +13,11 @@ use isotherm_control::dataset_cursors::{self, Advance};
 use isotherm_hot_store::cursor::{self, Cursor, Halt};
 use isotherm_hot_store::{Appended, BlockBatch, HotStoreError, append, stored_hash, take_back};
 use isotherm_platform::Fault;
+use isotherm_platform::database::{self, Borrowed, PATIENCE};
 use isotherm_types::{
-    B256, BlockNumber, BlockRange, BlockRef, ChainId, Classified as _, Dataset, EventBody, Fence, TaskId,
+    B256, BlockNumber, BlockRange, BlockRef, ChainId, Classified as _, CrashPoint, Dataset, EventBody, Fence, TaskId,
 };
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgPool, Postgres, Transaction};
 
 use crate::config::FollowerConfig;
 use crate::error::FollowerError;
@@ -44,9 +46,11 @@ impl Store {
         fence: Fence,
     ) -> Result<Self, Fault> {
         let store = Self { pool, chain_id: config.chain_id, task_id, fence };
-        let mut db_tx = store.begin().await?;
+        let mut conn = store.connection().await?;
+        let mut db_tx = store.begin(&mut conn).await?;
         let cursor = cursor::ensure(&mut db_tx, config.chain_id, &config.chain, config.partition_blocks).await?;
         commit(db_tx).await?;
+        conn.give_back();
         match cursor.halted {
             Some(Halt { code, message }) => {
                 Err(HotStoreError::Halted { chain_id: config.chain_id, code, message }.into())
@@ -57,28 +61,38 @@ impl Store {
 
     /// What is stored; `None` while nothing is.
     pub(crate) async fn stored(&self) -> Result<Option<Stored>, Fault> {
-        let mut conn = self.pool.acquire().await.map_err(database("be reached"))?;
+        answered("read the cursor", self.read_stored()).await
+    }
+
+    async fn read_stored(&self) -> Result<Option<Stored>, Fault> {
+        let mut conn = self.connection().await?;
         let cursor = cursor::read(&mut conn, self.chain_id).await?;
-        let Some(Cursor { first_block: Some(first_block), tip: Some(tip), finalized, .. }) = cursor else {
-            return Ok(None);
-        };
         let mut cold_watermark = None;
         for dataset in DATASETS {
             let watermark = isotherm_cold_store::catalog::watermark(&mut conn, self.chain_id, dataset).await?;
             cold_watermark = cold_watermark.max(watermark);
         }
+        conn.give_back();
+        let Some(Cursor { first_block: Some(first_block), tip: Some(tip), finalized, .. }) = cursor else {
+            return Ok(None);
+        };
         Ok(Some(Stored { first_block, tip, finalized, cold_watermark }))
     }
 
     /// The hashes of the stored blocks at `number` and the one before, as far as they are stored.
     pub(crate) async fn hashes_at(&self, number: BlockNumber) -> Result<BTreeMap<BlockNumber, B256>, Fault> {
-        let mut conn = self.pool.acquire().await.map_err(database("be reached"))?;
+        answered("read stored hashes", self.read_hashes_at(number)).await
+    }
+
+    async fn read_hashes_at(&self, number: BlockNumber) -> Result<BTreeMap<BlockNumber, B256>, Fault> {
+        let mut conn = self.connection().await?;
         let mut hashes = BTreeMap::new();
         for number in [Some(number), number.previous()].into_iter().flatten() {
             if let Some(hash) = stored_hash(&mut conn, self.chain_id, number).await? {
                 hashes.insert(number, hash);
             }
         }
+        conn.give_back();
         Ok(hashes)
     }
 
@@ -91,9 +105,16 @@ impl Store {
         heads: &Heads,
     ) -> Result<Option<BlockRef>, Fault> {
         let batch = self.batch(blocks, heads).await?;
-        let mut db_tx = self.begin().await?;
-        let finalized = self.append_in(&mut db_tx, &batch, stored, heads).await?;
-        commit(db_tx).await?;
+        let appending = async {
+            let mut conn = self.connection().await?;
+            let mut db_tx = self.begin(&mut conn).await?;
+            let finalized = self.append_in(&mut db_tx, &batch, stored, heads).await?;
+            commit(db_tx).await?;
+            conn.give_back();
+            Ok(finalized)
+        };
+        let finalized = answered("store blocks", appending).await?;
+        CrashPoint::FollowCommitted.pass();
         Ok(finalized)
     }
 
@@ -106,39 +127,58 @@ impl Store {
         heads: &Heads,
     ) -> Result<Option<BlockRef>, Fault> {
         let batch = self.batch(blocks, heads).await?;
-        let mut db_tx = self.begin().await?;
-        let taken_back = take_back(&mut db_tx, self.chain_id, ancestor, batch.tip).await?;
-        let invalidated = EventBody::DatasetInvalidated {
-            chain_id: self.chain_id,
-            datasets: DATASETS.to_vec(),
-            blocks: taken_back,
-            common_ancestor: ancestor,
+        let replacing = async {
+            let mut conn = self.connection().await?;
+            let mut db_tx = self.begin(&mut conn).await?;
+            let taken_back = take_back(&mut db_tx, self.chain_id, ancestor, batch.tip).await?;
+            let invalidated = EventBody::DatasetInvalidated {
+                chain_id: self.chain_id,
+                datasets: DATASETS.to_vec(),
+                blocks: taken_back,
+                common_ancestor: ancestor,
+            };
+            isotherm_control::events::record(&mut db_tx, &invalidated).await?;
+            CrashPoint::FollowTakenBack.pass();
+            let finalized = self.append_in(&mut db_tx, &batch, Some(stored), heads).await?;
+            commit(db_tx).await?;
+            conn.give_back();
+            Ok(finalized)
         };
-        isotherm_control::events::record(&mut db_tx, &invalidated).await?;
-        let finalized = self.append_in(&mut db_tx, &batch, Some(stored), heads).await?;
-        commit(db_tx).await?;
+        let finalized = answered("replace blocks", replacing).await?;
+        CrashPoint::FollowCommitted.pass();
         Ok(finalized)
     }
 
     /// Moves `finalized` without a new block. Returns it if it moved.
     pub(crate) async fn finalize(&self, stored: Stored, heads: &Heads) -> Result<Option<BlockRef>, Fault> {
-        let mut db_tx = self.begin().await?;
-        let finalized = self.finalize_in(&mut db_tx, stored, heads).await?;
-        commit(db_tx).await?;
-        Ok(finalized)
+        let finalizing = async {
+            let mut conn = self.connection().await?;
+            let mut db_tx = self.begin(&mut conn).await?;
+            let finalized = self.finalize_in(&mut db_tx, stored, heads).await?;
+            commit(db_tx).await?;
+            conn.give_back();
+            Ok(finalized)
+        };
+        answered("move the finalized block", finalizing).await
     }
 
     /// Halts the chain: nothing is written to it until a person has decided.
     pub(crate) async fn halt(&self, reason: HaltReason) -> Result<(), Fault> {
-        let mut db_tx = self.begin().await?;
         let halt = Halt { code: reason.code().to_owned(), message: reason.to_string() };
-        cursor::halt(&mut db_tx, self.chain_id, &halt).await?;
-        Ok(commit(db_tx).await?)
+        let halting = async {
+            let mut conn = self.connection().await?;
+            let mut db_tx = self.begin(&mut conn).await?;
+            cursor::halt(&mut db_tx, self.chain_id, &halt).await?;
+            commit(db_tx).await?;
+            conn.give_back();
+            Ok(())
+        };
+        answered("halt the chain", halting).await
     }
 
     async fn append_in(
         &self,
-        db_tx: &mut Transaction<'static, Postgres>,
+        db_tx: &mut Transaction<'_, Postgres>,
         batch: &BlockBatch,
         stored: Option<Stored>,
         heads: &Heads,
@@ -159,13 +199,15 @@ impl Store {
             finalized: stored.and_then(|stored| stored.finalized),
             cold_watermark: None,
         };
-        self.finalize_in(db_tx, stored, heads).await
+        let finalized = self.finalize_in(db_tx, stored, heads).await?;
+        CrashPoint::FollowCopied.pass();
+        Ok(finalized)
     }
 
     /// Counts what was written, in its transaction.
     async fn count(
         &self,
-        db_tx: &mut Transaction<'static, Postgres>,
+        db_tx: &mut Transaction<'_, Postgres>,
         blocks: BlockRange,
         appended: &[Appended],
     ) -> Result<(), Fault> {
@@ -182,7 +224,7 @@ impl Store {
     /// Moves `finalized` to the chain's finalized block, if that is stored.
     async fn finalize_in(
         &self,
-        db_tx: &mut Transaction<'static, Postgres>,
+        db_tx: &mut Transaction<'_, Postgres>,
         stored: Stored,
         heads: &Heads,
     ) -> Result<Option<BlockRef>, Fault> {
@@ -199,9 +241,13 @@ impl Store {
         Ok(has_moved.then_some(claimed))
     }
 
+    async fn connection(&self) -> Result<Borrowed, FollowerError> {
+        database::borrow(&self.pool).await.map_err(refused("be reached"))
+    }
+
     /// Begins a transaction that ends with an error if another worker has the task.
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>, Fault> {
-        let mut db_tx = self.pool.begin().await.map_err(database("begin a transaction"))?;
+    async fn begin<'a>(&self, conn: &'a mut Borrowed) -> Result<Transaction<'a, Postgres>, Fault> {
+        let mut db_tx = conn.begin().await.map_err(refused("begin a transaction"))?;
         isotherm_control::tasks::assert_fence(&mut db_tx, self.task_id, self.fence).await?;
         Ok(db_tx)
     }
@@ -224,10 +270,15 @@ impl Store {
     }
 }
 
-async fn commit(db_tx: Transaction<'static, Postgres>) -> Result<(), FollowerError> {
-    db_tx.commit().await.map_err(database("commit a transaction"))
+/// The outcome of `work`, which is `action`; that the database is away if it takes too long.
+async fn answered<T>(action: &'static str, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    database::answered_within(PATIENCE, async { Ok(work.await) }).await.map_err(refused(action))?
 }
 
-fn database(action: &'static str) -> impl FnOnce(sqlx::Error) -> FollowerError {
+async fn commit(db_tx: Transaction<'_, Postgres>) -> Result<(), FollowerError> {
+    db_tx.commit().await.map_err(refused("commit a transaction"))
+}
+
+fn refused(action: &'static str) -> impl FnOnce(sqlx::Error) -> FollowerError {
     move |source| FollowerError::Database { action, source }
 }

@@ -12,7 +12,7 @@ use isotherm_control::{events, tasks};
 use isotherm_hot_store::cursor;
 use isotherm_platform::Stop;
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
-use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset, EventBody, Fence, TaskId};
+use isotherm_types::{BlockNumber, BlockRange, ChainId, CrashPoint, Dataset, EventBody, Fence, TaskId};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 
@@ -228,6 +228,7 @@ impl Compactor {
                 manifest_version: manifest.manifest().manifest_version,
             };
             events::record(&mut db_tx, &event).await?;
+            CrashPoint::CompactCommitting.pass();
         }
         db_tx.commit().await.map_err(refused("commit"))?;
         Ok(outcome)
@@ -239,6 +240,14 @@ impl Compactor {
     }
 
     fn step(&self, step: Step, done: &AtomicU64, message: &str) {
+        let crash_point = match step {
+            Step::Staged => CrashPoint::CompactStaged,
+            Step::Stored => CrashPoint::CompactStored,
+            Step::Listed => CrashPoint::CompactListed,
+            Step::Committed => CrashPoint::CompactCommitted,
+        };
+        // Before the report, so that a crash leaves a step that nobody has heard of.
+        crash_point.pass();
         let before = done.fetch_add(1, Ordering::Relaxed);
         self.progress.report(before + 1, None, message);
         (self.on_step)(step);

@@ -94,7 +94,7 @@ impl PartitionWriter {
     pub fn write(&mut self, batch: &RecordBatch) -> Result<WriteProgress, ParquetFileError> {
         let batch = self.check.check(batch)?;
         for chunk in self.chunker.push(&batch) {
-            self.encoder.write(&chunk)?;
+            self.encoder.write(&chunk).map_err(|error| ParquetFileError::of_writing(error, &self.path))?;
         }
         Ok(self.progress())
     }
@@ -111,10 +111,11 @@ impl PartitionWriter {
     /// report.
     pub fn finish(mut self, roots: RootVerdicts) -> Result<StagedFile, ParquetFileError> {
         if let Some(chunk) = self.chunker.finish() {
-            self.encoder.write(&chunk)?;
+            self.encoder.write(&chunk).map_err(|error| ParquetFileError::of_writing(error, &self.path))?;
         }
         let row_count = self.check.finish()?;
-        let (encoded, digest) = self.encoder.finish()?;
+        let (encoded, digest) =
+            self.encoder.finish().map_err(|error| ParquetFileError::of_writing(error, &self.path))?;
         assert_eq!(encoded, row_count, "every checked row is in a chunk, and every chunk is encoded");
         let file = DataFile {
             key: self.partition.object_key(),

@@ -19,6 +19,9 @@ pub enum Mode {
     Pass,
     /// Takes connections and bytes but passes nothing on; what it took is passed on when it goes back to [`Mode::Pass`].
     Blackhole,
+    /// Takes connections and bytes and forgets them. The connections that are open meanwhile never work again, and never
+    /// learn of it: as behind a router that has lost its table.
+    Lost,
     /// Resets connections, the open ones and new ones.
     Reset,
 }
@@ -70,7 +73,7 @@ async fn accept(listener: TcpListener, upstream: String, modes: watch::Receiver<
 }
 
 async fn pass_on(mut client: TcpStream, upstream: String, modes: watch::Receiver<Mode>) {
-    let mut reset = modes.clone();
+    let (mut reset, mut lost) = (modes.clone(), modes.clone());
     let passing = async {
         let mut server = TcpStream::connect(upstream).await?;
         let (client_reads, client_writes) = client.split();
@@ -81,13 +84,16 @@ async fn pass_on(mut client: TcpStream, upstream: String, modes: watch::Receiver
         );
         both.0.and(both.1)
     };
-    let was_reset = tokio::select! {
-        _ = passing => false,
-        _ = reset.wait_for(|mode| *mode == Mode::Reset) => true,
-    };
-    if was_reset {
+    tokio::select! {
+        _ = passing => return,
+        _ = lost.wait_for(|mode| *mode == Mode::Lost) => {}
+        _ = reset.wait_for(|mode| *mode == Mode::Reset) => {}
+    }
+    if *modes.borrow() == Mode::Reset {
         // Closing with zero linger sends RST instead of FIN.
         let _ = client.set_zero_linger();
+    } else {
+        let _ = tokio::io::copy(&mut client, &mut tokio::io::sink()).await;
     }
 }
 

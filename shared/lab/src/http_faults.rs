@@ -1,9 +1,9 @@
 //! An HTTP proxy before the AWS emulator that fails calls on purpose: before they are carried out, or after.
 //!
-//! A rule sees each call by its AWS name and body, and answers it or passes it on; what comes back may be changed or thrown
-//! away. [`sqs`] and [`ecs`] hold the rules of two services.
+//! A rule sees each call by its AWS name, method, path and body, and answers it or passes it on; what comes back may be
+//! changed or thrown away. [`sqs`], [`ecs`] and [`s3`] hold the rules of three services.
 //!
-//! It must never change a call that its rule lets through.
+//! It must never change a call that its rule lets through. It reads bodies whole, by their `Content-Length`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,10 +16,13 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::LabError;
 
 pub mod ecs;
+pub mod s3;
 pub mod sqs;
 
 /// Requests beyond this are not read.
 const MAX_BODY_BYTES: usize = 8 << 20;
+/// Headers that are about one connection, and the length, which each side writes itself. Source: RFC 9110, 7.6.1.
+const NOT_PASSED_BACK: [&str; 4] = ["connection", "keep-alive", "transfer-encoding", "content-length"];
 
 /// A call as its client sent it.
 #[derive(Clone, Debug)]
@@ -39,6 +42,18 @@ struct Head {
     headers: Vec<(String, String)>,
 }
 
+impl Call {
+    /// HTTP method, such as `PUT`.
+    pub fn method(&self) -> &str {
+        &self.head.method
+    }
+
+    /// Path and query, as the client wrote them.
+    pub fn path(&self) -> &str {
+        &self.head.path
+    }
+}
+
 /// What a client gets.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -55,6 +70,17 @@ impl Reply {
     }
 }
 
+/// What a client gets from a service that does not speak JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawReply {
+    /// HTTP status.
+    pub status: u16,
+    /// Type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
 /// Changes what the emulator answered; `None` closes the connection without an answer.
 pub type AfterCall = Box<dyn FnOnce(Reply) -> Option<Reply> + Send>;
 
@@ -68,6 +94,60 @@ pub enum Verdict {
     Cut,
     /// It is passed on with this body.
     PassOn(Value, AfterCall),
+    /// It is answered here; the emulator never learns of it.
+    AnswerRaw(RawReply),
+    /// It is passed on as it is, and answered with this whatever the emulator says.
+    PassOnAndAnswer(RawReply),
+    /// It is passed on as it is, and the connection is closed in the middle of the answer's body, or before the answer
+    /// if it has none.
+    PassOnAndCut,
+}
+
+/// An answer on its way to the client.
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    /// What the client is told of the body; more than there is for `HEAD`, and where the answer breaks off.
+    length: usize,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn new(status: u16, content_type: &str, body: Vec<u8>) -> Self {
+        let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+        Self { status, headers, length: body.len(), body }
+    }
+
+    /// The same, broken off in the middle; `None` if there is no body to break.
+    fn broken_off(mut self) -> Option<Self> {
+        if self.body.is_empty() {
+            return None;
+        }
+        self.body.truncate(self.body.len() / 2);
+        Some(self)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let reason = if self.status < 400 { "OK" } else { "Error" };
+        let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.status);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", self.length));
+        [head.as_bytes(), &self.body].concat()
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self::new(reply.status, "application/x-amz-json-1.0", reply.body.to_string().into_bytes())
+    }
+}
+
+impl From<RawReply> for Answer {
+    fn from(reply: RawReply) -> Self {
+        Self::new(reply.status, reply.content_type, reply.body)
+    }
 }
 
 /// A running proxy. Dropping it closes its port and its connections.
@@ -120,27 +200,34 @@ async fn accept(listener: TcpListener, upstream: String, rule: Rule) {
 /// Answers one connection's calls until its client leaves, or a call is to have no answer.
 async fn serve(mut stream: BufReader<TcpStream>, upstream: String, client: reqwest::Client, rule: Rule) {
     while let Some(call) = read_call(&mut stream).await {
-        let reply = match rule(&call) {
+        let answer = match rule(&call) {
             Verdict::Cut => None,
-            Verdict::Answer(reply) => Some((reply.status, reply.body.to_string().into_bytes())),
+            Verdict::Answer(reply) => Some(Answer::from(reply)),
+            Verdict::AnswerRaw(reply) => Some(Answer::from(reply)),
             Verdict::Pass => pass_on(&client, &upstream, &call, call.bytes.clone()).await,
             Verdict::PassOn(body, after) => {
                 let answered = pass_on(&client, &upstream, &call, body.to_string().into_bytes()).await;
                 answered
-                    .and_then(|(status, bytes)| {
-                        after(Reply { status, body: serde_json::from_slice(&bytes).unwrap_or_default() })
+                    .and_then(|Answer { status, body, .. }| {
+                        after(Reply { status, body: serde_json::from_slice(&body).unwrap_or_default() })
                     })
-                    .map(|reply| (reply.status, reply.body.to_string().into_bytes()))
+                    .map(Answer::from)
+            }
+            Verdict::PassOnAndAnswer(reply) => {
+                pass_on(&client, &upstream, &call, call.bytes.clone()).await.map(|_carried_out| Answer::from(reply))
+            }
+            Verdict::PassOnAndCut => {
+                pass_on(&client, &upstream, &call, call.bytes.clone()).await.and_then(Answer::broken_off)
             }
         };
-        let Some((status, body)) = reply else { return };
-        let head = format!(
-            "HTTP/1.1 {status} {}\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
-            if status < 400 { "OK" } else { "Error" },
-            body.len()
-        );
-        let bytes = [head.as_bytes(), &body].concat();
-        if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
+        let Some(mut answer) = answer else { return };
+        let is_head = call.method() == "HEAD";
+        if is_head {
+            answer.body.clear();
+        }
+        let breaks_off = !is_head && answer.body.len() < answer.length;
+        let is_written = stream.write_all(&answer.to_bytes()).await.is_ok() && stream.flush().await.is_ok();
+        if !is_written || breaks_off {
             return;
         }
     }
@@ -173,7 +260,7 @@ async fn read_call(stream: &mut BufReader<TcpStream>) -> Option<Call> {
 }
 
 /// Asks the emulator; `None` if it does not answer.
-async fn pass_on(client: &reqwest::Client, upstream: &str, call: &Call, bytes: Vec<u8>) -> Option<(u16, Vec<u8>)> {
+async fn pass_on(client: &reqwest::Client, upstream: &str, call: &Call, bytes: Vec<u8>) -> Option<Answer> {
     let method = reqwest::Method::from_bytes(call.head.method.as_bytes()).ok()?;
     let mut request = client.request(method, format!("{upstream}{}", call.head.path)).body(bytes);
     for (name, value) in &call.head.headers {
@@ -184,5 +271,12 @@ async fn pass_on(client: &reqwest::Client, upstream: &str, call: &Call, bytes: V
     }
     let answer = request.send().await.ok()?;
     let status = answer.status().as_u16();
-    Some((status, answer.bytes().await.ok()?.to_vec()))
+    let text = |value: &reqwest::header::HeaderValue| value.to_str().ok().map(str::to_owned);
+    let told: Option<usize> =
+        answer.headers().get("content-length").and_then(text).and_then(|length| length.parse().ok());
+    let passed_back = answer.headers().iter().filter(|(name, _)| !NOT_PASSED_BACK.contains(&name.as_str()));
+    let headers = passed_back.filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect();
+    let body = answer.bytes().await.ok()?.to_vec();
+    let length = if call.method() == "HEAD" { told.unwrap_or(0) } else { body.len() };
+    Some(Answer { status, headers, length, body })
 }

@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use isotherm_lab::http_faults::s3::{S3Fault, fail_s3};
 use isotherm_lab::http_faults::sqs::{SendFault, fail_send};
 use isotherm_lab::http_faults::{HttpFaults, Verdict};
 use isotherm_lab::ministack::{Ministack, account};
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 struct Sqs {
@@ -57,4 +59,96 @@ async fn sending_fails_before_or_after_the_queue_has_the_messages() {
         let (_, attributes) = sqs.call("GetQueueAttributes", count).await.unwrap();
         assert_eq!(attributes["Attributes"]["ApproximateNumberOfMessages"], queued, "{chosen:?}");
     }
+}
+
+/// A bucket, reached through a proxy that does to each call what `fault` says.
+struct S3 {
+    client: reqwest::Client,
+    credential: String,
+    bucket: String,
+    emulator: String,
+    proxy: HttpFaults,
+    fault: Arc<Mutex<Option<S3Fault>>>,
+}
+
+impl S3 {
+    async fn with_a_bucket() -> Self {
+        let fault: Arc<Mutex<Option<S3Fault>>> = Arc::default();
+        let rule = fault.clone();
+        let emulator = Ministack::shared().await.unwrap().endpoint_url();
+        let proxy = HttpFaults::start(&emulator, move |call| {
+            rule.lock().unwrap().map_or(Verdict::Pass, |fault| fail_s3(call, fault))
+        })
+        .await
+        .unwrap();
+        let (client, account) = (reqwest::Client::new(), account());
+        let credential = format!("AWS4-HMAC-SHA256 Credential={account}/20260101/us-east-1/s3/aws4_request");
+        let s3 = Self { client, credential, bucket: format!("faults-{account}"), emulator, proxy, fault };
+        assert_eq!(s3.direct(Method::PUT, "", "").await.status(), 200);
+        s3
+    }
+
+    /// `None` if the connection was closed before an answer.
+    async fn call(&self, method: Method, key: &str, body: &'static str) -> Option<Response> {
+        self.send(&self.proxy.endpoint_url(), method, key, body).await
+    }
+
+    /// A call to the emulator itself.
+    async fn direct(&self, method: Method, key: &str, body: &'static str) -> Response {
+        self.send(&self.emulator, method, key, body).await.unwrap()
+    }
+
+    async fn send(&self, endpoint: &str, method: Method, key: &str, body: &'static str) -> Option<Response> {
+        let request = self.client.request(method, format!("{endpoint}/{}{key}", self.bucket)).body(body);
+        request.header("authorization", &self.credential).send().await.ok()
+    }
+}
+
+fn header(answer: &Response, name: &str) -> String {
+    answer.headers()[name].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn writing_to_s3_fails_before_or_after_the_object_is_there() {
+    let s3 = S3::with_a_bucket().await;
+    // What the writer sees under each fault, and whether the object is there after it.
+    let cases = [
+        (None, Some(200), true),
+        (Some(S3Fault::SlowDown), Some(503), false),
+        (Some(S3Fault::InsufficientStorage), Some(507), false),
+        (Some(S3Fault::Conflict), Some(409), false),
+        (Some(S3Fault::InternalError), Some(500), true),
+        (Some(S3Fault::Cut), None, false),
+        (Some(S3Fault::BrokenOff), None, true),
+    ];
+    for (n, (chosen, status, is_written)) in cases.into_iter().enumerate() {
+        *s3.fault.lock().unwrap() = chosen;
+        let key = format!("/object-{n}");
+        let answer = s3.call(Method::PUT, &key, "content").await;
+        assert_eq!(answer.map(|answer| answer.status().as_u16()), status, "{chosen:?}");
+        assert_eq!(s3.direct(Method::GET, &key, "").await.status().is_success(), is_written, "{chosen:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_s3_answers_comes_through_with_its_headers_or_breaks_off() {
+    let s3 = S3::with_a_bucket().await;
+    assert_eq!(s3.direct(Method::PUT, "/object", "not JSON").await.status(), 200);
+    let direct = s3.direct(Method::GET, "/object", "").await;
+    for (method, body) in [(Method::GET, "not JSON"), (Method::HEAD, "")] {
+        let answer = s3.call(method.clone(), "/object", "").await.unwrap();
+        assert_eq!(header(&answer, "etag"), header(&direct, "etag"), "{method}");
+        assert_eq!(header(&answer, "content-length"), "8", "{method}");
+        assert_eq!(answer.text().await.unwrap(), body);
+    }
+    let missing = s3.call(Method::GET, "/other", "").await.unwrap();
+    assert_eq!((missing.status().as_u16(), header(&missing, "content-type").as_str()), (404, "application/xml"));
+    assert!(missing.text().await.unwrap().contains("<Code>NoSuchKey</Code>"));
+
+    *s3.fault.lock().unwrap() = Some(S3Fault::Conflict);
+    assert_eq!(s3.call(Method::GET, "/object", "").await.unwrap().status(), 200);
+    *s3.fault.lock().unwrap() = Some(S3Fault::BrokenOff);
+    let broken_off = s3.call(Method::GET, "/object", "").await.unwrap();
+    assert_eq!(header(&broken_off, "content-length"), "8");
+    assert!(broken_off.bytes().await.is_err());
 }

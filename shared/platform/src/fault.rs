@@ -32,6 +32,18 @@ impl Fault {
         text
     }
 
+    /// Whether it says that the database is away, so that a later try on a new connection may do better.
+    pub fn is_database_away(&self) -> bool {
+        let mut error: Option<&(dyn std::error::Error + 'static)> = Some(&*self.0);
+        while let Some(cause) = error {
+            if let Some(cause) = cause.downcast_ref::<sqlx::Error>() {
+                return crate::database::is_away(cause);
+            }
+            error = cause.source();
+        }
+        false
+    }
+
     /// The operator's last line that reports this error.
     pub fn to_operator_result(&self) -> OperatorResult {
         OperatorResult::Failed {
@@ -79,6 +91,27 @@ mod tests {
         fn code(&self) -> &'static str {
             "test.unreadable"
         }
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot ask")]
+    struct Unasked(#[source] sqlx::Error);
+
+    impl Classified for Unasked {
+        fn disposition(&self) -> Disposition {
+            Disposition::Retry
+        }
+        fn code(&self) -> &'static str {
+            "test.unasked"
+        }
+    }
+
+    #[test]
+    fn a_fault_knows_whether_the_database_is_behind_it() {
+        assert!(Fault::from(Unasked(sqlx::Error::PoolTimedOut)).is_database_away());
+        assert!(!Fault::from(Unasked(sqlx::Error::RowNotFound)).is_database_away());
+        let unreadable = Unreadable { key: "a/b", source: std::io::ErrorKind::TimedOut.into() };
+        assert!(!Fault::from(unreadable).is_database_away());
     }
 
     #[test]

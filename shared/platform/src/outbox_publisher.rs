@@ -9,9 +9,10 @@ use std::collections::{HashMap, HashSet};
 use isotherm_control::ControlError;
 use isotherm_control::outbox::{self, OutboxMessage};
 use isotherm_types::{Classified, CrashPoint, Disposition, Queue};
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgPool};
 
 use crate::config::settings::EventQueues;
+use crate::database::{self, PATIENCE, answered_within};
 use crate::queue::{self, BATCH_LIMIT, FifoMessage, QueueError};
 
 /// Why publishing stopped.
@@ -28,7 +29,7 @@ pub enum PublishError {
     #[error("the outbox's transaction failed")]
     Transaction {
         /// What Postgres reports.
-        #[source]
+        #[from]
         source: sqlx::Error,
     },
     /// A queue did not take a batch.
@@ -86,9 +87,14 @@ struct Batch {
 }
 
 async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQueues) -> Result<Batch, PublishError> {
-    let mut db_tx = pool.begin().await.map_err(|source| PublishError::Transaction { source })?;
+    let mut conn = database::borrow(pool).await?;
     let limit = u32::try_from(BATCH_LIMIT).expect("the limit of a batch is 10");
-    let rows = outbox::take(&mut db_tx, limit).await.map_err(|source| PublishError::Outbox { source })?;
+    let taking = async {
+        let mut db_tx = conn.begin().await?;
+        let rows = outbox::take(&mut db_tx, limit).await.map_err(|source| PublishError::Outbox { source })?;
+        Ok::<_, PublishError>((db_tx, rows))
+    };
+    let (mut db_tx, rows) = answered_within(PATIENCE, taking).await?;
     let mut accepted = Vec::with_capacity(rows.len());
     let mut trouble = None;
     for queue in Queue::ALL {
@@ -107,8 +113,13 @@ async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQ
         CrashPoint::OutboxSent.pass();
     }
     // What was accepted is deleted in any case: otherwise it would be sent again for as long as another queue fails.
-    outbox::delete(&mut db_tx, &accepted).await.map_err(|source| PublishError::Outbox { source })?;
-    db_tx.commit().await.map_err(|source| PublishError::Transaction { source })?;
+    let deleting = async {
+        outbox::delete(&mut db_tx, &accepted).await.map_err(|source| PublishError::Outbox { source })?;
+        db_tx.commit().await?;
+        Ok::<_, PublishError>(())
+    };
+    answered_within(PATIENCE, deleting).await?;
+    conn.give_back();
     match trouble {
         Some(source) => Err(PublishError::Queue { source }),
         None => Ok(Batch { taken: rows.len() as u64, accepted: accepted.len() as u64 }),

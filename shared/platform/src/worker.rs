@@ -217,10 +217,12 @@ impl Worker {
     /// now; without this it would wait for the dispatcher's sweep.
     async fn next_in_line(&self) -> Option<OwnRetry> {
         let asked = async {
-            let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-            tasks::next_due(&mut conn, &self.settings.operator).await
+            let mut conn = database::borrow(&self.pool).await?;
+            let next = tasks::next_due(&mut conn, &self.settings.operator).await?;
+            conn.give_back();
+            Ok::<_, ControlError>(next)
         };
-        let asked = self.unless_stopped_for_long(asked).await?;
+        let asked = self.unless_stopped_for_long(database::answered_within(database::PATIENCE, asked)).await?;
         match asked {
             Ok(task_id) => task_id.map(|task_id| OwnRetry { task_id, at: Instant::now() }),
             Err(error) => {

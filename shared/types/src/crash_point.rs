@@ -23,11 +23,27 @@ pub enum CrashPoint {
     DispatchNoted,
     /// The reaper has put tasks back; their ECS tasks are not stopped.
     ReaperLost,
+    /// The follower has deleted the blocks of an orphaned branch; the new branch is not written, the transaction is open.
+    FollowTakenBack,
+    /// The follower has written blocks, cursor and events; the transaction is open.
+    FollowCopied,
+    /// The follower has committed; it has told nobody.
+    FollowCommitted,
+    /// A partition's file is on local disk.
+    CompactStaged,
+    /// The file is on S3 and read back; no manifest lists it.
+    CompactStored,
+    /// A manifest lists it; Postgres does not know the manifest.
+    CompactListed,
+    /// Catalogue and event are written; the transaction is open.
+    CompactCommitting,
+    /// The partition is committed; nobody has been told.
+    CompactCommitted,
 }
 
 impl CrashPoint {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 15] = [
         Self::WorkerClaimed,
         Self::WorkerOperatorEnded,
         Self::WorkerWrittenDown,
@@ -35,6 +51,14 @@ impl CrashPoint {
         Self::DispatchTaskCreated,
         Self::DispatchNoted,
         Self::ReaperLost,
+        Self::FollowTakenBack,
+        Self::FollowCopied,
+        Self::FollowCommitted,
+        Self::CompactStaged,
+        Self::CompactStored,
+        Self::CompactListed,
+        Self::CompactCommitting,
+        Self::CompactCommitted,
     ];
 
     /// The name by which it is armed.
@@ -47,6 +71,14 @@ impl CrashPoint {
             Self::DispatchTaskCreated => "dispatch.task_created",
             Self::DispatchNoted => "dispatch.noted",
             Self::ReaperLost => "reaper.lost",
+            Self::FollowTakenBack => "follow.taken_back",
+            Self::FollowCopied => "follow.copied",
+            Self::FollowCommitted => "follow.committed",
+            Self::CompactStaged => "compact.staged",
+            Self::CompactStored => "compact.stored",
+            Self::CompactListed => "compact.listed",
+            Self::CompactCommitting => "compact.committing",
+            Self::CompactCommitted => "compact.committed",
         }
     }
 

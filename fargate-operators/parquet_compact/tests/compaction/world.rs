@@ -4,6 +4,8 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
+use aws_sdk_s3::operation::get_object::GetObjectError;
+use bytes::Bytes;
 use futures::TryStreamExt;
 use isotherm_cold_store::catalog::{self, DataPartition};
 use isotherm_cold_store::{ChainName, CurrentManifest, ObjectStore};
@@ -25,6 +27,8 @@ use crate::rows::{MadeChain, range};
 pub(crate) const DATASETS: [Dataset; 3] = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs];
 pub(crate) const PARTITION_BLOCKS: u64 = 10;
 pub(crate) const SECRET_ACCESS_KEY: &str = "test";
+/// Blocks that are appended at a time.
+const APPENDED_BLOCKS: u64 = 1_000;
 
 pub(crate) struct World {
     pub(crate) chain: MadeChain,
@@ -33,26 +37,35 @@ pub(crate) struct World {
     pub(crate) objects: ObjectStore,
     pub(crate) account: String,
     pub(crate) endpoint_url: String,
-    s3: aws_sdk_s3::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
     job_id: JobId,
 }
 
 impl World {
     /// A chain whose hot rows are those of `blocks`, final up to `finalized`.
     pub(crate) async fn create(blocks: BlockRange, finalized: u64) -> Self {
+        Self::create_of(MadeChain::new(31_337), PARTITION_BLOCKS, blocks, finalized).await
+    }
+
+    /// The same of any made-up chain, in partitions of any size.
+    pub(crate) async fn create_of(chain: MadeChain, partition_blocks: u64, blocks: BlockRange, finalized: u64) -> Self {
         let database = TestDatabase::migrated().await.unwrap();
         let pool = PgPool::connect(&database.url).await.unwrap();
-        let chain = MadeChain::new(31_337);
         let mut conn = pool.acquire().await.unwrap();
-        cursor::ensure(&mut conn, chain.chain_id, "made", PARTITION_BLOCKS).await.unwrap();
-        append(&mut conn, chain, blocks).await;
+        cursor::ensure(&mut conn, chain.chain_id, "made", partition_blocks).await.unwrap();
+        let (mut start, end) = (blocks.start().0, blocks.end().0);
+        while start < end {
+            let next = end.min(start + APPENDED_BLOCKS);
+            append(&mut conn, chain, range(start, next)).await;
+            start = next;
+        }
         let finalized = reference(chain, finalized);
         cursor::set_finalized(&mut conn, chain.chain_id, finalized).await.unwrap();
         let job_id: i64 = sqlx::query_scalar(
             "INSERT INTO control.jobs (org_id, name, operator, runtime, strategy, always_on, config, secrets,
                     input_datasets, output_datasets, max_attempts, max_concurrency, heartbeat_timeout_seconds, config_hash)
-             VALUES (1, 'compact', 'parquet_compact', 'fargate', 'per_partition', false, '{}', '{}', '{}', '{}', 3, 20, 60,
-                    decode(repeat('00', 32), 'hex'))
+             VALUES (1, 'compact', 'parquet_compact', 'fargate', 'per_partition', false, '{}', '{}', '{}', '{}', 3,
+                    10000, 60, decode(repeat('00', 32), 'hex'))
              RETURNING id",
         )
         .fetch_one(&mut *conn)
@@ -137,6 +150,15 @@ impl World {
         listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
     }
 
+    /// The bytes of an object; `None` if there is none.
+    pub(crate) async fn object(&self, key: &str) -> Option<Bytes> {
+        match self.s3.get_object().bucket(self.objects.bucket()).key(key).send().await {
+            Ok(answer) => Some(answer.body.collect().await.unwrap().into_bytes()),
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => None,
+            Err(error) => panic!("{key}: {error}"),
+        }
+    }
+
     pub(crate) async fn partitions(&self, dataset: Dataset) -> Vec<DataPartition> {
         catalog::partitions(&mut *self.connect().await, self.chain.chain_id, dataset).await.unwrap()
     }
@@ -178,8 +200,8 @@ impl World {
         }
     }
 
-    async fn cold_rows(&self, dataset: Dataset, key: &str) -> RecordBatch {
-        let bytes = self.objects.read(key, 1 << 30).await.unwrap().unwrap();
+    pub(crate) async fn cold_rows(&self, dataset: Dataset, key: &str) -> RecordBatch {
+        let bytes = self.object(key).await.unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
         let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
         concat_batches(&dataset.schema(), &batches).unwrap()

@@ -3,6 +3,7 @@
 //!
 //! `./isotherm lab` runs their long forms; see `docs/benchmarks.md`.
 
+mod crash_points;
 mod duplicates;
 mod outbox;
 mod poison;

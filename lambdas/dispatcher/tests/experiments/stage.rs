@@ -73,18 +73,7 @@ impl Stage {
         let container = ContainerDefinition::builder().name("worker").image("isotherm-noop").build();
         let task = clients.ecs().register_task_definition().family("isotherm-noop").container_definitions(container);
         task.send().await.unwrap();
-        Dispatcher {
-            pool: PgPool::connect(&self.database.url).await.unwrap(),
-            clients,
-            event_queues: self.event_queues.clone(),
-            task_queues: TaskQueues(BTreeMap::from([("noop".to_owned(), noop)])),
-            fargate: Fargate {
-                cluster: "isotherm".to_owned(),
-                task_definition_prefix: "isotherm-".to_owned(),
-                subnets: Vec::new(),
-                security_groups: Vec::new(),
-            },
-        }
+        dispatcher(&self.database.url, clients, self.event_queues.clone(), noop).await
     }
 
     /// Runs statements of the experiment's own.
@@ -94,6 +83,27 @@ impl Stage {
 
     pub(crate) async fn count(&mut self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&mut self.conn).await.unwrap()
+    }
+}
+
+/// The dispatcher over a database, its cluster being there already; `noop` is the queue that wakes workers.
+pub(crate) async fn dispatcher(
+    database_url: &str,
+    clients: Clients,
+    event_queues: EventQueues,
+    noop: String,
+) -> Dispatcher {
+    Dispatcher {
+        pool: PgPool::connect(database_url).await.unwrap(),
+        clients,
+        event_queues,
+        task_queues: TaskQueues(BTreeMap::from([("noop".to_owned(), noop)])),
+        fargate: Fargate {
+            cluster: "isotherm".to_owned(),
+            task_definition_prefix: "isotherm-".to_owned(),
+            subnets: Vec::new(),
+            security_groups: Vec::new(),
+        },
     }
 }
 

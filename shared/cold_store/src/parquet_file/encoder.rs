@@ -72,8 +72,9 @@ impl Encoder {
             self.finish_row_group(row_group)?;
         }
         let rows: i64 = self.file.flushed_row_groups().iter().map(RowGroupMetaData::num_rows).sum();
-        let digest = self.file.into_inner()?.finish()?;
-        Ok((u64::try_from(rows)?, digest))
+        // Not `into_inner`, which makes a text of what the disk reports.
+        self.file.finish()?;
+        Ok((u64::try_from(rows)?, self.file.inner().digest()))
     }
 
     fn keep(&mut self, row_group: RowGroup) -> Result<(), ParquetError> {
@@ -106,9 +107,9 @@ impl HashingFile {
         Self { file: BufWriter::new(file), digest: RunningDigest::default() }
     }
 
-    fn finish(self) -> io::Result<ObjectDigest> {
-        self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(self.digest.finish())
+    /// Of all that was written so far.
+    fn digest(&self) -> ObjectDigest {
+        self.digest.clone().finish()
     }
 }
 
@@ -121,5 +122,18 @@ impl Write for HashingFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_the_system_reports_it() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let encoder = Encoder::new(full, Dataset::Logs, WriterProperties::builder().build()).unwrap();
+        let Err(ParquetError::External(cause)) = encoder.finish() else { panic!("it was written") };
+        assert_eq!(cause.downcast::<io::Error>().unwrap().kind(), io::ErrorKind::StorageFull);
     }
 }

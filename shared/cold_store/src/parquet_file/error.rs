@@ -1,7 +1,7 @@
 //! What can be wrong with rows, or with the file made of them.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::error::ArrowError;
 use isotherm_types::disposition::{Classified, Disposition};
@@ -92,6 +92,20 @@ pub enum ParquetFileError {
     /// Encoding failed, or writing what it made.
     #[error("the rows cannot be encoded or written")]
     Parquet(#[from] ParquetError),
+}
+
+impl ParquetFileError {
+    /// What encoding into the file at `path` reported; what the disk reported names the file.
+    pub(super) fn of_writing(error: ParquetError, path: &Path) -> Self {
+        let cause = match error {
+            ParquetError::External(cause) => cause,
+            other => return Self::Parquet(other),
+        };
+        match cause.downcast::<io::Error>() {
+            Ok(source) => Self::Scratch { path: path.to_path_buf(), source: *source },
+            Err(cause) => Self::Parquet(ParquetError::External(cause)),
+        }
+    }
 }
 
 impl Classified for ParquetFileError {

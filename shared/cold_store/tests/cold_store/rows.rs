@@ -14,6 +14,8 @@ use isotherm_types::{B256, BlockNumber, BlockRange, ChainId, Dataset};
 pub(crate) struct MadeChain {
     pub(crate) chain_id: ChainId,
     pub(crate) seed: u8,
+    /// Values of any length are shorter than this.
+    pub(crate) most_bytes: u64,
 }
 
 /// Most transactions in a block, and most logs in a transaction; block 0 and others have none.
@@ -30,7 +32,7 @@ struct Place {
 
 impl MadeChain {
     pub(crate) fn new(chain_id: u64) -> Self {
-        Self { chain_id: ChainId(chain_id), seed: 0 }
+        Self { chain_id: ChainId(chain_id), seed: 0, most_bytes: 70 }
     }
 
     pub(crate) fn hash(self, block: u64) -> B256 {
@@ -152,7 +154,7 @@ impl MadeChain {
             }
             ColumnType::Bytes => {
                 let mut builder = BinaryBuilder::new();
-                let length = |place: Place| usize::try_from((place.block + place.index) % 70).unwrap();
+                let length = |place: Place| usize::try_from((place.block + place.index) % self.most_bytes).unwrap();
                 places().for_each(|place| {
                     builder.append_option(place.map(|place| self.bytes(column.name, place, length(place))));
                 });

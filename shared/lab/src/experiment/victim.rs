@@ -1,14 +1,17 @@
 //! Processes that an experiment kills.
 //!
 //! A victim is a second copy of the test's own program, told to run one `#[ignore]`d test, which is the victim's body. It ends
-//! with SIGKILL, or by itself when its owner is gone.
+//! with SIGKILL, at a crash point that its body has armed, or by itself when its owner is gone.
 
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::LabError;
+use crate::process::eventually;
 use crate::tools::environment;
 
 /// Holds the order of a victim.
@@ -40,6 +43,20 @@ impl Victim {
     /// Whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(Some(_)))
+    }
+
+    /// Waits for its end; returns whether abort(3) ended it, as a crash point does.
+    ///
+    /// # Errors
+    /// [`LabError::TimedOut`] if it goes on for too long.
+    pub async fn aborts(&mut self) -> Result<bool, LabError> {
+        let mut status = None;
+        eventually("the end of a victim", async || {
+            status = self.0.try_wait().ok().flatten();
+            status.is_some()
+        })
+        .await?;
+        Ok(status.is_some_and(|status| status.signal() == Some(Signal::SIGABRT as i32)))
     }
 }
 

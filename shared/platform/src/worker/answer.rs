@@ -9,6 +9,7 @@ use isotherm_types::{CrashPoint, TaskId};
 use super::lease::Lease;
 use super::wake_ups::{WakeUp, WakeUpQueue};
 use super::{OwnRetry, Worker, report};
+use crate::database::{PATIENCE, answered_within, borrow};
 use crate::fault::Fault;
 
 impl Worker {
@@ -74,8 +75,14 @@ impl Worker {
             ecs_task_arn: self.settings.ecs_task_arn.as_deref(),
         };
         let asked_at = Instant::now();
-        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-        let claim = claim(&mut conn, task_id, &claimant).await?;
+        let claiming = async {
+            let mut conn = borrow(&self.pool).await?;
+            let claim = claim(&mut conn, task_id, &claimant).await?;
+            conn.give_back();
+            Ok::<_, ControlError>(claim)
+        };
+        // One that is given up may have been granted: then the reaper takes the task back.
+        let claim = answered_within(PATIENCE, claiming).await?;
         let length = if let Claim::Claimed(task) = &claim {
             CrashPoint::WorkerClaimed.pass();
             task.lease

@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+/// Longest wait for a heartbeat's answer, however long the lease is: after it the next one goes over another connection.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
 /// Least time between two heartbeats.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -37,9 +39,9 @@ impl Lease {
         self.asked_at + (self.length / 3).max(SHORTEST_INTERVAL).min(self.length / 2)
     }
 
-    /// How long to wait for one heartbeat's answer, and before asking again: two more fit before the lease is over.
+    /// How long to wait for one heartbeat's answer, and before asking again: at least two more fit before the lease is over.
     pub(super) fn patience(self) -> Duration {
-        self.length / 6
+        (self.length / 6).min(LONGEST_PATIENCE)
     }
 
     /// When the worker must have stopped the operator.

@@ -11,6 +11,7 @@ use isotherm_types::{Fence, TaskId};
 use tokio::time::timeout;
 
 use super::{Worker, report};
+use crate::database::borrow;
 use crate::fault::Fault;
 
 /// Longest wait for the database's answer.
@@ -57,17 +58,18 @@ impl Worker {
             ecs_task_arn: self.settings.ecs_task_arn.as_deref(),
             working_on,
         };
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = borrow(&self.pool).await?;
         if !worker_leases::renew(&mut conn, &lease).await? {
             worker_leases::announce(&mut conn, &lease).await?;
         }
+        conn.give_back();
         Ok(())
     }
 
     /// Takes the word back at the end. If that fails, it runs out by itself.
     pub(super) async fn say_that_we_leave(&self) {
         let leave = async {
-            let mut conn = self.pool.acquire().await?;
+            let mut conn = borrow(&self.pool).await?;
             worker_leases::leave(&mut conn, &self.settings.name).await
         };
         if let Ok(Err(error)) = timeout(PATIENCE, leave).await {

@@ -7,6 +7,7 @@ use isotherm_control::tasks;
 use tokio::time::{sleep_until, timeout};
 
 use super::Attempt;
+use crate::database;
 use crate::fault::Fault;
 use crate::worker::lease::Lease;
 use crate::worker::outcome::StopReason;
@@ -62,7 +63,10 @@ impl Attempt<'_> {
 
     pub(super) async fn heartbeat(&self, lease: Lease) -> Result<bool, ControlError> {
         let progress = self.progress.borrow().clone();
-        let mut conn = self.worker.pool.acquire().await?;
-        tasks::heartbeat(&mut conn, self.task.task_id, self.task.fence, lease.length(), progress.as_ref()).await
+        let mut conn = database::borrow(&self.worker.pool).await?;
+        let (task_id, fence) = (self.task.task_id, self.task.fence);
+        let is_ours = tasks::heartbeat(&mut conn, task_id, fence, lease.length(), progress.as_ref()).await?;
+        conn.give_back();
+        Ok(is_ours)
     }
 }

@@ -9,6 +9,7 @@ use sqlx::Connection;
 use tokio::time::timeout;
 
 use super::{After, Attempt, Run};
+use crate::database::{PATIENCE, answered_within};
 use crate::fault::Fault;
 use crate::metrics;
 use crate::worker::outcome::Verdict;
@@ -27,17 +28,17 @@ impl Attempt<'_> {
         }
         loop {
             let left = self.lease.over_at().saturating_duration_since(Instant::now());
-            let fault = match timeout(left, self.try_write_down(run)).await {
-                Ok(Ok(after)) => return Some(after),
-                Ok(Err(error)) => Fault::from(error),
-                Err(_elapsed) => {
-                    tracing::error!(
-                        task.id = self.task.task_id.0,
-                        error.code = "worker.lease_lost",
-                        "the end of the attempt could not be written down in time"
-                    );
-                    return None;
-                }
+            if left.is_zero() {
+                tracing::error!(
+                    task.id = self.task.task_id.0,
+                    error.code = "worker.lease_lost",
+                    "the end of the attempt could not be written down in time"
+                );
+                return None;
+            }
+            let fault = match answered_within(PATIENCE.min(left), self.try_write_down(run)).await {
+                Ok(after) => return Some(after),
+                Err(error) => Fault::from(error),
             };
             if fault.disposition() == Disposition::GiveUp {
                 tracing::error!(
