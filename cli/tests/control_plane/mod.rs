@@ -10,6 +10,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_ecs::types::{ContainerDefinition, LaunchType};
 use isotherm_control::tasks::{self, Created, NewTask, TaskDetails};
 use isotherm_control::{jobs, pipeline};
+use isotherm_lab::fault_proxy::FaultProxy;
 use isotherm_lab::ministack::{self, Ministack, REGION};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_lab::process::eventually;
@@ -45,6 +46,11 @@ pub(crate) struct WorkerProcess {
 impl ControlPlane {
     /// With a job whose `config` and `limits` are given as in a pipeline file.
     pub(crate) async fn start(limits: &str, config: &Value) -> Self {
+        Self::behind(None, limits, config).await
+    }
+
+    /// Workers reach the database through `proxy`, if there is one.
+    pub(crate) async fn behind(proxy: Option<&FaultProxy>, limits: &str, config: &Value) -> Self {
         let database = TestDatabase::migrated().await.unwrap();
         let endpoint_url = Ministack::shared().await.unwrap().endpoint_url();
         let account = ministack::account();
@@ -66,7 +72,8 @@ impl ControlPlane {
             dead_letters: queue("dead_letters.fifo").await,
         };
         let secret = clients.secrets_manager().create_secret().name("isotherm/database");
-        let secret = secret.secret_string(json!({ "url": database.url }).to_string()).send().await.unwrap();
+        let url = proxy.map_or_else(|| database.url.clone(), |proxy| through(proxy, &database.url));
+        let secret = secret.secret_string(json!({ "url": url }).to_string()).send().await.unwrap();
         let reaper = Reaper {
             pool: PgPool::connect(&database.url).await.unwrap(),
             clients,
@@ -178,6 +185,13 @@ impl ControlPlane {
         let pid = Pid::from_raw(child.id().unwrap().cast_signed());
         WorkerProcess { child, pid }
     }
+}
+
+/// `url` with the proxy's address in place of the server's.
+fn through(proxy: &FaultProxy, url: &str) -> String {
+    let (before, server) = url.split_once("127.0.0.1:").unwrap();
+    let (_, after) = server.split_once('/').unwrap();
+    format!("{before}{}/{after}", proxy.address())
 }
 
 impl WorkerProcess {

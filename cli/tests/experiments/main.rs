@@ -7,5 +7,6 @@
 #[allow(dead_code, reason = "the end-to-end tests use all of it")]
 mod control_plane;
 mod crash_points;
+mod outages;
 mod sigterm;
 mod stopped_workers;

@@ -29,12 +29,20 @@ pub struct FollowerConfig {
     /// Bytes of JSON that one fetch aims at and one transaction stores, at least one block.
     #[serde(default = "default_batch_bytes")]
     pub batch_bytes: usize,
+    /// A transaction that takes longer has lost its database, and is tried again on another connection.
+    #[serde(default = "default_transaction_timeout_ms")]
+    transaction_timeout_ms: u64,
 }
 
 impl FollowerConfig {
     /// Pause between two questions for the newest block; at least 1 ms.
     pub fn poll_interval(&self) -> Duration {
         Duration::from_millis(self.poll_interval_ms.max(1))
+    }
+
+    /// How long one transaction may take.
+    pub fn transaction_timeout(&self) -> Duration {
+        Duration::from_millis(self.transaction_timeout_ms)
     }
 }
 
@@ -48,6 +56,11 @@ fn default_max_reorg_depth() -> u64 {
 
 fn default_batch_bytes() -> usize {
     8 << 20
+}
+
+/// A batch of [`default_batch_bytes`] takes well under a second.
+fn default_transaction_timeout_ms() -> u64 {
+    8_000
 }
 
 /// Where a chain without a stored tip begins.
@@ -91,7 +104,7 @@ mod tests {
     use super::*;
 
     const FULL: &str = r#"{"chain_id":31337,"chain":"demo","start":"latest","poll_interval_ms":100,"partition_blocks":100,
-        "max_reorg_depth":64,"finality":{"kind":"tags"},"batch_bytes":8388608}"#;
+        "max_reorg_depth":64,"finality":{"kind":"tags"},"batch_bytes":8388608,"transaction_timeout_ms":8000}"#;
 
     #[test]
     fn the_documented_config_is_read_and_a_misspelt_key_is_not() {

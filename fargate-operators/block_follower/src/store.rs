@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use isotherm_chain::fork::{HaltReason, Stored};
 use isotherm_chain::{ChainError, Heads, VerifiedBlock, columns};
@@ -13,7 +14,7 @@ use isotherm_control::dataset_cursors::{self, Advance};
 use isotherm_hot_store::cursor::{self, Cursor, Halt};
 use isotherm_hot_store::{Appended, BlockBatch, HotStoreError, append, stored_hash, take_back};
 use isotherm_platform::Fault;
-use isotherm_platform::database::{self, Borrowed, PATIENCE};
+use isotherm_platform::database::{self, Borrowed};
 use isotherm_types::{
     B256, BlockNumber, BlockRange, BlockRef, ChainId, Classified as _, CrashPoint, Dataset, EventBody, Fence, TaskId,
 };
@@ -32,6 +33,8 @@ pub(crate) struct Store {
     chain_id: ChainId,
     task_id: TaskId,
     fence: Fence,
+    /// How long a transaction may take.
+    patience: Duration,
 }
 
 impl Store {
@@ -45,7 +48,8 @@ impl Store {
         task_id: TaskId,
         fence: Fence,
     ) -> Result<Self, Fault> {
-        let store = Self { pool, chain_id: config.chain_id, task_id, fence };
+        let patience = config.transaction_timeout();
+        let store = Self { pool, chain_id: config.chain_id, task_id, fence, patience };
         let mut conn = store.connection().await?;
         let mut db_tx = store.begin(&mut conn).await?;
         let cursor = cursor::ensure(&mut db_tx, config.chain_id, &config.chain, config.partition_blocks).await?;
@@ -61,7 +65,7 @@ impl Store {
 
     /// What is stored; `None` while nothing is.
     pub(crate) async fn stored(&self) -> Result<Option<Stored>, Fault> {
-        answered("read the cursor", self.read_stored()).await
+        self.answered("read the cursor", self.read_stored()).await
     }
 
     async fn read_stored(&self) -> Result<Option<Stored>, Fault> {
@@ -81,7 +85,7 @@ impl Store {
 
     /// The hashes of the stored blocks at `number` and the one before, as far as they are stored.
     pub(crate) async fn hashes_at(&self, number: BlockNumber) -> Result<BTreeMap<BlockNumber, B256>, Fault> {
-        answered("read stored hashes", self.read_hashes_at(number)).await
+        self.answered("read stored hashes", self.read_hashes_at(number)).await
     }
 
     async fn read_hashes_at(&self, number: BlockNumber) -> Result<BTreeMap<BlockNumber, B256>, Fault> {
@@ -113,7 +117,7 @@ impl Store {
             conn.give_back();
             Ok(finalized)
         };
-        let finalized = answered("store blocks", appending).await?;
+        let finalized = self.answered("store blocks", appending).await?;
         CrashPoint::FollowCommitted.pass();
         Ok(finalized)
     }
@@ -144,7 +148,7 @@ impl Store {
             conn.give_back();
             Ok(finalized)
         };
-        let finalized = answered("replace blocks", replacing).await?;
+        let finalized = self.answered("replace blocks", replacing).await?;
         CrashPoint::FollowCommitted.pass();
         Ok(finalized)
     }
@@ -159,7 +163,7 @@ impl Store {
             conn.give_back();
             Ok(finalized)
         };
-        answered("move the finalized block", finalizing).await
+        self.answered("move the finalized block", finalizing).await
     }
 
     /// Halts the chain: nothing is written to it until a person has decided.
@@ -173,7 +177,7 @@ impl Store {
             conn.give_back();
             Ok(())
         };
-        answered("halt the chain", halting).await
+        self.answered("halt the chain", halting).await
     }
 
     async fn append_in(
@@ -241,6 +245,15 @@ impl Store {
         Ok(has_moved.then_some(claimed))
     }
 
+    /// The outcome of `work`, which is `action`; that the database is away if it takes too long.
+    async fn answered<T>(
+        &self,
+        action: &'static str,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        database::answered_within(self.patience, async { Ok(work.await) }).await.map_err(refused(action))?
+    }
+
     async fn connection(&self) -> Result<Borrowed, FollowerError> {
         database::borrow(&self.pool).await.map_err(refused("be reached"))
     }
@@ -268,11 +281,6 @@ impl Store {
         let batch = encoding.await.map_err(|_| ChainError::Interrupted)?;
         Ok(batch.expect("a run has at least one block").map_err(ChainError::Column)?)
     }
-}
-
-/// The outcome of `work`, which is `action`; that the database is away if it takes too long.
-async fn answered<T>(action: &'static str, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    database::answered_within(PATIENCE, async { Ok(work.await) }).await.map_err(refused(action))?
 }
 
 async fn commit(db_tx: Transaction<'_, Postgres>) -> Result<(), FollowerError> {

@@ -5,8 +5,9 @@
 
 use isotherm_control::ControlError;
 use isotherm_control::dispatch;
-use isotherm_control::reap::{self, LostTask, Reaped};
+use isotherm_control::reap::{self, Reaped};
 use isotherm_control::tasks::AfterFailure;
+use isotherm_control::workers_to_stop::{self, WorkerToStop};
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::{EventQueues, TaskQueues};
 use isotherm_platform::database::{self, PoolOptions};
@@ -14,7 +15,7 @@ use isotherm_platform::task_wakes::send_task_wakes;
 use isotherm_platform::{Environment, Fault, ecs, outbox_publisher};
 use isotherm_types::{Classified, CrashPoint};
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// Shown by ECS as the reason of a stop.
 const STOP_REASON: &str = "isotherm: the task's lease ran out";
@@ -125,12 +126,15 @@ impl Reaper {
 
     async fn take_back(&self) -> Result<Answer, Fault> {
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-        let Reaped { lost, overtaken, faults, silent_workers } = reap::reap(&mut conn, reap::PAGE_ROWS).await?;
-        if !lost.is_empty() {
+        let reaped = reap::reap(&mut conn, reap::PAGE_ROWS).await;
+        if reaped.as_ref().is_ok_and(|reaped| !reaped.lost.is_empty()) {
             CrashPoint::ReaperLost.pass();
         }
+        // Those too that an earlier run noted and did not come to.
+        self.stop_workers(&mut conn).await?;
+        let Reaped { lost, overtaken, faults, silent_workers } = reaped?;
         for task in &lost {
-            self.stop_worker(task).await;
+            tracing::warn!(task.id = task.task_id.0, task.fence = task.fence.0, "a task was lost by its worker");
         }
         for (task_id, error) in &faults {
             tracing::error!(task.id = task_id.0, error.code = error.code(), error.message = %error, "a lost task could not be taken back");
@@ -159,20 +163,36 @@ impl Reaper {
         Ok(answer)
     }
 
-    /// The worker may be alive and only cut off from the database: it must not go on for ever.
-    async fn stop_worker(&self, task: &LostTask) {
-        tracing::warn!(task.id = task.task_id.0, task.fence = task.fence.0, "a task was lost by its worker");
-        let Some(ecs_task_arn) = &task.ecs_task_arn else { return };
-        if let Err(error) = ecs::stop(self.clients.ecs(), &self.cluster, ecs_task_arn, STOP_REASON).await {
+    /// They may be alive and only cut off from the database: they must not go on for ever.
+    async fn stop_workers(&self, conn: &mut PgConnection) -> Result<(), ControlError> {
+        loop {
+            let workers = workers_to_stop::due(conn).await?;
+            if workers.is_empty() {
+                return Ok(());
+            }
+            for worker in &workers {
+                if self.stop_worker(worker).await {
+                    workers_to_stop::stopped(conn, worker).await?;
+                }
+            }
+        }
+    }
+
+    /// Whether ECS has taken the order; if not, the next run tries again.
+    async fn stop_worker(&self, worker: &WorkerToStop) -> bool {
+        let stopped = ecs::stop(self.clients.ecs(), &self.cluster, &worker.ecs_task_arn, STOP_REASON).await;
+        if let Err(error) = stopped {
             let fault = Fault::from(error);
             tracing::error!(
-                task.id = task.task_id.0,
-                ecs.task_arn = ecs_task_arn,
+                task.id = worker.task_id.0,
+                ecs.task_arn = worker.ecs_task_arn,
                 error.code = fault.code(),
                 error.message = fault.message(),
                 "the worker of a lost task could not be stopped; its fence is stale all the same"
             );
+            return false;
         }
+        true
     }
 }
 

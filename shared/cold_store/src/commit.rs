@@ -7,7 +7,6 @@
 
 use bytes::Bytes;
 use isotherm_types::{B256, BlockNumber};
-use tempfile::TempPath;
 
 use crate::catalog::DatasetHead;
 use crate::digest::{ObjectDigest, Sha256Digest};
@@ -15,17 +14,18 @@ use crate::error::ColdStoreError;
 use crate::layout::{self, Partition};
 use crate::manifest::{DataFile, Manifest, ManifestError};
 use crate::objects::{ObjectError, ObjectStore, PutOutcome, Source};
+use crate::scratch_file::ScratchFile;
 
 /// Most that is read as a manifest; about 300,000 files.
 const MANIFEST_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 
-/// A finished data file on local disk; it goes when this value goes.
+/// A finished data file on local disk; it goes when this value goes, or the process.
 #[derive(Debug)]
 pub struct StagedFile {
     pub(crate) partition: Partition,
     pub(crate) parent_hash: B256,
     pub(crate) file: DataFile,
-    pub(crate) path: TempPath,
+    pub(crate) written: ScratchFile,
 }
 
 /// A data file on S3 that read back as it was written.
@@ -67,9 +67,9 @@ impl StagedFile {
         &self.file
     }
 
-    /// The file on disk.
+    /// Where this process reads the file on disk.
     pub fn path(&self) -> &std::path::Path {
-        &self.path
+        self.written.path()
     }
 
     /// Writes the file to its key, unless it is there already, and reads it back.
@@ -78,8 +78,8 @@ impl StagedFile {
     /// [`ObjectError::Conflict`] if its key holds other bytes; [`ObjectError::Altered`] or [`ObjectError::Missing`]
     /// if it does not read back as written; else what S3 reports.
     pub async fn store(self, objects: &ObjectStore) -> Result<StoredFile, ColdStoreError> {
-        let Self { partition, parent_hash, file, path } = self;
-        let put = objects.put_if_absent(&file.key, Source::File(&path), &file.digest()).await?;
+        let Self { partition, parent_hash, file, written } = self;
+        let put = objects.put_if_absent(&file.key, Source::File(written.path()), &file.digest()).await?;
         if put == PutOutcome::Written {
             objects.verify(&file.key, &file.digest()).await?;
         }

@@ -19,6 +19,8 @@ pub mod manifest;
 pub mod objects;
 pub mod parquet_file;
 
+mod scratch_file;
+
 pub use blocks::PartitionBlocks;
 pub use commit::{CommittedManifest, CurrentManifest, Listing, StagedFile, StoredFile};
 pub use digest::{ObjectDigest, Sha256Digest};

@@ -2,19 +2,19 @@
 //!
 //! Rows come sorted, in batches of any size; they are checked one by one (columns, chain, order, range, the hash of
 //! their block, how many each block has), cut into chunks and row groups at places that depend on the rows alone,
-//! and written to a temporary file while its SHA-256 is taken. Same rows, same bytes: nothing of the clock, the
+//! and written to a file without a name while its SHA-256 is taken. Same rows, same bytes: nothing of the clock, the
 //! machine or the batches gets in. Memory holds one row group, whose raw size is bounded.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use isotherm_types::schema::SCHEMA_VERSION;
-use tempfile::TempPath;
 
 use crate::blocks::PartitionBlocks;
 use crate::commit::StagedFile;
 use crate::layout::Partition;
 use crate::manifest::{DataFile, RootVerdicts};
+use crate::scratch_file::ScratchFile;
 
 mod bloom_filters;
 mod chunks;
@@ -50,11 +50,12 @@ pub struct PartitionWriter {
     check: RowCheck,
     chunker: Chunker,
     encoder: Encoder,
-    path: TempPath,
+    scratch: PathBuf,
+    written: ScratchFile,
 }
 
 impl PartitionWriter {
-    /// Begins the file of `partition` as a temporary file in the folder `scratch`.
+    /// Begins the file of `partition` as a file without a name on the disk of the folder `scratch`.
     ///
     /// `rows_per_block` is how many rows each block must have, in order; `None` if nobody knows.
     ///
@@ -72,8 +73,7 @@ impl PartitionWriter {
             return Err(ParquetFileError::Blocks { partition: partition.blocks, given: blocks.blocks() });
         }
         let refused = |source| ParquetFileError::Scratch { path: scratch.to_path_buf(), source };
-        let named = tempfile::Builder::new().prefix("isotherm-").suffix(".parquet").tempfile_in(scratch);
-        let (file, path) = named.map_err(refused)?.into_parts();
+        let (written, file) = ScratchFile::create(scratch).map_err(refused)?;
 
         let encoder = Encoder::new(file, partition.dataset, properties::of(&partition))?;
         Ok(Self {
@@ -82,7 +82,8 @@ impl PartitionWriter {
             check: RowCheck::new(&partition, blocks, rows_per_block),
             chunker: Chunker::default(),
             encoder,
-            path,
+            scratch: scratch.to_path_buf(),
+            written,
             partition,
         })
     }
@@ -94,7 +95,7 @@ impl PartitionWriter {
     pub fn write(&mut self, batch: &RecordBatch) -> Result<WriteProgress, ParquetFileError> {
         let batch = self.check.check(batch)?;
         for chunk in self.chunker.push(&batch) {
-            self.encoder.write(&chunk).map_err(|error| ParquetFileError::of_writing(error, &self.path))?;
+            self.encoder.write(&chunk).map_err(|error| ParquetFileError::of_writing(error, &self.scratch))?;
         }
         Ok(self.progress())
     }
@@ -111,11 +112,11 @@ impl PartitionWriter {
     /// report.
     pub fn finish(mut self, roots: RootVerdicts) -> Result<StagedFile, ParquetFileError> {
         if let Some(chunk) = self.chunker.finish() {
-            self.encoder.write(&chunk).map_err(|error| ParquetFileError::of_writing(error, &self.path))?;
+            self.encoder.write(&chunk).map_err(|error| ParquetFileError::of_writing(error, &self.scratch))?;
         }
         let row_count = self.check.finish()?;
         let (encoded, digest) =
-            self.encoder.finish().map_err(|error| ParquetFileError::of_writing(error, &self.path))?;
+            self.encoder.finish().map_err(|error| ParquetFileError::of_writing(error, &self.scratch))?;
         assert_eq!(encoded, row_count, "every checked row is in a chunk, and every chunk is encoded");
         let file = DataFile {
             key: self.partition.object_key(),
@@ -129,12 +130,12 @@ impl PartitionWriter {
             writer_version: WRITER_VERSION.to_owned(),
             roots,
         };
-        Ok(StagedFile { partition: self.partition, parent_hash: self.parent_hash, file, path: self.path })
+        Ok(StagedFile { partition: self.partition, parent_hash: self.parent_hash, file, written: self.written })
     }
 }
 
 impl std::fmt::Debug for PartitionWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PartitionWriter").field("partition", &self.partition).field("path", &self.path).finish()
+        f.debug_struct("PartitionWriter").field("partition", &self.partition).field("scratch", &self.scratch).finish()
     }
 }

@@ -29,6 +29,7 @@ pub mod threshold;
 pub mod triggers;
 pub mod webhook;
 pub mod worker_leases;
+pub mod workers_to_stop;
 
 mod codec;
 mod near;

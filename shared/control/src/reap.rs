@@ -24,8 +24,6 @@ pub struct LostTask {
     pub task_id: TaskId,
     /// The claim that was lost.
     pub fence: Fence,
-    /// The ECS task that ran it, to be stopped.
-    pub ecs_task_arn: Option<String>,
     /// Whether it is tried again.
     pub after: AfterFailure,
 }
@@ -47,7 +45,6 @@ pub struct Reaped {
 struct Expired {
     id: i64,
     fence: i64,
-    ecs_task_arn: Option<String>,
     lease_expires_at: chrono::DateTime<chrono::Utc>,
 }
 
@@ -98,7 +95,7 @@ async fn read_page(
     page_rows: u32,
 ) -> Result<Vec<Expired>, ControlError> {
     let page = sqlx::query_as(
-        "SELECT id, fence, ecs_task_arn, lease_expires_at
+        "SELECT id, fence, lease_expires_at
            FROM control.tasks
           WHERE state = 'running' AND lease_expires_at < $1
             AND (lease_expires_at, id) > (coalesce($2, '-infinity'::timestamptz), $3)
@@ -121,7 +118,7 @@ async fn read_failed_page(
     page_rows: u32,
 ) -> Result<Vec<Expired>, ControlError> {
     let page = sqlx::query_as(
-        "SELECT t.id, t.fence, t.ecs_task_arn, t.lease_expires_at
+        "SELECT t.id, t.fence, t.lease_expires_at
            FROM control.reap_faults f JOIN control.tasks t ON t.id = f.task_id AND t.fence = f.fence
           WHERE f.tried_at < $1 AND t.state = 'running' AND t.lease_expires_at < $1
           ORDER BY f.tried_at, f.task_id LIMIT $2",
@@ -136,7 +133,7 @@ async fn read_failed_page(
 async fn take_back(conn: &mut PgConnection, expired: Expired, reaped: &mut Reaped) -> Result<(), ControlError> {
     let (task_id, fence) = (TaskId(expired.id), Fence(expired.fence));
     match tasks::lose(conn, task_id, fence, ACTOR).await {
-        Ok(after) => reaped.lost.push(LostTask { task_id, fence, ecs_task_arn: expired.ecs_task_arn, after }),
+        Ok(after) => reaped.lost.push(LostTask { task_id, fence, after }),
         Err(ControlError::StaleFence { .. }) => {
             reaped.overtaken += 1;
             // It moved on, and is out of the way of this run too.

@@ -51,6 +51,8 @@ use wake_ups::WakeUpQueue;
 const LONGEST_OWN_RETRY: Duration = Duration::from_secs(30);
 /// Pause after the database or the queue could not be reached.
 const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(1);
+/// How long a worker waits for a database that is away, to give a task back.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(600);
 /// Pause after another worker was claiming the same task.
 const PAUSE_AFTER_CONTENTION: Duration = Duration::from_millis(200);
 /// How long what is going on may go on once the worker is told to stop. Twice this, and what an operator needs to stop, is
@@ -209,7 +211,36 @@ impl Worker {
             After::Failure(AfterFailure::Queued { wait }) if wait <= LONGEST_OWN_RETRY => {
                 Some(OwnRetry { task_id: task.task_id, at: Instant::now() + wait })
             }
-            After::Failure(_) | After::Over => None,
+            After::LeaseOver => self.give_back_late(task).await,
+            After::Failure(_) | After::Over | After::NotOurs => None,
+        }
+    }
+
+    /// Gives a task back whose lease ran out while the database was away, as soon as that answers, so that the task need not
+    /// wait for the reaper. Its operator has ended, and the fence keeps this off a task that somebody else has by now.
+    async fn give_back_late(&self, task: &ClaimedTask) -> Option<OwnRetry> {
+        let began = Instant::now();
+        loop {
+            let giving_back = async {
+                let mut conn = database::borrow(&self.pool).await?;
+                tasks::release(&mut conn, task.task_id, task.fence, None).await?;
+                conn.give_back();
+                Ok::<_, ControlError>(())
+            };
+            let given_back = database::answered_within(database::PATIENCE, giving_back);
+            match self.unless_stopped_for_long(given_back).await? {
+                Ok(()) | Err(ControlError::StaleFence { .. }) => {
+                    return Some(OwnRetry { task_id: task.task_id, at: Instant::now() });
+                }
+                Err(error) => report(&Fault::from(error), "a task whose lease is over could not be given back yet"),
+            }
+            if began.elapsed() > LONGEST_OUTAGE {
+                return None;
+            }
+            tokio::select! {
+                () = self.stop.requested() => return None,
+                () = tokio::time::sleep(PAUSE_AFTER_TROUBLE) => {}
+            }
         }
     }
 

@@ -44,8 +44,12 @@ impl Stage {
     }
 
     async fn with(options: AnvilOptions) -> Self {
+        Self::on(TestDatabase::migrated().await.unwrap(), options).await
+    }
+
+    /// Such a chain and a database of the caller's own.
+    pub(crate) async fn on(database: TestDatabase, options: AnvilOptions) -> Self {
         let chain = Anvil::start(AnvilOptions { chain_id: CHAIN_ID, ..options }).await.unwrap();
-        let database = TestDatabase::migrated().await.unwrap();
         let pool = PgPool::connect(&database.url).await.unwrap();
         let task_id = running_task(&pool).await;
         let options = TrafficOptions { transactions_per_block: 8, empty_block_one_in: 5 };

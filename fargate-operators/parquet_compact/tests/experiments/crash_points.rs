@@ -76,6 +76,6 @@ async fn experiment_compaction_crash_points() {
     experiment.equal("aborted_there", aborted, runs);
     experiment.equal("completed", completed, runs);
     faults.report(&mut experiment);
-    experiment.figure("scratch_left", scratch_left);
+    experiment.zero("scratch_left", i64::try_from(scratch_left).unwrap());
     experiment.finish();
 }

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use crate::codec::{count, storable, storable_json};
 use crate::error::ControlError;
 use crate::task::{Life, TaskEvent, TaskState};
-use crate::{audit, backoff, events, worker_leases};
+use crate::{audit, backoff, events, worker_leases, workers_to_stop};
 
 /// How an attempt ended, as its row says.
 pub(super) struct Ending<'a> {
@@ -140,6 +140,7 @@ pub(crate) async fn lose(
         error: Some(("control.lease_expired", "the worker went silent and its lease ran out")),
         stderr_tail: None,
     };
+    workers_to_stop::note(&mut db_tx, task_id, fence).await?;
     let after = put_back_or_fail(&mut db_tx, task_id, fence, TaskEvent::Lost { fence }, &ending, Some(actor)).await?;
     worker_leases::forget_silent(&mut db_tx, task_id, fence).await?;
     db_tx.commit().await?;

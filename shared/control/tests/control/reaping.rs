@@ -5,6 +5,7 @@ use std::time::Duration;
 use isotherm_control::reap::{self, Reaped};
 use isotherm_control::task::TaskState;
 use isotherm_control::tasks::{self, AfterFailure, Claimant};
+use isotherm_control::workers_to_stop::{self, WorkerToStop};
 use isotherm_types::{Fence, TaskId};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -57,6 +58,36 @@ async fn refuse(stage: &mut Stage, tasks: &[TaskId], instead: &str) {
 }
 
 #[tokio::test]
+async fn the_worker_of_a_lost_task_is_to_be_stopped_until_it_is_or_has_found_back() {
+    let mut stage = Stage::new().await;
+    let (task_id, fence) = expired_task(&mut stage).await;
+    stage.run("UPDATE control.tasks SET ecs_task_arn = 'arn:7' WHERE id = $1", task_id).await;
+    reap(&mut stage).await;
+    let silent = WorkerToStop { ecs_task_arn: "arn:7".to_owned(), task_id, fence };
+    assert_eq!(workers_to_stop::due(&mut stage.conn).await.unwrap(), [silent.clone()]);
+    // Whoever was told of it a moment ago is at it.
+    assert_eq!(workers_to_stop::due(&mut stage.conn).await.unwrap(), []);
+    let later = "UPDATE control.workers_to_stop SET tried_at = tried_at - interval '31 seconds' WHERE task_id = $1";
+    stage.run(later, task_id).await;
+    assert_eq!(workers_to_stop::due(&mut stage.conn).await.unwrap(), [silent.clone()], "as nobody said that it is stopped");
+
+    let other = stage.new_task("work", "other").await;
+    stage.claimed(other, "w1").await;
+    stage.run("UPDATE control.tasks SET ecs_task_arn = 'arn:7' WHERE id = $1", other).await;
+    stage.run(later, task_id).await;
+    assert_eq!(workers_to_stop::due(&mut stage.conn).await.unwrap(), [], "it works again");
+
+    stage.expire(other).await;
+    reap(&mut stage).await;
+    // The order to stop it for the first loss came too late to count for the second.
+    workers_to_stop::stopped(&mut stage.conn, &silent).await.unwrap();
+    let again = workers_to_stop::due(&mut stage.conn).await.unwrap();
+    assert_eq!(again.iter().map(|worker| worker.task_id).collect::<Vec<_>>(), [other]);
+    workers_to_stop::stopped(&mut stage.conn, &again[0]).await.unwrap();
+    assert_eq!(stage.count("SELECT count(*) FROM control.workers_to_stop").await, 0);
+}
+
+#[tokio::test]
 async fn a_silent_worker_loses_its_task_and_a_lively_one_does_not() {
     let mut stage = Stage::new().await;
     let lively = stage.new_task("work", "lively").await;
@@ -66,7 +97,7 @@ async fn a_silent_worker_loses_its_task_and_a_lively_one_does_not() {
     let reaped = reap(&mut stage).await;
     assert_eq!(reaped.lost.len(), 1);
     let lost = &reaped.lost[0];
-    assert_eq!((lost.task_id, lost.fence, lost.ecs_task_arn.as_deref()), (task_id, fence, Some("arn:7")));
+    assert_eq!((lost.task_id, lost.fence), (task_id, fence));
     assert!(matches!(lost.after, AfterFailure::Queued { .. }));
     let details = stage.show(task_id).await;
     assert_eq!(details.attempts[0].outcome.as_deref(), Some("lost"));

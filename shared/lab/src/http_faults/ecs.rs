@@ -3,7 +3,7 @@
 //! The emulator ignores client tokens and has no rate limit, so both are kept here. Source: Amazon ECS API Reference, `RunTask`
 //! and "Ensuring idempotency"; "Request throttling for the Amazon ECS API" (burst 100, then 20 a second).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,8 @@ pub struct EcsTally {
 struct State {
     tally: EcsTally,
     answers: HashMap<String, Reply>,
+    /// Client tokens of calls that the emulator is carrying out.
+    under_way: HashSet<String>,
     tokens: f64,
     refilled: Instant,
 }
@@ -69,6 +71,7 @@ impl Ecs {
         let state = State {
             tally: EcsTally::default(),
             answers: HashMap::new(),
+            under_way: HashSet::new(),
             tokens: limits.burst,
             refilled: Instant::now(),
         };
@@ -103,17 +106,37 @@ impl Ecs {
             state.tally.cut += u64::from(cut);
             return if cut { Verdict::Cut } else { Verdict::Answer(known) };
         }
-        let (ecs, environment) = (self.clone(), environment(&call.body));
+        if self.limits.remembers_tokens && !state.under_way.insert(token.clone()) {
+            // A client that did not wait for the answer asks again. ECS starts one task for a token all the same.
+            state.tally.cut += 1;
+            return Verdict::Cut;
+        }
+        let (under_way, environment) = (UnderWay { ecs: self.clone(), token }, environment(&call.body));
         let after: AfterCall = Box::new(move |reply| {
-            let mut state = ecs.lock();
+            let mut state = under_way.ecs.lock();
+            let token = under_way.token.clone();
             if let Some(arn) = reply.body["tasks"][0]["taskArn"].as_str() {
                 state.tally.launched.push(Launched { token: token.clone(), task_arn: arn.to_owned(), environment });
                 state.answers.insert(token, reply.clone());
             }
             state.tally.cut += u64::from(cut);
+            // Before `under_way`, which takes the lock again when it goes.
+            drop(state);
             (!cut).then_some(reply)
         });
         Verdict::PassOn(call.body.clone(), after)
+    }
+}
+
+/// A call that is being carried out. Dropped when that is over, or came to nothing.
+struct UnderWay {
+    ecs: Ecs,
+    token: String,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.ecs.lock().under_way.remove(&self.token);
     }
 }
 

@@ -37,7 +37,10 @@ impl TestDatabase {
     /// # Errors
     /// As [`Postgres::start`] and [`Postgres::create_database`].
     pub async fn empty() -> Result<Self, LabError> {
-        let server = shared().await?;
+        Self::empty_on(shared().await?).await
+    }
+
+    async fn empty_on(server: &Postgres) -> Result<Self, LabError> {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         server.create_database(&name).await?;
         Ok(Self { url: server.database_url(&name), name })
@@ -48,7 +51,15 @@ impl TestDatabase {
     /// # Errors
     /// As [`TestDatabase::empty`], and [`LabError::Migration`].
     pub async fn migrated() -> Result<Self, LabError> {
-        let database = Self::empty().await?;
+        Self::migrated_on(shared().await?).await
+    }
+
+    /// The same on a server of the caller's own.
+    ///
+    /// # Errors
+    /// As [`TestDatabase::migrated`].
+    pub async fn migrated_on(server: &Postgres) -> Result<Self, LabError> {
+        let database = Self::empty_on(server).await?;
         let path = tools::repository_root()?.join("migrations");
         let failed = |source| LabError::Migration { path: path.clone(), source };
         let migrator = Migrator::new(path.as_path()).await.map_err(failed)?;

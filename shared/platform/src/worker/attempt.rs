@@ -43,8 +43,12 @@ pub(super) struct Attempt<'a> {
 pub(super) enum After {
     /// It failed.
     Failure(AfterFailure),
-    /// Done, given back, or not ours any more.
+    /// The lease was over before its end could be written down, and nobody has said since that the task is another's.
+    LeaseOver,
+    /// Done or given back, and written down.
     Over,
+    /// Not ours any more.
+    NotOurs,
 }
 
 /// What an operator's run came to.
@@ -85,10 +89,14 @@ impl<'a> Attempt<'a> {
         let run = self.operate_under_lease().await;
         let duration = began.elapsed();
         CrashPoint::WorkerOperatorEnded.pass();
-        let after = if run.verdict == Verdict::Abandon { None } else { self.write_down(&run).await };
+        let after = match run.verdict {
+            Verdict::Abandon => After::NotOurs,
+            Verdict::ReleaseLate => After::LeaseOver,
+            _ => self.write_down(&run).await,
+        };
         CrashPoint::WorkerWrittenDown.pass();
-        self.log_end(&run.verdict, after.is_some(), duration);
-        after.unwrap_or(After::Over)
+        self.log_end(&run.verdict, after, duration);
+        after
     }
 
     /// Lets the operator run while the lease is kept and the outbox is published.
@@ -243,7 +251,7 @@ fn without_secrets(verdict: Verdict, redaction: &Redaction) -> Verdict {
         Verdict::Fail { code, message, disposition } => {
             Verdict::Fail { code: redaction.apply(&code), message: redaction.apply(&message), disposition }
         }
-        Verdict::Release | Verdict::Abandon => verdict,
+        Verdict::Release | Verdict::ReleaseLate | Verdict::Abandon => verdict,
     }
 }
 
@@ -262,7 +270,8 @@ async fn lost(mut lost_lease: watch::Receiver<Option<StopReason>>) -> StopReason
 /// An operator that was never started did nothing: the task is given back or not ours.
 fn stopped_before_the_start(reason: StopReason) -> Verdict {
     match reason {
-        StopReason::FencedOff | StopReason::LeaseLost => Verdict::Abandon,
+        StopReason::FencedOff => Verdict::Abandon,
+        StopReason::LeaseLost => Verdict::ReleaseLate,
         StopReason::Shutdown | StopReason::RunTimeout | StopReason::Stalled => Verdict::Release,
     }
 }

@@ -51,6 +51,9 @@ pub enum Verdict {
     },
     /// The task goes back without a burnt attempt.
     Release,
+    /// The task goes back as soon as the database answers again; until then nobody else can have it either, unless the
+    /// reaper is first.
+    ReleaseLate,
     /// Nothing: the task is not ours any more.
     Abandon,
 }
@@ -65,7 +68,8 @@ pub fn decide(ended: Ended) -> Verdict {
         |code: &str, message: String| Verdict::Fail { code: code.to_owned(), message, disposition: Disposition::Retry };
     let exit = ended.exit;
     match (ended.stopped, ended.result, exit) {
-        (Some(StopReason::FencedOff | StopReason::LeaseLost), _, _) => Verdict::Abandon,
+        (Some(StopReason::FencedOff), _, _) => Verdict::Abandon,
+        (Some(StopReason::LeaseLost), _, _) => Verdict::ReleaseLate,
         (_, Some(OperatorResult::Completed { output }), Exit::Code(0)) => Verdict::Complete { output },
         (_, Some(OperatorResult::Failed { code, message, disposition }), _) => {
             Verdict::Fail { code, message, disposition }
@@ -109,6 +113,7 @@ mod tests {
             Verdict::Complete { .. } => "complete".to_owned(),
             Verdict::Fail { code, .. } => code,
             Verdict::Release => "release".to_owned(),
+            Verdict::ReleaseLate => "release late".to_owned(),
             Verdict::Abandon => "abandon".to_owned(),
         }
     }
@@ -155,9 +160,9 @@ mod tests {
         for (result, exit, stopped, expected) in cases {
             assert_eq!(code(result.clone(), exit, stopped), expected, "{result:?} {exit} {stopped:?}");
         }
-        for stopped in [FencedOff, LeaseLost] {
+        for (stopped, expected) in [(FencedOff, "abandon"), (LeaseLost, "release late")] {
             for result in [completed(), failed(), released(), None] {
-                assert_eq!(code(result, ok, Some(stopped)), "abandon");
+                assert_eq!(code(result, ok, Some(stopped)), expected);
             }
         }
     }

@@ -19,8 +19,8 @@ use crate::worker::report;
 const WRITE_PAUSE: Duration = Duration::from_millis(300);
 
 impl Attempt<'_> {
-    /// Writes the end down, trying until the lease is over; `None` if it could not be.
-    pub(super) async fn write_down(&mut self, run: &Run) -> Option<After> {
+    /// Writes the end down, trying until the lease is over.
+    pub(super) async fn write_down(&mut self, run: &Run) -> After {
         // The last progress belongs to the row; this heartbeat also makes time to write the end down.
         let asked_at = Instant::now();
         if let Ok(Ok(true)) = timeout(self.lease.patience(), self.heartbeat(self.lease)).await {
@@ -34,10 +34,10 @@ impl Attempt<'_> {
                     error.code = "worker.lease_lost",
                     "the end of the attempt could not be written down in time"
                 );
-                return None;
+                return After::LeaseOver;
             }
             let fault = match answered_within(PATIENCE.min(left), self.try_write_down(run)).await {
-                Ok(after) => return Some(after),
+                Ok(after) => return after,
                 Err(error) => Fault::from(error),
             };
             if fault.disposition() == Disposition::GiveUp {
@@ -47,7 +47,7 @@ impl Attempt<'_> {
                     error.message = fault.message(),
                     "the end of the attempt could not be written down"
                 );
-                return None;
+                return After::NotOurs;
             }
             report(&fault, "the end of the attempt could not be written down yet");
             tokio::time::sleep(WRITE_PAUSE).await;
@@ -73,7 +73,7 @@ impl Attempt<'_> {
                 tasks::release(&mut db_tx, task_id, fence, tail).await?;
                 After::Over
             }
-            Verdict::Abandon => return Ok(After::Over),
+            Verdict::ReleaseLate | Verdict::Abandon => return Ok(After::NotOurs),
         };
         if let Some(exit) = run.exit {
             tasks::note_exit(&mut db_tx, task_id, fence, exit).await?;
@@ -85,11 +85,11 @@ impl Attempt<'_> {
         Ok(after)
     }
 
-    /// Logs the end. Work whose end was not `written` down does not count as done: somebody else does it again.
-    pub(super) fn log_end(&self, verdict: &Verdict, written: bool, duration: Duration) {
+    /// Logs the end. Work whose end was not written down does not count as done: it is done again.
+    pub(super) fn log_end(&self, verdict: &Verdict, after: After, duration: Duration) {
         let (task_id, duration_ms) = (self.task.task_id.0, u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
         let success = match verdict {
-            Verdict::Complete { .. } if written => {
+            Verdict::Complete { .. } if after == After::Over => {
                 tracing::info!(task.id = task_id, job.name = self.task.job, duration_ms, "the task is completed");
                 1.0
             }
@@ -108,7 +108,7 @@ impl Attempt<'_> {
                 tracing::info!(task.id = task_id, job.name = self.task.job, duration_ms, "the task is given back");
                 return;
             }
-            Verdict::Complete { .. } | Verdict::Abandon => {
+            Verdict::Complete { .. } | Verdict::ReleaseLate | Verdict::Abandon => {
                 tracing::warn!(task.id = task_id, job.name = self.task.job, duration_ms, "the attempt is abandoned");
                 return;
             }

@@ -1,0 +1,72 @@
+//! A database that stops answering in the middle of everything, in silence, and comes back: the follower goes on by itself.
+
+use std::time::{Duration, Instant};
+
+use isotherm_lab::experiment::{Experiment, milliseconds};
+use isotherm_lab::fault_proxy::{FaultProxy, Mode};
+use rand::Rng;
+use serde_json::json;
+
+use crate::chain_life::caught_up;
+use crate::judge::{broken_rules, differences};
+use crate::program::Program;
+use crate::stage::Stage;
+
+/// A follower that is not back by then never will be.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Between two blocks of the chain.
+const BLOCK_TIME: Duration = Duration::from_millis(300);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn experiment_postgres_blackhole() {
+    let mut experiment = Experiment::begin("postgres_blackhole", &["patience"]);
+    let (times, shortest_ms, longest_ms) = experiment.scaled((2, 2_000, 3_000), (12, 10_000, 60_000));
+    let mut stage = Stage::new().await;
+    experiment.figure_of_postgres(&mut stage.database.connect().await.unwrap()).await;
+    let mut random = experiment.random(0);
+    let (before, server) = stage.database.url.split_once("127.0.0.1:").unwrap();
+    let (port, after) = server.split_once('/').unwrap();
+    let proxy = FaultProxy::start(format!("127.0.0.1:{port}")).await.unwrap();
+    let url = format!("{before}{}/{after}", proxy.address());
+    // Short enough for the short form to see it end.
+    let patience_ms = experiment.scaled(1_000, 8_000);
+    let patience_ms = if experiment.lacks("patience") { 3_600_000 } else { patience_ms };
+    let changes = json!({ "transaction_timeout_ms": patience_ms });
+    let variables = [("DATABASE_URL", url.as_str()), ("ISOTHERM_LOG", "warn")];
+    stage.mine(4).await;
+    let mut follower = Program::start(&stage, &changes, &variables).await;
+    caught_up(&stage, LIMIT).await.expect("the follower follows");
+    let (mut back, mut silent, mut gone) = (Duration::ZERO, Duration::ZERO, 0);
+    for time in 0..times {
+        // Bytes that arrive late, and connections that never will.
+        let mode = if time % 2 == 0 { Mode::Lost } else { Mode::Blackhole };
+        stage.mine(1).await;
+        proxy.switch(mode);
+        let (since, span) = (Instant::now(), Duration::from_millis(random.random_range(shortest_ms..longest_ms)));
+        while since.elapsed() < span {
+            stage.mine(1).await;
+            tokio::time::sleep(BLOCK_TIME).await;
+        }
+        silent = silent.max(follower.longest_silence_since(since));
+        proxy.switch(Mode::Pass);
+        match caught_up(&stage, LIMIT).await {
+            Some(took) => back = back.max(took),
+            None => {
+                gone += 1;
+                break;
+            }
+        }
+    }
+    experiment.figure("outages", times);
+    experiment.figure("blocks", stage.head().await.0);
+    experiment.at_most("slowest_back_ms", milliseconds(back), 5_000.0);
+    experiment.at_most("longest_wait_ms", milliseconds(silent), 10_000.0);
+    experiment.zero("not_back", gone);
+    experiment.zero("ended", i64::from(follower.has_ended()));
+    experiment.zero("broken_rules", broken_rules(&stage).await);
+    if gone == 0 {
+        experiment.zero("lost_or_doubled", differences(&stage, 0).await);
+        stage.assert_events_tell_the_story().await;
+    }
+    experiment.finish();
+}
