@@ -106,7 +106,7 @@ impl CurrentManifest {
             let expected = ObjectDigest { sha256: head.manifest_sha256, ..found };
             return Err(ObjectError::Altered { key: key.clone(), expected, found }.into());
         }
-        Ok(Self(Some((Manifest::parse(&bytes)?, found.sha256))))
+        Ok(Self(Some((parse(key, &bytes)?, found.sha256))))
     }
 
     /// The manifest; `None` if nothing is cold.
@@ -185,7 +185,7 @@ impl StoredFile {
         key: &str,
     ) -> Result<Listing, ColdStoreError> {
         let bytes = read_manifest(objects, key).await?;
-        let manifest = Manifest::parse(&bytes)?;
+        let manifest = parse(key, &bytes)?;
         let belongs_here = manifest.key() == key && manifest.chain_id == self.partition.chain_id;
         if !belongs_here {
             return Err(ManifestError::NotNext { key: key.to_owned() }.into());
@@ -222,6 +222,10 @@ impl CommittedManifest {
     pub fn newest_file(&self) -> &DataFile {
         self.manifest.files.last().expect("a validated manifest lists a file")
     }
+}
+
+fn parse(key: &str, bytes: &[u8]) -> Result<Manifest, ColdStoreError> {
+    Manifest::parse(bytes).map_err(|source| ColdStoreError::UnusableManifest { key: key.to_owned(), source })
 }
 
 async fn read_manifest(objects: &ObjectStore, key: &str) -> Result<Bytes, ObjectError> {

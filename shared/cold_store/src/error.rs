@@ -19,6 +19,15 @@ pub enum ColdStoreError {
     /// A manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// An object that should be a manifest and is none that can be used.
+    #[error("manifest {key} cannot be used")]
+    UnusableManifest {
+        /// Its key.
+        key: String,
+        /// Why.
+        #[source]
+        source: ManifestError,
+    },
     /// The catalogue in Postgres.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -29,7 +38,7 @@ impl Classified for ColdStoreError {
         match self {
             Self::ParquetFile(error) => error.disposition(),
             Self::Object(error) => error.disposition(),
-            Self::Manifest(error) => error.disposition(),
+            Self::Manifest(error) | Self::UnusableManifest { source: error, .. } => error.disposition(),
             Self::Catalog(error) => error.disposition(),
         }
     }
@@ -38,7 +47,7 @@ impl Classified for ColdStoreError {
         match self {
             Self::ParquetFile(error) => error.code(),
             Self::Object(error) => error.code(),
-            Self::Manifest(error) => error.code(),
+            Self::Manifest(error) | Self::UnusableManifest { source: error, .. } => error.code(),
             Self::Catalog(error) => error.code(),
         }
     }

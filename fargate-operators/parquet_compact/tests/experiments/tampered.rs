@@ -64,8 +64,10 @@ async fn experiment_tampered_objects() {
         }
         let before = committed(&world).await;
         let ended = program.run(&claim(&world, blocks).await).await;
-        let failure = ended.failure().map(|(code, _, disposition)| (code, disposition));
-        noticed += i64::from(failure == Some((expected, Disposition::GiveUp)));
+        let failure = ended.failure();
+        noticed += i64::from(failure.is_some_and(|(code, message, disposition)| {
+            code == expected && message.contains(key) && disposition == Disposition::GiveUp
+        }));
         committed_after += committed(&world).await - before;
     }
     experiment.equal("aborted_there", aborted, cases);

@@ -208,7 +208,7 @@ fn blocks_that_are_no_chain_are_refused() {
 }
 
 #[test]
-fn a_writer_that_is_given_up_leaves_no_file() {
+fn a_file_on_its_way_has_no_name_on_its_disk() {
     let scratch = tempfile::tempdir().unwrap();
     let blocks = range(0, 10);
     let mut writer = PartitionWriter::create(
@@ -219,7 +219,8 @@ fn a_writer_that_is_given_up_leaves_no_file() {
     )
     .unwrap();
     writer.write(&chain().rows(Dataset::Blocks, blocks)).unwrap();
-    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
-    drop(writer);
+    let staged = writer.finish(verdicts()).unwrap();
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    let place = std::fs::read_link(staged.path()).unwrap();
+    assert!(place.starts_with(scratch.path()), "{place:?}");
 }
