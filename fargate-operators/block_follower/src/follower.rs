@@ -154,7 +154,7 @@ impl Follower {
 
     async fn round(&mut self) -> Result<Round, RoundError> {
         if !self.knows_stored {
-            self.stored = self.store.stored().await?;
+            self.stored = self.store.stored_after_outage().await?;
             self.knows_stored = true;
         }
         let Some(heads) = self.unless_stopped(self.client.heads(self.config.finality)).await else {

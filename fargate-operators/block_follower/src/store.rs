@@ -14,7 +14,7 @@ use isotherm_control::dataset_cursors::{self, Advance};
 use isotherm_hot_store::cursor::{self, Cursor, Halt};
 use isotherm_hot_store::{Appended, BlockBatch, HotStoreError, append, stored_hash, take_back};
 use isotherm_platform::Fault;
-use isotherm_platform::database::{self, Borrowed};
+use isotherm_platform::database::{self, Borrowed, PROBE};
 use isotherm_types::{
     B256, BlockNumber, BlockRange, BlockRef, ChainId, Classified as _, CrashPoint, Dataset, EventBody, Fence, TaskId,
 };
@@ -66,6 +66,12 @@ impl Store {
     /// What is stored; `None` while nothing is.
     pub(crate) async fn stored(&self) -> Result<Option<Stored>, Fault> {
         self.answered("read the cursor", self.read_stored()).await
+    }
+
+    /// The same, asked of a database that has been away.
+    pub(crate) async fn stored_after_outage(&self) -> Result<Option<Stored>, Fault> {
+        let probe = Self { patience: self.patience.min(PROBE), ..self.clone() };
+        probe.stored().await
     }
 
     async fn read_stored(&self) -> Result<Option<Stored>, Fault> {

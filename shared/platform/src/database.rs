@@ -13,7 +13,7 @@ use crate::secret::Secret;
 mod away;
 mod on_demand;
 
-pub use away::{Borrowed, PATIENCE, answered_within, borrow, is_away};
+pub use away::{Borrowed, PATIENCE, PROBE, answered_within, borrow, is_away};
 pub use on_demand::OnDemandPool;
 
 /// How a pool is used.

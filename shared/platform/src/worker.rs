@@ -227,7 +227,7 @@ impl Worker {
                 conn.give_back();
                 Ok::<_, ControlError>(())
             };
-            let given_back = database::answered_within(database::PATIENCE, giving_back);
+            let given_back = database::answered_within(database::PROBE, giving_back);
             match self.unless_stopped_for_long(given_back).await? {
                 Ok(()) | Err(ControlError::StaleFence { .. }) => {
                     return Some(OwnRetry { task_id: task.task_id, at: Instant::now() });

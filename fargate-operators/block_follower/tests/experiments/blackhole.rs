@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use isotherm_lab::experiment::{Experiment, milliseconds};
 use isotherm_lab::fault_proxy::{FaultProxy, Mode};
+use isotherm_lab::process::eventually;
 use rand::Rng;
 use serde_json::json;
+use sqlx::Connection as _;
 
 use crate::chain_life::caught_up;
 use crate::judge::{broken_rules, differences};
@@ -16,6 +18,21 @@ use crate::stage::Stage;
 const LIMIT: Duration = Duration::from_secs(20);
 /// Between two blocks of the chain.
 const BLOCK_TIME: Duration = Duration::from_millis(300);
+
+/// Lets the follower wait for a lock, and then for an answer that does not come.
+async fn cut_off_in_a_transaction(stage: &mut Stage, proxy: &FaultProxy, mode: Mode) {
+    let mut holder = stage.database.connect().await.unwrap();
+    let mut held = holder.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM hot.cursors FOR UPDATE").execute(&mut *held).await.unwrap();
+    stage.mine(1).await;
+    eventually("the follower's transaction", async || {
+        stage.number("SELECT count(*) FROM pg_locks WHERE NOT granted").await != Some(0)
+    })
+    .await
+    .unwrap();
+    proxy.switch(mode);
+    held.rollback().await.unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn experiment_postgres_blackhole() {
@@ -40,8 +57,7 @@ async fn experiment_postgres_blackhole() {
     for time in 0..times {
         // Bytes that arrive late, and connections that never will.
         let mode = if time % 2 == 0 { Mode::Lost } else { Mode::Blackhole };
-        stage.mine(1).await;
-        proxy.switch(mode);
+        cut_off_in_a_transaction(&mut stage, &proxy, mode).await;
         let (since, span) = (Instant::now(), Duration::from_millis(random.random_range(shortest_ms..longest_ms)));
         while since.elapsed() < span {
             stage.mine(1).await;

@@ -164,7 +164,7 @@ impl Compaction {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn experiment_compaction_reorgs() {
     let mut experiment = Experiment::begin("compaction_reorgs", &["finality"]);
-    let rounds = experiment.scaled(8, 200);
+    let rounds = experiment.scaled(6, 200);
     let mut stage = Stage::new().await;
     experiment.figure_of_postgres(&mut stage.database.connect().await.unwrap()).await;
     let bucket = Bucket::new().await;
@@ -176,16 +176,19 @@ async fn experiment_compaction_reorgs() {
     let mut follower = Program::start(&stage, &json!({}), &[("ISOTHERM_LOG", "off")]).await;
     let (mut kills, mut completed, mut stuck, mut broken) = (0, 0, 0, 0);
     for _ in 0..rounds {
-        // To the block, or one or two after it, that makes a partition final or is its last.
+        // To the last block of a partition, or up to three blocks on: the partition is final from the second on.
         let height = stage.head().await.0.cast_unsigned();
-        let next = (height / 10 + 1) * 10 + random.random_range(0..3);
-        stage.mine(next.saturating_sub(height).max(1)).await;
-        // Final already, or in a moment, or one block too early.
-        let mut compaction = bucket.compact(&stage, last_of_partition(stage.head().await.0)).await;
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..150))).await;
+        let last = (height / 10 + 1) * 10 + 9;
+        stage.mine(last + random.random_range(0..=3) - height).await;
+        if caught_up(&stage, LIMIT).await.is_none() {
+            stuck += 1;
+            break;
+        }
+        let mut compaction = bucket.compact(&stage, last.cast_signed()).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..300))).await;
         reorg(&mut stage, Reorg::Equal, random.random_range(1..=2)).await;
         if random.random_ratio(1, 2) {
-            tokio::time::sleep(Duration::from_millis(random.random_range(0..150))).await;
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..500))).await;
             compaction.kill();
             kills += 1;
         }

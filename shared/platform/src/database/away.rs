@@ -13,6 +13,8 @@ use tokio::time::timeout;
 
 /// Longest wait for one transaction or statement of those that take milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(8);
+/// Longest wait for a database that has been away: short, as a connection that was begun meanwhile may never be answered.
+pub const PROBE: Duration = Duration::from_secs(2);
 /// Longest wait for a sign of life of a connection that comes from the pool or goes back to it.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
