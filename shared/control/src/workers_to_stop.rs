@@ -62,11 +62,8 @@ pub async fn due(conn: &mut PgConnection) -> Result<Vec<WorkerToStop>, ControlEr
     .bind(PAGE_ROWS)
     .fetch_all(conn)
     .await?;
-    let worker = |(ecs_task_arn, task_id, fence)| WorkerToStop {
-        ecs_task_arn,
-        task_id: TaskId(task_id),
-        fence: Fence(fence),
-    };
+    let worker =
+        |(ecs_task_arn, task_id, fence)| WorkerToStop { ecs_task_arn, task_id: TaskId(task_id), fence: Fence(fence) };
     Ok(rows.into_iter().map(worker).collect())
 }
 

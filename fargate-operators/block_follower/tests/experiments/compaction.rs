@@ -1,6 +1,7 @@
 //! Compaction beside the follower, near the finalized block, on a chain that has reorgs: nothing that is not canonical is ever
 //! listed in cold storage.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use arrow::array::AsArray as _;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use isotherm_lab::experiment::Experiment;
 use isotherm_lab::ministack::{Ministack, REGION, account};
 use isotherm_lab::oracle::Oracle;
@@ -120,11 +122,14 @@ impl Bucket {
     pub(crate) async fn judge(&self, stage: &Stage, experiment: &mut Experiment) {
         let oracle = Oracle::walk(stage.chain.rpc(), "latest", 0).await.unwrap();
         let listed = self.s3.list_objects_v2().bucket(&self.name).into_paginator().send().try_collect().await.unwrap();
-        let keys = listed.iter().flat_map(|page| page.contents()).filter_map(|object| object.key());
-        let (mut files, mut orphans) = (std::collections::BTreeSet::new(), 0);
+        let objects = listed.iter().flat_map(ListObjectsV2Output::contents);
+        let keys = objects.filter_map(|object| object.key());
+        let (mut files, mut orphans) = (BTreeSet::new(), 0);
         for key in keys.filter(|key| key.contains("/manifests/")) {
             let manifest: Value = serde_json::from_slice(&self.object(key).await).unwrap();
-            files.extend(manifest["files"].as_array().unwrap().iter().map(|file| file["key"].as_str().unwrap().to_owned()));
+            files.extend(
+                manifest["files"].as_array().unwrap().iter().map(|file| file["key"].as_str().unwrap().to_owned()),
+            );
         }
         for key in &files {
             let reader = ParquetRecordBatchReaderBuilder::try_new(self.object(key).await).unwrap().build().unwrap();
@@ -197,7 +202,7 @@ async fn experiment_compaction_reorgs() {
             stuck += 1;
             break;
         }
-        broken += broken_rules(&stage).await;
+        broken += broken_rules(&stage, 0).await;
     }
     stage.mine(3).await;
     if stuck == 0 {

@@ -36,7 +36,7 @@ async fn experiment_follower_crash_points() {
             for hit in [1, 2, last] {
                 runs += 1;
                 there += i64::from(dies_at(&mut stage, &changes, point, hit, round % 5 + 1).await);
-                broken += broken_rules(&stage).await;
+                broken += broken_rules(&stage, 0).await;
                 if experiment.lacks("successor") {
                     stuck += i64::from(caught_up(&stage, Duration::from_secs(1)).await.is_none());
                     continue;
@@ -44,7 +44,7 @@ async fn experiment_follower_crash_points() {
                 let mut next = Program::start(&stage, &changes, &[("ISOTHERM_LOG", "off")]).await;
                 stuck += i64::from(caught_up(&stage, LIMIT).await.is_none());
                 wrong += differences(&stage, 0).await;
-                broken += broken_rules(&stage).await;
+                broken += broken_rules(&stage, 0).await;
                 next.signal(Signal::SIGTERM);
                 next.end().await;
             }

@@ -17,6 +17,8 @@ use crate::stage::Stage;
 const LIFE_MS: u64 = 400;
 /// Most blocks that a reorg replaces.
 const DEPTH: u64 = 6;
+/// Blocks that are looked at after each round; all are at the end.
+const RECENT: i64 = 40;
 /// A follower that has not caught up by then never will.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Without the guard: rows are committed, and one cursor in three does not move with them.
@@ -73,7 +75,8 @@ async fn run(mut experiment: Experiment, rounds: u32, signal: Signal, lacks_curs
         // Before it listens for the signal it has done nothing, and ends by it.
         let has_obeyed = follower.was_released() || ended_by == Some(Signal::SIGTERM as i32);
         unreleased += i64::from(!has_obeyed);
-        broken += broken_rules(&stage).await;
+        let recent = stage.head().await.0 - RECENT;
+        broken += broken_rules(&stage, recent).await;
         stir(&mut stage, &mut random, DEPTH).await;
 
         let restarted_at = Instant::now();
@@ -83,12 +86,14 @@ async fn run(mut experiment: Experiment, rounds: u32, signal: Signal, lacks_curs
             break;
         }
         recoveries.push(restarted_at.elapsed());
-        let (head, _) = stage.head().await;
-        wrong += differences(&stage, head - 3 * i64::try_from(DEPTH).unwrap()).await;
+        wrong += differences(&stage, recent).await;
         next.signal(Signal::SIGTERM);
         next.end().await;
     }
-    wrong += if stuck == 0 { differences(&stage, 0).await } else { 0 };
+    if stuck == 0 {
+        wrong += differences(&stage, 0).await;
+        broken += broken_rules(&stage, 0).await;
+    }
     experiment.figure("rounds", rounds);
     experiment.figure("blocks", stage.head().await.0);
     experiment.figure("reorgs", stage.number("SELECT count(*) FROM hot.data_invalidations").await.unwrap_or_default());

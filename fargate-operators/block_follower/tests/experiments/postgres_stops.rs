@@ -83,7 +83,7 @@ async fn experiment_postgres_stops() {
         server.go_on().await;
         let (tip, said) = (stage.tip().await.map_or(-1, |(number, _)| number), follower.last_stored());
         lost += (said - tip).max(0);
-        broken += broken_rules(&stage).await;
+        broken += broken_rules(&stage, 0).await;
         acknowledged = said;
         follower.signal(Signal::SIGCONT);
         compacted += i64::from(compaction.end().await);

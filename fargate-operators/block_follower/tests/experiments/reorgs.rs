@@ -33,19 +33,25 @@ async fn experiment_reorgs() {
     let (mut shallow, mut deep) = (Vec::new(), Vec::new());
     let (mut stuck, mut wrong, mut broken) = (0, 0, 0);
     for _ in 0..rounds {
-        let depth = if random.random_ratio(1, 2) { random.random_range(1..=3) } else { random.random_range(1..=deepest) };
+        let depth =
+            if random.random_ratio(1, 2) { random.random_range(1..=3) } else { random.random_range(1..=deepest) };
         reorg(&mut stage, Reorg::draw(&mut random), depth).await;
         let Some(took) = caught_up(&stage, LIMIT).await else {
             stuck += 1;
             break;
         };
-        if depth <= 3 { shallow.push(took) } else { deep.push(took) }
-        let (head, _) = stage.head().await;
-        wrong += differences(&stage, head - 3 * i64::try_from(deepest).unwrap()).await;
-        broken += broken_rules(&stage).await;
+        if depth <= 3 {
+            shallow.push(took);
+        } else {
+            deep.push(took);
+        }
+        let recent = stage.head().await.0 - 2 * i64::try_from(deepest).unwrap();
+        wrong += differences(&stage, recent).await;
+        broken += broken_rules(&stage, recent).await;
     }
     experiment.figure("reorgs", shallow.len() + deep.len());
-    experiment.figure("replaced", stage.number("SELECT count(*) FROM hot.data_invalidations").await.unwrap_or_default());
+    experiment
+        .figure("replaced", stage.number("SELECT count(*) FROM hot.data_invalidations").await.unwrap_or_default());
     let deepest_seen = "SELECT max(end_block - start_block) FROM hot.data_invalidations";
     experiment.figure("deepest", stage.number(deepest_seen).await.unwrap_or_default());
     experiment.at_most("shallow_p95_ms", milliseconds(quantile(&shallow, 0.95)), 2_000.0);
@@ -53,6 +59,7 @@ async fn experiment_reorgs() {
     experiment.zero("stuck", stuck);
     if stuck == 0 {
         wrong += differences(&stage, 0).await;
+        broken += broken_rules(&stage, 0).await;
         follower.stop().await;
     }
     experiment.zero("lost_or_doubled", wrong);

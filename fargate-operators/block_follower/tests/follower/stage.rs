@@ -40,7 +40,10 @@ impl Stage {
 
     /// A chain on which nothing is final during a test.
     pub(crate) async fn without_finality() -> Self {
-        Self::with(AnvilOptions { slots_in_an_epoch: 1000, ..AnvilOptions::deterministic() }).await
+        // Deep enough in memory to go back by as many blocks as a test likes.
+        let options =
+            AnvilOptions { slots_in_an_epoch: 1000, prune_history: Some(300), ..AnvilOptions::deterministic() };
+        Self::with(options).await
     }
 
     async fn with(options: AnvilOptions) -> Self {

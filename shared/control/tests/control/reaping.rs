@@ -64,12 +64,16 @@ async fn the_worker_of_a_lost_task_is_to_be_stopped_until_it_is_or_has_found_bac
     stage.run("UPDATE control.tasks SET ecs_task_arn = 'arn:7' WHERE id = $1", task_id).await;
     reap(&mut stage).await;
     let silent = WorkerToStop { ecs_task_arn: "arn:7".to_owned(), task_id, fence };
-    assert_eq!(workers_to_stop::due(&mut stage.conn).await.unwrap(), [silent.clone()]);
+    assert_eq!(workers_to_stop::due(&mut stage.conn).await.unwrap(), std::slice::from_ref(&silent));
     // Whoever was told of it a moment ago is at it.
     assert_eq!(workers_to_stop::due(&mut stage.conn).await.unwrap(), []);
     let later = "UPDATE control.workers_to_stop SET tried_at = tried_at - interval '31 seconds' WHERE task_id = $1";
     stage.run(later, task_id).await;
-    assert_eq!(workers_to_stop::due(&mut stage.conn).await.unwrap(), [silent.clone()], "as nobody said that it is stopped");
+    assert_eq!(
+        workers_to_stop::due(&mut stage.conn).await.unwrap(),
+        std::slice::from_ref(&silent),
+        "as nobody said that it is stopped"
+    );
 
     let other = stage.new_task("work", "other").await;
     stage.claimed(other, "w1").await;
