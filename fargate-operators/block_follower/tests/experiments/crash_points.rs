@@ -68,7 +68,8 @@ async fn dies_at(stage: &mut Stage, changes: &Value, point: CrashPoint, hit: u64
     if point == CrashPoint::FollowTakenBack {
         follower = Program::start(stage, changes, &variables).await;
         for passage in 1..=hit {
-            reorg(stage, Reorg::Equal, depth).await;
+            // Always other blocks; two empty ones with traffic around them could be the same.
+            reorg(stage, Reorg::EqualAndEmpty, depth).await;
             if passage < hit {
                 caught_up(stage, LIMIT).await;
             }
