@@ -31,9 +31,9 @@ impl Publisher {
     /// Publishes each time the operator or a heartbeat hints at it, until the operator is over. Hints during a
     /// publication become one.
     ///
-    /// It must be spawned, and neither dropped nor waited for. A publication that is dropped would give its connection
-    /// back to the pool with a transaction open, and what is written through it next would be part of that transaction.
-    /// One that is waited for may last longer than the lease, which nobody keeps once the operator is over.
+    /// It must be spawned, and neither dropped nor waited for. A publication that is dropped leaves messages sent whose rows
+    /// are still there, to be sent again. One that is waited for may last longer than the lease, which nobody keeps once the
+    /// operator is over.
     pub(super) async fn publish_when_kicked(self, kick: Arc<Notify>, mut is_over: watch::Receiver<bool>) {
         loop {
             tokio::select! {
