@@ -1,7 +1,7 @@
 //! The follower's database transactions: each is a whole step, made under the task's fence.
 //!
 //! Rows, cursor, finality and events of one step become visible together or not at all. Never writes without holding
-//! the fence, never decides what is canonical, and never waits for an answer without a limit.
+//! the fence, never decides what is canonical, and, once it is open, never waits for an answer without a limit.
 
 use std::collections::BTreeMap;
 use std::future::Future;
