@@ -72,7 +72,7 @@ impl ControlPlane {
             dead_letters: queue("dead_letters.fifo").await,
         };
         let secret = clients.secrets_manager().create_secret().name("isotherm/database");
-        let url = proxy.map_or_else(|| database.url.clone(), |proxy| through(proxy, &database.url));
+        let url = proxy.map_or_else(|| database.url.clone(), |proxy| proxy.through(&database.url));
         let secret = secret.secret_string(json!({ "url": url }).to_string()).send().await.unwrap();
         let reaper = Reaper {
             pool: PgPool::connect(&database.url).await.unwrap(),
@@ -185,13 +185,6 @@ impl ControlPlane {
         let pid = Pid::from_raw(child.id().unwrap().cast_signed());
         WorkerProcess { child, pid }
     }
-}
-
-/// `url` with the proxy's address in place of the server's.
-fn through(proxy: &FaultProxy, url: &str) -> String {
-    let (before, server) = url.split_once("127.0.0.1:").unwrap();
-    let (_, after) = server.split_once('/').unwrap();
-    format!("{before}{}/{after}", proxy.address())
 }
 
 impl WorkerProcess {

@@ -1,7 +1,7 @@
 //! The follower's database transactions: each is a whole step, made under the task's fence.
 //!
 //! Rows, cursor, finality and events of one step become visible together or not at all. Never writes without holding
-//! the fence, never decides what is canonical, and, once it is open, never waits for an answer without a limit.
+//! the fence, never decides what is canonical, and never waits for an answer without a limit.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,7 +14,7 @@ use isotherm_control::dataset_cursors::{self, Advance};
 use isotherm_hot_store::cursor::{self, Cursor, Halt};
 use isotherm_hot_store::{Appended, BlockBatch, HotStoreError, append, stored_hash, take_back};
 use isotherm_platform::Fault;
-use isotherm_platform::database::{self, Borrowed, PROBE};
+use isotherm_platform::database::{self, Borrowed, PATIENCE, PROBE};
 use isotherm_types::{
     B256, BlockNumber, BlockRange, BlockRef, ChainId, Classified as _, CrashPoint, Dataset, EventBody, Fence, TaskId,
 };
@@ -41,7 +41,7 @@ impl Store {
     /// Sets the chain up, or finds it set up.
     ///
     /// # Errors
-    /// [`HotStoreError::Halted`], [`HotStoreError::OtherSettings`], a stale fence.
+    /// [`HotStoreError::Halted`], [`HotStoreError::OtherSettings`], a stale fence, a database that does not answer.
     pub(crate) async fn open(
         pool: PgPool,
         config: &FollowerConfig,
@@ -50,11 +50,17 @@ impl Store {
     ) -> Result<Self, Fault> {
         let patience = config.transaction_timeout();
         let store = Self { pool, chain_id: config.chain_id, task_id, fence, patience };
-        let mut conn = store.connection().await?;
-        let mut db_tx = store.begin(&mut conn).await?;
-        let cursor = cursor::ensure(&mut db_tx, config.chain_id, &config.chain, config.partition_blocks).await?;
-        commit(db_tx).await?;
-        conn.give_back();
+        let opening = async {
+            let mut conn = store.connection().await?;
+            let mut db_tx = store.begin(&mut conn).await?;
+            let cursor = cursor::ensure(&mut db_tx, config.chain_id, &config.chain, config.partition_blocks).await?;
+            commit(db_tx).await?;
+            conn.give_back();
+            Ok(cursor)
+        };
+        // It may have to make tables, which a setting for blocks does not reckon with.
+        let patient = Self { patience: patience.max(PATIENCE), ..store.clone() };
+        let cursor = patient.answered("set the chain up", opening).await?;
         match cursor.halted {
             Some(Halt { code, message }) => {
                 Err(HotStoreError::Halted { chain_id: config.chain_id, code, message }.into())
@@ -296,3 +302,6 @@ async fn commit(db_tx: Transaction<'_, Postgres>) -> Result<(), FollowerError> {
 fn refused(action: &'static str) -> impl FnOnce(sqlx::Error) -> FollowerError {
     move |source| FollowerError::Database { action, source }
 }
+
+#[cfg(test)]
+mod tests;

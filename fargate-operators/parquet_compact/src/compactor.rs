@@ -1,5 +1,8 @@
 //! One task's work: plan in a snapshot, stage, store, list, commit, until nothing up to the asked block is due.
+//!
+//! It never waits for the database without a limit, and never hands a connection on whose work broke off.
 
+use std::future::Future;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,10 +14,11 @@ use isotherm_cold_store::{ChainName, CommittedManifest, CurrentManifest, Listing
 use isotherm_control::{events, tasks};
 use isotherm_hot_store::cursor;
 use isotherm_platform::Stop;
+use isotherm_platform::database::{self, Borrowed, PATIENCE};
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_types::{BlockNumber, BlockRange, ChainId, CrashPoint, Dataset, EventBody, Fence, TaskId};
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::error::CompactError;
 use crate::staging;
@@ -133,7 +137,7 @@ impl Compactor {
             }
             self.step(Step::Committed, done, &format!("{partition} is in cold storage"));
         }
-        let watermark = catalog::watermark(&mut *self.connection().await?, self.chain_id, dataset).await?;
+        let watermark = self.watermark(dataset).await?;
         Ok(Ok(DatasetReport { dataset, partition_count, row_count, size_bytes, watermark }))
     }
 
@@ -144,10 +148,18 @@ impl Compactor {
         last: BlockNumber,
         done: &Arc<AtomicU64>,
     ) -> Result<Result<Option<Planned>, Stopped>, CompactError> {
-        let begun = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await;
-        let mut snapshot = begun.map_err(|source| CompactError::Postgres { action: "open a snapshot", source })?;
-        let head = catalog::head(&mut snapshot, self.chain_id, dataset).await?;
-        let Some(partition) = self.next_partition(&mut snapshot, dataset, head.as_ref(), last).await? else {
+        let mut conn = self.connection().await?;
+        let planning = async {
+            let begun = conn.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await;
+            let mut snapshot = begun.map_err(refused("open a snapshot"))?;
+            let head = catalog::head(&mut snapshot, self.chain_id, dataset).await?;
+            let partition = self.next_partition(&mut snapshot, dataset, head.as_ref(), last).await?;
+            Ok((snapshot, head, partition))
+        };
+        let (mut snapshot, head, partition) = answered("say what is due", planning).await?;
+        let Some(partition) = partition else {
+            drop(snapshot);
+            conn.give_back();
             return Ok(Ok(None));
         };
         let on_rows = {
@@ -158,9 +170,11 @@ impl Compactor {
             }
         };
         let staged = staging::stage(&mut snapshot, &partition, &self.scratch, &self.stop, on_rows).await?;
+        // Of rows that were not read to their end the connection is not given back: the rest of them would still come.
+        let Some(staged) = staged else { return Ok(Err(Stopped)) };
         // The snapshot is not held while S3 is written to.
         drop(snapshot);
-        let Some(staged) = staged else { return Ok(Err(Stopped)) };
+        conn.give_back();
         self.step(Step::Staged, done, &format!("{partition} is staged"));
         Ok(self.unless_stopped(Some(Planned { head, partition, staged })))
     }
@@ -214,29 +228,41 @@ impl Compactor {
 
     /// Watermark, files and event in one transaction, under the task's fence.
     async fn commit(&self, manifest: &CommittedManifest) -> Result<CommitOutcome, CompactError> {
-        let mut conn = self.connection().await?;
-        let refused = |action| move |source| CompactError::Postgres { action, source };
-        let mut db_tx = sqlx::Connection::begin(&mut *conn).await.map_err(refused("begin a transaction"))?;
-        let (task_id, fence) = self.task;
-        tasks::assert_fence(&mut db_tx, task_id, fence).await?;
-        let outcome = catalog::commit(&mut db_tx, manifest).await?;
-        if outcome == CommitOutcome::Committed {
-            let event = EventBody::PartitionCommitted {
-                chain_id: self.chain_id,
-                dataset: manifest.manifest().dataset,
-                blocks: manifest.newest_file().blocks,
-                manifest_version: manifest.manifest().manifest_version,
-            };
-            events::record(&mut db_tx, &event).await?;
-            CrashPoint::CompactCommitting.pass();
-        }
-        db_tx.commit().await.map_err(refused("commit"))?;
-        Ok(outcome)
+        let committing = async {
+            let mut conn = self.connection().await?;
+            let mut db_tx = conn.begin().await.map_err(refused("begin a transaction"))?;
+            let (task_id, fence) = self.task;
+            tasks::assert_fence(&mut db_tx, task_id, fence).await?;
+            let outcome = catalog::commit(&mut db_tx, manifest).await?;
+            if outcome == CommitOutcome::Committed {
+                let event = EventBody::PartitionCommitted {
+                    chain_id: self.chain_id,
+                    dataset: manifest.manifest().dataset,
+                    blocks: manifest.newest_file().blocks,
+                    manifest_version: manifest.manifest().manifest_version,
+                };
+                events::record(&mut db_tx, &event).await?;
+                CrashPoint::CompactCommitting.pass();
+            }
+            db_tx.commit().await.map_err(refused("commit"))?;
+            conn.give_back();
+            Ok(outcome)
+        };
+        answered("commit a partition", committing).await
     }
 
-    async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, CompactError> {
-        let acquired = self.pool.acquire().await;
-        acquired.map_err(|source| CompactError::Postgres { action: "give a connection", source })
+    async fn watermark(&self, dataset: Dataset) -> Result<Option<BlockNumber>, CompactError> {
+        let asking = async {
+            let mut conn = self.connection().await?;
+            let watermark = catalog::watermark(&mut conn, self.chain_id, dataset).await?;
+            conn.give_back();
+            Ok(watermark)
+        };
+        answered("read the watermark", asking).await
+    }
+
+    async fn connection(&self) -> Result<Borrowed, CompactError> {
+        database::borrow(&self.pool).await.map_err(refused("give a connection"))
     }
 
     fn step(&self, step: Step, done: &AtomicU64, message: &str) {
@@ -256,4 +282,16 @@ impl Compactor {
     fn unless_stopped<T>(&self, value: T) -> Result<T, Stopped> {
         if self.stop.is_requested() { Err(Stopped) } else { Ok(value) }
     }
+}
+
+/// The outcome of `work`, which is `action`; that the database is away if it takes longer than [`PATIENCE`].
+async fn answered<T>(
+    action: &'static str,
+    work: impl Future<Output = Result<T, CompactError>>,
+) -> Result<T, CompactError> {
+    database::answered_within(PATIENCE, async { Ok(work.await) }).await.map_err(refused(action))?
+}
+
+fn refused(action: &'static str) -> impl FnOnce(sqlx::Error) -> CompactError {
+    move |source| CompactError::Postgres { action, source }
 }

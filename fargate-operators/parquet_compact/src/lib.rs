@@ -10,6 +10,7 @@
 
 mod compactor;
 mod error;
+mod silence;
 mod staging;
 
 use isotherm_cold_store::{ChainName, ObjectStore};

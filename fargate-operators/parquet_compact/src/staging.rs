@@ -16,10 +16,13 @@ use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
 use crate::error::CompactError;
+use crate::silence::LONGEST_SILENCES;
 
-/// Rows of a batch; a few of them wait between Postgres and the encoder.
+/// Rows of a batch at most; one of large rows ends earlier, by its bytes.
 const BATCH_ROWS: usize = 1_024;
-const WAITING_BATCHES: usize = 4;
+/// Batches between Postgres and the encoder, beside the one that each of them is at: the encoder is the slower one, and
+/// rows may be large.
+const WAITING_BATCHES: usize = 1;
 /// Rows of a batch of narrow columns.
 const NARROW_BATCH_ROWS: usize = 16_384;
 
@@ -113,7 +116,8 @@ async fn read<'c>(
     CompactError,
 > {
     let (chain_id, blocks) = (partition.chain_id, partition.blocks);
-    Ok(rows::read(snapshot, chain_id, dataset, columns, blocks, Order::ByPlace, batch_rows).await?)
+    let asked = rows::read(snapshot, chain_id, dataset, columns, blocks, Order::ByPlace, batch_rows);
+    Ok(LONGEST_SILENCES.bound(asked).await?)
 }
 
 /// The follower checks each block before it stores it; this operator recomputes nothing.

@@ -8,11 +8,12 @@ use isotherm_control::triggers::{self, FiredByHand};
 use isotherm_control::{ControlError, jobs};
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
-use isotherm_platform::database::{OnDemandPool, PoolOptions};
+use isotherm_platform::database::{self, OnDemandPool, PoolOptions};
 use isotherm_platform::lambda::Invocation;
 use isotherm_platform::lambda::http::{self, HttpAnswer, HttpCall};
 use isotherm_platform::{Environment, Fault, outbox_publisher};
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 
 mod error;
 mod order;
@@ -66,18 +67,9 @@ impl Api {
 
     async fn fire(&self, order: &Order) -> Result<FiredByHand, ApiError> {
         let pool = self.database.get(self.clients.secrets_manager()).await?;
-        let mut conn = pool.acquire().await.map_err(ControlError::from)?;
-        let org = jobs::org(&mut conn, &order.org).await?;
-        let key = order.idempotency_key.as_deref();
-        let (input, actor) = (&order.input, &order.actor);
-        let fired = match &order.action {
-            Action::FireTrigger { trigger } => {
-                triggers::fire_by_hand(&mut conn, org, trigger, key, input, actor).await?
-            }
-            Action::RunJob { job } => triggers::run_job(&mut conn, org, job, key, input, actor).await?,
-        };
-        drop(conn);
-        tracing::info!(event.id = fired.event_id.0, fire.new = fired.is_new, caller.name = actor, "fired by hand");
+        let fired = database::ask(pool, async |conn| fire(conn, order).await).await.map_err(ControlError::from)??;
+        let caller = &order.actor;
+        tracing::info!(event.id = fired.event_id.0, fire.new = fired.is_new, caller.name = caller, "fired by hand");
         // It is recorded: what is not published now, the dispatcher's sweep publishes.
         if let Err(error) = outbox_publisher::publish_pending(pool, self.clients.sqs(), &self.event_queues).await {
             let fault = Fault::from(error);
@@ -88,6 +80,16 @@ impl Api {
             );
         }
         Ok(fired)
+    }
+}
+
+async fn fire(conn: &mut PgConnection, order: &Order) -> Result<FiredByHand, ControlError> {
+    let org = jobs::org(conn, &order.org).await?;
+    let key = order.idempotency_key.as_deref();
+    let (input, actor) = (&order.input, &order.actor);
+    match &order.action {
+        Action::FireTrigger { trigger } => triggers::fire_by_hand(conn, org, trigger, key, input, actor).await,
+        Action::RunJob { job } => triggers::run_job(conn, org, job, key, input, actor).await,
     }
 }
 

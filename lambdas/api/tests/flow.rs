@@ -4,11 +4,13 @@ use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_sdk_sqs::types::QueueAttributeName;
 use isotherm_control::{audit, jobs, pipeline};
+use isotherm_lab::fault_proxy::{FaultProxy, Mode};
 use isotherm_lab::ministack::{Ministack, REGION};
-use isotherm_lab::postgres::TestDatabase;
+use isotherm_lab::postgres::{TestDatabase, shared};
+use isotherm_lab::process::eventually;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
-use isotherm_platform::database::{OnDemandPool, PoolOptions};
+use isotherm_platform::database::{OnDemandPool, PATIENCE, PoolOptions};
 use isotherm_platform::lambda::Invocation;
 use lambda_api::Api;
 use serde_json::{Value, json};
@@ -184,4 +186,25 @@ async fn a_database_that_is_down_is_a_503_that_says_when_to_come_back() {
     assert!(!response.to_string().contains("127.0.0.1"), "{response}");
     stage.set_database(&stage.database.url).await;
     assert_eq!(stage.http(http("run", "work", None, "{}", Some(ANN))).await.0, 202);
+}
+
+#[tokio::test]
+async fn a_database_that_falls_silent_in_the_middle_is_a_503_too() {
+    const WAITING: &str = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+          WHERE NOT l.granted AND a.datname = current_database()";
+    let stage = Stage::new().await;
+    let proxy = FaultProxy::start(format!("127.0.0.1:{}", shared().await.unwrap().port())).await.unwrap();
+    stage.set_database(&proxy.through(&stage.database.url)).await;
+    let mut holder = stage.database.connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE control.events IN ACCESS EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
+    // From then on the call does not even hear that Postgres ends its statement.
+    let silence = async {
+        let waiting = async || sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&stage.pool).await.unwrap();
+        eventually("a call that waits", async || waiting().await == 1).await.unwrap();
+        proxy.switch(Mode::Blackhole);
+    };
+    let call = stage.http(http("run", "work", None, "{}", Some(ANN)));
+    let answered = tokio::time::timeout(2 * PATIENCE, async { tokio::join!(call, silence).0 }).await;
+    let (status, body) = answered.expect("it is answered before the function's time is over");
+    assert_eq!((status, &body["code"]), (503, &json!("control.database")));
 }

@@ -15,6 +15,7 @@ use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
 use isotherm_platform::lambda::fifo_batch;
 use isotherm_platform::{Environment, Fault, outbox_publisher};
+use isotherm_types::EventId;
 use serde::Serialize;
 use sqlx::PgPool;
 
@@ -100,13 +101,38 @@ impl Dispatcher {
     }
 
     async fn handle_batch(&self, batch: &SqsEvent) -> SqsBatchResponse {
-        let response = fifo_batch::handle_each(batch, async |message: &SqsMessage| self.handle_message(message).await);
-        let response = response.await;
+        let response = if self.handle_at_once(batch).await {
+            SqsBatchResponse::default()
+        } else {
+            fifo_batch::handle_each(batch, async |message: &SqsMessage| self.handle_message(message).await).await
+        };
         // The tasks are there; what cannot be sent now is sent by the next sweep.
         if let Err(fault) = self.send_what_is_ready().await {
             send::report(&fault, "what is ready could not be sent; the next sweep sends it");
         }
         response
+    }
+
+    /// Handles the whole batch in one transaction. False if some message of it needs a look of its own; what was done then
+    /// is not done twice.
+    async fn handle_at_once(&self, batch: &SqsEvent) -> bool {
+        let wakes = batch.records.iter().map(|message| events::parse_wake(message.body.as_deref().unwrap_or_default()));
+        let Ok(wakes) = wakes.collect::<Result<Vec<_>, _>>() else { return false };
+        let event_ids: Vec<EventId> = wakes.iter().map(|wake| wake.event_id).collect();
+        let handled = async {
+            let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
+            dispatch::handle_events(&mut conn, &event_ids).await
+        };
+        match handled.await {
+            Ok(handled) => {
+                tracing::info!(event.count = event_ids.len(), task.count = handled.made.len(), "events were routed");
+                handled.refused.is_empty()
+            }
+            Err(error) => {
+                send::report(&error.into(), "the events could not be routed at once; each is tried alone");
+                false
+            }
+        }
     }
 
     async fn handle_message(&self, message: &SqsMessage) -> Result<(), Fault> {

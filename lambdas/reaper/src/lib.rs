@@ -15,7 +15,7 @@ use isotherm_platform::task_wakes::send_task_wakes;
 use isotherm_platform::{Environment, Fault, ecs, outbox_publisher};
 use isotherm_types::{Classified, CrashPoint};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 
 /// Shown by ECS as the reason of a stop.
 const STOP_REASON: &str = "isotherm: the task's lease ran out";
@@ -111,8 +111,9 @@ impl Reaper {
     /// Takes back what is lost.
     ///
     /// # Errors
-    /// If the database cannot be read or the outbox not be published; neither keeps the other back. Tasks that cannot be
-    /// changed, and workers that cannot be stopped, are logged.
+    /// If lost tasks cannot be read, or for the database's sake workers not be woken or stopped, or if the outbox cannot be
+    /// published. None of it keeps the rest back; the first of several failures is answered, the others are logged. So are
+    /// tasks that cannot be changed, and workers that ECS does not stop.
     pub async fn handle(&self, _event: ReaperEvent) -> Result<Answer, Fault> {
         let published = outbox_publisher::publish_pending(&self.pool, self.clients.sqs(), &self.event_queues).await;
         let published = published.map_err(Fault::from);
@@ -125,31 +126,15 @@ impl Reaper {
     }
 
     async fn take_back(&self) -> Result<Answer, Fault> {
-        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-        let reaped = reap::reap(&mut conn, reap::PAGE_ROWS).await;
-        if reaped.as_ref().is_ok_and(|reaped| !reaped.lost.is_empty()) {
-            CrashPoint::ReaperLost.pass();
+        let reaped = self.reap().await;
+        if let Ok(reaped) = &reaped {
+            log_each(reaped);
         }
-        // Those too that an earlier run noted and did not come to.
-        self.stop_workers(&mut conn).await?;
+        // Each part is done whatever becomes of the others, and none waits for another's servers.
+        let (woken, stopped) = tokio::join!(self.wake_workers(), self.stop_workers());
+        let reaped = first_failure(reaped, woken, "workers that wait could not be woken");
+        let reaped = first_failure(reaped, stopped, "workers of lost tasks could not be stopped");
         let Reaped { lost, overtaken, faults, silent_workers } = reaped?;
-        for task in &lost {
-            tracing::warn!(task.id = task.task_id.0, task.fence = task.fence.0, "a task was lost by its worker");
-        }
-        for (task_id, error) in &faults {
-            tracing::error!(task.id = task_id.0, error.code = error.code(), error.message = %error, "a lost task could not be taken back");
-        }
-        // Freed places are filled before the dispatcher's next sweep, where workers wait for work.
-        let waiting = dispatch::ready(&mut conn, 0).await?;
-        let mut noted = Ok(());
-        for unsent in send_task_wakes(self.clients.sqs(), &self.task_queues, &waiting.wakes).await {
-            let forgotten = dispatch::forget_wake(&mut conn, unsent).await.map_err(Fault::from);
-            if let Err(fault) = &forgotten {
-                report(fault, "a wake-up that was not sent could not be noted");
-            }
-            noted = noted.and(forgotten);
-        }
-        noted?;
         let failed = lost.iter().filter(|task| task.after == AfterFailure::Failed).count();
         let answer = Answer { queued: lost.len() - failed, failed, overtaken, faults: faults.len() };
         tracing::info!(
@@ -163,16 +148,42 @@ impl Reaper {
         Ok(answer)
     }
 
-    /// They may be alive and only cut off from the database: they must not go on for ever.
-    async fn stop_workers(&self, conn: &mut PgConnection) -> Result<(), ControlError> {
+    async fn reap(&self) -> Result<Reaped, Fault> {
+        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
+        let reaped = reap::reap(&mut conn, reap::PAGE_ROWS).await?;
+        if !reaped.lost.is_empty() {
+            CrashPoint::ReaperLost.pass();
+        }
+        Ok(reaped)
+    }
+
+    /// Freed places are filled before the dispatcher's next sweep, where workers wait for work.
+    async fn wake_workers(&self) -> Result<(), Fault> {
+        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
+        let waiting = dispatch::ready(&mut conn, 0).await?;
+        let mut noted = Ok(());
+        for unsent in send_task_wakes(self.clients.sqs(), &self.task_queues, &waiting.wakes).await {
+            let forgotten = dispatch::forget_wake(&mut conn, unsent).await.map_err(Fault::from);
+            if let Err(fault) = &forgotten {
+                report(fault, "a wake-up that was not sent could not be noted");
+            }
+            noted = noted.and(forgotten);
+        }
+        noted
+    }
+
+    /// They may be alive and only cut off from the database: they must not go on for ever. Those too that an earlier run noted
+    /// and did not come to.
+    async fn stop_workers(&self) -> Result<(), Fault> {
+        let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
         loop {
-            let workers = workers_to_stop::due(conn).await?;
+            let workers = workers_to_stop::due(&mut conn).await?;
             if workers.is_empty() {
                 return Ok(());
             }
             for worker in &workers {
                 if self.stop_worker(worker).await {
-                    workers_to_stop::stopped(conn, worker).await?;
+                    workers_to_stop::stopped(&mut conn, worker).await?;
                 }
             }
         }
@@ -193,6 +204,33 @@ impl Reaper {
             return false;
         }
         true
+    }
+}
+
+fn log_each(reaped: &Reaped) {
+    for task in &reaped.lost {
+        tracing::warn!(task.id = task.task_id.0, task.fence = task.fence.0, "a task was lost by its worker");
+    }
+    for (task_id, error) in &reaped.faults {
+        tracing::error!(
+            task.id = task_id.0,
+            error.code = error.code(),
+            error.message = %error,
+            "a lost task could not be taken back"
+        );
+    }
+}
+
+/// `outcome` if a later part of the work did not fail; otherwise the first failure. One that comes second is logged, as it is
+/// not answered.
+fn first_failure<T>(outcome: Result<T, Fault>, later: Result<(), Fault>, what: &'static str) -> Result<T, Fault> {
+    match (outcome, later) {
+        (outcome, Ok(())) => outcome,
+        (Ok(_), Err(fault)) => Err(fault),
+        (Err(first), Err(second)) => {
+            report(&second, what);
+            Err(first)
+        }
     }
 }
 

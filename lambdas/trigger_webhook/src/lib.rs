@@ -12,7 +12,7 @@ use isotherm_control::triggers::{self, Fired, Trigger, TriggerConfig, WebhookCon
 use isotherm_control::webhook::{self, Delivery, Refusal, SigningKey};
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
-use isotherm_platform::database::{OnDemandPool, PoolOptions};
+use isotherm_platform::database::{self, OnDemandPool, PoolOptions};
 use isotherm_platform::lambda::http::{HttpAnswer, HttpCall};
 use isotherm_platform::secrets::{SecretCache, SecretError};
 use isotherm_platform::{Environment, Fault, outbox_publisher};
@@ -82,26 +82,19 @@ impl WebhookTrigger {
         let (org, name) = address(call).ok_or(NotTaken::NotFound)?;
         check_size(call, webhook::MAX_BODY_BYTES)?;
         let pool = self.database.get(self.clients.secrets_manager()).await?;
-        let trigger = {
-            let mut conn = pool.acquire().await.map_err(ControlError::from)?;
-            triggers::webhook(&mut conn, org, name).await?.ok_or(NotTaken::NotFound)?
-        };
+        let found = database::ask(pool, async |conn| triggers::webhook(conn, org, name).await).await;
+        let trigger = found.map_err(ControlError::from)??.ok_or(NotTaken::NotFound)?;
         let TriggerConfig::Webhook(config) = &trigger.config else { return Err(NotTaken::NotFound) };
         check_size(call, config.max_body_bytes)?;
         let key = self.signing_key(&config.secret).await?;
         let body = call.body().map_err(Fault::from)?;
         let delivery = Delivery { headers: &call.headers, body: &body };
         let accepted = webhook::judge(delivery, &key, config.tolerance_seconds, self.clock.now())?;
+        let fire_key = accepted.fire_key();
         // No connection is held while Secrets Manager is asked.
-        let mut conn = pool.acquire().await.map_err(ControlError::from)?;
-        let event_id = fire(&mut conn, &trigger, config, &accepted.fire_key(), &body).await?;
-        drop(conn);
-        tracing::info!(
-            trigger.id = trigger.id.0,
-            event.id = event_id.0,
-            fire.key = accepted.fire_key(),
-            "a webhook fired"
-        );
+        let fired = database::ask(pool, async |conn| fire(conn, &trigger, config, &fire_key, &body).await).await;
+        let event_id = fired.map_err(ControlError::from)??;
+        tracing::info!(trigger.id = trigger.id.0, event.id = event_id.0, fire.key = fire_key, "a webhook fired");
         self.publish(pool).await;
         Ok(event_id)
     }

@@ -3,7 +3,8 @@
 //! Rows come sorted, in batches of any size; they are checked one by one (columns, chain, order, range, the hash of
 //! their block, how many each block has), cut into chunks and row groups at places that depend on the rows alone,
 //! and written to a file without a name while its SHA-256 is taken. Same rows, same bytes: nothing of the clock, the
-//! machine or the batches gets in. Memory holds one row group, whose raw size is bounded.
+//! machine or the batches gets in. Memory holds one chunk of rows, and one row group as it is encoded; both are bounded
+//! by their bytes, however large the rows are.
 
 use std::path::{Path, PathBuf};
 
@@ -93,9 +94,9 @@ impl PartitionWriter {
     /// # Errors
     /// The first row that does not belong here, or what encoding and writing report. The writer is of no use after.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<WriteProgress, ParquetFileError> {
-        let batch = self.check.check(batch)?;
-        for chunk in self.chunker.push(&batch) {
-            self.encoder.write(&chunk).map_err(|error| ParquetFileError::of_writing(error, &self.scratch))?;
+        let mut rows = self.check.check(batch)?;
+        while let Some(chunk) = self.chunker.next_chunk(&mut rows) {
+            self.encode(&chunk)?;
         }
         Ok(self.progress())
     }
@@ -112,7 +113,7 @@ impl PartitionWriter {
     /// report.
     pub fn finish(mut self, roots: RootVerdicts) -> Result<StagedFile, ParquetFileError> {
         if let Some(chunk) = self.chunker.finish() {
-            self.encoder.write(&chunk).map_err(|error| ParquetFileError::of_writing(error, &self.scratch))?;
+            self.encode(&chunk)?;
         }
         let row_count = self.check.finish()?;
         let (encoded, digest) =
@@ -131,6 +132,15 @@ impl PartitionWriter {
             roots,
         };
         Ok(StagedFile { partition: self.partition, parent_hash: self.parent_hash, file, written: self.written })
+    }
+
+    fn encode(&mut self, chunk: &[RecordBatch]) -> Result<(), ParquetFileError> {
+        let refused = |error| ParquetFileError::of_writing(error, &self.scratch);
+        let encoded_bytes = self.encoder.write(chunk).map_err(refused)?;
+        if self.chunker.ends_row_group(encoded_bytes) {
+            self.encoder.end_row_group().map_err(refused)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Benchmark: event → task → started → completed through this crate, beside a bare batched `FOR UPDATE SKIP LOCKED` loop.
 //!
 //! Both legs have the same shape: a producer, two workers, batches of the same size, at most so many items on the way, one Postgres
-//! with `synchronous_commit=on`. The control plane's leg has a dispatcher between, and writes what the bare one does not: the event,
-//! the outbox, the attempt and three rows of trail a task. Legs are interleaved; medians over the rounds.
+//! with `synchronous_commit=on`. Whoever has nothing to do waits until it is woken, as SQS wakes it. The control plane's leg has a
+//! dispatcher between, and writes what the bare one does not: the event, the outbox, the attempt and three rows of trail a task. Legs
+//! are interleaved; medians over the rounds.
 //!
 //! `./isotherm lab bench dispatch`; method and figures: `docs/benchmarks.md`.
 
@@ -16,6 +17,7 @@ use isotherm_control::{jobs, pipeline};
 use isotherm_lab::experiment::{milliseconds, quantile};
 use isotherm_lab::postgres::{TestDatabase, shared};
 use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::sync::watch;
 
 #[path = "dispatch/bare.rs"]
 mod bare;
@@ -39,8 +41,10 @@ jobs: [{ name: read, operator: noop, input_datasets: [logs], max_concurrency: 10
 
 /// Where one leg stands.
 struct Progress {
-    produced: AtomicU64,
-    done: AtomicU64,
+    /// Items that the producer has committed, that workers can take, and that are done.
+    produced: watch::Sender<u64>,
+    queued: watch::Sender<u64>,
+    done: watch::Sender<u64>,
     /// Per item, by its number: microseconds from the leg's begin to its recording and to its start.
     recorded: Vec<AtomicU64>,
     started: Vec<AtomicU64>,
@@ -53,8 +57,9 @@ impl Progress {
     fn new() -> Arc<Self> {
         let slots = || (0..ITEMS).map(|_| AtomicU64::new(0)).collect();
         Arc::new(Self {
-            produced: AtomicU64::new(0),
-            done: AtomicU64::new(0),
+            produced: watch::Sender::new(0),
+            queued: watch::Sender::new(0),
+            done: watch::Sender::new(0),
             recorded: slots(),
             started: slots(),
             steps: Mutex::default(),
@@ -68,18 +73,15 @@ impl Progress {
 
     /// Waits for room, notes `BATCH` items as recorded from now on, and returns their numbers; `None` when all are made.
     async fn next_batch(&self) -> Option<std::ops::Range<u64>> {
-        let first = self.produced.load(Ordering::Relaxed);
+        let first = *self.produced.borrow();
         if first == ITEMS {
             return None;
         }
         let last = (first + u64::from(BATCH)).min(ITEMS);
-        while last - self.done.load(Ordering::Relaxed) > IN_FLIGHT {
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        }
+        self.done.subscribe().wait_for(|done| last - done <= IN_FLIGHT).await.expect("the leg goes on");
         for item in first..last {
             self.recorded[index(item)].store(self.now(), Ordering::Relaxed);
         }
-        self.produced.store(last, Ordering::Relaxed);
         Some(first..last)
     }
 
@@ -87,8 +89,12 @@ impl Progress {
         items.for_each(|item| self.started[index(item)].store(self.now(), Ordering::Relaxed));
     }
 
-    fn note_done(&self, items: usize) {
-        self.done.fetch_add(u64::try_from(items).unwrap_or(0), Ordering::Relaxed);
+    /// Counts committed items, and wakes whoever waits for some.
+    fn note(&self, of: &watch::Sender<u64>, items: usize) {
+        of.send_modify(|count| *count += u64::try_from(items).unwrap_or(0));
+        if self.is_over() {
+            self.queued.send_modify(|_| {});
+        }
     }
 
     async fn timed<T>(&self, step: &'static str, work: impl Future<Output = T>) -> T {
@@ -99,7 +105,7 @@ impl Progress {
     }
 
     fn is_over(&self) -> bool {
-        self.done.load(Ordering::Relaxed) >= ITEMS
+        *self.done.borrow() >= ITEMS
     }
 
     /// From the begin of the transaction that records an item to its start.
@@ -135,7 +141,7 @@ async fn measure<F: Future<Output = Arc<Progress>>>(leg: F, postgres: i32) -> Le
     let progress = leg.await;
     let seconds = began.elapsed().as_secs_f64();
     Leg {
-        per_second: progress.done.load(Ordering::Relaxed) as f64 / seconds,
+        per_second: *progress.done.borrow() as f64 / seconds,
         own_cpu: cpu::of_process() - own,
         postgres_cpu: cpu::of_tree(postgres) - servers,
         waits: progress.waits(),

@@ -1,6 +1,6 @@
 //! Facts, append-only. Table `control.events`.
 //!
-//! [`record`] is called in the transaction of the rows that the event announces: both are there or neither is.
+//! [`record`] and [`record_many`] are called in the transaction of the rows that the events announce: both are there or neither is.
 
 use isotherm_types::event::{EventWake, WAKE_VERSION};
 use isotherm_types::{Classified, Disposition, Event, EventBody, EventId};
@@ -14,24 +14,34 @@ use crate::error::ControlError;
 /// # Errors
 /// What Postgres reports; [`ControlError::Encode`] if the body cannot be written as JSON.
 pub async fn record(conn: &mut PgConnection, body: &EventBody) -> Result<EventId, ControlError> {
-    let queues: Vec<&str> = body.queues().iter().map(|queue| queue.as_str()).collect();
-    let (id,): (i64,) = sqlx::query_as(
-        "WITH event AS (
-             INSERT INTO control.events (kind, body, org_id) VALUES ($1, $2, $5) RETURNING id
-         ), told AS (
-             INSERT INTO control.outbox (event_id, queue, message_group)
-             SELECT event.id, queue, $4 FROM event, unnest($3::text[]) AS queue
-         )
-         SELECT id FROM event",
-    )
-    .bind(body.kind())
-    .bind(to_json(body)?)
-    .bind(queues)
-    .bind(body.message_group())
-    .bind(body.org_id().map(|org_id| org_id.0))
-    .fetch_one(conn)
-    .await?;
-    Ok(EventId(id))
+    let ids = record_many(conn, std::slice::from_ref(body)).await?;
+    Ok(ids[0])
+}
+
+/// Records events in this order, with one statement; returns their ids.
+///
+/// # Errors
+/// As those of [`record`]; then none was recorded.
+pub async fn record_many(conn: &mut PgConnection, bodies: &[EventBody]) -> Result<Vec<EventId>, ControlError> {
+    let documents = bodies.iter().map(to_json).collect::<Result<Vec<_>, _>>()?;
+    let (mut places, mut queues, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, body) in (1i64..).zip(bodies) {
+        for queue in body.queues() {
+            places.push(place);
+            queues.push(queue.as_str());
+            groups.push(body.message_group());
+        }
+    }
+    let rows: Vec<(i64,)> = sqlx::query_as(include_str!("../queries/events/record_many.sql"))
+        .bind(bodies.iter().map(EventBody::kind).collect::<Vec<_>>())
+        .bind(documents)
+        .bind(bodies.iter().map(|body| body.org_id().map(|org_id| org_id.0)).collect::<Vec<_>>())
+        .bind(places)
+        .bind(queues)
+        .bind(groups)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|(id,)| EventId(id)).collect())
 }
 
 /// Reads one event.

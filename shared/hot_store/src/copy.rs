@@ -80,7 +80,9 @@ mod tests {
                 decoder.push(piece).unwrap();
             }
             prop_assert_eq!(decoder.row_count(), rows.len());
+            prop_assert_eq!(decoder.size_bytes(), bytes.len() - HEADER.len() - 2);
             prop_assert_eq!(decoder.take_batch().unwrap(), batch);
+            prop_assert_eq!((decoder.row_count(), decoder.size_bytes()), (0, 0));
             prop_assert!(decoder.finish().is_ok());
         }
     }

@@ -13,6 +13,9 @@ use sqlx::PgConnection;
 use crate::copy::Decoder;
 use crate::error::{HotStoreError, bigint};
 
+/// Length in the COPY of the rows with which a batch ends early, however few they are.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+
 /// In which order rows come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -22,8 +25,10 @@ pub enum Order {
     Any,
 }
 
-/// Streams `columns` of the rows of `blocks` as record batches of at most `max_batch_rows` rows, memory bounded by one batch.
+/// Streams `columns` of the rows of `blocks` as record batches of at most `max_batch_rows` rows.
 ///
+/// A batch ends early with the row with which it reaches 2 MiB: memory is bounded by that and one row, however large
+/// rows are.
 /// The columns come in the order asked, with the types of the dataset's schema. Whoever stops early leaves the rest
 /// of the COPY to be read and discarded by the connection's next use.
 ///
@@ -75,7 +80,7 @@ fn batches<'c>(
     let start = (bytes, Some(decoder));
     stream::try_unfold(start, move |(mut bytes, decoder)| async move {
         let Some(mut decoder) = decoder else { return Ok(None) };
-        while decoder.row_count() < max_batch_rows {
+        while decoder.row_count() < max_batch_rows && decoder.size_bytes() < BATCH_BYTES {
             match bytes.try_next().await.map_err(HotStoreError::database("copy rows out"))? {
                 Some(piece) => decoder.push(&piece)?,
                 None => {
@@ -111,4 +116,39 @@ pub async fn count(
         .await
         .map_err(HotStoreError::database("count rows"))?;
     Ok(count.cast_unsigned())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, BinaryArray};
+    use arrow::compute::concat_batches;
+
+    use super::*;
+    use crate::copy::encode;
+
+    const ROW_BYTES: usize = 300_000;
+    /// Less than a row, so that no piece ends two.
+    const PIECE_BYTES: usize = 65_536;
+
+    async fn batches_of(rows: &RecordBatch, max_batch_rows: usize) -> Vec<RecordBatch> {
+        let stream = encode(rows).unwrap();
+        let pieces = stream.chunks(PIECE_BYTES).map(|piece| Ok(Bytes::copy_from_slice(piece)));
+        let pieces: Vec<sqlx::Result<Bytes>> = pieces.collect();
+        let decoder = Decoder::new(rows.schema());
+        batches(stream::iter(pieces).boxed(), decoder, max_batch_rows).try_collect().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_large_rows_ends_by_its_bytes() {
+        let values = (0..20_u8).map(|row| vec![row; ROW_BYTES]);
+        let data: ArrayRef = Arc::new(BinaryArray::from_iter_values(values));
+        let rows = RecordBatch::try_from_iter([("data", data)]).unwrap();
+
+        let read = batches_of(&rows, 1_000).await;
+        let row_counts: Vec<usize> = read.iter().map(RecordBatch::num_rows).collect();
+        // Seven rows are the first to reach the bound.
+        assert_eq!(row_counts, [7, 7, 6]);
+        assert_eq!(concat_batches(&rows.schema(), &read).unwrap(), rows);
+        assert_eq!(batches_of(&rows, 5).await.len(), 4, "the bound on rows holds beside it");
+    }
 }

@@ -3,6 +3,8 @@
 //! It never changes the bytes that it passes on.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,8 +31,10 @@ pub enum Mode {
 /// A running proxy. Dropping it closes its port and its connections.
 #[derive(Debug)]
 pub struct FaultProxy {
+    upstream: String,
     address: SocketAddr,
     mode: watch::Sender<Mode>,
+    taken: Arc<AtomicU64>,
     accepting: JoinHandle<()>,
 }
 
@@ -40,16 +44,27 @@ impl FaultProxy {
     /// # Errors
     /// [`LabError::Io`] if the port cannot be opened.
     pub async fn start(upstream: impl Into<String>) -> Result<Self, LabError> {
+        let upstream = upstream.into();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(LabError::io("listen on", "127.0.0.1"))?;
         let address = listener.local_addr().map_err(LabError::io("listen on", "127.0.0.1"))?;
         let (mode, modes) = watch::channel(Mode::Pass);
-        let accepting = tokio::spawn(accept(listener, upstream.into(), modes));
-        Ok(Self { address, mode, accepting })
+        let taken = Arc::<AtomicU64>::default();
+        let accepting = tokio::spawn(accept(listener, upstream.clone(), modes, Arc::clone(&taken)));
+        Ok(Self { upstream, address, mode, taken, accepting })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// `url`, which leads to the server behind it, with the proxy in the server's place.
+    ///
+    /// # Panics
+    /// If `url` leads elsewhere.
+    pub fn through(&self, url: &str) -> String {
+        assert!(url.contains(&self.upstream), "the address does not lead to {}", self.upstream);
+        url.replacen(&self.upstream, &self.address.to_string(), 1)
+    }
+
+    /// How many connections it has taken so far, whatever became of them.
+    pub fn connections(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Changes what it does, for open connections too.
@@ -64,9 +79,10 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: String, modes: watch::Receiver<Mode>) {
+async fn accept(listener: TcpListener, upstream: String, modes: watch::Receiver<Mode>, taken: Arc<AtomicU64>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
+        taken.fetch_add(1, Ordering::Relaxed);
         connections.spawn(pass_on(client, upstream.clone(), modes.clone()));
         while connections.try_join_next().is_some() {}
     }

@@ -95,9 +95,10 @@ async fn tape_file_is_read_plain_and_compressed() {
 async fn proxy_passes_goes_silent_and_resets() {
     let (server, _) = server().await;
     let proxy = FaultProxy::start(server.url().trim_start_matches("http://")).await.unwrap();
-    let rpc = Rpc::new(format!("http://{}", proxy.address()));
+    let rpc = Rpc::new(proxy.through(server.url()));
     let chain_id = async || rpc.call("eth_chainId", json!([])).await;
     chain_id().await.unwrap();
+    assert_eq!(proxy.connections(), 1);
 
     proxy.switch(Mode::Blackhole);
     let silent = tokio::time::timeout(Duration::from_millis(200), chain_id()).await;

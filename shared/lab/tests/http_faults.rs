@@ -2,25 +2,35 @@
 
 use std::sync::{Arc, Mutex};
 
+use isotherm_lab::fault_proxy::{FaultProxy, Mode};
+use isotherm_lab::http_faults::ecs::{Ecs, EcsLimits};
 use isotherm_lab::http_faults::s3::{S3Fault, fail_s3};
 use isotherm_lab::http_faults::sqs::{SendFault, fail_send};
 use isotherm_lab::http_faults::{HttpFaults, Verdict};
 use isotherm_lab::ministack::{Ministack, account};
+use isotherm_lab::process::eventually;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-struct Sqs {
+/// A service that speaks AWS's JSON protocol, reached through the proxy, in an account of its own.
+struct JsonService {
     client: reqwest::Client,
     endpoint: String,
-    account: String,
+    target: &'static str,
+    credential: String,
 }
 
-impl Sqs {
+impl JsonService {
+    fn new(proxy: &HttpFaults, name: &str, target: &'static str) -> Self {
+        let credential = format!("AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/{name}/aws4_request", account());
+        Self { client: reqwest::Client::new(), endpoint: proxy.endpoint_url(), target, credential }
+    }
+
     /// `None` if the connection was closed without an answer.
     async fn call(&self, operation: &str, body: Value) -> Option<(u16, Value)> {
-        let credential = format!("AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/sqs/aws4_request", self.account);
-        let request = self.client.post(&self.endpoint).header("x-amz-target", format!("AmazonSQS.{operation}"));
-        let request = request.header("content-type", "application/x-amz-json-1.0").header("authorization", credential);
+        let request = self.client.post(&self.endpoint).header("x-amz-target", format!("{}.{operation}", self.target));
+        let request = request.header("content-type", "application/x-amz-json-1.0");
+        let request = request.header("authorization", &self.credential);
         let answer = request.body(body.to_string()).send().await.ok()?;
         Some((answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()))
     }
@@ -35,7 +45,7 @@ async fn sending_fails_before_or_after_the_queue_has_the_messages() {
     })
     .await
     .unwrap();
-    let sqs = Sqs { client: reqwest::Client::new(), endpoint: proxy.endpoint_url(), account: account() };
+    let sqs = JsonService::new(&proxy, "sqs", "AmazonSQS");
     let (_, made) = sqs.call("CreateQueue", json!({ "QueueName": "plain" })).await.unwrap();
     let queue_url = made["QueueUrl"].as_str().unwrap();
     let entries = json!([{ "Id": "0", "MessageBody": "a" }, { "Id": "1", "MessageBody": "b" }]);
@@ -59,6 +69,42 @@ async fn sending_fails_before_or_after_the_queue_has_the_messages() {
         let (_, attributes) = sqs.call("GetQueueAttributes", count).await.unwrap();
         assert_eq!(attributes["Attributes"]["ApproximateNumberOfMessages"], queued, "{chosen:?}");
     }
+}
+
+#[tokio::test]
+async fn two_calls_with_one_token_start_one_task_though_the_first_is_not_answered_yet() {
+    let emulator = Ministack::shared().await.unwrap();
+    let late = FaultProxy::start(format!("127.0.0.1:{}", emulator.port())).await.unwrap();
+    let ecs = Ecs::new(EcsLimits { burst: 10.0, per_second: 10.0, remembers_tokens: true });
+    let judge = ecs.clone();
+    let upstream = late.through(&emulator.endpoint_url());
+    let proxy = HttpFaults::start(upstream, move |call| judge.judge(call, false)).await.unwrap();
+    let service = JsonService::new(&proxy, "ecs", "AmazonEC2ContainerServiceV20141113");
+    let containers = json!([{ "name": "worker", "image": "isotherm-noop" }]);
+    let definition = json!({ "family": "isotherm-noop", "containerDefinitions": containers });
+    assert_eq!(service.call("RegisterTaskDefinition", definition).await.unwrap().0, 200);
+    let launch = json!({ "taskDefinition": "isotherm-noop", "launchType": "FARGATE", "clientToken": "task-1-0" });
+    let asked = async |times: u64| {
+        eventually("a call", async || ecs.seen(|tally| tally.calls) == times).await.unwrap();
+    };
+
+    late.switch(Mode::Blackhole);
+    let second = async {
+        asked(1).await;
+        service.call("RunTask", launch.clone()).await
+    };
+    let answers = async {
+        asked(2).await;
+        late.switch(Mode::Pass);
+    };
+    let (first, second, ()) = tokio::join!(service.call("RunTask", launch.clone()), second, answers);
+    let (status, first) = first.unwrap();
+    assert_eq!((status, second), (200, None), "the second is not answered: it is not known yet with what");
+    let (_, third) = service.call("RunTask", launch).await.unwrap();
+    assert_eq!(third["tasks"][0]["taskArn"], first["tasks"][0]["taskArn"]);
+    let (_, listed) = service.call("ListTasks", json!({})).await.unwrap();
+    assert_eq!(listed["taskArns"], json!([first["tasks"][0]["taskArn"]]), "as the emulator has it");
+    assert_eq!(ecs.seen(|tally| (tally.launched.len(), tally.repeated, tally.cut)), (1, 1, 1));
 }
 
 /// A bucket, reached through a proxy that does to each call what `fault` says.

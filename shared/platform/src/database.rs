@@ -13,7 +13,7 @@ use crate::secret::Secret;
 mod away;
 mod on_demand;
 
-pub use away::{Borrowed, PATIENCE, PROBE, answered_within, borrow, is_away};
+pub use away::{Borrowed, PATIENCE, PROBE, answered_within, ask, borrow, is_away};
 pub use on_demand::OnDemandPool;
 
 /// How a pool is used.
@@ -46,12 +46,12 @@ const NOTICE_LOST_CLIENTS: [(&str, &str); 4] = [
 pub(crate) const IDLE_WHILE_PUBLISHING: Duration = Duration::from_secs(180);
 
 impl PoolOptions {
-    /// For a Lambda, which handles one invocation at a time.
+    /// For a Lambda, which handles one invocation at a time, by statements that take milliseconds.
     pub fn lambda(application_name: &'static str) -> Self {
         Self {
             application_name,
             max_connections: 2,
-            statement_timeout: Some(Duration::from_secs(30)),
+            statement_timeout: Some(PATIENCE),
             idle_in_transaction_timeout: IDLE_WHILE_PUBLISHING,
         }
     }

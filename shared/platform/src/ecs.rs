@@ -133,6 +133,11 @@ fn network(fargate: &Fargate, action: &str) -> Result<Option<NetworkConfiguratio
     Ok(Some(NetworkConfiguration::builder().awsvpc_configuration(vpc).build()))
 }
 
+/// Whether ECS says that it does not know the task. It answers so for one that has stopped and been forgotten; one that it
+/// still remembers can be stopped again. It is answered so for one that never was too, but ARNs come from ECS itself.
+///
+/// Source: Amazon ECS API Reference, `DescribeTasks` (a stopped task can be seen for an hour at least) and `StopTask`, which
+/// names the exception. The words are not documented: "The referenced task was not found." is what ECS says.
 fn is_gone<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     let about_the_task = error.as_service_error().filter(|error| error.code() == Some("InvalidParameterException"));
     about_the_task.and_then(|error| error.message()).is_some_and(|message| message.contains("task was not found"))
@@ -162,7 +167,25 @@ fn by_reason(action: String, reason: String) -> EcsError {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_ecs::error::ErrorMetadata;
+    use aws_sdk_ecs::operation::stop_task::StopTaskError;
+
     use super::*;
+
+    #[test]
+    fn only_a_task_that_ecs_does_not_know_is_gone() {
+        let table = [
+            ("InvalidParameterException", "The referenced task was not found.", true),
+            ("InvalidParameterException", "Task Identifier is invalid", false),
+            ("ClusterNotFoundException", "Cluster not found.", false),
+            ("ServerException", "The referenced task was not found.", false),
+        ];
+        for (code, message, expected) in table {
+            let metadata = ErrorMetadata::builder().code(code).message(message).build();
+            let error = SdkError::service_error(StopTaskError::generic(metadata), ());
+            assert_eq!(is_gone(&error), expected, "{code}: {message}");
+        }
+    }
 
     #[test]
     fn throttling_and_missing_capacity_are_asked_again_later() {

@@ -351,21 +351,4 @@ fn report(fault: &Fault, what: &'static str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_contended_claim_and_a_short_wait_are_tried_again() {
-        let wait = |seconds| Claim::NotDue { wait: Duration::from_secs(seconds) };
-        let table = [
-            (Claim::Contended, true),
-            (wait(30), true),
-            (wait(31), false),
-            (Claim::HeldBack, false),
-            (Claim::Unknown, false),
-        ];
-        for (refused, expected) in table {
-            assert_eq!(OwnRetry::after(TaskId(1), &refused).is_some(), expected, "{refused:?}");
-        }
-    }
-}
+mod tests;

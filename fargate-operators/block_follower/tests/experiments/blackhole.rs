@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use isotherm_lab::experiment::{Experiment, milliseconds};
 use isotherm_lab::fault_proxy::{FaultProxy, Mode};
+use isotherm_lab::postgres::shared;
 use isotherm_lab::process::eventually;
 use rand::Rng;
 use serde_json::json;
@@ -41,10 +42,8 @@ async fn experiment_postgres_blackhole() {
     let mut stage = Stage::new().await;
     experiment.figure_of_postgres(&mut stage.database.connect().await.unwrap()).await;
     let mut random = experiment.random(0);
-    let (before, server) = stage.database.url.split_once("127.0.0.1:").unwrap();
-    let (port, after) = server.split_once('/').unwrap();
-    let proxy = FaultProxy::start(format!("127.0.0.1:{port}")).await.unwrap();
-    let url = format!("{before}{}/{after}", proxy.address());
+    let proxy = FaultProxy::start(format!("127.0.0.1:{}", shared().await.unwrap().port())).await.unwrap();
+    let url = proxy.through(&stage.database.url);
     // Short enough for the short form to see it end.
     let patience_ms = experiment.scaled(1_000, 8_000);
     let patience_ms = if experiment.lacks("patience") { 3_600_000 } else { patience_ms };

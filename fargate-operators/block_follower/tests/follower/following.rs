@@ -200,7 +200,7 @@ async fn a_node_that_cuts_its_connections_is_outlived() {
     let mut stage = Stage::new().await;
     let upstream = stage.chain.rpc_url().trim_start_matches("http://").to_owned();
     let proxy = FaultProxy::start(upstream).await.unwrap();
-    let follower = stage.follow_at(&format!("http://{}", proxy.address()), &json!({}));
+    let follower = stage.follow_at(&proxy.through(&stage.chain.rpc_url()), &json!({}));
     stage.mine(3).await;
     stage.caught_up().await;
     proxy.switch(Mode::Reset);

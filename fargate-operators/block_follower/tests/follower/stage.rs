@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
+use isotherm_lab::fault_proxy::FaultProxy;
 use isotherm_lab::oracle::Oracle;
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_lab::process::eventually;
@@ -81,8 +82,17 @@ impl Stage {
     }
 
     pub(crate) fn follow_at(&self, rpc_urls: &str, changes: &Value) -> Running {
+        self.start(&self.database.url, rpc_urls, changes)
+    }
+
+    /// A follower that reaches its database through `proxy`.
+    pub(crate) fn follow_through(&self, proxy: &FaultProxy, changes: &Value) -> Running {
+        self.start(&proxy.through(&self.database.url), &self.chain.rpc_url(), changes)
+    }
+
+    fn start(&self, database_url: &str, rpc_urls: &str, changes: &Value) -> Running {
         let (stop, stopped) = Stop::pair();
-        let environment = Environment::from_pairs([("DATABASE_URL", &*self.database.url), ("RPC_URLS", rpc_urls)]);
+        let environment = Environment::from_pairs([("DATABASE_URL", database_url), ("RPC_URLS", rpc_urls)]);
         let context = Context { environment, stop: stopped, progress: Progress::unheard() };
         let work = tokio::spawn(operator_block_follower::follow(self.spec(changes), context));
         Running { work, stop }

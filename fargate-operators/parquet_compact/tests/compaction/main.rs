@@ -5,6 +5,7 @@ mod rows;
 
 mod breaking_off;
 mod moving;
+mod outages;
 mod process;
 mod refusing;
 mod world;

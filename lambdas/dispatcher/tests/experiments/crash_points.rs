@@ -84,10 +84,11 @@ impl Round {
     async fn passages(&mut self) -> [u64; 2] {
         self.publish().await;
         drain(&self.dispatcher, false).await;
-        // What one pass sends is noted at one instant.
-        let passes = self.stage.count("SELECT count(DISTINCT woken_at) FROM control.tasks").await;
+        // What one pass makes, or sends, is noted at one instant.
+        let made = self.stage.count("SELECT count(DISTINCT created_at) FROM control.tasks").await;
+        let sent = self.stage.count("SELECT count(DISTINCT woken_at) FROM control.tasks").await;
         self.work().await;
-        [self.events, passes.unsigned_abs()]
+        [made.unsigned_abs(), sent.unsigned_abs()]
     }
 
     /// A victim dies at `armed`, and the next dispatcher does what is left. Returns whether the victim died there.

@@ -5,7 +5,12 @@ mod stage;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use isotherm_lab::fault_proxy::{FaultProxy, Mode};
+use isotherm_lab::postgres::shared;
+use isotherm_lab::process::eventually;
+use isotherm_platform::database::PATIENCE;
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use stage::{Answer, Call, NOW, Stage};
 
 const BODY: &str = r#"{"order":{"id":7,"lines":[{"sku":"a"}]},"note":"n\u0000"}"#;
@@ -155,6 +160,32 @@ async fn a_database_that_is_down_is_a_503_that_says_when_to_come_back() {
     let url = stage.database_url();
     lost.set_database_secret(&url).await;
     assert_eq!(lost.call(&Call::signed("orders", "msg_1", BODY)).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_database_that_falls_silent_in_the_middle_is_a_503_too() {
+    const WAITING: &str = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+          WHERE NOT l.granted AND a.datname = current_database()";
+    let stage = Stage::new().await;
+    // While the trigger is looked for, and while it fires.
+    for table in ["control.triggers", "control.events"] {
+        let proxy = FaultProxy::start(format!("127.0.0.1:{}", shared().await.unwrap().port())).await.unwrap();
+        let behind = stage.with_database(&proxy.through(&stage.database_url())).await;
+        let mut holder = PgConnection::connect(&stage.database_url()).await.unwrap();
+        let lock = AssertSqlSafe(format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"));
+        sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
+        // From then on the call does not even hear that Postgres ends its statement.
+        let silence = async {
+            let waiting = async || sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&stage.pool).await.unwrap();
+            eventually("a call that waits", async || waiting().await == 1).await.unwrap();
+            proxy.switch(Mode::Blackhole);
+        };
+        let call = Call::signed("orders", "msg_1", BODY);
+        let answered = async { tokio::join!(behind.call(&call), silence).0 };
+        let answer = tokio::time::timeout(2 * PATIENCE, answered).await.expect("the function's time is not over");
+        assert_eq!((answer.status, answer.code()), (503, "control.database"), "{table}");
+        sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use isotherm_types::Dataset;
 use parquet::arrow::ArrowWriter;
@@ -13,7 +14,6 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
 use super::bloom_filters::BloomFilters;
-use super::chunks::Chunk;
 use crate::digest::{ObjectDigest, RunningDigest};
 
 pub(super) struct Encoder {
@@ -45,16 +45,21 @@ impl Encoder {
         self.row_group_count
     }
 
-    pub(super) fn write(&mut self, chunk: &Chunk) -> Result<(), ParquetError> {
+    /// Takes the rows of a chunk into the row group at hand, and returns the bytes that this comes to so far.
+    ///
+    /// They are counted, not measured: the same calls since the row group began return the same number, on any machine.
+    /// Pages that are finished count as they are compressed; those at hand, and dictionaries, as they are before.
+    pub(super) fn write(&mut self, chunk: &[RecordBatch]) -> Result<usize, ParquetError> {
         let schema = self.dataset.schema();
-        let rows = concat_batches(&schema, &chunk.batches)?;
-        let mut row_group = match self.row_group.take() {
+        let rows = concat_batches(&schema, chunk)?;
+        let row_group = match self.row_group.take() {
             Some(row_group) => row_group,
             None => RowGroup {
                 columns: self.row_groups.create_column_writers(self.row_group_count)?,
                 filters: BloomFilters::new(self.dataset)?,
             },
         };
+        let row_group = self.row_group.insert(row_group);
         let arrays = schema.fields().iter().zip(rows.columns());
         for (column, (field, array)) in row_group.columns.iter_mut().zip(arrays) {
             // No column is nested: each has exactly one leaf.
@@ -63,27 +68,12 @@ impl Encoder {
             }
         }
         row_group.filters.add(&rows);
-        if chunk.ends_row_group { self.finish_row_group(row_group) } else { self.keep(row_group) }
+        Ok(row_group.columns.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum())
     }
 
-    /// Rows in the file, and what its bytes are known by.
-    pub(super) fn finish(mut self) -> Result<(u64, ObjectDigest), ParquetError> {
-        if let Some(row_group) = self.row_group.take() {
-            self.finish_row_group(row_group)?;
-        }
-        let rows: i64 = self.file.flushed_row_groups().iter().map(RowGroupMetaData::num_rows).sum();
-        // Not `into_inner`, which makes a text of what the disk reports.
-        self.file.finish()?;
-        Ok((u64::try_from(rows)?, self.file.inner().digest()))
-    }
-
-    fn keep(&mut self, row_group: RowGroup) -> Result<(), ParquetError> {
-        self.row_group = Some(row_group);
-        Ok(())
-    }
-
-    fn finish_row_group(&mut self, row_group: RowGroup) -> Result<(), ParquetError> {
-        let RowGroup { columns, filters } = row_group;
+    /// Writes the row group at hand to the file; the next chunk begins another.
+    pub(super) fn end_row_group(&mut self) -> Result<(), ParquetError> {
+        let Some(RowGroup { columns, filters }) = self.row_group.take() else { return Ok(()) };
         let mut writer = self.file.next_row_group()?;
         for (column, filter) in columns.into_iter().zip(filters.finish()) {
             let mut chunk = column.close()?;
@@ -93,6 +83,15 @@ impl Encoder {
         writer.close()?;
         self.row_group_count += 1;
         Ok(())
+    }
+
+    /// Rows in the file, and what its bytes are known by.
+    pub(super) fn finish(mut self) -> Result<(u64, ObjectDigest), ParquetError> {
+        self.end_row_group()?;
+        let rows: i64 = self.file.flushed_row_groups().iter().map(RowGroupMetaData::num_rows).sum();
+        // Not `into_inner`, which makes a text of what the disk reports.
+        self.file.finish()?;
+        Ok((u64::try_from(rows)?, self.file.inner().digest()))
     }
 }
 

@@ -17,12 +17,12 @@ use crate::layout::Partition;
 /// The footer's `created_by`: names these choices, not the version of a library.
 pub const CREATED_BY: &str = "isotherm cold format 1";
 
-/// Rows of a page at most: a chunk, so that a point read unpacks little.
-const PAGE_ROWS: usize = chunks::CHUNK_ROWS;
+/// Rows with which a page ends: few, so that a point read unpacks little.
+const PAGE_ROWS: usize = 8_192;
 /// Bytes of a page, and of a dictionary, before compression.
 const PAGE_BYTES: usize = 1024 * 1024;
-/// Rows between two looks at a page's size; must divide [`chunks::CHUNK_ROWS`].
-const WRITE_BATCH_ROWS: usize = 1_024;
+/// Rows between two looks at a page's size; a chunk's end is one too.
+const WRITE_BATCH_ROWS: usize = chunks::CHUNK_ROWS;
 /// Bytes of a minimum or maximum that are kept; whole hashes fit.
 const STATISTICS_BYTES: usize = 64;
 const ZSTD_LEVEL: i32 = 3;
@@ -127,8 +127,8 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_the_page_size_falls_on_every_end_of_a_chunk() {
-        assert_eq!(chunks::CHUNK_ROWS % WRITE_BATCH_ROWS, 0);
-        assert_eq!(chunks::ROW_GROUP_ROWS % chunks::CHUNK_ROWS, 0);
+    fn a_look_at_the_page_size_falls_on_every_end_of_a_full_page_and_row_group() {
+        assert_eq!(PAGE_ROWS % WRITE_BATCH_ROWS, 0);
+        assert_eq!(chunks::ROW_GROUP_ROWS % PAGE_ROWS, 0);
     }
 }

@@ -7,10 +7,11 @@ use arrow::compute::{concat_batches, take_record_batch};
 use isotherm_cold_store::parquet_file::{CREATED_BY, ParquetFileError};
 use isotherm_cold_store::{PartitionBlocks, PartitionWriter, StagedFile};
 use isotherm_types::schema::ColumnType;
-use isotherm_types::{Classified, Dataset};
+use isotherm_types::{BlockRange, Classified, Dataset};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::bloom_filter::Sbbf;
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
 
@@ -46,21 +47,46 @@ fn rows_read_back_as_they_were() {
     }
 }
 
+/// A file of all rows of a range that came in batches of `batch_rows`.
+fn staged_in_batches(chain: MadeChain, dataset: Dataset, blocks: BlockRange, batch_rows: usize) -> StagedFile {
+    let rows = chain.rows(dataset, blocks);
+    let mut writer = writer(chain, dataset, blocks);
+    for start in (0..rows.num_rows()).step_by(batch_rows) {
+        writer.write(&rows.slice(start, batch_rows.min(rows.num_rows() - start))).unwrap();
+    }
+    writer.finish(verdicts()).unwrap()
+}
+
 #[test]
 fn the_same_rows_in_any_batches_make_the_same_bytes() {
-    // More rows than a chunk has.
+    // More rows than a page has.
     let blocks = range(0, 4_500);
     for dataset in [Dataset::Transactions, Dataset::Logs] {
-        let rows = chain().rows(dataset, blocks);
         let whole = staged(chain(), dataset, blocks);
-        for slice_rows in [97, 1_024, 5_000] {
-            let mut writer = writer(chain(), dataset, blocks);
-            for start in (0..rows.num_rows()).step_by(slice_rows) {
-                writer.write(&rows.slice(start, slice_rows.min(rows.num_rows() - start))).unwrap();
-            }
-            let sliced = writer.finish(verdicts()).unwrap();
-            assert_eq!(sliced.file(), whole.file(), "{dataset} in slices of {slice_rows}");
+        for batch_rows in [97, 1_024, 5_000] {
+            let in_batches = staged_in_batches(chain(), dataset, blocks, batch_rows);
+            assert_eq!(in_batches.file(), whole.file(), "{dataset} in batches of {batch_rows}");
         }
+    }
+}
+
+#[test]
+fn a_row_group_of_large_rows_ends_by_its_bytes_wherever_batches_end() {
+    const MEBIBYTE: i64 = 1024 * 1024;
+    // 136 logs of 300 kB that cannot be compressed.
+    let (chain, blocks) = (MadeChain { most_bytes: 400_000, ..chain() }, range(300_000, 300_045));
+    let whole = staged(chain, Dataset::Logs, blocks);
+    let reader = SerializedFileReader::new(File::open(whole.path()).unwrap()).unwrap();
+    let sizes: Vec<i64> = reader.metadata().row_groups().iter().map(RowGroupMetaData::compressed_size).collect();
+    // The bound is 32 MiB. A chunk of 1 MiB and a row may go beyond it; what was counted raw is compressed in the end.
+    let [first, last] = sizes[..] else { panic!("{sizes:?}") };
+    assert!((31 * MEBIBYTE..34 * MEBIBYTE).contains(&first), "{sizes:?}");
+    assert!(last < 32 * MEBIBYTE, "{sizes:?}");
+    assert_eq!(read_back(&whole, Dataset::Logs), chain.rows(Dataset::Logs, blocks));
+
+    for batch_rows in [1, 13] {
+        let in_batches = staged_in_batches(chain, Dataset::Logs, blocks, batch_rows);
+        assert_eq!(in_batches.file(), whole.file(), "in batches of {batch_rows}");
     }
 }
 

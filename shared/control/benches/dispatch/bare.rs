@@ -1,7 +1,6 @@
 //! The limit leg: a table with a number, a state and a text, and nothing that a control plane would have to have.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use isotherm_lab::postgres::TestDatabase;
 use sqlx::PgConnection;
@@ -38,20 +37,27 @@ pub(crate) async fn run(database: &TestDatabase) -> Arc<Progress> {
 async fn produce(mut conn: PgConnection, progress: Arc<Progress>) {
     while let Some(items) = progress.next_batch().await {
         let items: Vec<i64> = items.map(u64::cast_signed).collect();
+        let count = items.len();
         sqlx::query("INSERT INTO bare (item) SELECT * FROM unnest($1::bigint[])")
             .bind(items)
             .execute(&mut conn)
             .await
             .expect("items are inserted");
+        progress.note(&progress.produced, count);
+        progress.note(&progress.queued, count);
     }
 }
 
 async fn work(mut conn: PgConnection, progress: Arc<Progress>) {
+    let mut queued = progress.queued.subscribe();
     while !progress.is_over() {
+        queued.mark_unchanged();
         let claimed: Vec<(i64, i64)> =
             sqlx::query_as(CLAIM).bind(i64::from(BATCH)).fetch_all(&mut conn).await.expect("items are claimed");
         if claimed.is_empty() {
-            tokio::time::sleep(Duration::from_micros(200)).await;
+            if !progress.is_over() {
+                queued.changed().await.expect("the leg goes on");
+            }
             continue;
         }
         progress.note_started(claimed.iter().map(|(_, item)| item.cast_unsigned()));
@@ -61,6 +67,6 @@ async fn work(mut conn: PgConnection, progress: Arc<Progress>) {
             .execute(&mut conn)
             .await
             .expect("items are completed");
-        progress.note_done(claimed.len());
+        progress.note(&progress.done, claimed.len());
     }
 }

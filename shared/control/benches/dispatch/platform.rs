@@ -1,7 +1,6 @@
 //! The control plane's leg. Between the outbox and the dispatcher there is no queue here: SQS is not measured.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use isotherm_control::tasks::{self, Claimant, Done};
 use isotherm_control::{dispatch, events, outbox};
@@ -9,7 +8,7 @@ use isotherm_lab::postgres::TestDatabase;
 use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset, EventBody};
 use sqlx::{Connection, PgConnection};
 
-use crate::{BATCH, Progress, WORKERS};
+use crate::{BATCH, ITEMS, Progress, WORKERS};
 
 /// What the leg consists of, in the order of a task's life.
 pub(crate) const STEPS: [&str; 6] =
@@ -43,41 +42,42 @@ fn event(item: u64) -> EventBody {
 
 async fn produce(mut conn: PgConnection, progress: Arc<Progress>) {
     while let Some(items) = progress.next_batch().await {
-        let mut db_tx = conn.begin().await.expect("a transaction");
-        for item in items {
-            let body = event(item);
-            progress.timed(STEPS[0], events::record(&mut db_tx, &body)).await.expect("an event is recorded");
-        }
-        db_tx.commit().await.expect("a commit");
+        let bodies: Vec<EventBody> = items.map(event).collect();
+        progress.timed(STEPS[0], events::record_many(&mut conn, &bodies)).await.expect("events are recorded");
+        progress.note(&progress.produced, bodies.len());
     }
 }
 
 async fn dispatcher(mut conn: PgConnection, progress: Arc<Progress>) {
-    while !progress.is_over() {
+    let (mut produced, mut taken) = (progress.produced.subscribe(), 0);
+    while taken < ITEMS {
+        produced.wait_for(|produced| *produced > taken).await.expect("the leg goes on");
         let mut db_tx = conn.begin().await.expect("a transaction");
         let rows = progress.timed(STEPS[1], outbox::take(&mut db_tx, BATCH)).await.expect("the outbox is read");
-        if rows.is_empty() {
-            db_tx.rollback().await.expect("a rollback");
-            tokio::time::sleep(Duration::from_micros(200)).await;
-            continue;
-        }
         let (ids, event_ids): (Vec<i64>, Vec<_>) = rows.iter().map(|row| (row.id, row.event_id)).unzip();
         progress.timed(STEPS[2], outbox::delete(&mut db_tx, &ids)).await.expect("the outbox is cleared");
         db_tx.commit().await.expect("a commit");
         let handled =
             progress.timed(STEPS[3], dispatch::handle_events(&mut conn, &event_ids)).await.expect("events are handled");
         assert_eq!(handled.made.len(), event_ids.len(), "{:?}", handled.refused);
+        taken += rows.len() as u64;
+        progress.note(&progress.queued, handled.made.len());
     }
 }
 
 async fn work(mut conn: PgConnection, worker: String, progress: Arc<Progress>) {
     let claimant = Claimant { worker: &worker, operator: "noop", ecs_task_arn: None };
     let output = serde_json::json!({});
+    let mut queued = progress.queued.subscribe();
     while !progress.is_over() {
+        queued.mark_unchanged();
         let claimed =
             progress.timed(STEPS[4], tasks::claim_many(&mut conn, &claimant, BATCH)).await.expect("tasks are claimed");
         if claimed.is_empty() {
-            tokio::time::sleep(Duration::from_micros(200)).await;
+            // Woken for the end too, which is noted after the last completion.
+            if !progress.is_over() {
+                queued.changed().await.expect("the leg goes on");
+            }
             continue;
         }
         progress.note_started(claimed.iter().filter_map(|task| task.input["blocks"]["start"].as_u64()));
@@ -88,6 +88,6 @@ async fn work(mut conn: PgConnection, worker: String, progress: Arc<Progress>) {
         let completed =
             progress.timed(STEPS[5], tasks::complete_many(&mut conn, &done)).await.expect("tasks are completed");
         assert!(completed.iter().all(|was_completed| *was_completed), "a task was stale");
-        progress.note_done(done.len());
+        progress.note(&progress.done, done.len());
     }
 }

@@ -13,7 +13,8 @@ UPDATE control.tasks t
   FROM control.jobs j JOIN control.orgs o ON o.id = j.org_id
  WHERE t.id = $1 AND t.state = 'queued' AND t.not_before <= now() AND (t.always_on OR t.attempts_left > 0)
    AND j.id = t.job_id AND j.operator = $3 AND j.active AND NOT j.paused
-   AND (SELECT count(*) FROM control.tasks r WHERE r.job_id = t.job_id AND r.state = 'running') < j.max_concurrency
+   AND (SELECT count(*) FROM control.tasks r WHERE r.org_id = t.org_id AND r.job_id = t.job_id AND r.state = 'running')
+       < j.max_concurrency
    AND (o.max_concurrency IS NULL
         OR (SELECT count(*) FROM control.tasks r WHERE r.org_id = t.org_id AND r.state = 'running') < o.max_concurrency)
 RETURNING t.org_id, t.job_id, j.name AS job, t.idempotency_key, t.fence, t.always_on,

@@ -5,7 +5,8 @@
 -- queued tasks, which it takes to be empty, once for each chosen task.
 WITH places AS MATERIALIZED (
     SELECT j.id AS job_id,
-           j.max_concurrency - (SELECT count(*) FROM control.tasks r WHERE r.job_id = j.id AND r.state = 'running') AS free,
+           j.max_concurrency - (SELECT count(*) FROM control.tasks r
+                               WHERE r.org_id = j.org_id AND r.job_id = j.id AND r.state = 'running') AS free,
            o.max_concurrency - (SELECT count(*) FROM control.tasks r WHERE r.org_id = o.id AND r.state = 'running') AS org_free
       FROM control.jobs j JOIN control.orgs o ON o.id = j.org_id
      WHERE j.id = ANY($5) AND j.operator = $2 AND j.active AND NOT j.paused

@@ -1,12 +1,15 @@
--- $1 jobs, $2 keys, $3 inputs, $4 waits in seconds: one of each for every task; $5 actor. Returns the tasks that are new.
+-- $1 jobs, $2 keys, $3 inputs, $4 waits in seconds: one of each for every task, in the order in which they are to be made; $5 actor.
+-- Returns the tasks that are new.
 WITH wanted AS MATERIALIZED (
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::jsonb[], $4::double precision[]) AS w (job_id, key, input, wait)
+    SELECT *
+      FROM unnest($1::bigint[], $2::text[], $3::jsonb[], $4::double precision[]) WITH ORDINALITY AS w (job_id, key, input, wait, place)
 ), made AS (
-    -- In one order, so that two callers that make the same tasks never wait for each other.
+    -- Ids are drawn in this order, in which the tasks are claimed. Two callers that make the same tasks never wait for each other
+    -- if they name them in one order.
     INSERT INTO control.tasks (org_id, job_id, idempotency_key, always_on, input, attempts_left, not_before, priority)
     SELECT j.org_id, j.id, w.key, j.always_on, w.input, j.max_attempts, now() + make_interval(secs => w.wait), j.priority
       FROM wanted w JOIN control.jobs j ON j.id = w.job_id
-     ORDER BY j.id, w.key
+     ORDER BY w.place
         ON CONFLICT DO NOTHING
  RETURNING id, org_id, job_id, idempotency_key
 ), trail AS (

@@ -23,8 +23,8 @@ pub struct Handled {
 
 /// Makes the tasks that the events ask for, as [`handle_event`] does for each of them, with a few statements for all.
 ///
-/// Events that concern a bulk job are handled one by one, after the others, by their ids: whether they make a task depends on what
-/// waits.
+/// Tasks are made in the order of the events' ids. Events that concern a bulk job are handled one by one, after the others, as whether
+/// they make a task depends on what waits; so is a firing of a job that is not active, as it may be one that is not there.
 ///
 /// # Errors
 /// What Postgres or a job's row reports; then no task was made. An event of unknown id or shape is in [`Handled::refused`].
@@ -48,7 +48,11 @@ pub async fn handle_events(conn: &mut PgConnection, event_ids: &[EventId]) -> Re
             }
         };
         let routed = route(&event, &active);
-        if routed.iter().any(|routed| routed.coalesce) {
+        let is_of_other_job = match &event.body {
+            EventBody::TriggerFired { job_id, .. } => active.iter().all(|job| job.id != *job_id),
+            _ => false,
+        };
+        if is_of_other_job || routed.iter().any(|routed| routed.coalesce) {
             one_by_one.push(event_id);
             continue;
         }

@@ -15,12 +15,12 @@ use crate::codec::{storable, storable_json};
 use crate::dispatch::BULK_PREFIX;
 use crate::error::ControlError;
 
-/// Makes each task once for its (job, key); returns the new ones with their keys, in no order.
+/// Makes each task once for its (job, key), in this order; returns the new ones with their keys, in no order.
 ///
 /// A task that is there already, or whose job's source is live, is left out. So is one of an unknown job.
 ///
 /// # Errors
-/// Only what Postgres reports.
+/// Only what Postgres reports: a deadlock among it, if two callers make the same tasks in different orders.
 pub async fn create_many(
     conn: &mut PgConnection,
     tasks: &[NewTask],
@@ -65,6 +65,11 @@ pub async fn claim_many(
         .bind(JOB_LOCK)
         .fetch_all(&mut *db_tx)
         .await?;
+    if held.is_empty() {
+        // Nothing is due: an idle worker asks often.
+        db_tx.rollback().await?;
+        return Ok(Vec::new());
+    }
     let jobs: Vec<i64> = held.iter().map(|(job_id, _, _)| *job_id).collect();
     let orgs: BTreeSet<i64> = held.iter().filter(|(_, _, is_limited)| *is_limited).map(|(_, org, _)| *org).collect();
     for org_id in orgs {

@@ -216,7 +216,8 @@ async fn refusal(conn: &mut PgConnection, task_id: TaskId, claimant: &Claimant<'
                 extract(epoch FROM t.not_before - now())::double precision AS wait_seconds,
                 NOT j.active OR j.paused
                 OR j.max_concurrency <=
-                   (SELECT count(*) FROM control.tasks r WHERE r.job_id = t.job_id AND r.state = 'running')
+                   (SELECT count(*) FROM control.tasks r
+                     WHERE r.org_id = t.org_id AND r.job_id = t.job_id AND r.state = 'running')
                 OR coalesce(o.max_concurrency <=
                    (SELECT count(*) FROM control.tasks r WHERE r.org_id = t.org_id AND r.state = 'running'), false) AS held_back
            FROM control.tasks t JOIN control.jobs j ON j.id = t.job_id JOIN control.orgs o ON o.id = t.org_id

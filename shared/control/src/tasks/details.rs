@@ -71,7 +71,8 @@ pub async fn show(conn: &mut PgConnection, task_id: TaskId) -> Result<TaskDetail
     let task = listing::one(conn, task_id).await?.ok_or(ControlError::UnknownTask { task_id })?;
     let inputs = sqlx::query_as(
         "SELECT i.event_id, e.kind, i.chain_id, i.dataset, i.start_block, i.end_block
-           FROM control.task_inputs i JOIN control.events e ON e.id = i.event_id WHERE i.task_id = $1 ORDER BY i.id",
+           FROM control.task_inputs i JOIN control.events e ON e.id = i.event_id WHERE i.task_id = $1
+          ORDER BY i.added_at, i.event_id, i.start_block, i.dataset",
     )
     .bind(task_id.0)
     .fetch_all(&mut *conn)

@@ -223,3 +223,46 @@ async fn events_in_a_batch_make_the_tasks_that_each_would_and_a_bad_one_keeps_no
     }
     assert_eq!(one.picture().await, many.picture().await);
 }
+
+#[tokio::test]
+async fn tasks_of_a_batch_are_made_in_the_order_of_its_events() {
+    let mut side = Side::new(true).await;
+    // As texts, these keys are in another order.
+    let starts = [900, 1_000, 200, 10_000];
+    let bodies = starts.map(committed);
+    let ids = events::record_many(&mut side.stage.conn, &bodies).await.unwrap();
+    dispatch::handle_events(&mut side.stage.conn, &ids).await.unwrap();
+    let made: Vec<i64> =
+        sqlx::query_scalar("SELECT (input #>> '{blocks,start}')::bigint FROM control.tasks ORDER BY id")
+            .fetch_all(&mut side.stage.conn)
+            .await
+            .unwrap();
+    assert_eq!(made, starts.map(u64::cast_signed));
+}
+
+#[tokio::test]
+async fn a_firing_of_a_job_that_is_not_there_is_an_error_in_a_batch_too() {
+    let mut side = Side::new(true).await;
+    let body = EventBody::TriggerFired {
+        org_id: isotherm_types::OrgId(1),
+        job_id: isotherm_types::JobId(999_999),
+        trigger_id: None,
+        fire_key: "once".to_owned(),
+        input: serde_json::json!({}),
+    };
+    let event_id = events::record(&mut side.stage.conn, &body).await.unwrap();
+    let alone = dispatch::handle_event(&mut side.stage.conn, event_id).await.unwrap_err();
+    let in_batch = dispatch::handle_events(&mut side.stage.conn, &[event_id]).await.unwrap_err();
+    assert_eq!(alone.to_string(), in_batch.to_string());
+}
+
+#[tokio::test]
+async fn a_task_belongs_to_the_organisation_of_its_job() {
+    let mut stage = Stage::new().await;
+    let task_id = stage.new_task("work", "1").await;
+    let other = sqlx::query_scalar::<_, i64>("INSERT INTO control.orgs (name) VALUES ('other') RETURNING id");
+    let other = other.fetch_one(&mut stage.conn).await.unwrap();
+    let moved = sqlx::query("UPDATE control.tasks SET org_id = $2 WHERE id = $1").bind(task_id.0).bind(other);
+    let refused = moved.execute(&mut stage.conn).await.unwrap_err();
+    assert_eq!(refused.as_database_error().and_then(|error| error.constraint()), Some("tasks_job_and_org_fkey"));
+}

@@ -49,6 +49,33 @@ async fn an_event_is_told_to_each_of_its_queues_and_read_back_as_it_was() {
 }
 
 #[tokio::test]
+async fn events_recorded_at_once_are_the_same_as_one_by_one_and_in_their_order() {
+    let bodies = [committed(2, 0), invalidated(143), committed(1, 100), committed(1, 0), invalidated(7)];
+    let (mut one, mut many) = (Stage::new().await, Stage::new().await);
+    let mut ids = Vec::new();
+    for body in &bodies {
+        ids.push(events::record(&mut one.conn, body).await.unwrap());
+    }
+    let at_once = events::record_many(&mut many.conn, &bodies).await.unwrap();
+    assert_eq!(ids, at_once);
+    for (event_id, body) in at_once.iter().zip(&bodies) {
+        assert_eq!(events::read(&mut many.conn, *event_id).await.unwrap().body, *body);
+    }
+    let mut taken = Vec::new();
+    for stage in [&mut one, &mut many] {
+        let mut db_tx = stage.conn.begin().await.unwrap();
+        let messages = outbox::take(&mut db_tx, 100).await.unwrap();
+        let told =
+            messages.into_iter().map(|message| (message.event_id, message.queue.as_str(), message.message_group));
+        taken.push(told.collect::<Vec<_>>());
+        db_tx.rollback().await.unwrap();
+    }
+    assert_eq!(taken[0], taken[1]);
+    assert_eq!(taken[0].len(), 7, "an invalidation is told to two queues");
+    assert!(events::record_many(&mut many.conn, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn an_event_disappears_with_the_transaction_of_its_cause() {
     let mut stage = Stage::new().await;
     let mut db_tx = stage.conn.begin().await.unwrap();

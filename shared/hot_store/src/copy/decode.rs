@@ -18,6 +18,7 @@ pub struct Decoder {
     /// Bytes of a row whose end has not arrived yet.
     pending: Vec<u8>,
     row_count: usize,
+    size_bytes: usize,
     state: State,
 }
 
@@ -46,12 +47,17 @@ impl Decoder {
     /// If a column has a type that no dataset has.
     pub fn new(schema: SchemaRef) -> Self {
         let builders = schema.fields().iter().map(|field| Builder::new(field.data_type())).collect();
-        Self { schema, builders, pending: Vec::new(), row_count: 0, state: State::BeforeHeader }
+        Self { schema, builders, pending: Vec::new(), row_count: 0, size_bytes: 0, state: State::BeforeHeader }
     }
 
     /// Rows decoded since the last batch was taken.
     pub fn row_count(&self) -> usize {
         self.row_count
+    }
+
+    /// Length of those rows in the stream.
+    pub fn size_bytes(&self) -> usize {
+        self.size_bytes
     }
 
     /// Takes in the next bytes of the stream.
@@ -60,29 +66,15 @@ impl Decoder {
     /// [`HotStoreError::MalformedCopy`] if they are not the binary COPY of these columns.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), HotStoreError> {
         let mut pending = std::mem::take(&mut self.pending);
-        pending.extend_from_slice(bytes);
-        let mut rest = pending.as_slice();
-        if self.state == State::BeforeHeader {
-            if rest.len() < HEADER.len() {
-                self.pending = pending;
-                return Ok(());
-            }
-            if rest[..HEADER.len()] != HEADER {
-                return Err(malformed("it does not start with the COPY signature"));
-            }
-            rest = &rest[HEADER.len()..];
-            self.state = State::Rows;
-        }
-        while self.state == State::Rows {
-            match self.row(rest)? {
-                Some(length) => rest = &rest[length..],
-                None => break,
-            }
-        }
-        if self.state == State::Ended && !rest.is_empty() {
-            return Err(malformed("bytes follow its end"));
-        }
-        self.pending = rest.to_vec();
+        // Postgres sends a row at a time: most often nothing is pending, and nothing is copied.
+        let bytes = if pending.is_empty() {
+            bytes
+        } else {
+            pending.extend_from_slice(bytes);
+            pending.as_slice()
+        };
+        let length = self.whole_rows(bytes)?;
+        self.pending = bytes[length..].to_vec();
         Ok(())
     }
 
@@ -93,6 +85,7 @@ impl Decoder {
     pub fn take_batch(&mut self) -> Result<RecordBatch, HotStoreError> {
         let columns = self.builders.iter_mut().map(Builder::finish).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.row_count)));
+        self.size_bytes = 0;
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(HotStoreError::Arrow)
     }
 
@@ -102,6 +95,29 @@ impl Decoder {
     /// [`HotStoreError::MalformedCopy`] if it was cut short.
     pub fn finish(self) -> Result<(), HotStoreError> {
         if self.state == State::Ended { Ok(()) } else { Err(malformed("it ends before its trailer")) }
+    }
+
+    /// Decodes what has arrived whole, from the header to the trailer, and returns its length.
+    fn whole_rows(&mut self, bytes: &[u8]) -> Result<usize, HotStoreError> {
+        let mut at = 0;
+        if self.state == State::BeforeHeader {
+            let Some(header) = bytes.get(..HEADER.len()) else { return Ok(0) };
+            if header != HEADER {
+                return Err(malformed("it does not start with the COPY signature"));
+            }
+            at = HEADER.len();
+            self.state = State::Rows;
+        }
+        while self.state == State::Rows {
+            match self.row(&bytes[at..])? {
+                Some(length) => at += length,
+                None => break,
+            }
+        }
+        if self.state == State::Ended && at < bytes.len() {
+            return Err(malformed("bytes follow its end"));
+        }
+        Ok(at)
     }
 
     /// Decodes one row and returns its length, or `None` if it has not arrived whole.
@@ -128,6 +144,7 @@ impl Decoder {
             }
         }
         self.row_count += 1;
+        self.size_bytes += length;
         Ok(Some(length))
     }
 }

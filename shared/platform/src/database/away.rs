@@ -94,6 +94,21 @@ impl Drop for Borrowed {
     }
 }
 
+/// What `work` says over a connection of `pool`; that the database is away, if that takes longer than [`PATIENCE`] in all.
+/// The connection goes back whatever `work` says: it has been answered.
+///
+/// # Errors
+/// As [`borrow`] and [`answered_within`]; those of `work` are part of what it says.
+pub async fn ask<T>(pool: &PgPool, work: impl AsyncFnOnce(&mut PgConnection) -> T) -> Result<T, sqlx::Error> {
+    let asking = async {
+        let mut conn = borrow(pool).await?;
+        let answer = work(&mut *conn).await;
+        conn.give_back();
+        Ok::<_, sqlx::Error>(answer)
+    };
+    answered_within(PATIENCE, asking).await
+}
+
 /// Whether `conn` is alive, for the pool's hooks: an error makes the pool drop it.
 pub(super) async fn gives_a_sign_of_life(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     answered_within(SIGN_OF_LIFE, conn.ping()).await.map(|()| true)

@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Longest wait for a heartbeat's answer, however long the lease is: after it the next one goes over another connection.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
+use crate::database::PATIENCE;
+
 /// Least time between two heartbeats.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -40,8 +40,9 @@ impl Lease {
     }
 
     /// How long to wait for one heartbeat's answer, and before asking again: at least two more fit before the lease is over.
+    /// No longer than for any answer, however long the lease is: the next one goes over another connection.
     pub(super) fn patience(self) -> Duration {
-        (self.length / 6).min(LONGEST_PATIENCE)
+        (self.length / 6).min(PATIENCE)
     }
 
     /// When the worker must have stopped the operator.
@@ -65,6 +66,13 @@ mod tests {
             proptest::prop_assert!(lease.over_at() < by_the_database);
             proptest::prop_assert!(lease.heartbeat_due() <= lease.over_at());
         }
+    }
+
+    #[test]
+    fn a_heartbeat_is_waited_for_a_sixth_of_the_lease_but_no_longer_than_for_any_answer() {
+        let patience = |seconds| Lease::new(Duration::from_secs(seconds), Instant::now()).patience();
+        assert_eq!(patience(6), Duration::from_secs(1));
+        assert_eq!([patience(60), patience(24 * 3600)], [PATIENCE; 2]);
     }
 
     #[test]
