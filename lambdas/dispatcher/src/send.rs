@@ -8,7 +8,7 @@ use isotherm_control::tasks;
 use isotherm_platform::Fault;
 use isotherm_platform::ecs::{self, EcsError};
 use isotherm_platform::task_wakes::send_task_wakes;
-use isotherm_types::{CrashPoint, Disposition};
+use isotherm_types::CrashPoint;
 use sqlx::PgConnection;
 
 use crate::Dispatcher;
@@ -59,16 +59,16 @@ async fn note(conn: &mut PgConnection, launch: &TaskLaunch, answer: Result<Strin
             tasks::note_launch(conn, launch.task_id, launch.fence, &ecs_task_arn).await?;
         }
         Err(error) => {
-            let fault = Fault::from(error);
-            report(&fault, "a worker was not launched; a later sweep tries again");
-            match fault.disposition() {
-                // Throttled for certain: nothing was started, and a new launch may be asked for.
-                Disposition::RetryAfter(_) => dispatch::forget_launch(conn, launch).await?,
-                // No answer: it may have been started. It is asked for again under the same token, which then starts nothing.
-                Disposition::Retry => dispatch::repeat_launch(conn, launch).await?,
+            match &error {
+                // ECS would answer the same again under this token.
+                EcsError::NotStarted { .. } => dispatch::forget_launch(conn, launch).await?,
+                // It may have been started, by an earlier try of the call too. It is asked for again under the same token, which
+                // then starts nothing.
+                EcsError::Unanswered { .. } | EcsError::Later { .. } => dispatch::repeat_launch(conn, launch).await?,
                 // What ECS refuses it would refuse again at once: such a launch waits as one that came to nothing.
-                Disposition::GiveUp => {}
+                EcsError::Refused { .. } => {}
             }
+            report(&Fault::from(error), "a worker was not launched; a later sweep tries again");
         }
     }
     Ok(())

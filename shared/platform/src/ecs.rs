@@ -26,9 +26,18 @@ const STARTED_BY: &str = "isotherm-dispatcher";
 /// What ECS did not do, and whether asking again can help.
 #[derive(Debug, thiserror::Error)]
 pub enum EcsError {
-    /// Too many calls, or no capacity now: ask later.
+    /// Too many calls, or no capacity now: ask later. It says nothing of an earlier try of the same call, which may have been
+    /// carried out without an answer.
     #[error("{action} was throttled or found no capacity ({reason})")]
     Later {
+        /// What was asked for.
+        action: String,
+        /// ECS's word for it.
+        reason: String,
+    },
+    /// ECS has answered, and no task was started under this token, now or before.
+    #[error("{action} started no task ({reason})")]
+    NotStarted {
         /// What was asked for.
         action: String,
         /// ECS's word for it.
@@ -59,7 +68,7 @@ const THROTTLED_WAIT: Duration = Duration::from_secs(5);
 impl Classified for EcsError {
     fn disposition(&self) -> Disposition {
         match self {
-            Self::Later { .. } => Disposition::RetryAfter(THROTTLED_WAIT),
+            Self::Later { .. } | Self::NotStarted { .. } => Disposition::RetryAfter(THROTTLED_WAIT),
             Self::Refused { .. } => Disposition::GiveUp,
             Self::Unanswered { .. } => Disposition::Retry,
         }
@@ -68,6 +77,7 @@ impl Classified for EcsError {
     fn code(&self) -> &'static str {
         match self {
             Self::Later { .. } => "ecs.throttled",
+            Self::NotStarted { .. } => "ecs.not_started",
             Self::Refused { .. } => "ecs.refused",
             Self::Unanswered { .. } => "ecs.unanswered",
         }
@@ -77,7 +87,8 @@ impl Classified for EcsError {
 /// Starts one worker; returns the ARN of its ECS task.
 ///
 /// # Errors
-/// [`EcsError`]; after [`EcsError::Unanswered`] the same launch may be asked for again with the same token.
+/// [`EcsError`]; after [`EcsError::Unanswered`] and [`EcsError::Later`] the launch may have been made, and must be asked for again
+/// under the same token.
 pub async fn launch(ecs: &aws_sdk_ecs::Client, fargate: &Fargate, launch: &TaskLaunch) -> Result<String, EcsError> {
     let family = fargate.task_definition(&launch.operator);
     let action = format!("launch of {family}");
@@ -98,11 +109,14 @@ pub async fn launch(ecs: &aws_sdk_ecs::Client, fargate: &Fargate, launch: &TaskL
         .map_err(|source| classify(action.clone(), source))?;
     if let Some(failure) = answer.failures().first() {
         let reason = failure.reason().unwrap_or("no reason given").to_owned();
-        return Err(by_reason(action, reason));
+        return Err(match by_reason(action, reason) {
+            EcsError::Later { action, reason } => EcsError::NotStarted { action, reason },
+            other => other,
+        });
     }
     match answer.tasks().first().and_then(|task| task.task_arn()) {
         Some(arn) => Ok(arn.to_owned()),
-        None => Err(EcsError::Later { action, reason: "no task was started".to_owned() }),
+        None => Err(EcsError::NotStarted { action, reason: "no reason given".to_owned() }),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Launches whose answers get lost, under ECS's rate limit.
 //!
 //! The proxy is ECS where the emulator is not: it remembers client tokens, and refuses calls above the limit. One launch in ten is
-//! carried out and not answered: half of those once, which the SDK's own retry mends, and half for as often as the SDK tries.
+//! carried out and not answered: a third of those once, which the SDK's own retry mends, a third for as often as the SDK tries, and a
+//! third once, before the SDK's further tries are throttled.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use isotherm_control::tasks::{self, Claim, Claimant};
 use isotherm_lab::experiment::Experiment;
 use isotherm_lab::http_faults::ecs::{Ecs, EcsLimits, Launched};
-use isotherm_lab::http_faults::{HttpFaults, Verdict};
+use isotherm_lab::http_faults::{HttpFaults, Reply, Verdict};
 use isotherm_platform::ecs::TASK_VARIABLE;
 use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
 use isotherm_types::TaskId;
@@ -26,14 +27,26 @@ const TRIES: u32 = 4;
 /// tens of seconds.
 const START_MS: u64 = 15_000;
 
-/// How many answers to calls of `token` get lost, decided by the token alone.
-fn answers_lost(seed: u64, token: &str) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    (seed, token).hash(&mut hasher);
-    match hasher.finish() % 20 {
-        0 => 1,
-        1 => TRIES,
-        _ => 0,
+/// What happens to the calls of a token.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fate {
+    /// So many answers get lost, of calls that are carried out.
+    lost: u32,
+    /// So many calls after those are throttled.
+    throttled: u32,
+}
+
+impl Fate {
+    /// Decided by the token alone.
+    fn of(seed: u64, token: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (seed, token).hash(&mut hasher);
+        match hasher.finish() % 30 {
+            0 => Self { lost: 1, throttled: 0 },
+            1 => Self { lost: TRIES, throttled: 0 },
+            2 => Self { lost: 1, throttled: TRIES - 1 },
+            _ => Self::default(),
+        }
     }
 }
 
@@ -43,7 +56,14 @@ async fn worker(url: String, launched: Launched, start: Duration) -> bool {
     let mut conn = PgConnection::connect(&url).await.unwrap();
     let task_id = TaskId(launched.environment[TASK_VARIABLE].parse().unwrap());
     let claimant = Claimant { worker: &launched.task_arn, operator: "noop", ecs_task_arn: Some(&launched.task_arn) };
-    let Claim::Claimed(task) = tasks::claim(&mut conn, task_id, &claimant).await.unwrap() else { return false };
+    let task = loop {
+        match tasks::claim(&mut conn, task_id, &claimant).await.unwrap() {
+            Claim::Claimed(task) => break task,
+            // The dispatcher may be writing the launch down. A worker looks again after a pause.
+            Claim::Contended => tokio::time::sleep(Duration::from_millis(5)).await,
+            _ => return false,
+        }
+    };
     tasks::complete(&mut conn, task.task_id, task.fence, &serde_json::Value::Null, None).await.unwrap();
     true
 }
@@ -88,7 +108,12 @@ async fn experiment_run_task() {
         let token = call.body["clientToken"].as_str().unwrap_or_default();
         let mut lost = lost.lock().unwrap();
         let so_far = lost.entry(token.to_owned()).or_default();
-        let verdict = judge.judge(call, *so_far < answers_lost(seed, token));
+        let fate = Fate::of(seed, token);
+        if (fate.lost..fate.lost + fate.throttled).contains(so_far) {
+            *so_far += 1;
+            return Verdict::Answer(Reply::error(400, "ThrottlingException"));
+        }
+        let verdict = judge.judge(call, *so_far < fate.lost);
         // A call that the limit refused has lost nothing.
         if !matches!(verdict, Verdict::Answer(_)) {
             *so_far += 1;
