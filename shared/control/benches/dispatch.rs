@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use isotherm_control::{jobs, pipeline};
+use isotherm_lab::benchmark::{cpu_of_process, cpu_of_tree, median};
 use isotherm_lab::experiment::{milliseconds, quantile};
 use isotherm_lab::postgres::{TestDatabase, shared};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -21,8 +22,6 @@ use tokio::sync::watch;
 
 #[path = "dispatch/bare.rs"]
 mod bare;
-#[path = "dispatch/cpu.rs"]
-mod cpu;
 #[path = "dispatch/platform.rs"]
 mod platform;
 
@@ -130,20 +129,14 @@ struct Leg {
     steps: BTreeMap<&'static str, Duration>,
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
-}
-
 async fn measure<F: Future<Output = Arc<Progress>>>(leg: F, postgres: i32) -> Leg {
-    let (own, servers, began) = (cpu::of_process(), cpu::of_tree(postgres), Instant::now());
+    let (own, servers, began) = (cpu_of_process(), cpu_of_tree(postgres), Instant::now());
     let progress = leg.await;
     let seconds = began.elapsed().as_secs_f64();
     Leg {
         per_second: *progress.done.borrow() as f64 / seconds,
-        own_cpu: cpu::of_process() - own,
-        postgres_cpu: cpu::of_tree(postgres) - servers,
+        own_cpu: cpu_of_process() - own,
+        postgres_cpu: cpu_of_tree(postgres) - servers,
         waits: progress.waits(),
         steps: progress.steps.lock().expect("no leg panics").clone(),
     }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::BufRead;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +17,13 @@ use tokio::task::JoinHandle;
 use crate::LabError;
 use crate::rpc::{Rpc, shape};
 
+pub mod generate;
 mod http;
+mod limit;
+pub mod paced;
+
+use limit::Limiter;
+pub use limit::{CallLimit, LimitLog};
 
 /// JSON-RPC code of a call that is not on the tape.
 pub const NOT_ON_TAPE: i64 = -32_000;
@@ -154,6 +160,7 @@ struct Shared {
     rules: VecDeque<FaultRule>,
     calls: Vec<(String, Value)>,
     http_requests: usize,
+    limiter: Option<Limiter>,
 }
 
 /// A running tape server. Dropping it closes the port.
@@ -195,6 +202,16 @@ impl TapeServer {
     /// Removes all faults.
     pub fn heal(&self) {
         lock(&self.shared).rules.clear();
+    }
+
+    /// Takes no more calls than `limit` allows, from now on.
+    pub fn limit(&self, limit: CallLimit) {
+        lock(&self.shared).limiter = Some(Limiter::new(limit));
+    }
+
+    /// What the limit has let through and refused since it was set; nothing without one.
+    pub fn limit_log(&self) -> LimitLog {
+        lock(&self.shared).limiter.as_ref().map_or_else(LimitLog::default, |limiter| limiter.log.clone())
     }
 
     /// Every call so far, method and parameters, those inside batches one by one.
@@ -245,6 +262,12 @@ fn reply_to(body: &[u8], shared: &Mutex<Shared>) -> http::Reply {
         return http::Reply::json(&error_answer(&Value::Null, -32_700, "parse error"));
     };
     let mut reply = http::Reply::default();
+    if let Some(limiter) = shared.limiter.as_mut()
+        && !limiter.takes(Instant::now(), request.as_array().map_or(1, Vec::len))
+    {
+        reply.too_many_requests(limiter.limit.retry_after_seconds);
+        return reply.with_json(&Value::Null);
+    }
     let answer = match &request {
         Value::Array(calls) => {
             let answers: Vec<Value> = calls.iter().map(|call| shared.answer(call, &mut reply)).collect();

@@ -111,6 +111,15 @@ impl Connection {
         Some(body)
     }
 
+    /// Writes a body that is JSON already, without a copy of it; false if the connection is over.
+    pub(super) async fn write_json(&mut self, body: &[u8]) -> bool {
+        let length = body.len();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+        self.stream.write_all(head.as_bytes()).await.is_ok()
+            && self.stream.write_all(body).await.is_ok()
+            && self.stream.flush().await.is_ok()
+    }
+
     /// Writes a reply; false if the connection is over.
     pub(super) async fn write_reply(&mut self, reply: Reply) -> bool {
         tokio::time::sleep(reply.delay).await;
