@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod audit;
 mod dlq;
+mod follower;
 mod jobs;
 mod span;
 mod tasks;
@@ -13,6 +14,9 @@ mod triggers;
 
 pub(crate) use audit::{AuditArguments, SubjectWord};
 pub(crate) use dlq::{DlqArguments, DlqCommand, Meant};
+pub(crate) use follower::{
+    FollowerArguments, FollowerCommand, FollowerStatusArguments, GapsArguments, ResumeArguments,
+};
 pub(crate) use jobs::{FiringArguments, JobsArguments, JobsCommand};
 pub(crate) use tasks::{ListTasks, State, TasksArguments, TasksCommand};
 pub(crate) use triggers::{TriggersArguments, TriggersCommand};
@@ -48,6 +52,8 @@ pub(crate) enum Command {
     Tasks(TasksArguments),
     /// Look at jobs, pause, resume and run them
     Jobs(JobsArguments),
+    /// Look at how chains are followed, decide about a halted one, find gaps
+    Follower(FollowerArguments),
     /// Look at triggers and their firings, and fire them
     Triggers(TriggersArguments),
     /// Look at dead letters, send them back or drop them

@@ -15,6 +15,7 @@ mod down;
 mod exit;
 mod figures;
 mod fire;
+mod follower;
 #[cfg(test)]
 mod golden;
 mod home;
@@ -62,6 +63,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Apply(arguments) => apply::apply(&home, &arguments).await,
         Command::Tasks(arguments) => tasks::run(&home, &arguments).await,
         Command::Jobs(arguments) => jobs::run(&home, &arguments).await,
+        Command::Follower(arguments) => follower::run(&home, &arguments).await,
         Command::Triggers(arguments) => triggers::run(&home, &arguments).await,
         Command::Dlq(arguments) => dlq::run(&home, &arguments).await,
         Command::Audit(arguments) => audit::run(&home, &arguments).await,

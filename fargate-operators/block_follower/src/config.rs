@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use isotherm_chain::Finality;
+use isotherm_chain::{ChainProfile, Finality, TraceMethod};
 use isotherm_types::{BlockNumber, ChainId};
 use serde::Deserialize;
 
-/// `config` of a `block_follower` job.
+/// `config` of a `block_follower` job. What it does not say is as the chain's profile has it: the job's own, else the
+/// built-in one of its chain id.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "JobConfig")]
 pub struct FollowerConfig {
     /// The chain; every endpoint must serve it.
     pub chain_id: ChainId,
@@ -17,27 +18,27 @@ pub struct FollowerConfig {
     /// Where to begin. A stored tip always wins.
     pub start: Start,
     /// Pause between two questions for the newest block, while nothing is new.
-    #[serde(default = "default_poll_interval_ms")]
-    poll_interval_ms: u64,
+    poll_interval: Duration,
     /// Blocks in each partition, hot and cold. Cannot be changed later.
     pub partition_blocks: u64,
     /// Most stored blocks that a reorg may replace; a deeper one halts the chain.
-    #[serde(default = "default_max_reorg_depth")]
     pub max_reorg_depth: u64,
     /// How the chain says what is final.
     pub finality: Finality,
+    /// How traces are asked for. Those of blocks that were stored without them are not fetched later.
+    pub traces: TraceMethod,
     /// Bytes of JSON that one fetch aims at and one transaction stores, at least one block.
-    #[serde(default = "default_batch_bytes")]
     pub batch_bytes: usize,
     /// A transaction that takes longer has lost its database, and is tried again on another connection.
-    #[serde(default = "default_transaction_timeout_ms")]
     transaction_timeout_ms: u64,
+    /// What is peculiar to the chain.
+    pub profile: ChainProfile,
 }
 
 impl FollowerConfig {
     /// Pause between two questions for the newest block; at least 1 ms.
     pub fn poll_interval(&self) -> Duration {
-        Duration::from_millis(self.poll_interval_ms.max(1))
+        self.poll_interval.max(Duration::from_millis(1))
     }
 
     /// How long one transaction may take.
@@ -46,12 +47,78 @@ impl FollowerConfig {
     }
 }
 
-fn default_poll_interval_ms() -> u64 {
-    100
+/// The settings as the job has them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobConfig {
+    chain_id: ChainId,
+    chain: String,
+    start: Start,
+    poll_interval_ms: Option<u64>,
+    partition_blocks: Option<u64>,
+    max_reorg_depth: Option<u64>,
+    finality: Option<Finality>,
+    /// Not the profile's: a job collects traces only if it says so.
+    #[serde(default)]
+    traces: TraceMethod,
+    #[serde(default = "default_batch_bytes")]
+    batch_bytes: usize,
+    #[serde(default = "default_transaction_timeout_ms")]
+    transaction_timeout_ms: u64,
+    profile: Option<ChainProfile>,
 }
 
-fn default_max_reorg_depth() -> u64 {
-    64
+/// Settings that do not fit each other.
+#[derive(Debug, thiserror::Error)]
+enum ConfigError {
+    #[error("the job is for chain {chain_id}, but its profile is that of chain {profile}")]
+    OtherProfile { chain_id: ChainId, profile: ChainId },
+    #[error("no profile of chain {chain_id} is built in, so the job needs `{key}` or a `profile`")]
+    NoProfile { chain_id: ChainId, key: &'static str },
+    #[error("partition_blocks is 0; it must be at least 1")]
+    NoPartition,
+}
+
+impl TryFrom<JobConfig> for FollowerConfig {
+    type Error = ConfigError;
+
+    fn try_from(job: JobConfig) -> Result<Self, ConfigError> {
+        let profile = profile_of(&job)?;
+        let partition_blocks = job.partition_blocks.unwrap_or(profile.partition_blocks);
+        if partition_blocks == 0 {
+            return Err(ConfigError::NoPartition);
+        }
+        Ok(Self {
+            chain_id: job.chain_id,
+            chain: job.chain,
+            start: job.start,
+            poll_interval: job.poll_interval_ms.map_or(profile.poll_interval(), Duration::from_millis),
+            partition_blocks,
+            max_reorg_depth: job.max_reorg_depth.unwrap_or(profile.max_reorg_depth),
+            finality: job.finality.unwrap_or(profile.finality),
+            traces: job.traces,
+            batch_bytes: job.batch_bytes,
+            transaction_timeout_ms: job.transaction_timeout_ms,
+            profile,
+        })
+    }
+}
+
+/// The job's own profile, else the built-in one; of a chain that is not known, what the job must say about it.
+fn profile_of(job: &JobConfig) -> Result<ChainProfile, ConfigError> {
+    let chain_id = job.chain_id;
+    if let Some(profile) = &job.profile {
+        let is_this_chain = profile.chain_id == chain_id;
+        return is_this_chain
+            .then(|| profile.clone())
+            .ok_or(ConfigError::OtherProfile { chain_id, profile: profile.chain_id });
+    }
+    if let Some(profile) = ChainProfile::built_in(chain_id) {
+        return Ok(profile);
+    }
+    let finality = job.finality.ok_or(ConfigError::NoProfile { chain_id, key: "finality" })?;
+    let partition_blocks = job.partition_blocks.ok_or(ConfigError::NoProfile { chain_id, key: "partition_blocks" })?;
+    Ok(ChainProfile { partition_blocks, ..ChainProfile::unknown(chain_id, job.chain.clone(), finality) })
 }
 
 fn default_batch_bytes() -> usize {
@@ -104,7 +171,8 @@ mod tests {
     use super::*;
 
     const FULL: &str = r#"{"chain_id":31337,"chain":"demo","start":"latest","poll_interval_ms":100,"partition_blocks":100,
-        "max_reorg_depth":64,"finality":{"kind":"tags"},"batch_bytes":8388608,"transaction_timeout_ms":8000}"#;
+        "max_reorg_depth":64,"finality":{"kind":"tags"},"traces":"none","batch_bytes":8388608,
+        "transaction_timeout_ms":8000}"#;
 
     #[test]
     fn the_documented_config_is_read_and_a_misspelt_key_is_not() {
@@ -112,6 +180,50 @@ mod tests {
         assert_eq!((config.chain_id, config.start), (ChainId(31337), Start::Latest));
         let misspelt = FULL.replace("batch_bytes", "batch_byte");
         assert!(serde_json::from_str::<FollowerConfig>(&misspelt).unwrap_err().to_string().contains("batch_byte"));
+    }
+
+    #[test]
+    fn traces_are_collected_only_if_the_job_names_a_method() {
+        let traces = |text: &str| serde_json::from_str::<FollowerConfig>(text).map(|config| config.traces);
+        assert_eq!(traces(&FULL.replace(r#""traces":"none","#, "")).unwrap(), TraceMethod::None);
+        assert_eq!(traces(FULL).unwrap(), TraceMethod::None);
+        assert_eq!(traces(&FULL.replace("none", "trace_block")).unwrap(), TraceMethod::TraceBlock);
+        assert_eq!(traces(&FULL.replace("none", "debug_trace_block")).unwrap(), TraceMethod::DebugTraceBlock);
+        assert!(traces(&FULL.replace("none", "debug_traceBlockByNumber")).is_err());
+    }
+
+    #[test]
+    fn what_the_job_does_not_say_is_as_the_chains_profile_has_it() {
+        let read = |text: &str| serde_json::from_str::<FollowerConfig>(text);
+        let monad = read(r#"{"chain_id":143,"chain":"monad","start":"latest"}"#).unwrap();
+        assert_eq!(monad.profile, ChainProfile::built_in(ChainId(143)).unwrap());
+        assert_eq!((monad.finality, monad.partition_blocks, monad.max_reorg_depth), (Finality::Tags {}, 10_000, 64));
+        assert_eq!(monad.poll_interval(), monad.profile.poll_interval());
+
+        // The job's own keys win over its profile, and its profile over the built-in one.
+        let own = r#"{"chain_id":143,"chain":"monad","start":0,"max_reorg_depth":7,"poll_interval_ms":5,
+            "profile":{"chain_id":143,"name":"mine","block_time_ms":500,"finality":{"kind":"depth","blocks":9},
+            "max_reorg_depth":20,"partition_blocks":50,"checks":{"receipts_root":"never"}}}"#;
+        let own = read(own).unwrap();
+        assert_eq!((own.finality, own.partition_blocks, own.max_reorg_depth), (Finality::Depth { blocks: 9 }, 50, 7));
+        assert_eq!(own.poll_interval(), Duration::from_millis(5));
+        assert_eq!(own.profile.limits().block_time, Duration::from_millis(500));
+        assert!(!own.profile.checks.receipts_root.is_made_at(BlockNumber(0)));
+    }
+
+    #[test]
+    fn a_chain_that_nobody_knows_needs_to_be_described() {
+        let error = |text: &str| serde_json::from_str::<FollowerConfig>(text).unwrap_err().to_string();
+        let start = r#"{"chain_id":5,"chain":"five","start":"latest""#;
+        let finality = r#","finality":{"kind":"tags"}"#;
+        assert!(error(&format!("{start}}}")).contains("needs `finality`"));
+        assert!(error(&format!("{start}{finality}}}")).contains("needs `partition_blocks`"));
+        assert!(error(&format!(r#"{start}{finality},"partition_blocks":0}}"#)).contains("at least 1"));
+        let monad = r#","profile":{"chain_id":143,"name":"monad","block_time_ms":300,"finality":{"kind":"tags"}}"#;
+        assert!(error(&format!("{start}{monad}}}")).contains("that of chain 143"));
+        assert!(error(&format!(r#"{start}{finality},"profile":{{"chain_id":5}}}}"#)).contains("name"));
+        let known = format!(r#"{start}{finality},"partition_blocks":9}}"#);
+        assert_eq!(serde_json::from_str::<FollowerConfig>(&known).unwrap().profile.partition_blocks, 9);
     }
 
     #[test]

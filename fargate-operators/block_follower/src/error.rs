@@ -7,6 +7,8 @@ use isotherm_chain::fork::HaltReason;
 use isotherm_platform::Fault;
 use isotherm_types::{BlockNumber, BlockRef, ChainId, Classified, Disposition};
 
+use crate::gaps::GapReason;
+
 /// A failure of the follower that no crate below has a name for.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowerError {
@@ -18,6 +20,29 @@ pub enum FollowerError {
         /// Why, and what to do.
         #[source]
         reason: HaltReason,
+    },
+    /// What is stored is not whole, and cannot be mended: a person has to decide.
+    #[error("chain {chain_id} is halted")]
+    NotMended {
+        /// The chain.
+        chain_id: ChainId,
+        /// Why, and what to do.
+        #[source]
+        reason: GapReason,
+    },
+    /// A reorg was to be replaced by a person's permission, and that is not there any more.
+    #[error("the permission to replace the blocks above {ancestor} is gone")]
+    PermissionGone {
+        /// The highest block that both branches share.
+        ancestor: BlockRef,
+    },
+    /// Blocks that a person wanted to be replaced have become cold since.
+    #[error("the blocks above {ancestor} cannot be replaced: blocks up to {watermark} are in cold storage by now")]
+    ColdMeanwhile {
+        /// The highest block that both branches share.
+        ancestor: BlockRef,
+        /// Last block in cold storage.
+        watermark: BlockNumber,
     },
     /// The job may only go on from a stored tip, and there is none.
     #[error("nothing of chain {chain_id} is stored, and `start` is \"stored\": set it to \"latest\" or a block number")]
@@ -71,9 +96,11 @@ pub enum FollowerError {
 impl Classified for FollowerError {
     fn disposition(&self) -> Disposition {
         match self {
-            Self::Halted { .. } | Self::NothingStored { .. } => Disposition::GiveUp,
+            Self::Halted { .. } | Self::NotMended { .. } | Self::NothingStored { .. } => Disposition::GiveUp,
             Self::Chain(error) => error.disposition(),
-            Self::Unavailable { .. }
+            Self::PermissionGone { .. }
+            | Self::ColdMeanwhile { .. }
+            | Self::Unavailable { .. }
             | Self::Withheld { .. }
             | Self::FinalizedConflict { .. }
             | Self::DatabaseAway { .. }
@@ -84,6 +111,9 @@ impl Classified for FollowerError {
     fn code(&self) -> &'static str {
         match self {
             Self::Halted { reason, .. } => reason.code(),
+            Self::NotMended { reason, .. } => reason.code(),
+            Self::PermissionGone { .. } => "follower.permission_gone",
+            Self::ColdMeanwhile { .. } => "follower.cold_meanwhile",
             Self::NothingStored { .. } => "follower.nothing_stored",
             Self::Unavailable { last, .. } => last.code(),
             Self::Chain(error) => error.code(),

@@ -17,10 +17,14 @@ use isotherm_types::{BlockNumber, BlockRef, Classified as _, Disposition};
 use crate::batch::{FetchSize, split};
 use crate::config::{FollowerConfig, Start};
 use crate::error::FollowerError;
+use crate::gaps::GapCheck;
 use crate::lag::LagMetric;
 use crate::outage::Outage;
+use crate::status::Reporter;
 use crate::store::Store;
 
+mod fetching;
+mod mending;
 mod reorg;
 
 /// Pause after a round that an endpoint's failure ended; the client has waited between its own attempts already.
@@ -38,6 +42,8 @@ pub(crate) struct Follower {
     fetch_size: FetchSize,
     outage: Outage,
     lag: LagMetric,
+    status: Reporter,
+    gaps: GapCheck,
     /// As the database has it: every change goes through one committed transaction first.
     stored: Option<Stored>,
     /// False after a transaction whose end is not known, as the database went away meanwhile.
@@ -90,6 +96,8 @@ impl Follower {
             fetch_size: FetchSize::new(config.batch_bytes),
             outage: Outage::default(),
             lag: LagMetric::default(),
+            status: Reporter::start(store.clone()),
+            gaps: GapCheck::default(),
             stored: None,
             knows_stored: false,
             config,
@@ -156,10 +164,12 @@ impl Follower {
         if !self.knows_stored {
             self.stored = self.store.stored_after_outage().await?;
             self.knows_stored = true;
+            self.gaps.want();
         }
         let Some(heads) = self.unless_stopped(self.client.heads(self.config.finality)).await else {
             return Ok(Round::Stopped);
         };
+        self.status.looked(&self.client, heads.as_ref().ok());
         let heads = heads?;
         let latest = heads.latest.reference.number;
         let next = match (self.stored, self.config.start) {
@@ -172,7 +182,10 @@ impl Follower {
         }
         self.lag.emit(Instant::now(), &self.config.chain, heads.latest.timestamp);
         match self.stored {
-            Some(stored) => self.look_back(stored, heads.latest, &heads).await,
+            Some(stored) => match self.look_back(stored, heads.latest, &heads).await? {
+                Round::Idle => self.mend(&heads).await,
+                round => Ok(round),
+            },
             None => Ok(Round::Idle),
         }
     }
@@ -181,7 +194,7 @@ impl Follower {
     async fn catch_up(&mut self, next: BlockNumber, heads: &Heads) -> Result<Round, RoundError> {
         let latest = heads.latest.reference;
         let Some(mut range) = self.fetch_size.range(next, latest.number) else { return Ok(Round::Idle) };
-        let mut answer = self.unless_stopped(self.client.fetch(range)).await;
+        let mut answer = self.unless_stopped(self.fetch(range)).await;
         loop {
             let blocks = match answer {
                 None => return Ok(Round::Stopped),
@@ -193,7 +206,7 @@ impl Follower {
                 Some(Answer::Failed(error)) => return Err(error.into()),
                 Some(Answer::Lying(lie)) => return Err(ChainError::from(lie).into()),
             };
-            self.fetch_size.learn(blocks.iter().map(|block| block.block().size_bytes));
+            self.fetch_size.learn(blocks.iter().map(VerifiedBlock::size_bytes));
             let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(Round::Idle) };
             if let Some(stored) = self.stored {
                 let header = first.block().header_ref();
@@ -204,7 +217,7 @@ impl Follower {
             let upcoming = self.fetch_size.range(last.block().reference.number.next(), latest.number);
             let fetch = async {
                 match upcoming {
-                    Some(range) => self.unless_stopped(self.client.fetch(range)).await,
+                    Some(range) => self.unless_stopped(self.fetch(range)).await,
                     None => None,
                 }
             };
@@ -229,7 +242,7 @@ impl Follower {
         let ends = if is_near_tip {
             (1..=blocks.len()).collect()
         } else {
-            split(blocks.iter().map(|block| block.block().size_bytes), self.config.batch_bytes)
+            split(blocks.iter().map(VerifiedBlock::size_bytes), self.config.batch_bytes)
         };
         let mut stored = self.stored;
         let mut blocks = blocks.into_iter();
@@ -264,7 +277,9 @@ impl Follower {
         heads: &Heads,
     ) -> Result<Stored, RoundError> {
         let (first, tip) = (run[0].block().reference.number, run[run.len() - 1].block().reference);
+        let block_count = run.len() as u64;
         let finalized = self.store.append(run, stored, heads).await?;
+        self.status.stored(block_count);
         self.progress.report(tip.number.0, Some(heads.latest.reference.number.0), format!("block {}", tip.number));
         tracing::debug!(chain.id = self.config.chain_id.0, block.number = tip.number.0, "stored");
         Ok(match stored {

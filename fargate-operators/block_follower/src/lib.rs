@@ -12,13 +12,15 @@ mod batch;
 mod config;
 mod error;
 mod follower;
+mod gaps;
 mod lag;
 mod outage;
+mod status;
 mod store;
 
 use std::sync::Arc;
 
-use isotherm_chain::{ChainClient, Limits, RpcUrl};
+use isotherm_chain::{ChainClient, RpcUrl};
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
 use isotherm_platform::{Environment, Fault, Secret};
@@ -26,6 +28,7 @@ use isotherm_types::{SystemClock, TaskSpec};
 
 pub use config::{FollowerConfig, Start};
 pub use error::FollowerError;
+pub use gaps::GapReason;
 
 use follower::Follower;
 use store::Store;
@@ -51,7 +54,8 @@ async fn prepare(spec: TaskSpec, mut context: Context) -> Result<Follower, Fault
     let secrets = Secrets::read(&mut context.environment)?;
     let urls = RpcUrl::parse_list(secrets.rpc_urls.expose())?;
     let pool = database::connect(&secrets.database_url, PoolOptions::source("block_follower")).await?;
-    let client = ChainClient::connect(urls, config.chain_id, Limits::default(), Arc::new(SystemClock)).await?;
+    let limits = config.profile.limits();
+    let client = ChainClient::connect(urls, config.chain_id, limits, Arc::new(SystemClock)).await?;
     let store = Store::open(pool, &config, spec.task_id, spec.fence).await?;
     Ok(Follower::new(config, client, store, context.stop, context.progress))
 }

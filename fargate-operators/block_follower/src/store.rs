@@ -8,23 +8,26 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isotherm_chain::fork::{HaltReason, Stored};
+use isotherm_chain::fork::{AcceptedReorg, Stored};
 use isotherm_chain::{ChainError, Heads, VerifiedBlock, columns};
 use isotherm_control::dataset_cursors::{self, Advance};
 use isotherm_hot_store::cursor::{self, Cursor, Halt};
 use isotherm_hot_store::{Appended, BlockBatch, HotStoreError, append, stored_hash, take_back};
 use isotherm_platform::Fault;
 use isotherm_platform::database::{self, Borrowed, PATIENCE, PROBE};
-use isotherm_types::{
-    B256, BlockNumber, BlockRange, BlockRef, ChainId, Classified as _, CrashPoint, Dataset, EventBody, Fence, TaskId,
-};
+use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, ChainId, CrashPoint, Dataset, EventBody, Fence, TaskId};
 use sqlx::{Connection as _, PgPool, Postgres, Transaction};
 
 use crate::config::FollowerConfig;
 use crate::error::FollowerError;
 
-/// The datasets that a block's rows go to.
-const DATASETS: [Dataset; 3] = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs];
+mod datasets;
+mod disputes;
+mod gaps;
+mod status;
+
+/// The datasets that may be in cold storage.
+const DATASETS: [Dataset; 4] = Dataset::ALL;
 
 /// Hot storage of one chain, written under one claim of one task.
 #[derive(Clone, Debug)]
@@ -134,11 +137,13 @@ impl Store {
         Ok(finalized)
     }
 
-    /// Takes back every block above `ancestor` and appends the new branch, in one transaction.
+    /// Takes back every block above `ancestor` and appends the new branch, in one transaction. The permission for
+    /// `accepted`, if that is what is replaced, is used up in it.
     pub(crate) async fn replace(
         &self,
         ancestor: BlockRef,
         blocks: Arc<[VerifiedBlock]>,
+        accepted: Option<AcceptedReorg>,
         stored: Stored,
         heads: &Heads,
     ) -> Result<Option<BlockRef>, Fault> {
@@ -146,10 +151,14 @@ impl Store {
         let replacing = async {
             let mut conn = self.connection().await?;
             let mut db_tx = self.begin(&mut conn).await?;
+            if let Some(accepted) = accepted {
+                self.use_up(&mut db_tx, &accepted).await?;
+            }
+            let datasets = self.losing(&mut db_tx, ancestor, stored, &batch).await?;
             let taken_back = take_back(&mut db_tx, self.chain_id, ancestor, batch.tip).await?;
             let invalidated = EventBody::DatasetInvalidated {
                 chain_id: self.chain_id,
-                datasets: DATASETS.to_vec(),
+                datasets,
                 blocks: taken_back,
                 common_ancestor: ancestor,
             };
@@ -178,20 +187,6 @@ impl Store {
         self.answered("move the finalized block", finalizing).await
     }
 
-    /// Halts the chain: nothing is written to it until a person has decided.
-    pub(crate) async fn halt(&self, reason: HaltReason) -> Result<(), Fault> {
-        let halt = Halt { code: reason.code().to_owned(), message: reason.to_string() };
-        let halting = async {
-            let mut conn = self.connection().await?;
-            let mut db_tx = self.begin(&mut conn).await?;
-            cursor::halt(&mut db_tx, self.chain_id, &halt).await?;
-            commit(db_tx).await?;
-            conn.give_back();
-            Ok(())
-        };
-        self.answered("halt the chain", halting).await
-    }
-
     async fn append_in(
         &self,
         db_tx: &mut Transaction<'_, Postgres>,
@@ -203,7 +198,7 @@ impl Store {
         self.count(db_tx, batch.blocks, &appended).await?;
         let advanced = EventBody::DatasetAdvanced {
             chain_id: self.chain_id,
-            datasets: DATASETS.to_vec(),
+            datasets: datasets::written(batch),
             blocks: batch.blocks,
             tip: batch.tip,
         };

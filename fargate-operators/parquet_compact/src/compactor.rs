@@ -16,7 +16,7 @@ use isotherm_hot_store::cursor;
 use isotherm_platform::Stop;
 use isotherm_platform::database::{self, Borrowed, PATIENCE};
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
-use isotherm_types::{BlockNumber, BlockRange, ChainId, CrashPoint, Dataset, EventBody, Fence, TaskId};
+use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, CrashPoint, Dataset, EventBody, Fence, TaskId};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -197,6 +197,10 @@ impl Compactor {
         let (Some(first_block), Some(finalized)) = (cursor.first_block, cursor.finalized) else {
             return Err(CompactError::NothingFinal { chain_id });
         };
+        let first_block = match dataset {
+            Dataset::Blocks | Dataset::Transactions | Dataset::Logs => first_block,
+            Dataset::Traces => cursor.first_traced_block.ok_or(CompactError::NotTraced { chain_id })?,
+        };
         let watermark = head.map(|head| head.watermark);
         let state = CompactionState { first_block, finalized: finalized.number, watermark, partition_blocks };
         let due = due_partitions(state, last)?;
@@ -235,10 +239,16 @@ impl Compactor {
             tasks::assert_fence(&mut db_tx, task_id, fence).await?;
             let outcome = catalog::commit(&mut db_tx, manifest).await?;
             if outcome == CommitOutcome::Committed {
+                let file = manifest.newest_file();
+                // Final blocks change only if a person has accepted that they are replaced, maybe after they were read.
+                let last = BlockRef { number: file.blocks.last(), hash: file.last_block_hash };
+                if !cursor::hold_block(&mut db_tx, self.chain_id, last).await? {
+                    return Err(CompactError::Replaced { last });
+                }
                 let event = EventBody::PartitionCommitted {
                     chain_id: self.chain_id,
                     dataset: manifest.manifest().dataset,
-                    blocks: manifest.newest_file().blocks,
+                    blocks: file.blocks,
                     manifest_version: manifest.manifest().manifest_version,
                 };
                 events::record(&mut db_tx, &event).await?;

@@ -10,7 +10,7 @@ use isotherm_cold_store::parquet_file::ParquetFileError;
 use isotherm_control::ControlError;
 use isotherm_hot_store::HotStoreError;
 use isotherm_types::disposition::{Classified, Disposition};
-use isotherm_types::{ChainId, Dataset};
+use isotherm_types::{BlockNumber, BlockRef, ChainId, Dataset};
 
 /// How long a range that is not final is left alone: a few blocks of most chains.
 const FINALITY_WAIT: Duration = Duration::from_secs(5);
@@ -23,6 +23,22 @@ pub enum CompactError {
     NothingFinal {
         /// The chain.
         chain_id: ChainId,
+    },
+    /// The traces of the chain's newest blocks are not stored, so that none of them are promised.
+    #[error("chain {chain_id} is followed without traces")]
+    NotTraced {
+        /// The chain.
+        chain_id: ChainId,
+    },
+    /// A block was stored without its traces, or has lost some.
+    #[error("block {block} has {transactions} transactions, but the top frames of {traced}")]
+    Untraced {
+        /// The block.
+        block: BlockNumber,
+        /// Its transactions.
+        transactions: u64,
+        /// Top frames of its transactions in hot storage.
+        traced: u64,
     },
     /// Hot storage knows the chain under another name, or with a partition size of 0.
     #[error("chain {chain_id} is called {found:?} in hot storage, not {expected:?}")]
@@ -45,6 +61,12 @@ pub enum CompactError {
     Overtaken {
         /// The dataset.
         dataset: Dataset,
+    },
+    /// Its blocks were replaced after they had been read, as a person had accepted.
+    #[error("{last} and the blocks below it were read to be compacted, but have been replaced since")]
+    Replaced {
+        /// The last block of the partition, as it was read.
+        last: BlockRef,
     },
     /// Postgres failed between the statements of the stores.
     #[error("postgres could not {action}")]
@@ -92,7 +114,11 @@ impl Classified for CompactError {
                 Disposition::RetryAfter(FINALITY_WAIT)
             }
             Self::Overtaken { .. } | Self::Postgres { .. } | Self::Encoder { .. } => Disposition::Retry,
-            Self::OtherChain { .. } | Self::Plan(PlanError::Gap { .. }) => Disposition::GiveUp,
+            Self::NotTraced { .. }
+            | Self::Untraced { .. }
+            | Self::OtherChain { .. }
+            | Self::Replaced { .. }
+            | Self::Plan(PlanError::Gap { .. }) => Disposition::GiveUp,
             Self::Links(error) => error.disposition(),
             Self::Hot(error) => error.disposition(),
             Self::Cold(error) => error.disposition(),
@@ -104,8 +130,11 @@ impl Classified for CompactError {
         match self {
             Self::NothingFinal { .. } | Self::Plan(PlanError::NotFinal { .. }) => "compact.not_final",
             Self::Plan(PlanError::Gap { .. }) => "compact.gap",
+            Self::NotTraced { .. } => "compact.not_traced",
+            Self::Untraced { .. } => "compact.untraced",
             Self::OtherChain { .. } => "compact.other_chain",
             Self::Overtaken { .. } => "compact.overtaken",
+            Self::Replaced { .. } => "compact.replaced",
             Self::Postgres { .. } => "compact.postgres",
             Self::Encoder { .. } => "compact.encoder",
             Self::Links(error) => error.code(),

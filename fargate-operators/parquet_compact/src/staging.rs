@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::UInt32Type;
 use futures::TryStreamExt;
 use isotherm_cold_store::blocks::LINK_COLUMNS;
@@ -85,7 +85,7 @@ async fn read_rows_per_block(
     blocks: &PartitionBlocks,
 ) -> Result<Option<Vec<u64>>, CompactError> {
     match partition.dataset {
-        Dataset::Blocks | Dataset::Traces => Ok(None),
+        Dataset::Blocks => Ok(None),
         Dataset::Transactions => Ok(Some(blocks.transaction_counts().to_vec())),
         Dataset::Logs => {
             let mut log_counts = vec![0; blocks.transaction_counts().len()];
@@ -101,6 +101,37 @@ async fn read_rows_per_block(
                 }
             }
             Ok(Some(log_counts))
+        }
+        Dataset::Traces => Ok(Some(count_traces(snapshot, partition, blocks).await?)),
+    }
+}
+
+/// How many traces each block has, once every transaction is found to have its top frame: a block that was stored
+/// without its traces would look like one that has none.
+async fn count_traces(
+    snapshot: &mut PgConnection,
+    partition: &Partition,
+    blocks: &PartitionBlocks,
+) -> Result<Vec<u64>, CompactError> {
+    let expected = blocks.transaction_counts();
+    let (mut counts, mut tops) = (vec![0; expected.len()], vec![0u64; expected.len()]);
+    let columns = ["block_number", "trace_address", "transaction_index"];
+    let mut batches = read(snapshot, partition, Dataset::Traces, &columns, NARROW_BATCH_ROWS).await?;
+    while let Some(batch) = batches.try_next().await? {
+        let numbers = batch.column(0).as_primitive::<UInt32Type>();
+        let (paths, transactions) = (batch.column(1).as_string::<i32>(), batch.column(2));
+        for row in 0..batch.num_rows() {
+            let index = blocks.index(BlockNumber(u64::from(numbers.value(row))));
+            let index = index.expect("the query names the partition's blocks only");
+            counts[index] += 1;
+            tops[index] += u64::from(paths.value(row).is_empty() && transactions.is_valid(row));
+        }
+    }
+    let numbers = partition.blocks.start().0..;
+    match numbers.zip(expected.iter().zip(&tops)).find(|(_, (expected, found))| expected != found) {
+        None => Ok(counts),
+        Some((block, (transactions, traced))) => {
+            Err(CompactError::Untraced { block: BlockNumber(block), transactions: *transactions, traced: *traced })
         }
     }
 }

@@ -5,6 +5,7 @@
 //! an empty list is either proved by the header's roots, or a lie.
 
 use crate::error::ChainError;
+use crate::pool::Evidence;
 use crate::verify::BadBlock;
 
 /// An answer to a question about a place on the chain.
@@ -21,11 +22,12 @@ pub enum Answer<T> {
 }
 
 impl<T> Answer<T> {
-    /// Sorts an error into [`Answer::Lying`] or [`Answer::Failed`]. `endpoint` is whom the lie is laid to.
-    pub(crate) fn from_error(error: ChainError, endpoint: String) -> Self {
-        match error {
-            ChainError::BadBlock(problem) => Self::Lying(Lie { endpoint, problem }),
-            error => Self::Failed(error),
+    /// Sorts an error into [`Answer::Lying`], for which there is evidence, or [`Answer::Failed`]. `endpoint` is whom the
+    /// lie is laid to.
+    pub(crate) fn from_error(error: ChainError, endpoint: String, evidence: Option<Box<Evidence>>) -> Self {
+        match (error, evidence) {
+            (ChainError::BadBlock(problem), Some(evidence)) => Self::Lying(Lie { endpoint, problem, evidence }),
+            (error, _) => Self::Failed(error),
         }
     }
 }
@@ -39,6 +41,8 @@ pub struct Lie {
     /// What is untrue.
     #[source]
     pub problem: Box<BadBlock>,
+    /// What is kept of the answer.
+    pub evidence: Box<Evidence>,
 }
 
 impl Lie {

@@ -4,13 +4,12 @@
 //! Blocks leave here verified. Numbers are asked for in one batch with their receipts; where a reorg came in between,
 //! the answer is cut before it, never mixed. Never asks for more than it is told to, so that the caller bounds memory.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isotherm_types::disposition::Classified as _;
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Clock};
+use tokio::task::JoinSet;
 
 use crate::answer::Answer;
 use crate::block::HeaderRef;
@@ -18,13 +17,18 @@ use crate::endpoint::{Endpoint, RawAnswer};
 use crate::error::ChainError;
 use crate::heads::{Finality, Heads};
 use crate::json_rpc::Call;
-use crate::retry::{Next, after};
-use crate::rpc_url::RpcUrl;
-use crate::verify::VerifiedBlock;
+use crate::pool::{EndpointHealth, Evidence, Member, Outcome, Pool};
+use crate::rpc_url::{CallRate, RpcUrl};
+use crate::verify::{Checks, VerifiedBlock};
 
-mod read;
+use ask::{Failure, Question};
+use read::Wanted;
 
-/// Bounds of one client.
+mod ask;
+pub(crate) mod read;
+mod traces;
+
+/// What one client keeps to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest wait for a connection.
@@ -37,6 +41,18 @@ pub struct Limits {
     pub batch_calls: usize,
     /// Longest answer that is read, in bytes.
     pub answer_bytes: usize,
+    /// Longest wait for an answer without blocks while another endpoint could be asked; as long again for each block.
+    pub failover_timeout: Duration,
+    /// An endpoint whose newest block is further behind that of the best one is passed over.
+    pub max_lag_blocks: u64,
+    /// Time from one block to the next. After half as much again without a new one, the other endpoints are looked at.
+    pub block_time: Duration,
+    /// How long an endpoint is not asked after it has said something untrue, while there is another one.
+    pub quarantine: Duration,
+    /// What an endpoint permits whose address does not say so; learnt from its refusals if neither does.
+    pub call_rate: Option<CallRate>,
+    /// What is checked of a block.
+    pub checks: Checks,
 }
 
 impl Default for Limits {
@@ -47,34 +63,28 @@ impl Default for Limits {
             attempts: 6,
             batch_calls: 100,
             answer_bytes: 256 << 20,
+            failover_timeout: Duration::from_secs(1),
+            max_lag_blocks: 1,
+            block_time: Duration::from_secs(1),
+            quarantine: Duration::from_secs(600),
+            call_rate: None,
+            checks: Checks::ALL,
         }
     }
 }
 
 /// A chain, reached through one or more endpoints.
 pub struct ChainClient {
-    chain_id: ChainId,
-    endpoints: Vec<Endpoint>,
-    /// Index of the endpoint that is asked first.
-    active: AtomicUsize,
+    pool: Arc<Pool>,
     limits: Limits,
     clock: Arc<dyn Clock>,
-}
-
-/// A question that was not answered, and the endpoint that was asked last.
-struct Failure {
-    error: ChainError,
-    endpoint: String,
-}
-
-impl Failure {
-    fn into_answer<T>(self) -> Answer<T> {
-        Answer::from_error(self.error, self.endpoint)
-    }
+    /// Looks at endpoints that are passed over; they end with the client.
+    looks: Mutex<JoinSet<()>>,
 }
 
 impl ChainClient {
-    /// Connects to the first of `urls` that serves chain `expected`; the others are for when it fails.
+    /// Connects to those of `urls` that serve chain `expected`. The first is asked as long as it does well, the
+    /// others are for when it does not.
     ///
     /// # Errors
     /// [`ChainError::WrongChainId`] if any endpoint serves another chain; if none can be asked, why the first could
@@ -85,33 +95,24 @@ impl ChainClient {
         limits: Limits,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ChainError> {
-        let endpoints = urls.into_iter().map(|url| Endpoint::new(url, &limits)).collect::<Result<Vec<_>, _>>()?;
-        let client = Self { chain_id: expected, endpoints, active: AtomicUsize::new(0), limits, clock };
-        let mut usable = None;
+        let pool = Pool::new(urls, expected, &limits, Arc::clone(&clock))?;
+        let mut is_usable = false;
         let mut first_error = None;
-        for (index, endpoint) in client.endpoints.iter().enumerate() {
-            match client.check_chain_id(endpoint).await {
-                Ok(()) => usable = usable.or(Some(index)),
+        for (place, member) in pool.members().iter().enumerate() {
+            match pool.check_chain_id(member, None).await {
+                Ok(()) => is_usable = true,
                 Err(error @ ChainError::WrongChainId { .. }) => return Err(error),
                 Err(error) => {
-                    let endpoint = endpoint.name();
-                    tracing::warn!(
-                        rpc.endpoint = endpoint,
-                        error.code = error.code(),
-                        "an endpoint cannot be used now"
-                    );
+                    pool.failed(place, &error, None);
                     first_error = first_error.or(Some(error));
                 }
             }
         }
-        match (usable, first_error) {
-            (Some(index), _) => {
-                client.active.store(index, Ordering::Relaxed);
-                Ok(client)
-            }
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(ChainError::NoEndpoint),
+        if !is_usable {
+            return Err(first_error.unwrap_or(ChainError::NoEndpoint));
         }
+        let (pool, looks) = (Arc::new(pool), Mutex::new(JoinSet::new()));
+        Ok(Self { pool, limits, clock, looks })
     }
 
     /// The chain id that the first of `urls` to answer serves, for whoever does not know it yet.
@@ -122,7 +123,7 @@ impl ChainClient {
         let mut first_error = None;
         for url in urls {
             let endpoint = Endpoint::new(url.clone(), limits)?;
-            let answers = endpoint.call_all(&[Call::new("eth_chainId", [(); 0])]).await;
+            let answers = endpoint.call(&[Call::new("eth_chainId", [(); 0])], None).await;
             match answers.and_then(|answers| read::chain_id(&endpoint.name(), &answers)) {
                 Ok(chain_id) => return Ok(chain_id),
                 Err(error) => first_error = first_error.or(Some(error)),
@@ -133,7 +134,18 @@ impl ChainClient {
 
     /// The chain.
     pub fn chain_id(&self) -> ChainId {
-        self.chain_id
+        self.pool.chain_id()
+    }
+
+    /// How the endpoints do, in order of preference.
+    pub fn health(&self) -> Vec<EndpointHealth> {
+        self.pool.health()
+    }
+
+    /// What was kept of untrue answers since this was last called, the oldest first. At most 64; of more, the oldest
+    /// are in the log only.
+    pub fn take_evidence(&self) -> Vec<Evidence> {
+        self.pool.take_evidence()
     }
 
     /// The ends of the chain, in one batch; with finality by depth, in two questions.
@@ -146,8 +158,7 @@ impl ChainClient {
             Finality::Depth { .. } => &["latest"],
         };
         let calls: Vec<Call> = tags.iter().map(|tag| header_call(tag)).collect();
-        let heads = self.ask(&calls, |endpoint, answers, served_at| read::heads(endpoint, &answers, served_at));
-        let mut heads = heads.await.map_err(|failure| failure.error)?;
+        let mut heads = self.ask_for_heads(&calls).await.map_err(|failure| failure.error)?;
         if let Finality::Depth { blocks } = finality
             && let Some(number) = Finality::final_by_depth(heads.latest.reference.number, blocks)
         {
@@ -167,15 +178,18 @@ impl ChainClient {
             Finality::Depth { .. } => "latest",
         };
         let calls = [header_call(tag), header_call(&quantity(number))];
-        let found =
-            self.ask(&calls, move |endpoint, answers, _| read::final_block(endpoint, &answers, number, finality));
+        let checks = self.limits.checks;
+        let found = self
+            .ask(&calls, move |endpoint, answers, _| read::final_block(endpoint, answers, &checks, number, finality));
         found.await.map_err(|failure| failure.error)
     }
 
     /// The header of exactly this block.
     pub async fn header(&self, block: BlockRef) -> Answer<HeaderRef> {
         let calls = [Call::new("eth_getBlockByHash", (block.hash, false))];
-        let header = self.ask(&calls, move |endpoint, answers, _| read::header(endpoint, &answers, Some(block)));
+        let checks = self.limits.checks;
+        let header =
+            self.ask(&calls, move |endpoint, answers, _| read::header(endpoint, answers, &checks, Some(block)));
         present_or_absent(header.await)
     }
 
@@ -193,9 +207,8 @@ impl ChainClient {
             })
             .collect();
         let wanted: Vec<_> = wanted.into_iter().map(|number| (number, None)).collect();
-        let blocks =
-            self.ask(&calls, move |endpoint, answers, served_at| read::blocks(endpoint, &wanted, answers, served_at));
-        present_or_absent(blocks.await.map(|blocks| Some(blocks).filter(|blocks| !blocks.is_empty())))
+        let blocks = self.ask_for_blocks(&calls, wanted).await;
+        present_or_absent(blocks.map(|blocks| Some(blocks).filter(|blocks| !blocks.is_empty())))
     }
 
     /// Exactly these blocks, which must be a run in ascending order, verified. Absent: at least one of them is not
@@ -208,69 +221,44 @@ impl ChainClient {
             })
             .collect();
         let wanted: Vec<_> = run.iter().map(|block| (block.number, Some(block.hash))).collect();
-        let blocks =
-            self.ask(&calls, move |endpoint, answers, served_at| read::blocks(endpoint, &wanted, answers, served_at));
-        present_or_absent(blocks.await.map(|blocks| Some(blocks).filter(|blocks| blocks.len() == run.len())))
+        let blocks = self.ask_for_blocks(&calls, wanted).await;
+        present_or_absent(blocks.map(|blocks| Some(blocks).filter(|blocks| blocks.len() == run.len())))
     }
 
-    /// Makes `calls` until an endpoint's answers can be read. Reading is work, and done on a thread of its own.
-    async fn ask<T, Read>(&self, calls: &[Call], read: Read) -> Result<T, Failure>
-    where
-        Read: Fn(&str, Vec<RawAnswer>, DateTime<Utc>) -> Result<T, ChainError> + Send + Sync + 'static,
-        T: Send + 'static,
-    {
-        let read = Arc::new(read);
-        let mut attempt = 0;
+    async fn ask_for_heads(&self, calls: &[Call]) -> Result<Heads, Failure> {
+        let question = Question { calls, patience: Some(self.limits.failover_timeout) };
+        let checks = self.limits.checks;
+        let read = move |endpoint: &str, answers: &[RawAnswer], served_at: DateTime<Utc>| {
+            read::heads(endpoint, answers, &checks, served_at)
+        };
+        let mut inquiry = self.pool.inquiry(calls.len(), None);
+        let (heads, place) = self.ask_pool(&question, &mut inquiry, &Arc::new(read)).await?;
+        self.pool.members()[place].saw_head(heads.latest.reference.number);
+        Ok(heads)
+    }
+
+    /// Asks for a run of blocks, and asks on while an endpoint does not have the first one that another has shown.
+    async fn ask_for_blocks(&self, calls: &[Call], wanted: Vec<Wanted>) -> Result<Vec<VerifiedBlock>, Failure> {
+        let Some((first, hash)) = wanted.first().copied() else { return Ok(Vec::new()) };
+        let block_count = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+        let patience = self.limits.failover_timeout.saturating_mul(block_count.saturating_add(1));
+        let question = Question { calls, patience: Some(patience.min(self.limits.request_timeout)) };
+        let checks = self.limits.checks;
+        let read = Arc::new(move |endpoint: &str, answers: &[RawAnswer], served_at: DateTime<Utc>| {
+            read::blocks(endpoint, &wanted, answers, &checks, served_at)
+        });
+        let mut inquiry = self.pool.inquiry(calls.len(), Some(first));
         loop {
-            let index = self.active.load(Ordering::Relaxed) % self.endpoints.len();
-            let endpoint = &self.endpoints[index];
-            let error = match self.attempt(endpoint, calls, &read).await {
-                Ok(found) => return Ok(found),
-                Err(error) => error,
-            };
-            attempt += 1;
-            let next = after(&error, attempt, self.limits.attempts, self.endpoints.len(), rand::random());
-            tracing::debug!(
-                rpc.endpoint = endpoint.name(),
-                rpc.attempt = attempt,
-                error.code = error.code(),
-                "a question to the chain failed"
-            );
-            match next {
-                Next::AskAgain => {}
-                Next::NextEndpoint(wait) => {
-                    // It may be another node when it answers again.
-                    endpoint.is_checked.store(false, Ordering::Relaxed);
-                    self.active.store((index + 1) % self.endpoints.len(), Ordering::Relaxed);
-                    tokio::time::sleep(wait).await;
-                }
-                Next::Stop => return Err(Failure { error, endpoint: endpoint.name() }),
+            let (blocks, place) = self.ask_pool(&question, &mut inquiry, &read).await?;
+            match blocks.last() {
+                Some(_) => self.pool.note(place, Outcome::Served),
+                // By its hash a block is absent as soon as the chain has another one there.
+                None if hash.is_some() => {}
+                None if self.pool.withheld(place, first, &mut inquiry) => continue,
+                None => {}
             }
+            return Ok(blocks);
         }
-    }
-
-    async fn attempt<T, Read>(&self, endpoint: &Endpoint, calls: &[Call], read: &Arc<Read>) -> Result<T, ChainError>
-    where
-        Read: Fn(&str, Vec<RawAnswer>, DateTime<Utc>) -> Result<T, ChainError> + Send + Sync + 'static,
-        T: Send + 'static,
-    {
-        if !endpoint.is_checked.load(Ordering::Relaxed) {
-            self.check_chain_id(endpoint).await?;
-        }
-        let answers = endpoint.call_all(calls).await?;
-        let (read, name, served_at) = (Arc::clone(read), endpoint.name(), self.clock.now());
-        let reading = tokio::task::spawn_blocking(move || read(&name, answers, served_at));
-        reading.await.map_err(|_| ChainError::Interrupted)?
-    }
-
-    async fn check_chain_id(&self, endpoint: &Endpoint) -> Result<(), ChainError> {
-        let answers = endpoint.call_all(&[Call::new("eth_chainId", [(); 0])]).await?;
-        let found = read::chain_id(&endpoint.name(), &answers)?;
-        if found != self.chain_id {
-            return Err(ChainError::WrongChainId { endpoint: endpoint.name(), expected: self.chain_id, found });
-        }
-        endpoint.is_checked.store(true, Ordering::Relaxed);
-        Ok(())
     }
 }
 
@@ -293,7 +281,7 @@ fn quantity(number: BlockNumber) -> String {
 
 impl std::fmt::Debug for ChainClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let endpoints: Vec<String> = self.endpoints.iter().map(Endpoint::name).collect();
-        f.debug_struct("ChainClient").field("chain_id", &self.chain_id).field("endpoints", &endpoints).finish()
+        let endpoints: Vec<String> = self.pool.members().iter().map(Member::name).collect();
+        f.debug_struct("ChainClient").field("chain_id", &self.chain_id()).field("endpoints", &endpoints).finish()
     }
 }

@@ -13,6 +13,7 @@ use crate::verify::VerifiedBlock;
 mod batch;
 mod blocks;
 mod logs;
+mod traces;
 mod transactions;
 
 /// A value that has no place in its column.
@@ -37,14 +38,24 @@ impl Classified for ColumnError {
     }
 }
 
-/// The rows of `blocks`, `transactions` and `logs`, sorted by block and place. Blocks must be in ascending order.
+/// The rows of `blocks`, `transactions` and `logs`, and of `traces` if the blocks have theirs, sorted by block and
+/// place. Blocks must be in ascending order.
 ///
 /// # Errors
 /// [`ColumnError`] if a value does not fit, or a required one is not there.
+///
+/// # Panics
+/// If some of the blocks have traces and others were not asked for theirs: a fault of this program.
 pub fn encode(chain_id: ChainId, blocks: &[VerifiedBlock]) -> Result<Vec<(Dataset, RecordBatch)>, ColumnError> {
-    Ok(vec![
+    let mut rows = vec![
         (Dataset::Blocks, blocks::encode(chain_id, blocks)?),
         (Dataset::Transactions, transactions::encode(chain_id, blocks)?),
         (Dataset::Logs, logs::encode(chain_id, blocks)?),
-    ])
+    ];
+    let traced = blocks.iter().filter(|block| block.traces().is_some()).count();
+    if traced > 0 {
+        assert_eq!(traced, blocks.len(), "a run has all of its traces or none");
+        rows.push((Dataset::Traces, traces::encode(chain_id, blocks)?));
+    }
+    Ok(rows)
 }

@@ -3,7 +3,7 @@
 //! Speaks HTTP itself instead of through alloy's `RpcClient`: that one puts the address, key and all, into its spans,
 //! loses the one error object by which servers refuse a batch, and reads answers of any length.
 //!
-//! Never retries and never chooses another endpoint; [`crate::client`] does.
+//! Never retries, never waits for its turn and never chooses another endpoint; [`crate::pool`] does.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,6 +15,9 @@ use crate::client::Limits;
 use crate::error::ChainError;
 use crate::json_rpc::{Body, Call, ErrorFrame, Reply, RequestFrame, read_body};
 use crate::rpc_url::RpcUrl;
+
+/// Characters of a server's message that are kept.
+const MESSAGE_CHARS: usize = 300;
 
 /// An answer to one call: the raw result, or `None` if the chain does not have what was asked for.
 pub(crate) type RawAnswer = Option<Box<RawValue>>;
@@ -54,28 +57,28 @@ impl Endpoint {
         self.url.to_string()
     }
 
-    /// Makes all `calls`, in batches, and returns their answers in the same order.
-    ///
-    /// # Errors
-    /// The first failure; a batch that is refused is halved first.
-    pub(crate) async fn call_all(&self, calls: &[Call]) -> Result<Vec<RawAnswer>, ChainError> {
-        let mut answers = Vec::with_capacity(calls.len());
-        while answers.len() < calls.len() {
-            let rest = &calls[answers.len()..];
-            let batch = &rest[..rest.len().min(self.batch_calls.load(Ordering::Relaxed))];
-            match self.call_batch(batch).await {
-                Ok(found) => answers.extend(found),
-                Err(ChainError::BatchRefused { .. } | ChainError::AnswerTooLarge { .. }) if batch.len() > 1 => {
-                    self.batch_calls.store(batch.len() / 2, Ordering::Relaxed);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(answers)
+    /// The address.
+    pub(crate) fn url(&self) -> &RpcUrl {
+        &self.url
     }
 
-    async fn call_batch(&self, batch: &[Call]) -> Result<Vec<RawAnswer>, ChainError> {
-        let body = self.post(batch).await?;
+    /// Calls in one batch, as far as the server has taken them.
+    pub(crate) fn batch_calls(&self) -> usize {
+        self.batch_calls.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that the server refused so many calls in one batch: the next ones have half as many.
+    pub(crate) fn learn_refusal(&self, calls: usize) {
+        self.batch_calls.store((calls / 2).max(1), Ordering::Relaxed);
+    }
+
+    /// Makes the calls of `batch` in one request and returns their answers in the same order. `patience` bounds the wait
+    /// if it is shorter than the client's.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub(crate) async fn call(&self, batch: &[Call], patience: Option<Duration>) -> Result<Vec<RawAnswer>, ChainError> {
+        let body = self.post(batch, patience).await?;
         let malformed = |source| ChainError::Malformed { endpoint: self.name(), method: batch[0].method, source };
         match read_body(&body, batch.len()).map_err(malformed)? {
             Body::Refused(error) => Err(self.refused(batch.len(), &error)),
@@ -95,7 +98,7 @@ impl Endpoint {
             }
             Some(Err(error)) if error.is_rate_limit() || error.is_too_large() => Err(self.refused(calls, &error)),
             Some(Err(error)) => {
-                let (code, message) = (error.code, error.short_message());
+                let (code, message) = (error.code, self.words(&error));
                 Err(ChainError::Rpc { endpoint: self.name(), method, code, message })
             }
         }
@@ -106,10 +109,16 @@ impl Endpoint {
         if error.is_rate_limit() {
             return ChainError::RateLimited { endpoint, wait: None };
         }
-        ChainError::BatchRefused { endpoint, calls, message: error.short_message() }
+        ChainError::BatchRefused { endpoint, calls, message: self.words(error) }
     }
 
-    async fn post(&self, batch: &[Call]) -> Result<Vec<u8>, ChainError> {
+    /// What the server says, without keys that it may repeat, and cut to a length that a log line bears.
+    fn words(&self, error: &ErrorFrame) -> String {
+        let start: String = error.message.chars().take(4 * MESSAGE_CHARS).collect();
+        self.url.without_secrets(&start).chars().take(MESSAGE_CHARS).collect()
+    }
+
+    async fn post(&self, batch: &[Call], patience: Option<Duration>) -> Result<Vec<u8>, ChainError> {
         let frames: Vec<_> = (0u64..).zip(batch).map(|(id, call)| RequestFrame::new(id, call)).collect();
         // Some providers refuse arrays altogether: a single call goes as an object.
         let body = match frames.as_slice() {
@@ -119,7 +128,10 @@ impl Endpoint {
         .expect("frames of texts and numbers are JSON");
         let unreachable =
             |source: reqwest::Error| ChainError::Unreachable { endpoint: self.name(), source: source.without_url() };
-        let request = self.http.post(self.url.reveal()).header(CONTENT_TYPE, "application/json").body(body);
+        let mut request = self.http.post(self.url.reveal()).header(CONTENT_TYPE, "application/json").body(body);
+        if let Some(patience) = patience {
+            request = request.timeout(patience);
+        }
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         if status.as_u16() == 429 {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use isotherm_types::disposition::{Classified, Disposition};
-use isotherm_types::{BlockNumber, ChainId};
+use isotherm_types::{BlockNumber, BlockRef, ChainId};
 
 use crate::columns::ColumnError;
 use crate::verify::BadBlock;
@@ -127,6 +127,12 @@ pub enum ChainError {
         /// Its number.
         number: BlockNumber,
     },
+    /// The chain has a block, but nobody has its traces.
+    #[error("{block} is served, but its traces are not")]
+    TracesWithheld {
+        /// The first block of which they were asked for.
+        block: BlockRef,
+    },
     /// A block that cannot be true.
     #[error(transparent)]
     BadBlock(Box<BadBlock>),
@@ -157,6 +163,7 @@ impl Classified for ChainError {
             | Self::Malformed { .. }
             | Self::MissingAnswer { .. }
             | Self::ReplacedWhileFetching { .. }
+            | Self::TracesWithheld { .. }
             | Self::BadBlock(_)
             | Self::Interrupted => Disposition::Retry,
         }
@@ -178,6 +185,7 @@ impl Classified for ChainError {
             Self::Malformed { .. } => "chain.malformed",
             Self::MissingAnswer { .. } => "chain.missing_answer",
             Self::ReplacedWhileFetching { .. } => "chain.replaced_while_fetching",
+            Self::TracesWithheld { .. } => "chain.traces_withheld",
             Self::BadBlock(bad) => bad.code(),
             Self::Column(error) => error.code(),
             Self::Interrupted => "chain.interrupted",

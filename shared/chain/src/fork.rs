@@ -3,7 +3,8 @@
 //! The caller shows the lowest header that it knows of the chain's present branch: first the newest block, or the one
 //! right above the stored tip if the chain is further; then, as long as the answer is [`Step::WalkBack`], that header's
 //! parent, fetched by hash. Nothing here guesses: where a branch leaves the stored one below what is
-//! stored, or where blocks may not be replaced, the answer is [`Step::Halt`].
+//! stored, or where blocks may not be replaced, the answer is [`Step::Halt`]. What a person has accepted since then is
+//! replaced as it was accepted or not at all, and never in cold storage.
 
 use alloy::primitives::B256;
 use isotherm_types::disposition::{Classified, Disposition};
@@ -24,6 +25,32 @@ pub struct Stored {
     pub cold_watermark: Option<BlockNumber>,
 }
 
+/// A reorg that a person has accepted though it may not be replaced otherwise. Good for this one, of this stored tip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedReorg {
+    /// The stored tip that it takes back.
+    pub tip: BlockRef,
+    /// The highest block that both branches share.
+    pub ancestor: BlockRef,
+    /// The block above it on the accepted branch.
+    pub first: BlockRef,
+    /// The block of the accepted branch that the person was shown.
+    pub shown: BlockRef,
+}
+
+impl AcceptedReorg {
+    /// Whether the stored block at `number` is one that goes, and a branch with `found` there can be the accepted one.
+    /// Whether it is that shows at its first block.
+    fn covers(&self, stored: &Stored, number: BlockNumber, found: B256) -> bool {
+        let fits = |accepted: BlockRef| accepted.number != number || accepted.hash == found;
+        stored.tip == self.tip
+            && number > self.ancestor.number
+            && stored.cold_watermark.is_none_or(|watermark| number > watermark)
+            && fits(self.first)
+            && fits(self.shown)
+    }
+}
+
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -36,6 +63,11 @@ pub enum Step {
     },
     /// Take back every stored block above `ancestor` and append the new branch.
     Replace {
+        /// The highest block that both branches share.
+        ancestor: BlockRef,
+    },
+    /// The same, by the permission of a person, which is used up by it.
+    ReplaceAsAccepted {
         /// The highest block that both branches share.
         ancestor: BlockRef,
     },
@@ -106,6 +138,18 @@ pub enum HaltReason {
     },
 }
 
+impl HaltReason {
+    /// Where the branches were seen to differ: the block that the new branch has there.
+    pub fn found(&self) -> BlockRef {
+        match *self {
+            Self::BelowFinalized { number, found, .. }
+            | Self::TooDeep { number, found, .. }
+            | Self::BelowFirstBlock { first_block: number, found }
+            | Self::BelowWatermark { number, found, .. } => BlockRef { number, hash: found },
+        }
+    }
+}
+
 impl Classified for HaltReason {
     fn disposition(&self) -> Disposition {
         Disposition::GiveUp
@@ -123,11 +167,13 @@ impl Classified for HaltReason {
 /// Decides what `header`, the lowest known one of the chain's present branch, means.
 ///
 /// `stored_hash` gives the hash of a stored block; it is asked for `header`'s number and the one before. At most
-/// `max_reorg_depth` stored blocks may be taken back.
+/// `max_reorg_depth` stored blocks may be taken back, none at or below the finalized block, none in cold storage;
+/// `accepted` lifts the first two of these bounds for one reorg.
 pub fn decide(
     stored: &Stored,
     header: &HeaderRef,
     max_reorg_depth: u64,
+    accepted: Option<&AcceptedReorg>,
     stored_hash: impl Fn(BlockNumber) -> Option<B256>,
 ) -> Step {
     let BlockRef { number, hash } = header.reference;
@@ -139,9 +185,14 @@ pub fn decide(
     if number <= stored.tip.number && stored_hash(number).is_none_or(|known| known == hash) {
         return Step::Wait;
     }
+    // With a permission the walk goes on where it would end; whether this is the accepted reorg shows at its ancestor.
+    let stops_at = |number, found| {
+        let covered = accepted.is_some_and(|accepted| accepted.covers(stored, number, found));
+        forbidden(stored, number, found, max_reorg_depth).filter(|_| !covered)
+    };
     // From here on the branch differs from the stored one at `number`, or starts right above the tip.
     if number <= stored.tip.number
-        && let Some(reason) = forbidden(stored, number, hash, max_reorg_depth)
+        && let Some(reason) = stops_at(number, hash)
     {
         return Step::Halt { reason };
     }
@@ -152,15 +203,21 @@ pub fn decide(
     let parent = BlockRef { number: parent_number, hash: header.parent_hash };
     match stored_hash(parent_number) {
         Some(stored_parent) if stored_parent == parent.hash && parent_number == stored.tip.number => Step::Extend,
-        Some(stored_parent) if stored_parent == parent.hash => Step::Replace { ancestor: parent },
-        Some(_) => match forbidden(stored, parent_number, parent.hash, max_reorg_depth) {
+        Some(stored_parent) if stored_parent == parent.hash => match forbidden(stored, number, hash, max_reorg_depth) {
+            None => Step::Replace { ancestor: parent },
+            Some(_) if accepted.is_some_and(|accepted| accepted.ancestor == parent) => {
+                Step::ReplaceAsAccepted { ancestor: parent }
+            }
+            Some(reason) => Step::Halt { reason },
+        },
+        Some(_) => match stops_at(parent_number, parent.hash) {
             Some(reason) => Step::Halt { reason },
             None => Step::WalkBack { to: parent },
         },
         // Not in hot storage: dropped after it went to cold storage, or never stored.
         None => {
             let never_stored = HaltReason::BelowFirstBlock { first_block: stored.first_block, found: hash };
-            let reason = forbidden(stored, parent_number, parent.hash, max_reorg_depth).unwrap_or(never_stored);
+            let reason = stops_at(parent_number, parent.hash).unwrap_or(never_stored);
             Step::Halt { reason }
         }
     }

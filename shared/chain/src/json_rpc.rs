@@ -117,11 +117,6 @@ impl ErrorFrame {
         ["size limit", "too large", "exceeds limit", "too many results"].iter().any(|words| self.says(words))
     }
 
-    /// The message, cut to a length that a log line bears.
-    pub(crate) fn short_message(&self) -> String {
-        self.message.chars().take(300).collect()
-    }
-
     fn says(&self, words: &str) -> bool {
         self.message.to_ascii_lowercase().contains(words)
     }

@@ -10,6 +10,7 @@
 
 pub mod answer;
 pub mod block;
+pub mod chain_profile;
 pub mod client;
 pub mod columns;
 mod encoding;
@@ -18,14 +19,19 @@ pub mod error;
 pub mod fork;
 pub mod heads;
 mod json_rpc;
+pub mod pool;
 pub mod retry;
 pub mod rpc_url;
+pub mod traces;
 pub mod verify;
 
 pub use answer::{Answer, Lie};
 pub use block::{FetchedBlock, HeaderRef};
+pub use chain_profile::ChainProfile;
 pub use client::{ChainClient, Limits};
 pub use error::ChainError;
 pub use heads::{Finality, Heads};
-pub use rpc_url::RpcUrl;
-pub use verify::{BadBlock, Verdict, VerifiedBlock};
+pub use pool::{EndpointHealth, Evidence, HealthState};
+pub use rpc_url::{CallRate, RpcUrl};
+pub use traces::TraceMethod;
+pub use verify::{BadBlock, Check, Checks, Verdict, VerifiedBlock};

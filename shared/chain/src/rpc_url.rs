@@ -2,29 +2,45 @@
 //!
 //! Never prints more than scheme, host and port, neither with `{}` nor with `{:?}`.
 
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
 use reqwest::Url;
+use serde::{Deserialize, Serialize};
 
 use crate::error::ChainError;
 
-/// Address of a JSON-RPC endpoint over HTTP.
+/// Parts of an address that are shorter are no keys: `v2`, `rpc`, a user's name.
+const SHORTEST_KEY: usize = 8;
+
+/// Address of a JSON-RPC endpoint over HTTP, and how many calls it permits if that is known.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RpcUrl(Url);
+pub struct RpcUrl {
+    url: Url,
+    call_rate: Option<CallRate>,
+}
 
 impl RpcUrl {
-    /// Parses one address.
+    /// Parses one address. Behind `#` it may have the rate that the endpoint permits: `https://node.example#rate=25/s`.
     ///
     /// # Errors
     /// [`ChainError::InvalidRpcUrl`], which does not repeat the text.
     pub fn parse(text: &str) -> Result<Self, ChainError> {
-        let invalid = |problem| ChainError::InvalidRpcUrl { problem };
-        let url = Url::parse(text.trim()).map_err(|_| invalid("it is not a URL"))?;
+        let mut url = Url::parse(text.trim()).map_err(|_| invalid("it is not a URL"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(invalid("it does not start with http:// or https://"));
         }
         if url.host_str().is_none() {
             return Err(invalid("it names no host"));
         }
-        Ok(Self(url))
+        let call_rate = match url.fragment().map(|fragment| fragment.strip_prefix("rate=")) {
+            None => None,
+            Some(Some(rate)) => Some(rate.parse::<CallRate>()?),
+            Some(None) => return Err(invalid("what stands behind # is not rate=CALLS/s or rate=CALLS/SECONDSs")),
+        };
+        url.set_fragment(None);
+        Ok(Self { url, call_rate })
     }
 
     /// Parses addresses separated by commas, in the order in which they are to be tried.
@@ -37,26 +53,101 @@ impl RpcUrl {
         if urls.is_empty() { Err(ChainError::NoEndpoint) } else { Ok(urls) }
     }
 
+    /// What the endpoint permits, if the address says so.
+    pub fn call_rate(&self) -> Option<CallRate> {
+        self.call_rate
+    }
+
     /// The whole address, secrets included; for the HTTP client only.
     pub(crate) fn reveal(&self) -> Url {
-        self.0.clone()
+        self.url.clone()
+    }
+
+    /// `text` without what may be a key in this address: an endpoint may repeat its address in what it says.
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
+        let credentials = [self.url.username(), self.url.password().unwrap_or("")];
+        let path = self.url.path_segments().into_iter().flatten();
+        let query = self.url.query().into_iter().flat_map(|query| query.split(['&', '=']));
+        let secrets = credentials.into_iter().chain(path).chain(query).filter(|part| part.len() >= SHORTEST_KEY);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
     }
 }
 
-impl std::fmt::Display for RpcUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}", self.0.scheme(), self.0.host_str().unwrap_or("?"))?;
-        match self.0.port_or_known_default() {
+impl fmt::Display for RpcUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.url.scheme(), self.url.host_str().unwrap_or("?"))?;
+        match self.url.port_or_known_default() {
             Some(port) => write!(f, ":{port}"),
             None => Ok(()),
         }
     }
 }
 
-impl std::fmt::Debug for RpcUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for RpcUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RpcUrl({self})")
     }
+}
+
+/// How many calls an endpoint permits in a span of time. Written `25/s`, or `300/10s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CallRate {
+    /// Calls; at least 1.
+    pub calls: u32,
+    /// The span; whole seconds, at least 1.
+    pub per: Duration,
+}
+
+impl FromStr for CallRate {
+    type Err = ChainError;
+
+    fn from_str(text: &str) -> Result<Self, ChainError> {
+        let problem = "its rate is not CALLS/s or CALLS/SECONDSs, both from 1 on";
+        let (calls, span) = text.split_once('/').ok_or_else(|| invalid(problem))?;
+        let seconds = match span.strip_suffix('s') {
+            Some("") => Some(1),
+            Some(seconds) => number(seconds),
+            None => None,
+        };
+        match (number(calls), seconds) {
+            (Some(calls), Some(seconds)) => Ok(Self { calls, per: Duration::from_secs(seconds.into()) }),
+            _ => Err(invalid(problem)),
+        }
+    }
+}
+
+/// A decimal number from 1 on, without a sign.
+fn number(text: &str) -> Option<u32> {
+    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse::<u32>().ok().filter(|number| is_plain && *number > 0)
+}
+
+impl fmt::Display for CallRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.per.as_secs() {
+            1 => write!(f, "{}/s", self.calls),
+            seconds => write!(f, "{}/{seconds}s", self.calls),
+        }
+    }
+}
+
+impl TryFrom<String> for CallRate {
+    type Error = ChainError;
+
+    fn try_from(text: String) -> Result<Self, ChainError> {
+        text.parse()
+    }
+}
+
+impl From<CallRate> for String {
+    fn from(rate: CallRate) -> Self {
+        rate.to_string()
+    }
+}
+
+fn invalid(problem: &'static str) -> ChainError {
+    ChainError::InvalidRpcUrl { problem }
 }
 
 #[cfg(test)]
@@ -69,13 +160,30 @@ mod tests {
             "https://user:SECRET@node.example:8545/",
             "https://node.example:8545/v2/SECRET",
             "https://node.example:8545/?key=SECRET",
+            "https://node.example:8545/v2/SECRET#rate=25/s",
         ] {
             let url = RpcUrl::parse(text).unwrap();
             assert_eq!(url.to_string(), "https://node.example:8545");
             assert_eq!(format!("{url:?}"), "RpcUrl(https://node.example:8545)");
         }
-        let error = RpcUrl::parse("ftp://user:SECRET@node.example").unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("SECRET"));
+        for text in ["ftp://user:SECRET@node.example", "http://node.example#SECRET", "http://node.example#rate=SECRET"]
+        {
+            let error = RpcUrl::parse(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("SECRET"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_an_endpoint_says_is_kept_without_the_keys_of_its_address() {
+        let url =
+            RpcUrl::parse("https://someuser:hunter2hunter2@node.example/v2/k3yk3yk3y?key=t0kent0ken&x=y").unwrap();
+        let said = "no such key: /v2/k3yk3yk3y?key=t0kent0ken for someuser with hunter2hunter2";
+        assert_eq!(
+            url.without_secrets(said),
+            "no such key: /v2/[secret]?key=[secret] for [secret] with [secret]",
+            "v2, key and x are words"
+        );
+        assert_eq!(RpcUrl::parse("http://node.example").unwrap().without_secrets("node.example"), "node.example");
     }
 
     #[test]
@@ -83,5 +191,19 @@ mod tests {
         assert_eq!(RpcUrl::parse_list("http://a, http://b,").unwrap().len(), 2);
         assert!(matches!(RpcUrl::parse_list(" , "), Err(ChainError::NoEndpoint)));
         assert!(RpcUrl::parse_list("http://a,nonsense").is_err());
+    }
+
+    #[test]
+    fn a_rate_stands_behind_the_address_and_is_not_sent() {
+        let urls = RpcUrl::parse_list("http://a/x#rate=25/s,http://b#rate=300/10s,http://c").unwrap();
+        let rates: Vec<_> = urls.iter().map(|url| url.call_rate().map(|rate| rate.to_string())).collect();
+        assert_eq!(rates, [Some("25/s".to_owned()), Some("300/10s".to_owned()), None]);
+        assert_eq!(urls[0].reveal().as_str(), "http://a/x");
+        for wrong in ["", "25", "25/", "0/s", "25/0s", "-1/s", "+1/s", "25/10", "25/1.5s", "2.5/s", "99999999999/s"] {
+            assert!(wrong.parse::<CallRate>().is_err(), "{wrong:?}");
+            assert!(RpcUrl::parse(&format!("http://a#rate={wrong}")).is_err(), "{wrong:?}");
+        }
+        let read: CallRate = serde_json::from_str("\"300/10s\"").unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), "\"300/10s\"");
     }
 }

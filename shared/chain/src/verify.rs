@@ -13,10 +13,13 @@ use isotherm_types::BlockRef;
 
 use crate::block::{FetchedBlock, Receipt};
 use crate::encoding::{NotEncodable, encode_receipt, encode_transaction};
+use crate::traces::{BlockTraces, Trace};
 
 mod bad_block;
+mod checks;
 
 pub use bad_block::BadBlock;
+pub use checks::{Check, Checks};
 
 /// Outcome of a check that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub struct Verdicts {
 pub struct VerifiedBlock {
     block: FetchedBlock,
     verdicts: Verdicts,
+    /// `None` until they are asked for.
+    traces: Option<BlockTraces>,
 }
 
 impl VerifiedBlock {
@@ -64,6 +69,26 @@ impl VerifiedBlock {
     pub fn verdicts(&self) -> &Verdicts {
         &self.verdicts
     }
+
+    /// The block with its traces.
+    ///
+    /// # Panics
+    /// If they are those of another block: a fault of this program.
+    #[must_use]
+    pub fn with_traces(self, traces: BlockTraces) -> Self {
+        assert_eq!(traces.block(), self.block.reference, "traces belong to their block");
+        Self { traces: Some(traces), ..self }
+    }
+
+    /// Its traces; `None` if they were not asked for, which is not the same as none.
+    pub fn traces(&self) -> Option<&[Trace]> {
+        self.traces.as_ref().map(BlockTraces::traces)
+    }
+
+    /// Length of all answers that held the block.
+    pub fn size_bytes(&self) -> usize {
+        self.block.size_bytes + self.traces.as_ref().map_or(0, BlockTraces::size_bytes)
+    }
 }
 
 /// Checks a run of blocks: each by itself, and that each is the parent of the next.
@@ -71,13 +96,21 @@ impl VerifiedBlock {
 /// # Errors
 /// The first block that is bad.
 pub fn verify(run: Vec<FetchedBlock>) -> Result<Vec<VerifiedBlock>, BadBlock> {
+    verify_as_far_as(run, &Checks::ALL)
+}
+
+/// The same, but of what can be recomputed only as much as `checks` say.
+///
+/// # Errors
+/// The first block that is bad.
+pub fn verify_as_far_as(run: Vec<FetchedBlock>, checks: &Checks) -> Result<Vec<VerifiedBlock>, BadBlock> {
     for pair in run.windows(2) {
         let (parent, block) = (pair[0].reference, &pair[1]);
         if block.reference.number != parent.number.next() {
             let expected = parent.number.next();
             return Err(BadBlock::Number { block: block.reference, expected });
         }
-        if block.header.parent_hash != parent.hash {
+        if checks.parent_hash.is_made_at(block.reference.number) && block.header.parent_hash != parent.hash {
             return Err(BadBlock::ParentHash {
                 block: block.reference,
                 found: block.header.parent_hash,
@@ -85,17 +118,18 @@ pub fn verify(run: Vec<FetchedBlock>) -> Result<Vec<VerifiedBlock>, BadBlock> {
             });
         }
     }
-    run.into_iter().map(verify_block).collect()
+    run.into_iter().map(|block| verify_block(block, checks)).collect()
 }
 
-fn verify_block(block: FetchedBlock) -> Result<VerifiedBlock, BadBlock> {
+fn verify_block(block: FetchedBlock, checks: &Checks) -> Result<VerifiedBlock, BadBlock> {
+    let number = block.reference.number;
     let verdicts = Verdicts {
-        header_hash: check_header_hash(&block)?,
-        transactions_root: check_transactions(&block)?,
-        receipts_root: check_receipts(&block)?,
-        gas_used: check_gas_used(&block)?,
+        header_hash: checks.header_hash.make("header hash", number, || check_header_hash(&block))?,
+        transactions_root: checks.transactions_root.make("transactions root", number, || check_transactions(&block))?,
+        receipts_root: check_receipts_as_far_as(&block, checks)?,
+        gas_used: checks.gas_used.make("gas", number, || check_gas_used(&block))?,
     };
-    Ok(VerifiedBlock { block, verdicts })
+    Ok(VerifiedBlock { block, verdicts, traces: None })
 }
 
 /// The header's hash is what its fields say.
@@ -151,6 +185,11 @@ pub fn check_transactions(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
 /// [`BadBlock::ReceiptCount`], [`BadBlock::ReceiptPlace`], [`BadBlock::LogIndex`], [`BadBlock::LogsBloom`],
 /// [`BadBlock::ReceiptsRoot`].
 pub fn check_receipts(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
+    check_receipts_as_far_as(block, &Checks::ALL)
+}
+
+/// Number, place and logs' indexes are always checked: no chain has them otherwise.
+fn check_receipts_as_far_as(block: &FetchedBlock, checks: &Checks) -> Result<Verdict, BadBlock> {
     let reference = block.reference;
     let (transactions, receipts) = (block.transactions.len(), block.receipts.len());
     if transactions != receipts {
@@ -166,6 +205,10 @@ pub fn check_receipts(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
             next_log += 1;
         }
     }
+    let has_bloom = checks.logs_bloom.is_made_at(reference.number);
+    if !has_bloom && let Some(why_not) = checks.receipts_root.why_not("receipts root", reference.number) {
+        return Ok(why_not);
+    }
     let mut encoded = Vec::with_capacity(receipts);
     let mut bloom = Bloom::ZERO;
     for (transaction, receipt) in block.transactions.iter().zip(&block.receipts) {
@@ -177,9 +220,12 @@ pub fn check_receipts(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
             Err(reason) => return Ok(not_verifiable(&reason)),
         }
     }
-    if bloom != block.header.logs_bloom {
+    if has_bloom && bloom != block.header.logs_bloom {
         let header = Box::new(block.header.logs_bloom);
         return Err(BadBlock::LogsBloom { block: reference, header, computed: Box::new(bloom) });
+    }
+    if let Some(why_not) = checks.receipts_root.why_not("receipts root", reference.number) {
+        return Ok(why_not);
     }
     let computed = ordered_trie_root_encoded(&encoded);
     if computed != block.header.receipts_root {

@@ -18,10 +18,18 @@ pub struct BlockBatch {
     pub parent_hash: B256,
     /// The last of them.
     pub tip: BlockRef,
-    /// Rows by dataset, columns as in the dataset's schema. `blocks` has to be there.
+    /// Rows by dataset, columns as in the dataset's schema. `blocks` has to be there, `traces` only if they are
+    /// collected.
     pub rows: Vec<(Dataset, RecordBatch)>,
     /// When an endpoint first served the last of them.
     pub served_at: DateTime<Utc>,
+}
+
+impl BlockBatch {
+    /// Whether the traces of its blocks were collected, be it that they have none.
+    pub(crate) fn has_traces(&self) -> bool {
+        self.rows.iter().any(|(dataset, _)| *dataset == Dataset::Traces)
+    }
 }
 
 /// What was written to one dataset.
@@ -67,15 +75,18 @@ pub async fn append(
         appended.push(Appended { dataset: *dataset, row_count: rows.num_rows() as u64, size_bytes });
     }
     lag::record(conn, chain_id, batch.blocks, batch.served_at).await?;
+    // NULL is passed over by `least`, and is what a run without traces leaves.
     sqlx::query(
         "UPDATE hot.cursors
-            SET tip_number = $2, tip_hash = $3, first_block = coalesce(first_block, $4), updated_at = now()
+            SET tip_number = $2, tip_hash = $3, first_block = coalesce(first_block, $4),
+                first_traced_block = CASE WHEN $5 THEN least(first_traced_block, $4) END, updated_at = now()
           WHERE chain_id = $1",
     )
     .bind(chain_id.0.cast_signed())
     .bind(bigint(batch.tip.number))
     .bind(batch.tip.hash.as_slice())
     .bind(bigint(batch.blocks.start()))
+    .bind(batch.has_traces())
     .execute(conn)
     .await
     .map_err(HotStoreError::database("move the tip"))?;
@@ -83,7 +94,7 @@ pub async fn append(
 }
 
 /// Checks that there is one `blocks` row per block, in order, the last one being the tip.
-fn check_whole(batch: &BlockBatch) -> Result<(), HotStoreError> {
+pub(crate) fn check_whole(batch: &BlockBatch) -> Result<(), HotStoreError> {
     let wrong = |problem| Err(HotStoreError::Inconsistent { blocks: batch.blocks, problem });
     let Some((_, headers)) = batch.rows.iter().find(|(dataset, _)| *dataset == Dataset::Blocks) else {
         return wrong("it has no rows of blocks");
@@ -102,7 +113,11 @@ fn check_whole(batch: &BlockBatch) -> Result<(), HotStoreError> {
 }
 
 /// Returns the bytes sent.
-async fn copy_in(conn: &mut PgConnection, dataset: Dataset, rows: &RecordBatch) -> Result<u64, HotStoreError> {
+pub(crate) async fn copy_in(
+    conn: &mut PgConnection,
+    dataset: Dataset,
+    rows: &RecordBatch,
+) -> Result<u64, HotStoreError> {
     if rows.num_rows() == 0 {
         return Ok(0);
     }

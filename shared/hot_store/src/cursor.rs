@@ -22,6 +22,8 @@ pub struct Cursor {
     pub partition_blocks: u64,
     /// First block ever stored; `None` while nothing is.
     pub first_block: Option<BlockNumber>,
+    /// First block from which on the traces of every block are stored, up to the tip; `None` if the tip's are not.
+    pub first_traced_block: Option<BlockNumber>,
     /// Last block stored; `None` while nothing is.
     pub tip: Option<BlockRef>,
     /// Highest block known to be final.
@@ -41,8 +43,8 @@ pub struct Halt {
     pub message: String,
 }
 
-const COLUMNS: &str = "chain_id, chain, partition_blocks, first_block, tip_number, tip_hash, finalized_number, \
-                       finalized_hash, halt_code, halt_message, updated_at";
+const COLUMNS: &str = "chain_id, chain, partition_blocks, first_block, first_traced_block, tip_number, tip_hash, \
+                       finalized_number, finalized_hash, halt_code, halt_message, updated_at";
 
 /// Reads a chain's cursor; `None` if the chain was never set up.
 ///
@@ -52,9 +54,29 @@ pub async fn read(conn: &mut PgConnection, chain_id: ChainId) -> Result<Option<C
     select(conn, chain_id, "").await
 }
 
+/// Reads and locks a chain's cursor until the caller's transaction ends, also a halted one's; `None` if the chain was
+/// never set up.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn hold(conn: &mut PgConnection, chain_id: ChainId) -> Result<Option<Cursor>, HotStoreError> {
+    select(conn, chain_id, "FOR UPDATE").await
+}
+
+/// Whether `block` is stored and stays so until the caller's transaction ends.
+///
+/// For what is written elsewhere on the strength of hot rows that were read before. Appends wait meanwhile.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn hold_block(conn: &mut PgConnection, chain_id: ChainId, block: BlockRef) -> Result<bool, HotStoreError> {
+    select(conn, chain_id, "FOR SHARE").await?;
+    Ok(crate::stored_hash(conn, chain_id, block.number).await? == Some(block.hash))
+}
+
 /// Reads and locks a chain's cursor until the caller's transaction ends: appends and reorgs of one chain go one by one.
 pub(crate) async fn lock(conn: &mut PgConnection, chain_id: ChainId) -> Result<Cursor, HotStoreError> {
-    let cursor = select(conn, chain_id, "FOR UPDATE").await?.ok_or(HotStoreError::UnknownChain { chain_id })?;
+    let cursor = hold(conn, chain_id).await?.ok_or(HotStoreError::UnknownChain { chain_id })?;
     if let Some(Halt { code, message }) = cursor.halted {
         return Err(HotStoreError::Halted { chain_id, code, message });
     }
@@ -171,12 +193,52 @@ pub async fn set_finalized(
     Ok(updated.rows_affected() == 1)
 }
 
+/// Takes the finalized block back to `block` if it is above it: a person has accepted that final blocks are replaced.
+pub(crate) async fn lower_finalized(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    block: BlockRef,
+) -> Result<(), HotStoreError> {
+    sqlx::query(
+        "UPDATE hot.cursors
+            SET finalized_number = $2, finalized_hash = $3, updated_at = now()
+          WHERE chain_id = $1 AND state = 'following' AND finalized_number > $2",
+    )
+    .bind(chain_id.0.cast_signed())
+    .bind(bigint(block.number))
+    .bind(block.hash.as_slice())
+    .execute(conn)
+    .await
+    .map_err(HotStoreError::database("lower the finalized block"))?;
+    Ok(())
+}
+
+/// Notes that the traces of blocks below `end` are no longer all there: those from `end` on still are.
+pub(crate) async fn forget_traces_below(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    end: BlockNumber,
+) -> Result<(), HotStoreError> {
+    sqlx::query(
+        "UPDATE hot.cursors SET first_traced_block = CASE WHEN $2 <= tip_number THEN $2 END
+          WHERE chain_id = $1 AND first_traced_block < $2",
+    )
+    .bind(chain_id.0.cast_signed())
+    .bind(bigint(end))
+    .execute(conn)
+    .await
+    .map_err(HotStoreError::database("note that traces are gone"))?;
+    Ok(())
+}
+
 /// Stops a chain: nothing is written to it until a person has decided. The first reason stays.
+///
+/// Returns whether it was following.
 ///
 /// # Errors
 /// What Postgres reports.
-pub async fn halt(conn: &mut PgConnection, chain_id: ChainId, reason: &Halt) -> Result<(), HotStoreError> {
-    sqlx::query(
+pub async fn halt(conn: &mut PgConnection, chain_id: ChainId, reason: &Halt) -> Result<bool, HotStoreError> {
+    let updated = sqlx::query(
         "UPDATE hot.cursors
             SET state = 'halted', halt_code = $2, halt_message = $3, updated_at = now()
           WHERE chain_id = $1 AND state = 'following'",
@@ -187,20 +249,39 @@ pub async fn halt(conn: &mut PgConnection, chain_id: ChainId, reason: &Halt) -> 
     .execute(conn)
     .await
     .map_err(HotStoreError::database("halt the chain"))?;
-    Ok(())
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Lets a halted chain be written to again: a person's decision. Returns whether it was halted.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn resume(conn: &mut PgConnection, chain_id: ChainId) -> Result<bool, HotStoreError> {
+    let updated = sqlx::query(
+        "UPDATE hot.cursors
+            SET state = 'following', halt_code = NULL, halt_message = NULL, updated_at = now()
+          WHERE chain_id = $1 AND state = 'halted'",
+    )
+    .bind(chain_id.0.cast_signed())
+    .execute(conn)
+    .await
+    .map_err(HotStoreError::database("resume the chain"))?;
+    Ok(updated.rows_affected() == 1)
 }
 
 fn from_row(row: &PgRow) -> Result<Cursor, HotStoreError> {
     let read = || -> sqlx::Result<Cursor> {
         let halt_code: Option<String> = row.try_get("halt_code")?;
         let halt_message: Option<String> = row.try_get("halt_message")?;
+        let block = |column: &str| -> sqlx::Result<Option<BlockNumber>> {
+            Ok(row.try_get::<Option<i64>, _>(column)?.map(|number| BlockNumber(number.cast_unsigned())))
+        };
         Ok(Cursor {
             chain_id: ChainId(row.try_get::<i64, _>("chain_id")?.cast_unsigned()),
             chain: row.try_get("chain")?,
             partition_blocks: row.try_get::<i64, _>("partition_blocks")?.cast_unsigned(),
-            first_block: row
-                .try_get::<Option<i64>, _>("first_block")?
-                .map(|number| BlockNumber(number.cast_unsigned())),
+            first_block: block("first_block")?,
+            first_traced_block: block("first_traced_block")?,
             tip: block_ref(row.try_get("tip_number")?, row.try_get("tip_hash")?),
             finalized: block_ref(row.try_get("finalized_number")?, row.try_get("finalized_hash")?),
             halted: halt_code.zip(halt_message).map(|(code, message)| Halt { code, message }),

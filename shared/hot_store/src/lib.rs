@@ -7,12 +7,16 @@
 //! Nothing here decides what is canonical, and nothing here touches cold storage.
 //!
 //! Invariants: the rows of a chain are exactly those of the blocks `first_block..=tip` (minus dropped partitions);
-//! each block's parent is the block stored before it; a block at or below the finalized one is never taken back.
+//! each block's parent is the block stored before it; a block at or below the finalized one is never taken back, unless
+//! a person has accepted that.
 
 pub mod append;
 pub mod copy;
 pub mod cursor;
+pub mod disputed_reorg;
 mod error;
+pub mod follower_status;
+pub mod gaps;
 pub mod lag;
 mod partitions;
 pub mod reorg;

@@ -1,8 +1,9 @@
 //! Taking blocks back after a reorg: the inverse of [`crate::append()`].
 
 use alloy::primitives::B256;
+use chrono::{DateTime, Utc};
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row};
 
 use crate::cursor;
 use crate::error::{HotStoreError, bigint};
@@ -99,4 +100,50 @@ pub async fn count(conn: &mut PgConnection) -> Result<u64, HotStoreError> {
         .await
         .map_err(HotStoreError::database("count the invalidations"))?;
     Ok(count.cast_unsigned())
+}
+
+/// A reorg that reached stored rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invalidation {
+    /// The blocks taken back, by their numbers; as many as the reorg was deep.
+    pub blocks: BlockRange,
+    /// Hash of the highest block that both branches share.
+    pub ancestor_hash: B256,
+    /// Hash of the stored tip before.
+    pub old_tip_hash: B256,
+    /// Hash of the stored tip after.
+    pub new_tip_hash: B256,
+    /// When it was replaced.
+    pub invalidated_at: DateTime<Utc>,
+}
+
+/// The chain's latest reorg; `None` if there was none.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn last(conn: &mut PgConnection, chain_id: ChainId) -> Result<Option<Invalidation>, HotStoreError> {
+    let row = sqlx::query(
+        "SELECT start_block, end_block, ancestor_hash, old_tip_hash, new_tip_hash, invalidated_at
+           FROM hot.data_invalidations WHERE chain_id = $1 ORDER BY id DESC LIMIT 1",
+    )
+    .bind(chain_id.0.cast_signed())
+    .fetch_optional(conn)
+    .await
+    .map_err(HotStoreError::database("read the last invalidation"))?;
+    let Some(row) = row else { return Ok(None) };
+    let number =
+        |column: &str| -> sqlx::Result<BlockNumber> { Ok(BlockNumber(row.try_get::<i64, _>(column)?.cast_unsigned())) };
+    // The table's constraint keeps hashes at 32 bytes.
+    let hash = |column: &str| -> sqlx::Result<B256> { Ok(B256::from_slice(row.try_get(column)?)) };
+    let decode = || -> sqlx::Result<Option<Invalidation>> {
+        let Ok(blocks) = BlockRange::new(number("start_block")?, number("end_block")?) else { return Ok(None) };
+        Ok(Some(Invalidation {
+            blocks,
+            ancestor_hash: hash("ancestor_hash")?,
+            old_tip_hash: hash("old_tip_hash")?,
+            new_tip_hash: hash("new_tip_hash")?,
+            invalidated_at: row.try_get("invalidated_at")?,
+        }))
+    };
+    decode().map_err(HotStoreError::database("decode the last invalidation"))
 }

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use isotherm_hot_store::cursor::Halt;
 use isotherm_hot_store::rows::Order;
-use isotherm_hot_store::{BlockBatch, HotStoreError, append, cursor, lag, rows, stored_hash, take_back};
+use isotherm_hot_store::{BlockBatch, HotStoreError, append, cursor, gaps, lag, rows, stored_hash, take_back};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
 use sqlx::{Connection, PgConnection, Row};
@@ -240,6 +240,40 @@ async fn a_reorg_replaces_the_branch_in_one_transaction() {
     let headers = read_all(&mut conn, Dataset::Blocks, range(0, 99)).await;
     let hashes = arrow::compute::concat_batches(&Dataset::Blocks.schema(), &headers).unwrap();
     assert_eq!(hashes["block_hash"].as_fixed_size_binary().value(11), hash(16, 1).as_slice());
+}
+
+#[tokio::test]
+async fn traces_are_promised_from_the_first_block_on_after_which_none_is_without() {
+    let (_database, mut conn) = database().await;
+    let first_traced = async |conn: &mut PgConnection| {
+        let number = cursor::read(conn, CHAIN).await.unwrap().unwrap().first_traced_block;
+        number.map(|number| number.0)
+    };
+    let untraced = |mut batch: BlockBatch| {
+        batch.rows.retain(|(dataset, _)| *dataset != Dataset::Traces);
+        batch
+    };
+    append(&mut conn, CHAIN, &untraced(batch(range(0, 5), 0, B256::ZERO, 1))).await.unwrap();
+    assert_eq!(first_traced(&mut conn).await, None);
+    append(&mut conn, CHAIN, &batch(range(5, 8), 0, hash(4, 0), 1)).await.unwrap();
+    append(&mut conn, CHAIN, &batch(range(8, 10), 0, hash(7, 0), 1)).await.unwrap();
+    assert_eq!(first_traced(&mut conn).await, Some(5));
+
+    // A branch that leaves below them brings its own.
+    take_back(&mut conn, CHAIN, reference(3, 0), reference(6, 1)).await.unwrap();
+    assert_eq!(rows::count(&mut conn, CHAIN, Dataset::Traces, range(0, 99)).await.unwrap(), 0);
+    append(&mut conn, CHAIN, &batch(range(4, 7), 1, hash(3, 0), 1)).await.unwrap();
+    assert_eq!(first_traced(&mut conn).await, Some(4));
+
+    append(&mut conn, CHAIN, &untraced(batch(range(7, 8), 1, hash(6, 1), 1))).await.unwrap();
+    assert_eq!(first_traced(&mut conn).await, None);
+    append(&mut conn, CHAIN, &batch(range(8, 10), 1, hash(7, 1), 1)).await.unwrap();
+    assert_eq!(first_traced(&mut conn).await, Some(8));
+    assert_eq!(rows::count(&mut conn, CHAIN, Dataset::Traces, range(0, 99)).await.unwrap(), 5);
+
+    // The tip, written anew without its traces.
+    assert!(gaps::write_anew(&mut conn, CHAIN, &untraced(batch(range(9, 10), 1, hash(8, 1), 1))).await.unwrap());
+    assert_eq!(first_traced(&mut conn).await, None);
 }
 
 #[tokio::test]

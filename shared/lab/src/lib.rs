@@ -11,6 +11,7 @@
 //! an oracle that shares the code under test proves nothing.
 
 pub mod anvil;
+pub mod benchmark;
 pub mod error;
 pub mod experiment;
 pub mod fault_proxy;

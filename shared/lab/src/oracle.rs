@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 use crate::LabError;
 use crate::rpc::{Rpc, quantity, shape};
 
+mod traces;
+
+pub use traces::TracedBy;
+
 /// Receipt calls in one batch.
 const RECEIPT_BATCH: usize = 50;
 

@@ -1,7 +1,11 @@
 //! The follower on a real chain and a real database.
 
+mod decisions;
 mod following;
+mod gaps;
 mod outages;
 mod process;
 mod refusals;
 mod stage;
+mod status;
+mod traces;

@@ -6,7 +6,7 @@ use isotherm_types::Disposition;
 use serde_json::json;
 
 /// Everything that a follower could have changed, as one text.
-async fn contents(stage: &Stage) -> String {
+pub(crate) async fn contents(stage: &Stage) -> String {
     let sql = "SELECT concat_ws(' ',
         (SELECT string_agg(encode(block_hash, 'hex'), ',' ORDER BY block_number) FROM hot.blocks),
         (SELECT count(*) FROM hot.transactions), (SELECT count(*) FROM hot.logs),

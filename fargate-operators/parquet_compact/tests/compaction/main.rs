@@ -8,4 +8,5 @@ mod moving;
 mod outages;
 mod process;
 mod refusing;
+mod traces;
 mod world;

@@ -2,6 +2,7 @@
 
 use isotherm_cold_store::ChainName;
 use isotherm_types::{Classified, Disposition};
+use operator_parquet_compact::Step;
 
 use crate::rows::range;
 use crate::world::{DATASETS, World, partitions_of};
@@ -48,4 +49,24 @@ async fn blocks_missing_between_cold_and_hot_are_a_gap() {
     let refused = world.compact(range(20, 30)).await.unwrap_err();
     assert_eq!((refused.code(), refused.disposition()), ("compact.gap", Disposition::GiveUp));
     world.check(&partitions_of(0, 10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_that_are_replaced_after_they_were_read_do_not_become_cold() {
+    let world = World::create(range(0, 20), 19).await;
+    let spec = world.claim().await;
+    let mut compactor = world.compactor((spec.task_id, spec.fence), None);
+    let (pool, runtime) = (world.pool.clone(), tokio::runtime::Handle::current());
+    // As if a person had accepted a reorg below the finalized block meanwhile.
+    compactor.on_step = Box::new(move |step| {
+        if step == Step::Listed {
+            let replace = "UPDATE hot.blocks SET block_hash = sha256(block_hash) WHERE block_number = 9";
+            let replacing = sqlx::query(replace).execute(&pool);
+            tokio::task::block_in_place(|| runtime.block_on(replacing)).unwrap();
+        }
+    });
+    let refused = compactor.run(&DATASETS, range(0, 10)).await.unwrap_err();
+    assert_eq!((refused.code(), refused.disposition()), ("compact.replaced", Disposition::GiveUp));
+    let cold = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM cold.data_partitions").fetch_one(&world.pool);
+    assert_eq!(cold.await.unwrap(), 0);
 }

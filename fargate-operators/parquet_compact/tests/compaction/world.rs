@@ -23,7 +23,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::rows::{MadeChain, range};
 
-/// What follows every chain by default; traces are not followed yet.
+/// What is stored of every chain.
 pub(crate) const DATASETS: [Dataset; 3] = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs];
 pub(crate) const PARTITION_BLOCKS: u64 = 10;
 pub(crate) const SECRET_ACCESS_KEY: &str = "test";
@@ -207,7 +207,7 @@ impl World {
         concat_batches(&dataset.schema(), &batches).unwrap()
     }
 
-    async fn hot_rows(&self, dataset: Dataset, blocks: BlockRange) -> RecordBatch {
+    pub(crate) async fn hot_rows(&self, dataset: Dataset, blocks: BlockRange) -> RecordBatch {
         let mut conn = self.connect().await;
         let columns: Vec<&str> = dataset.columns().iter().map(|column| column.name).collect();
         let chain_id = self.chain.chain_id;

@@ -11,7 +11,10 @@ use crate::block::{FetchedBlock, HeaderRef, read_block, read_header};
 use crate::endpoint::RawAnswer;
 use crate::error::ChainError;
 use crate::heads::{Finality, Heads};
-use crate::verify::{BadBlock, VerifiedBlock, verify};
+use crate::verify::{BadBlock, Checks, VerifiedBlock, verify_as_far_as};
+
+/// A block that is asked for: its number, and its hash if it is asked for by that.
+pub(super) type Wanted = (BlockNumber, Option<B256>);
 
 fn malformed(endpoint: &str, method: &'static str) -> impl FnOnce(serde_json::Error) -> ChainError {
     move |source| ChainError::Malformed { endpoint: endpoint.to_owned(), method, source }
@@ -21,7 +24,7 @@ fn bad(problem: BadBlock) -> ChainError {
     ChainError::BadBlock(Box::new(problem))
 }
 
-pub(super) fn chain_id(endpoint: &str, answers: &[RawAnswer]) -> Result<ChainId, ChainError> {
+pub(crate) fn chain_id(endpoint: &str, answers: &[RawAnswer]) -> Result<ChainId, ChainError> {
     const METHOD: &str = "eth_chainId";
     match answers {
         [Some(raw)] => {
@@ -33,23 +36,25 @@ pub(super) fn chain_id(endpoint: &str, answers: &[RawAnswer]) -> Result<ChainId,
 }
 
 /// The header of an answer, its hash recomputed; it must be `expected`, if that is given.
-pub(super) fn header(
+pub(crate) fn header(
     endpoint: &str,
     answers: &[RawAnswer],
+    checks: &Checks,
     expected: Option<BlockRef>,
 ) -> Result<Option<HeaderRef>, ChainError> {
     let Some(Some(raw)) = answers.first() else { return Ok(None) };
-    let found = checked_header(endpoint, raw)?;
+    let found = checked_header(endpoint, raw, checks)?;
     match expected {
         Some(expected) if expected != found.reference => Err(bad(BadBlock::Hash { block: found.reference, expected })),
         _ => Ok(Some(found)),
     }
 }
 
-fn checked_header(endpoint: &str, raw: &RawValue) -> Result<HeaderRef, ChainError> {
+fn checked_header(endpoint: &str, raw: &RawValue, checks: &Checks) -> Result<HeaderRef, ChainError> {
     let (found, computed) = read_header(raw).map_err(malformed(endpoint, "eth_getBlockByNumber"))?;
+    let is_made = checks.header_hash.is_made_at(found.reference.number);
     match computed {
-        Some(computed) if computed != found.reference.hash => {
+        Some(computed) if is_made && computed != found.reference.hash => {
             Err(bad(BadBlock::HeaderHash { block: found.reference, computed }))
         }
         _ => Ok(found),
@@ -57,15 +62,20 @@ fn checked_header(endpoint: &str, raw: &RawValue) -> Result<HeaderRef, ChainErro
 }
 
 /// The heads from the answers for `latest` and, if they were asked for, `safe` and `finalized`.
-pub(super) fn heads(endpoint: &str, answers: &[RawAnswer], served_at: DateTime<Utc>) -> Result<Heads, ChainError> {
+pub(super) fn heads(
+    endpoint: &str,
+    answers: &[RawAnswer],
+    checks: &Checks,
+    served_at: DateTime<Utc>,
+) -> Result<Heads, ChainError> {
     let Some(Some(latest)) = answers.first() else {
         return Err(ChainError::MissingAnswer { endpoint: endpoint.to_owned(), method: "eth_getBlockByNumber" });
     };
-    let latest = checked_header(endpoint, latest)?;
+    let latest = checked_header(endpoint, latest, checks)?;
     let below_latest = |answer: Option<&RawAnswer>| -> Result<_, ChainError> {
         match answer {
             Some(Some(raw)) => {
-                let found = checked_header(endpoint, raw)?.reference;
+                let found = checked_header(endpoint, raw, checks)?.reference;
                 // The calls of a batch are answered one after another: the chain may have moved on in between.
                 Ok((found.number <= latest.reference.number).then_some(found))
             }
@@ -79,16 +89,17 @@ pub(super) fn heads(endpoint: &str, answers: &[RawAnswer], served_at: DateTime<U
 pub(super) fn final_block(
     endpoint: &str,
     answers: &[RawAnswer],
+    checks: &Checks,
     number: BlockNumber,
     finality: Finality,
 ) -> Result<Option<BlockRef>, ChainError> {
     let [Some(end), Some(raw)] = answers else { return Ok(None) };
-    let end = checked_header(endpoint, end)?.reference.number;
+    let end = checked_header(endpoint, end, checks)?.reference.number;
     let last_final = match finality {
         Finality::Tags {} => Some(end),
         Finality::Depth { blocks } => Finality::final_by_depth(end, blocks),
     };
-    let found = checked_header(endpoint, raw)?.reference;
+    let found = checked_header(endpoint, raw, checks)?.reference;
     if found.number != number {
         return Err(bad(BadBlock::Number { block: found, expected: number }));
     }
@@ -99,12 +110,13 @@ pub(super) fn final_block(
 /// branch as the one before.
 pub(super) fn blocks(
     endpoint: &str,
-    wanted: &[(BlockNumber, Option<B256>)],
-    answers: Vec<RawAnswer>,
+    wanted: &[Wanted],
+    answers: &[RawAnswer],
+    checks: &Checks,
     served_at: DateTime<Utc>,
 ) -> Result<Vec<VerifiedBlock>, ChainError> {
     let run = assemble(wanted, answers, served_at);
-    run.and_then(|run| verify(run).map_err(Unreadable::Bad)).map_err(|unreadable| match unreadable {
+    run.and_then(|run| verify_as_far_as(run, checks).map_err(Unreadable::Bad)).map_err(|unreadable| match unreadable {
         Unreadable::Json(source) => malformed(endpoint, "eth_getBlockByNumber")(source),
         Unreadable::Bad(problem) => bad(problem),
         Unreadable::Replaced(number) => ChainError::ReplacedWhileFetching { number },
@@ -119,15 +131,15 @@ enum Unreadable {
 }
 
 fn assemble(
-    wanted: &[(BlockNumber, Option<B256>)],
-    answers: Vec<RawAnswer>,
+    wanted: &[Wanted],
+    answers: &[RawAnswer],
     served_at: DateTime<Utc>,
 ) -> Result<Vec<FetchedBlock>, Unreadable> {
     let mut run: Vec<FetchedBlock> = Vec::with_capacity(wanted.len());
-    let mut answers = answers.into_iter();
+    let mut answers = answers.iter();
     for (number, hash) in wanted {
         let (Some(Some(block)), Some(Some(receipts))) = (answers.next(), answers.next()) else { break };
-        let fetched = read_block(&block, &receipts, served_at).map_err(Unreadable::Json)?;
+        let fetched = read_block(block, receipts, served_at).map_err(Unreadable::Json)?;
         check_identity(&fetched, *number, *hash).map_err(Unreadable::Bad)?;
         let is_of_this_block = fetched.receipts.iter().all(|receipt| receipt.block_hash == fetched.reference.hash);
         let is_linked = run.last().is_none_or(|last| last.reference.hash == fetched.header.parent_hash);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanArray, Decimal128Array, FixedSizeBinaryBuilder, Float64Array, RecordBatch,
-    RecordBatchOptions, StringArray, UInt32Array, UInt64Array,
+    RecordBatchOptions, StringBuilder, UInt32Array, UInt64Array,
 };
 use isotherm_types::Dataset;
 use isotherm_types::schema::DECIMAL_PRECISION;
@@ -54,6 +54,24 @@ impl Batch {
         Ok(())
     }
 
+    /// A 32-bit column of which values may be absent.
+    ///
+    /// # Errors
+    /// A value of 2^32 or more.
+    pub(super) fn optional_u32(
+        &mut self,
+        column: &'static str,
+        values: impl Iterator<Item = Option<u64>>,
+    ) -> Result<(), ColumnError> {
+        let fit = values.map(|value| match value {
+            None => Ok(None),
+            Some(value) => u32::try_from(value).map(Some).map_err(|_| self.error(column, value.to_string())),
+        });
+        let array = UInt32Array::from(fit.collect::<Result<Vec<Option<u32>>, _>>()?);
+        self.add(column, Arc::new(array));
+        Ok(())
+    }
+
     pub(super) fn boolean(&mut self, column: &'static str, values: impl Iterator<Item = bool>) {
         self.add(column, Arc::new(values.map(Some).collect::<BooleanArray>()));
     }
@@ -62,8 +80,18 @@ impl Batch {
         self.add(column, Arc::new(Float64Array::from_iter_values(values)));
     }
 
-    pub(super) fn text<'a>(&mut self, column: &'static str, values: impl Iterator<Item = &'a str>) {
-        self.add(column, Arc::new(StringArray::from_iter_values(values)));
+    pub(super) fn text<Value: AsRef<str>>(&mut self, column: &'static str, values: impl Iterator<Item = Value>) {
+        self.optional_text(column, values.map(Some));
+    }
+
+    pub(super) fn optional_text<Value: AsRef<str>>(
+        &mut self,
+        column: &'static str,
+        values: impl Iterator<Item = Option<Value>>,
+    ) {
+        let mut builder = StringBuilder::with_capacity(self.row_count, 0);
+        values.for_each(|value| builder.append_option(value));
+        self.add(column, Arc::new(builder.finish()));
     }
 
     /// A decimal column of what fits; `None` stays absent.

@@ -20,10 +20,19 @@ impl Branch {
 
     /// The same chain up to `ancestor`, then other blocks up to `tip`.
     fn forked(&self, ancestor: u64, tip: u64) -> Self {
+        self.forked_to(1, ancestor, tip)
+    }
+
+    /// The same chain up to `ancestor`, then the blocks of `branch` up to `tip`.
+    fn forked_to(&self, branch: u64, ancestor: u64, tip: u64) -> Self {
         let mut hashes = self.hashes.clone();
         hashes.retain(|number, _| *number <= ancestor);
-        hashes.extend((ancestor + 1..=tip).map(|number| (number, hash(number, 1))));
+        hashes.extend((ancestor + 1..=tip).map(|number| (number, hash(number, branch))));
         Self { first: self.first, hashes }
+    }
+
+    fn block(&self, number: u64) -> BlockRef {
+        BlockRef { number: BlockNumber(number), hash: self.hashes[&number] }
     }
 
     fn tip(&self) -> BlockRef {
@@ -43,11 +52,10 @@ impl Branch {
     }
 
     fn stored(&self, finalized: Option<u64>, cold_watermark: Option<u64>) -> Stored {
-        let reference = |number: u64| BlockRef { number: BlockNumber(number), hash: self.hashes[&number] };
         Stored {
             first_block: BlockNumber(self.first),
             tip: self.tip(),
-            finalized: finalized.map(reference),
+            finalized: finalized.map(|number| self.block(number)),
             cold_watermark: cold_watermark.map(BlockNumber),
         }
     }
@@ -55,10 +63,21 @@ impl Branch {
 
 /// Walks back as the follower does, until the answer is another one; returns it and the steps taken.
 fn follow(stored: &Branch, state: &Stored, chain: &Branch, max_depth: u64) -> (Step, u64) {
+    follow_with(None, stored, state, chain, max_depth)
+}
+
+/// The same with the permission of a person.
+fn follow_with(
+    accepted: Option<&AcceptedReorg>,
+    stored: &Branch,
+    state: &Stored,
+    chain: &Branch,
+    max_depth: u64,
+) -> (Step, u64) {
     let start = chain.tip().number.0.min(state.tip.number.0 + 1);
     let mut header = chain.header(start);
     for steps in 0.. {
-        match decide(state, &header, max_depth, |number| stored.get(number)) {
+        match decide(state, &header, max_depth, accepted, |number| stored.get(number)) {
             Step::WalkBack { to } => {
                 assert_eq!(Some(to.hash), chain.get(to.number), "walked off the chain's branch");
                 header = chain.header(to.number.0);
@@ -85,7 +104,7 @@ fn a_chain_that_goes_on_is_extended() {
     let branch = Branch::new(10, 20);
     let state = branch.stored(None, None);
     assert_eq!(follow(&branch, &state, &Branch::new(10, 21), 64).0, Step::Extend);
-    assert_eq!(decide(&state, &Branch::new(10, 40).header(40), 64, |number| branch.get(number)), Step::Extend);
+    assert_eq!(decide(&state, &Branch::new(10, 40).header(40), 64, None, |number| branch.get(number)), Step::Extend);
 }
 
 #[test]
@@ -103,7 +122,8 @@ fn a_head_below_what_hot_storage_holds_is_waited_out() {
     for first_in_hot in [10, 13] {
         for head in [0, 5, first_in_hot - 1] {
             let header = Branch::new(0, head).header(head);
-            let step = decide(&state, &header, 64, |number| stored.get(number).filter(|_| number.0 >= first_in_hot));
+            let in_hot = |number: BlockNumber| stored.get(number).filter(|_| number.0 >= first_in_hot);
+            let step = decide(&state, &header, 64, None, in_hot);
             assert_eq!(step, Step::Wait, "head {head}, hot from {first_in_hot}");
         }
     }
@@ -161,7 +181,7 @@ fn a_reorg_down_to_rows_that_were_dropped_after_compaction_halts() {
     let stored = Branch::new(10, 20);
     let state = stored.stored(None, Some(15));
     let header = stored.forked(15, 20).header(16);
-    let step = decide(&state, &header, 64, |number| stored.get(number).filter(|_| number.0 > 15));
+    let step = decide(&state, &header, 64, None, |number| stored.get(number).filter(|_| number.0 > 15));
     assert_eq!(halt_code(step), "chain.reorg_below_watermark");
 }
 
@@ -173,7 +193,101 @@ fn another_genesis_block_halts() {
     assert_eq!(halt_code(follow(&stored, &state, &other, 64).0), "chain.reorg_too_deep");
 }
 
+/// A chain whose blocks up to 16 are final, and the permission to replace it from 13 on by the branch that has `shown`.
+fn accepted() -> (Branch, Stored, AcceptedReorg) {
+    let stored = Branch::new(10, 20);
+    let state = stored.stored(Some(16), None);
+    let other = stored.forked(13, 16);
+    let (first, shown) = (other.block(14), other.block(16));
+    let accepted = AcceptedReorg { tip: stored.tip(), ancestor: stored.block(13), first, shown };
+    (stored, state, accepted)
+}
+
+#[test]
+fn an_accepted_reorg_is_replaced_whatever_the_height_of_its_branch() {
+    let (stored, state, accepted) = accepted();
+    for tip in [14, 16, 18, 20, 21, 40] {
+        let chain = stored.forked(13, tip);
+        let step = follow_with(Some(&accepted), &stored, &state, &chain, 2).0;
+        assert_eq!(step, Step::ReplaceAsAccepted { ancestor: stored.block(13) }, "new tip {tip}");
+        assert!(matches!(follow(&stored, &state, &chain, 2).0, Step::Halt { .. }), "without the permission");
+    }
+}
+
+#[test]
+fn a_permission_is_good_for_nothing_deeper_shallower_or_on_another_branch() {
+    let (stored, state, accepted) = accepted();
+    let same_branch = [(1, 12, 22), (1, 11, 13), (1, 14, 22), (1, 15, 16)];
+    let other_branch = [(2, 13, 22), (2, 13, 14), (2, 12, 22)];
+    for case @ (branch, ancestor, tip) in same_branch.into_iter().chain(other_branch) {
+        let chain = stored.forked_to(branch, ancestor, tip);
+        let step = follow_with(Some(&accepted), &stored, &state, &chain, 64).0;
+        assert_eq!(halt_code(step), "chain.reorg_below_finalized", "branch, ancestor, new tip: {case:?}");
+    }
+    // It begins as accepted and parts from what was shown before that.
+    let mut chain = stored.forked(13, 14);
+    chain.hashes.extend((15..=21).map(|number| (number, hash(number, 2))));
+    let step = follow_with(Some(&accepted), &stored, &state, &chain, 64).0;
+    assert_eq!(halt_code(step), "chain.reorg_below_finalized");
+    let Step::Halt { reason } = step else { unreachable!() };
+    assert_eq!(reason.found(), BlockRef { number: BlockNumber(16), hash: hash(16, 2) });
+}
+
+#[test]
+fn a_permission_is_void_once_the_stored_tip_is_another_one() {
+    let (stored, _, accepted) = accepted();
+    let longer = Branch::new(10, 21);
+    let state = longer.stored(Some(16), None);
+    let step = follow_with(Some(&accepted), &longer, &state, &stored.forked(13, 22), 64).0;
+    assert_eq!(halt_code(step), "chain.reorg_below_finalized");
+}
+
+#[test]
+fn no_permission_reaches_into_cold_storage() {
+    let (stored, state, accepted) = accepted();
+    for (watermark, is_replaced) in [(13, true), (14, false), (16, false)] {
+        let state = Stored { cold_watermark: Some(BlockNumber(watermark)), ..state };
+        let step = follow_with(Some(&accepted), &stored, &state, &stored.forked(13, 22), 64).0;
+        assert_eq!(matches!(step, Step::ReplaceAsAccepted { .. }), is_replaced, "watermark {watermark}: {step:?}");
+        assert_eq!(matches!(step, Step::Halt { .. }), !is_replaced, "watermark {watermark}: {step:?}");
+    }
+}
+
+#[test]
+fn what_is_allowed_anyway_uses_no_permission() {
+    let (stored, state, accepted) = accepted();
+    assert_eq!(follow_with(Some(&accepted), &stored, &state, &stored.forked(17, 22), 64).0, replace(&stored, 17));
+    assert_eq!(follow_with(Some(&accepted), &stored, &state, &Branch::new(10, 21), 64).0, Step::Extend);
+    assert_eq!(follow_with(Some(&accepted), &stored, &state, &stored, 64).0, Step::Wait);
+}
+
 proptest::proptest! {
+    #[test]
+    fn a_permission_changes_nothing_but_its_own_reorg(
+        length in 2u64..30, accepted_up in 0u64..30, ancestor_up in 0u64..30, branch in 1u64..3, new_length in 1u64..40,
+        finalized_up in proptest::option::of(0u64..30), max_depth in 1u64..30,
+    ) {
+        let tip = length - 1;
+        let stored = Branch::new(0, tip);
+        let state = stored.stored(finalized_up.map(|up| up % length), None);
+        let accepted_at = accepted_up % tip;
+        let first = stored.forked(accepted_at, accepted_at + 1).block(accepted_at + 1);
+        let ancestor = stored.block(accepted_at);
+        let accepted = AcceptedReorg { tip: stored.tip(), ancestor, first, shown: first };
+        let forked_at = ancestor_up % length;
+        let chain = stored.forked_to(branch, forked_at, forked_at + new_length);
+        let plain = follow(&stored, &state, &chain, max_depth).0;
+        let permitted = follow_with(Some(&accepted), &stored, &state, &chain, max_depth).0;
+        if branch == 1 && forked_at == accepted_at && matches!(plain, Step::Halt { .. }) {
+            proptest::prop_assert_eq!(permitted, Step::ReplaceAsAccepted { ancestor });
+        } else if matches!(plain, Step::Halt { .. }) {
+            let is_halt = matches!(permitted, Step::Halt { .. });
+            proptest::prop_assert!(is_halt, "{:?}", permitted);
+        } else {
+            proptest::prop_assert_eq!(permitted, plain);
+        }
+    }
+
     #[test]
     fn every_fork_ends_in_the_one_right_step(
         first in 0u64..5, length in 1u64..40, ancestor_up in 0u64..40, new_length in 0u64..40,

@@ -55,6 +55,18 @@ pub enum BadBlock {
     /// The receipts' gas is not the header's.
     #[error("the receipts of {block} used {receipts} gas, its header says {header}")]
     GasUsed { block: BlockRef, header: u64, receipts: u64 },
+    /// Some of a block's traces say that they are in another block.
+    #[error("a trace of {block} says that it is in block {found}")]
+    TraceBlock { block: BlockRef, found: B256 },
+    /// Not one top frame for each transaction.
+    #[error("{block} has {transactions} transactions, but {traced} of them are traced")]
+    TraceCount { block: BlockRef, transactions: usize, traced: usize },
+    /// A trace does not belong where it stands.
+    #[error("trace {trace} of {block} is out of place: {problem}")]
+    TracePlace { block: BlockRef, trace: usize, problem: &'static str },
+    /// A top frame is another call than its transaction.
+    #[error("the top frame of transaction {index} of {block} has the {field} {found}, the transaction has {expected}")]
+    TopFrame { block: BlockRef, index: usize, field: &'static str, found: String, expected: String },
 }
 
 impl BadBlock {
@@ -74,7 +86,11 @@ impl BadBlock {
             | Self::LogIndex { block, .. }
             | Self::LogsBloom { block, .. }
             | Self::ReceiptGas { block, .. }
-            | Self::GasUsed { block, .. } => *block,
+            | Self::GasUsed { block, .. }
+            | Self::TraceBlock { block, .. }
+            | Self::TraceCount { block, .. }
+            | Self::TracePlace { block, .. }
+            | Self::TopFrame { block, .. } => *block,
         }
     }
 
@@ -95,6 +111,10 @@ impl BadBlock {
             Self::LogsBloom { .. } => "chain.bad_logs_bloom",
             Self::ReceiptGas { .. } => "chain.bad_receipt_gas",
             Self::GasUsed { .. } => "chain.bad_gas_used",
+            Self::TraceBlock { .. } => "chain.bad_trace_block",
+            Self::TraceCount { .. } => "chain.bad_trace_count",
+            Self::TracePlace { .. } => "chain.bad_trace_place",
+            Self::TopFrame { .. } => "chain.bad_top_frame",
         }
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The folder of the fixtures. Fails in CI if it is missing; elsewhere it says that nothing was checked.
-fn fixtures(name: &str) -> Option<PathBuf> {
+pub(crate) fn fixtures(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures").join(name);
     if path.exists() {
         return Some(path);
@@ -27,7 +27,7 @@ fn fixtures(name: &str) -> Option<PathBuf> {
     None
 }
 
-fn unpack(path: &Path) -> String {
+pub(crate) fn unpack(path: &Path) -> String {
     let mut text = String::new();
     flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
     text
@@ -40,7 +40,7 @@ struct Line {
 }
 
 /// The recorded chain: blocks as read, and as JSON.
-fn recorded_chain(folder: &Path) -> (Vec<FetchedBlock>, Vec<(Value, Value)>) {
+pub(crate) fn recorded_chain(folder: &Path) -> (Vec<FetchedBlock>, Vec<(Value, Value)>) {
     let text = unpack(&folder.join("rpc.jsonl.gz"));
     let lines: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |method: &str| -> Vec<&RawValue> {
@@ -52,7 +52,7 @@ fn recorded_chain(folder: &Path) -> (Vec<FetchedBlock>, Vec<(Value, Value)>) {
     (blocks.collect(), pairs.iter().map(|(block, receipts)| (value(block), value(receipts))).collect())
 }
 
-fn batch(encoded: &[(Dataset, RecordBatch)], dataset: Dataset) -> &RecordBatch {
+pub(crate) fn batch(encoded: &[(Dataset, RecordBatch)], dataset: Dataset) -> &RecordBatch {
     &encoded.iter().find(|(found, _)| *found == dataset).unwrap().1
 }
 

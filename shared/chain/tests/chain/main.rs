@@ -3,5 +3,9 @@
 mod client;
 mod fixtures;
 mod from_columns;
+mod generated;
 mod misbehaviour;
+mod pool;
+mod rates;
+mod traces;
 mod verdicts;

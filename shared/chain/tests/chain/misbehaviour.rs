@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 const BLOCKS: u64 = 4;
 
 /// Blocks 0..4 of a real chain on tape, and the chain's block 3 after a reorg, with its receipts.
-async fn record() -> (Tape, Value, Value) {
+pub(crate) async fn record() -> (Tape, Value, Value) {
     let chain = Anvil::start(AnvilOptions { chain_id: 143, ..AnvilOptions::deterministic() }).await.unwrap();
     let options = TrafficOptions { transactions_per_block: 6, empty_block_one_in: 0 };
     let mut traffic = Traffic::new(chain.rpc_url(), 143, 1, options);
@@ -46,11 +46,11 @@ async fn client(urls: &[&str]) -> ChainClient {
     ChainClient::connect(urls, ChainId(143), limits, Arc::new(SystemClock)).await.unwrap()
 }
 
-fn all() -> BlockRange {
+pub(crate) fn all() -> BlockRange {
     BlockRange::new(BlockNumber(0), BlockNumber(BLOCKS)).unwrap()
 }
 
-fn numbers(answer: Answer<Vec<VerifiedBlock>>) -> Vec<u64> {
+pub(crate) fn numbers(answer: Answer<Vec<VerifiedBlock>>) -> Vec<u64> {
     match answer {
         Answer::Present(blocks) => blocks.iter().map(|block| block.block().reference.number.0).collect(),
         other => panic!("{other:?}"),
@@ -62,15 +62,16 @@ async fn passing_troubles_are_outlasted() {
     let server = TapeServer::start(record().await.0).await.unwrap();
     let client = client(&[server.url()]).await;
     for fault in [
-        Fault::TooManyRequests { retry_after_seconds: None },
-        Fault::TooManyRequests { retry_after_seconds: Some(1) },
         Fault::ServerError,
         Fault::HtmlBody,
         Fault::TruncatedJson,
         Fault::Closed,
         Fault::Delay(Duration::from_secs(2)),
-        Fault::Error { code: -32_005, message: "limit exceeded".to_owned() },
         Fault::Error { code: -32_000, message: "try again".to_owned() },
+        // From the second of these on, the client takes them for a limit and asks more slowly.
+        Fault::TooManyRequests { retry_after_seconds: None },
+        Fault::TooManyRequests { retry_after_seconds: Some(1) },
+        Fault::Error { code: -32_005, message: "limit exceeded".to_owned() },
     ] {
         server.inject(FaultRule::new("eth_getBlockReceipts", 1, fault.clone()));
         assert_eq!(numbers(client.fetch(all()).await), [0, 1, 2, 3], "{fault:?}");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use alloy::primitives::{B256, Bytes};
-use isotherm_chain::verify::verify;
-use isotherm_chain::{Answer, ChainClient, FetchedBlock, Limits, RpcUrl, Verdict};
+use isotherm_chain::verify::{Verdicts, verify, verify_as_far_as};
+use isotherm_chain::{Answer, ChainClient, Check, Checks, FetchedBlock, Limits, RpcUrl, Verdict};
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
 use isotherm_types::{BlockNumber, BlockRange, ChainId, SystemClock};
 use serde_json::json;
@@ -102,4 +102,53 @@ async fn what_cannot_be_recomputed_is_not_called_bad() {
     let Verdict::NotVerifiable(reason) = &verified[0].verdicts().transactions_root else { panic!("verified") };
     assert!(reason.contains("0x7e"), "{reason}");
     assert!(!verified[0].verdicts().receipts_root.is_ok());
+}
+
+type Read = fn(&Verdicts) -> &Verdict;
+
+#[tokio::test]
+async fn a_check_that_is_left_out_is_told_with_its_reason_and_the_others_are_made() {
+    let run = run().await;
+    let (never, later) = (Check::Never, Check::From(BlockNumber(2)));
+    let cases: &[(Checks, Alter, Read)] = &[
+        (Checks { header_hash: never, ..Checks::ALL }, |run| run[0].header.timestamp += 1, |found| &found.header_hash),
+        (
+            Checks { transactions_root: later, ..Checks::ALL },
+            |run| run[0].transactions[1].nonce += 1,
+            |found| &found.transactions_root,
+        ),
+        (
+            Checks { receipts_root: later, ..Checks::ALL },
+            |run| run[0].receipts[1].status = Some(0),
+            |found| &found.receipts_root,
+        ),
+        (
+            Checks { receipts_root: later, logs_bloom: never, ..Checks::ALL },
+            |run| drop(run[0].receipts[3].logs.pop()),
+            |found| &found.receipts_root,
+        ),
+        (Checks { gas_used: later, ..Checks::ALL }, |run| run[0].receipts[1].gas_used += 1, |found| &found.gas_used),
+    ];
+    for (place, (checks, alter, read)) in cases.iter().enumerate() {
+        let mut altered = run.clone();
+        alter(&mut altered);
+        assert!(verify(altered.clone()).is_err(), "case {place}");
+        let verified = verify_as_far_as(altered, checks).unwrap_or_else(|bad| panic!("case {place}: {bad}"));
+        let Verdict::NotVerifiable(reason) = read(verified[0].verdicts()) else { panic!("case {place}") };
+        assert!(reason.contains("profile"), "case {place}: {reason}");
+        let others = verified[1].verdicts();
+        assert!(others.transactions_root.is_ok() && others.receipts_root.is_ok() && others.gas_used.is_ok());
+    }
+
+    // Without the Bloom filter the root still tells, and the other way round.
+    let mut altered = run.clone();
+    altered[0].receipts[3].logs.pop();
+    let bad = |checks: Checks| verify_as_far_as(altered.clone(), &checks).expect_err("a log is missing").code();
+    assert_eq!(bad(Checks { logs_bloom: never, ..Checks::ALL }), "chain.bad_receipts_root");
+    assert_eq!(bad(Checks { receipts_root: never, ..Checks::ALL }), "chain.bad_logs_bloom");
+    // Number and place are checked on every chain.
+    let mut shuffled = run;
+    shuffled[0].receipts.swap(0, 1);
+    let nothing = Checks { receipts_root: never, logs_bloom: never, ..Checks::ALL };
+    assert_eq!(verify_as_far_as(shuffled, &nothing).expect_err("out of place").code(), "chain.bad_receipt_place");
 }

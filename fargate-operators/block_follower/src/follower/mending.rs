@@ -1,0 +1,175 @@
+//! Closing gaps in what is stored: looks at a page while the chain has nothing new, and writes anew what is not whole.
+//!
+//! What belongs into a gap follows by hash from the stored block above it. Never writes what was not verified, and
+//! halts the chain where a gap cannot be closed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use isotherm_chain::{Answer, Heads, VerifiedBlock};
+use isotherm_hot_store::cursor::Halt;
+use isotherm_hot_store::gaps::Page;
+use isotherm_platform::Fault;
+use isotherm_types::{BlockRange, BlockRef, Classified as _};
+
+use super::{Follower, Round, RoundError};
+use crate::error::FollowerError;
+use crate::gaps::{GapReason, Run, RunStart, State, contradiction, next_run};
+
+/// Why a block's header is not there.
+enum Unseen {
+    /// No endpoint has served this block.
+    NotServed(BlockRef),
+    /// Asked to stop.
+    Stopped,
+}
+
+impl Follower {
+    /// Does the next piece of a look at all that is stored, if one is wanted.
+    pub(super) async fn mend(&mut self, heads: &Heads) -> Result<Round, RoundError> {
+        if self.status.take_gap_request() {
+            self.gaps.want();
+        }
+        let state = self.gaps.state(Instant::now());
+        if state == State::Done {
+            return Ok(Round::Idle);
+        }
+        let (within, page) = match self.look(state).await {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                self.gaps.left(None);
+                return Ok(Round::Idle);
+            }
+            // The blocks' own transactions tell whether the database is away; a look can wait.
+            Err(fault) => {
+                tracing::warn!(
+                    chain.id = self.config.chain_id.0,
+                    error.code = fault.code(),
+                    error.message = %fault.message(),
+                    "stored blocks cannot be looked at now"
+                );
+                self.gaps.put_off(Instant::now());
+                return Ok(Round::Idle);
+            }
+        };
+        match next_run(&page.gaps) {
+            Some(run) => {
+                self.gaps.left(Some(within));
+                self.close(run, heads).await
+            }
+            None if page.gaps.is_empty() => {
+                self.gaps.left(page.below);
+                Ok(Round::Idle)
+            }
+            // Nothing says what belongs there: what is above has changed meanwhile.
+            None => Ok(self.begin_anew()),
+        }
+    }
+
+    /// What is to be looked at and what was found at its upper end; `None` if nothing is stored.
+    async fn look(&self, state: State) -> Result<Option<(BlockRange, Page)>, Fault> {
+        let within = match state {
+            State::Done => None,
+            State::Going(within) => Some(within),
+            State::Wanted => self.store.hot_blocks().await?,
+        };
+        match within {
+            Some(within) => Ok(Some((within, self.store.look_for_gaps(within).await?))),
+            None => Ok(None),
+        }
+    }
+
+    /// Has a new look begin at the tip, after a pause.
+    fn begin_anew(&mut self) -> Round {
+        self.gaps.want();
+        self.gaps.put_off(Instant::now());
+        Round::Idle
+    }
+
+    /// Fetches the blocks that belong into `run` and writes them.
+    async fn close(&mut self, run: Run, heads: &Heads) -> Result<Round, RoundError> {
+        let (number, kind) = (run.numbers.last(), run.kind);
+        tracing::warn!(
+            chain.id = self.config.chain_id.0,
+            block.number = number.0,
+            block.count = run.numbers.block_count(),
+            gap.kind = kind.as_str(),
+            "stored blocks are missing or not whole"
+        );
+        if self.gaps.wrote_last(number) {
+            return Err(self.halt_unmended(GapReason::StaysSo { number, kind }).await?.into());
+        }
+        let blocks = match self.blocks_of(&run).await {
+            Ok(blocks) => blocks,
+            Err(Unseen::NotServed(block)) => return self.not_served(&run, block).await,
+            Err(Unseen::Stopped) => return Ok(Round::Stopped),
+        };
+        if let Some(reason) = contradiction(&run, &blocks, self.stored.and_then(|stored| stored.finalized)) {
+            return Err(self.halt_unmended(reason).await?.into());
+        }
+        let fetched: Arc<[VerifiedBlock]> = match self.unless_stopped(self.fetch_by_hash(&blocks)).await {
+            None => return Ok(Round::Stopped),
+            Some(Answer::Present(fetched)) => fetched.into(),
+            Some(Answer::Absent | Answer::Failed(_) | Answer::Lying(_)) => {
+                return self.not_served(&run, blocks[blocks.len() - 1]).await;
+            }
+        };
+        if !self.store.write_anew(fetched, kind, heads).await? {
+            return Ok(self.begin_anew());
+        }
+        self.gaps.has_written(number);
+        tracing::info!(
+            chain.id = self.config.chain_id.0,
+            block.number = number.0,
+            block.count = blocks.len(),
+            "stored blocks were written anew"
+        );
+        Ok(Round::Advanced)
+    }
+
+    /// The blocks that belong into `run`, ascending, by walking down from the block above; that one too, if what is
+    /// stored of it is wrong.
+    async fn blocks_of(&self, run: &Run) -> Result<Vec<BlockRef>, Unseen> {
+        let mut blocks = match run.from {
+            RunStart::Tip(tip) => vec![tip],
+            RunStart::Above { block: above, named } => {
+                let highest = self.parent_of(above).await?;
+                if named == Some(highest.hash) { vec![highest] } else { vec![above, highest] }
+            }
+        };
+        let mut lowest = blocks[blocks.len() - 1];
+        while lowest.number > run.numbers.start() {
+            lowest = self.parent_of(lowest).await?;
+            blocks.push(lowest);
+        }
+        blocks.reverse();
+        Ok(blocks)
+    }
+
+    /// The parent of `block`, by what its header says. `block` is not the genesis block.
+    async fn parent_of(&self, block: BlockRef) -> Result<BlockRef, Unseen> {
+        match self.unless_stopped(self.client.header(block)).await {
+            None => Err(Unseen::Stopped),
+            Some(Answer::Present(header)) => Ok(BlockRef {
+                number: block.number.previous().expect("a block above another has a number above 0"),
+                hash: header.parent_hash,
+            }),
+            Some(Answer::Absent | Answer::Failed(_) | Answer::Lying(_)) => Err(Unseen::NotServed(block)),
+        }
+    }
+
+    /// Waits for `block` to be served, or halts the chain if that has lasted too long.
+    async fn not_served(&mut self, run: &Run, block: BlockRef) -> Result<Round, RoundError> {
+        if !self.gaps.is_hopeless(Instant::now()) {
+            return Ok(Round::Idle);
+        }
+        let (number, kind) = (run.numbers.last(), run.kind);
+        Err(self.halt_unmended(GapReason::NotServed { number, kind, block }).await?.into())
+    }
+
+    async fn halt_unmended(&self, reason: GapReason) -> Result<Fault, RoundError> {
+        let halt = Halt { code: reason.code().to_owned(), message: reason.to_string() };
+        self.store.halt(&halt, None).await?;
+        Ok(FollowerError::NotMended { chain_id: self.config.chain_id, reason }.into())
+    }
+}

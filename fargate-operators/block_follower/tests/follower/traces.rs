@@ -1,0 +1,168 @@
+//! Traces: stored with their blocks, taken back with them, and never stored where they are untrue.
+
+use isotherm_lab::oracle::{Oracle, TracedBy};
+use isotherm_lab::tape::{Fault, FaultRule, Tape, TapeServer};
+use serde_json::{Value, json};
+
+use crate::stage::{CHAIN_ID, Stage};
+
+const FIRST_TRACED: &str = "SELECT first_traced_block FROM hot.cursors";
+/// Traces of blocks that are not stored.
+const ORPHANS: &str = "
+    SELECT count(*) FROM hot.traces t
+     WHERE NOT EXISTS (SELECT FROM hot.blocks b WHERE b.block_number = t.block_number AND b.block_hash = t.block_hash)";
+
+/// Compares every stored trace with what the chain itself says, cell by cell, from block `start` to its newest block.
+async fn assert_traces_equal_chain(stage: &Stage, start: u64, by: TracedBy) {
+    let oracle = Oracle::walk(stage.chain.rpc(), "latest", start).await.unwrap();
+    let expected = oracle.trace_rows(stage.chain.rpc(), CHAIN_ID, by).await.unwrap();
+    let rows = "SELECT to_jsonb(t) FROM hot.traces t ORDER BY block_number, trace_index";
+    let rows: Vec<Value> = sqlx::query_scalar(rows).fetch_all(&stage.pool).await.unwrap();
+    assert_eq!(rows.len(), expected.len());
+    for (row, expected) in rows.into_iter().zip(expected) {
+        assert_eq!(spelled_as_the_chain_does(row), expected);
+    }
+}
+
+/// A row with its bytes as `0x…` in the place of `\x…`.
+fn spelled_as_the_chain_does(row: Value) -> Value {
+    let Value::Object(fields) = row else { panic!("a row is an object") };
+    let spelled = fields.into_iter().map(|(name, value)| {
+        let digits = value.as_str().and_then(|text| text.strip_prefix("\\x")).map(|digits| format!("0x{digits}"));
+        (name, digits.map_or(value, Value::String))
+    });
+    Value::Object(spelled.collect())
+}
+
+/// The lists of datasets in events of a kind, each once.
+async fn told(stage: &Stage, kind: &str) -> Vec<String> {
+    let lists = "SELECT DISTINCT (body -> 'datasets')::text FROM control.events WHERE kind = $1 ORDER BY 1";
+    sqlx::query_scalar(lists).bind(kind).fetch_all(&stage.pool).await.unwrap()
+}
+
+/// Mines a block that has a transaction for certain.
+async fn mine_a_transfer(stage: &mut Stage) {
+    let accounts = stage.chain.call("eth_accounts", json!([])).await.unwrap();
+    let transfer = json!({ "from": accounts[0], "to": accounts[1], "value": "0x1" });
+    stage.chain.call("eth_sendTransaction", json!([transfer])).await.unwrap();
+    stage.mine(1).await;
+}
+
+const WITH_TRACES: &str = r#"["blocks", "transactions", "logs", "traces"]"#;
+const WITHOUT_TRACES: &str = r#"["blocks", "transactions", "logs"]"#;
+
+#[tokio::test]
+async fn traces_are_stored_with_their_blocks_by_either_method() {
+    for (method, by) in [("trace_block", TracedBy::TraceBlock), ("debug_trace_block", TracedBy::CallTracer)] {
+        let mut stage = Stage::new().await;
+        stage.mine(6).await;
+        let follower = stage.follow(&json!({ "traces": method }));
+        stage.caught_up().await;
+        stage.mine(6).await;
+        stage.caught_up().await;
+        follower.stop().await;
+        stage.assert_equals_chain(0).await;
+        stage.assert_events_tell_the_story().await;
+        assert_traces_equal_chain(&stage, 0, by).await;
+        assert_eq!(stage.number(FIRST_TRACED).await, Some(0));
+        assert_eq!(told(&stage, "dataset_advanced").await, [WITH_TRACES]);
+        let (blocks, rows, _) = stage.counted("traces").await;
+        assert_eq!((blocks, rows), (stage.head().await.0 + 1, stage.stored("traces").await), "{method}");
+        let below_the_top = stage.number("SELECT count(*) FROM hot.traces WHERE trace_address <> ''").await;
+        assert!(below_the_top > Some(0), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_reorg_takes_traces_back_and_brings_those_of_the_new_branch() {
+    let mut stage = Stage::new().await;
+    stage.mine(8).await;
+    mine_a_transfer(&mut stage).await;
+    let follower = stage.follow(&json!({ "traces": "trace_block" }));
+    stage.caught_up().await;
+    stage.chain.reorg(2, &[]).await.unwrap();
+    stage.traffic.resync().await.unwrap();
+    stage.caught_up().await;
+    assert_traces_equal_chain(&stage, 0, TracedBy::TraceBlock).await;
+    assert_eq!(told(&stage, "dataset_invalidated").await, [WITH_TRACES]);
+    stage.mine(3).await;
+    stage.caught_up().await;
+    assert_traces_equal_chain(&stage, 0, TracedBy::TraceBlock).await;
+    stage.assert_events_tell_the_story().await;
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn traces_begin_where_the_job_asks_for_them_and_end_where_it_does_not_any_more() {
+    let mut stage = Stage::new().await;
+    stage.mine(3).await;
+    let follower = stage.follow(&json!({}));
+    stage.caught_up().await;
+    follower.stop().await;
+    assert_eq!((stage.number(FIRST_TRACED).await, stage.stored("traces").await), (None, 0));
+    assert_eq!(told(&stage, "dataset_advanced").await, [WITHOUT_TRACES]);
+
+    let (untraced, _) = stage.head().await;
+    stage.mine(2).await;
+    mine_a_transfer(&mut stage).await;
+    let follower = stage.follow(&json!({ "traces": "trace_block" }));
+    stage.caught_up().await;
+    follower.stop().await;
+    assert_eq!(stage.number(FIRST_TRACED).await, Some(untraced + 1));
+    assert_traces_equal_chain(&stage, untraced.cast_unsigned() + 1, TracedBy::TraceBlock).await;
+
+    stage.mine(1).await;
+    let follower = stage.follow(&json!({}));
+    stage.caught_up().await;
+    assert_eq!(stage.number(FIRST_TRACED).await, None);
+    // The block of the transfer goes, and its traces with it.
+    stage.chain.reorg(2, &[]).await.unwrap();
+    stage.caught_up().await;
+    assert_eq!(told(&stage, "dataset_invalidated").await, [WITH_TRACES], "they are lost though none come anew");
+    assert_eq!(stage.number(ORPHANS).await, Some(0));
+    follower.stop().await;
+}
+
+/// The whole chain with its traces on tape.
+async fn record(stage: &Stage) -> Tape {
+    let end = stage.head().await.0 + 1;
+    let mut tape = stage.record(end).await;
+    for number in 0..end {
+        tape.record(stage.chain.rpc(), "trace_block", json!([format!("{number:#x}")])).await.unwrap();
+    }
+    tape
+}
+
+/// A fault of the answers about block 1, which deploys the contracts of the traffic.
+fn about_block_1(times: usize, fault: Fault) -> FaultRule {
+    FaultRule { params: Some(json!(["0x1"])), ..FaultRule::new("trace_block", times, fault) }
+}
+
+#[tokio::test]
+async fn untrue_traces_are_refused_and_another_node_is_asked() {
+    let mut stage = Stage::new().await;
+    stage.mine(6).await;
+    let tape = record(&stage).await;
+    let (liar, honest) = (TapeServer::start(tape.clone()).await.unwrap(), TapeServer::start(tape).await.unwrap());
+    let mut untrue = stage.chain.call("trace_block", json!(["0x1"])).await.unwrap();
+    untrue[0]["action"]["value"] = json!("0x1");
+    liar.inject(about_block_1(usize::MAX, Fault::Result(untrue)));
+    let follower = stage.follow_at(&format!("{},{}", liar.url(), honest.url()), &json!({ "traces": "trace_block" }));
+    stage.caught_up().await;
+    follower.stop().await;
+    assert!(liar.calls().contains(&("trace_block".to_owned(), json!(["0x1"]))), "it was asked, and not believed");
+    stage.assert_equals_chain(0).await;
+    assert_traces_equal_chain(&stage, 0, TracedBy::TraceBlock).await;
+}
+
+#[tokio::test]
+async fn traces_that_are_not_there_yet_are_waited_for_and_never_left_out() {
+    let mut stage = Stage::new().await;
+    stage.mine(6).await;
+    let node = TapeServer::start(record(&stage).await).await.unwrap();
+    node.inject(about_block_1(3, Fault::NullResult));
+    let follower = stage.follow_at(node.url(), &json!({ "traces": "trace_block" }));
+    stage.caught_up().await;
+    follower.stop().await;
+    assert_traces_equal_chain(&stage, 0, TracedBy::TraceBlock).await;
+}

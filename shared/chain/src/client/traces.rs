@@ -1,0 +1,144 @@
+//! Asks for the traces of verified blocks, a few blocks at a time.
+//!
+//! Blocks are asked about by hash where the method allows it; by number, an answer of another branch is noticed by the
+//! hash that it names. Never asks about a block that cannot have traces.
+
+use std::sync::Arc;
+
+use isotherm_types::BlockRef;
+use serde::Serialize;
+
+use super::ask::Failure;
+use super::{ChainClient, quantity};
+use crate::answer::Answer;
+use crate::endpoint::RawAnswer;
+use crate::error::ChainError;
+use crate::json_rpc::Call;
+use crate::traces::{BlockTraces, TraceMethod, Untraced, read};
+use crate::verify::VerifiedBlock;
+
+/// Bytes of blocks whose traces are asked for at once. Traces are about as long as their blocks and receipts, and all
+/// raw answers to one question are in memory together.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// What `debug_traceBlockByHash` is to do; without it Monad refuses the call.
+#[derive(Serialize)]
+struct Tracer {
+    tracer: &'static str,
+}
+
+impl ChainClient {
+    /// The same blocks with their traces, or unchanged if `method` is [`TraceMethod::None`].
+    ///
+    /// Absent: an endpoint that answers does not have the traces of all of them; it may not have the blocks any more.
+    pub async fn trace(&self, blocks: Vec<VerifiedBlock>, method: TraceMethod) -> Answer<Vec<VerifiedBlock>> {
+        if method == TraceMethod::None {
+            return Answer::Present(blocks);
+        }
+        let ends = group_ends(blocks.iter().map(VerifiedBlock::size_bytes), GROUP_BYTES);
+        let mut traced = Vec::with_capacity(blocks.len());
+        let mut blocks = blocks.into_iter();
+        for end in ends {
+            let group: Vec<VerifiedBlock> = blocks.by_ref().take(end - traced.len()).collect();
+            match self.trace_group(group, method).await {
+                Ok(Some(group)) => traced.extend(group),
+                Ok(None) => return Answer::Absent,
+                Err(failure) => return failure.into_answer(),
+            }
+        }
+        Answer::Present(traced)
+    }
+
+    async fn trace_group(
+        &self,
+        group: Vec<VerifiedBlock>,
+        method: TraceMethod,
+    ) -> Result<Option<Vec<VerifiedBlock>>, Failure> {
+        let asked = group.iter().map(VerifiedBlock::block).filter(|block| method.asks_about(block));
+        let calls: Vec<Call> = asked.filter_map(|block| call(method, block.reference)).collect();
+        let Some(name) = calls.first().map(|call| call.method) else {
+            return Ok(Some(group.into_iter().map(without_traces).collect()));
+        };
+        let group = Arc::new(group);
+        let shared = Arc::clone(&group);
+        let asking = self.ask(&calls, move |endpoint, answers, _| {
+            let malformed = |source| ChainError::Malformed { endpoint: endpoint.to_owned(), method: name, source };
+            read_group(&shared, method, answers, malformed)
+        });
+        let Some(traces) = asking.await? else { return Ok(None) };
+        let group = Arc::unwrap_or_clone(group).into_iter().zip(traces);
+        Ok(Some(group.map(|(block, traces)| block.with_traces(traces)).collect()))
+    }
+}
+
+fn without_traces(block: VerifiedBlock) -> VerifiedBlock {
+    let none = BlockTraces::none(block.block());
+    block.with_traces(none)
+}
+
+/// The question for one block's traces.
+fn call(method: TraceMethod, block: BlockRef) -> Option<Call> {
+    let tracer = Tracer { tracer: "callTracer" };
+    match method {
+        TraceMethod::TraceBlock => Some(Call::new("trace_block", [quantity(block.number)])),
+        TraceMethod::DebugTraceBlock => Some(Call::new("debug_traceBlockByHash", (block.hash, tracer))),
+        TraceMethod::None => None,
+    }
+}
+
+/// The traces of all blocks of a group, in order, from the answers about those that were asked about; `None` if one of
+/// these is not there.
+fn read_group(
+    group: &[VerifiedBlock],
+    method: TraceMethod,
+    answers: &[RawAnswer],
+    malformed: impl Fn(serde_json::Error) -> ChainError,
+) -> Result<Option<Vec<BlockTraces>>, ChainError> {
+    let mut answers = answers.iter();
+    let mut traces = Vec::with_capacity(group.len());
+    for block in group.iter().map(VerifiedBlock::block) {
+        if !method.asks_about(block) {
+            traces.push(BlockTraces::none(block));
+            continue;
+        }
+        let Some(Some(answer)) = answers.next() else { return Ok(None) };
+        traces.push(read(block, method, answer).map_err(|untraced| match untraced {
+            Untraced::Json(source) => malformed(source),
+            Untraced::Bad(problem) => ChainError::BadBlock(problem),
+            Untraced::Replaced => ChainError::ReplacedWhileFetching { number: block.reference.number },
+        })?);
+    }
+    Ok(Some(traces))
+}
+
+/// Splits blocks of these sizes into groups of at most `most_bytes`, each of at least one block; returns their ends.
+fn group_ends(sizes: impl Iterator<Item = usize>, most_bytes: usize) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let (mut in_group, mut group_bytes, mut seen) = (0usize, 0usize, 0usize);
+    for size in sizes {
+        if in_group > 0 && group_bytes.saturating_add(size) > most_bytes {
+            ends.push(seen);
+            (in_group, group_bytes) = (0, 0);
+        }
+        (in_group, group_bytes, seen) = (in_group + 1, group_bytes.saturating_add(size), seen + 1);
+    }
+    if in_group > 0 {
+        ends.push(seen);
+    }
+    ends
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_asked_about_in_groups_of_bounded_size() {
+        let ends = |sizes: &[usize]| group_ends(sizes.iter().copied(), 10);
+        assert_eq!(ends(&[]), [0usize; 0]);
+        assert_eq!(ends(&[1, 2, 3]), [3]);
+        assert_eq!(ends(&[4, 6, 1, 9, 1]), [2, 4, 5]);
+        assert_eq!(ends(&[99, 1, 99, 99]), [1, 2, 3, 4], "a large block is asked about alone");
+        assert_eq!(ends(&[usize::MAX, usize::MAX]), [1, 2]);
+    }
+}

@@ -1,0 +1,101 @@
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+
+/// A chain of frames, each calling the next, `length` below the top.
+fn chain(length: usize) -> String {
+    format!("{}{}{}", r#"{"id":1,"calls":["#.repeat(length), r#"{"id":1}"#, "]}".repeat(length))
+}
+
+#[test]
+fn a_frame_is_cut_out_whole_and_its_calls_are_counted() {
+    let text = r#" { "id" : "calls" , "calls" : [ {"id":1,"calls":[{"id":"]}\\\"{["}]},
+        {"logs":[{"calls":[1]}],"calls":null} ] , "x":[] } "#;
+    let frames = cut(text).unwrap();
+    let found: Vec<(&[u32], u32, &str)> =
+        frames.iter().map(|frame| (frame.trace_address.as_slice(), frame.calls, frame.text.as_str())).collect();
+    let expected: [(&[u32], u32, &str); 4] = [
+        (&[], 2, r#"{"id":"calls","calls":null,"x":[]}"#),
+        (&[0], 1, r#"{"id":1,"calls":null}"#),
+        (&[0, 0], 0, r#"{"id":"]}\\\"{["}"#),
+        (&[1], 0, r#"{"logs":[{"calls":[1]}],"calls":null}"#),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn frames_may_be_nested_as_deep_as_the_evm_calls_and_no_deeper() {
+    let frames = cut(&chain(LONGEST_PATH)).unwrap();
+    assert_eq!(frames.len(), LONGEST_PATH + 1);
+    assert_eq!(frames.last().unwrap().trace_address, vec![0; LONGEST_PATH]);
+    for length in [LONGEST_PATH + 1, 1_000_000] {
+        assert_eq!(cut(&chain(length)), Err(Uncut::TooDeep), "{length}");
+    }
+}
+
+#[test]
+fn a_few_bytes_cannot_ask_for_paths_of_gigabytes() {
+    let leaves = vec![r#"{"id":1}"#; 40_000].join(",");
+    let inner = format!(r#"{{"calls":[{leaves}]}}"#);
+    let text = format!("{}{inner}{}", r#"{"calls":["#.repeat(1000), "]}".repeat(1000));
+    assert_eq!(cut(&text), Err(Uncut::TooLong));
+}
+
+#[test]
+fn what_is_no_frame_is_refused() {
+    let no_values = ["null", "[]", "\"a\"", "1", "", "{", "{}{}", "{}]", r#"{"a":"b"#];
+    let no_calls = [r#"{"calls":[1]}"#, r#"{"calls":["a"]}"#, r#"{"calls":[[{}]]}"#, r#"{"calls":[{}}"#];
+    for text in no_values.into_iter().chain(no_calls) {
+        assert_eq!(cut(text), Err(Uncut::NoFrame), "{text}");
+    }
+}
+
+/// A frame of its id, with noise that looks like structure.
+#[derive(Clone, Debug)]
+struct Tree {
+    noise: String,
+    calls: Vec<Tree>,
+}
+
+fn trees() -> impl Strategy<Value = Tree> {
+    let leaf = r#"[a-z\\"\[\]{}:, é]{0,6}"#.prop_map(|noise| Tree { noise, calls: Vec::new() });
+    leaf.prop_recursive(6, 40, 4, |inner| {
+        (r#"[a-z\\"\[\]{}:, é]{0,6}"#, prop::collection::vec(inner, 0..4))
+            .prop_map(|(noise, calls)| Tree { noise, calls })
+    })
+}
+
+impl Tree {
+    /// Its JSON and, in order, what every frame of it must be cut into: path, number of calls, noise.
+    fn write(&self, path: &[u32], expected: &mut Vec<(Vec<u32>, u32, String)>) -> Value {
+        expected.push((path.to_vec(), u32::try_from(self.calls.len()).unwrap(), self.noise.clone()));
+        let calls = (0u32..).zip(&self.calls).map(|(place, tree)| tree.write(&[path, &[place]].concat(), expected));
+        let calls: Vec<Value> = calls.collect();
+        if calls.is_empty() {
+            serde_json::json!({ "a": [self.noise], "noise": self.noise })
+        } else {
+            serde_json::json!({ "calls": calls, "noise": self.noise })
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_frame_is_found_once_with_its_path_and_its_calls(tree in trees(), is_pretty in any::<bool>()) {
+        let mut expected = Vec::new();
+        let json = tree.write(&[], &mut expected);
+        let text = if is_pretty { serde_json::to_string_pretty(&json).unwrap() } else { json.to_string() };
+        let found: Vec<(Vec<u32>, u32, String)> = cut(&text).unwrap().into_iter().map(|frame| {
+            let fields: Value = serde_json::from_str(&frame.text).unwrap();
+            (frame.trace_address, frame.calls, fields["noise"].as_str().unwrap().to_owned())
+        }).collect();
+        prop_assert!(found.is_sorted_by(|left, right| left.0 < right.0), "a caller is before its calls");
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in r#"[\[\]{}:," a\\é]{0,60}"#) {
+        let _ = cut(&text);
+    }
+}

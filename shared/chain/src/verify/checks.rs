@@ -1,0 +1,158 @@
+//! Which checks are made on a chain, and from which block on.
+//!
+//! What is not made is said, with its reason; it is never called good.
+
+use isotherm_types::BlockNumber;
+use serde::{Deserialize, Serialize};
+
+use super::{BadBlock, Verdict};
+
+/// From which block on a check is made. As JSON: the block's number, or `"never"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "CheckField", into = "CheckField")]
+pub enum Check {
+    /// From this one.
+    From(BlockNumber),
+    /// It never is.
+    Never,
+}
+
+impl Check {
+    /// It is made on every block.
+    pub const ALWAYS: Self = Self::From(BlockNumber(0));
+
+    /// Whether it is made on the block at `number`.
+    pub fn is_made_at(self, number: BlockNumber) -> bool {
+        match self {
+            Self::From(first) => first <= number,
+            Self::Never => false,
+        }
+    }
+
+    /// The verdict on the block at `number` if the check, that of `what`, is not made on it.
+    pub(super) fn why_not(self, what: &str, number: BlockNumber) -> Option<Verdict> {
+        let reason = match self {
+            Self::From(first) if first <= number => return None,
+            Self::From(first) => format!("the chain's profile has the {what} checked from block {first} on"),
+            Self::Never => format!("the chain's profile has the {what} never checked"),
+        };
+        Some(Verdict::NotVerifiable(reason))
+    }
+
+    /// The verdict of `check`, that of `what`, or why it is not made.
+    pub(super) fn make(
+        self,
+        what: &str,
+        number: BlockNumber,
+        check: impl FnOnce() -> Result<Verdict, BadBlock>,
+    ) -> Result<Verdict, BadBlock> {
+        match self.why_not(what, number) {
+            Some(why_not) => Ok(why_not),
+            None => check(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "a check is \"never\" or the number of the first block that it is made on")]
+enum CheckField {
+    Word(CheckWord),
+    Number(u64),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CheckWord {
+    Never,
+}
+
+impl From<CheckField> for Check {
+    fn from(field: CheckField) -> Self {
+        match field {
+            CheckField::Word(CheckWord::Never) => Self::Never,
+            CheckField::Number(number) => Self::From(BlockNumber(number)),
+        }
+    }
+}
+
+impl From<Check> for CheckField {
+    fn from(check: Check) -> Self {
+        match check {
+            Check::Never => Self::Word(CheckWord::Never),
+            Check::From(BlockNumber(number)) => Self::Number(number),
+        }
+    }
+}
+
+/// The checks of a chain. Those that are not named are made on every block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Checks {
+    /// Keccak-256 of the RLP header is the block's hash.
+    pub header_hash: Check,
+    /// A block names the one before it as its parent.
+    pub parent_hash: Check,
+    /// The transactions, and their hashes, are those of the header.
+    pub transactions_root: Check,
+    /// The receipts are those of the header.
+    pub receipts_root: Check,
+    /// The logs' Bloom filter is that of the header.
+    pub logs_bloom: Check,
+    /// The receipts' gas is that of the header.
+    pub gas_used: Check,
+}
+
+impl Checks {
+    /// All of them, on every block.
+    pub const ALL: Self = Self {
+        header_hash: Check::ALWAYS,
+        parent_hash: Check::ALWAYS,
+        transactions_root: Check::ALWAYS,
+        receipts_root: Check::ALWAYS,
+        logs_bloom: Check::ALWAYS,
+        gas_used: Check::ALWAYS,
+    };
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_read_strictly_and_what_is_not_named_is_made() {
+        let read = |text| serde_json::from_str::<Checks>(text);
+        let checks = read(r#"{"receipts_root":500,"gas_used":"never"}"#).unwrap();
+        let expected = Checks { receipts_root: Check::From(BlockNumber(500)), gas_used: Check::Never, ..Checks::ALL };
+        assert_eq!(checks, expected);
+        let written = serde_json::to_string(&checks).unwrap();
+        assert_eq!(read(&written).unwrap(), checks);
+        assert_eq!(read("{}").unwrap(), Checks::ALL);
+        for wrong in [r#"{"gas":0}"#, r#"{"gas_used":"always"}"#, r#"{"gas_used":-1}"#, r#"{"gas_used":null}"#] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_check_that_is_not_made_says_so() {
+        let number = BlockNumber(7);
+        let never_asked = || -> Result<Verdict, BadBlock> { panic!("the check is not made") };
+        let reason = |check: Check| match check.make("receipts root", number, never_asked) {
+            Ok(Verdict::NotVerifiable(reason)) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reason(Check::Never), "the chain's profile has the receipts root never checked");
+        assert_eq!(
+            reason(Check::From(BlockNumber(8))),
+            "the chain's profile has the receipts root checked from block 8 on"
+        );
+        for check in [Check::ALWAYS, Check::From(number)] {
+            assert_eq!(check.make("receipts root", number, || Ok(Verdict::Ok)).unwrap(), Verdict::Ok);
+        }
+    }
+}

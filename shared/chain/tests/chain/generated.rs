@@ -1,0 +1,48 @@
+//! Chains that the laboratory makes from a seed hold what a real one's headers commit to: benchmarks on them measure the
+//! whole work of verifying.
+
+use chrono::DateTime;
+use isotherm_chain::block::read_block;
+use isotherm_chain::verify::{Verdicts, verify};
+use isotherm_chain::{FetchedBlock, Verdict, columns};
+use isotherm_lab::tape::generate::{ChainPlan, GeneratedChain};
+use isotherm_types::{ChainId, Dataset};
+use serde_json::value::RawValue;
+
+fn raw(write: impl FnOnce(&mut Vec<u8>)) -> Box<RawValue> {
+    let mut bytes = Vec::new();
+    write(&mut bytes);
+    RawValue::from_string(String::from_utf8(bytes).unwrap()).unwrap()
+}
+
+#[test]
+fn a_generated_chain_passes_every_check_that_can_be_made() {
+    let chain = GeneratedChain::new(&ChainPlan {
+        seed: 7,
+        chain_id: 143,
+        first_number: 500,
+        block_count: 5,
+        transactions_per_block: 150,
+        body_count: 2,
+        first_timestamp: 1_750_000_000,
+        block_time_ms: 300,
+    });
+    let blocks: Vec<FetchedBlock> = (0..chain.len())
+        .map(|place| {
+            let block = raw(|out| chain.write_block(place, true, out));
+            let receipts = raw(|out| chain.write_receipts(place, out));
+            read_block(&block, &receipts, DateTime::UNIX_EPOCH).unwrap()
+        })
+        .collect();
+    let verified = verify(blocks).unwrap();
+    for block in &verified {
+        let Verdicts { header_hash, transactions_root, receipts_root, gas_used } = block.verdicts();
+        for verdict in [header_hash, transactions_root, receipts_root, gas_used] {
+            assert_eq!(*verdict, Verdict::Ok, "{}", block.block().reference);
+        }
+    }
+    let rows = columns::encode(ChainId(143), &verified).unwrap();
+    let count = |dataset| rows.iter().find(|(found, _)| *found == dataset).unwrap().1.num_rows() as u64;
+    let counts = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs].map(count);
+    assert_eq!(counts, [5, 750, chain.log_count()]);
+}

@@ -1,0 +1,48 @@
+//! `hot.gap_checks`: a person asks the follower to look at everything that is stored of its chain.
+
+use isotherm_types::ChainId;
+use sqlx::PgConnection;
+
+use crate::error::HotStoreError;
+
+/// Asks for a look. Asked again before the follower has begun, it is one look.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn ask(conn: &mut PgConnection, chain_id: ChainId, by: &str) -> Result<(), HotStoreError> {
+    sqlx::query(
+        "INSERT INTO hot.gap_checks (chain_id, asked_by) VALUES ($1, $2)
+         ON CONFLICT (chain_id) DO UPDATE SET asked_by = EXCLUDED.asked_by, asked_at = now()",
+    )
+    .bind(chain_id.0.cast_signed())
+    .bind(by)
+    .execute(conn)
+    .await
+    .map_err(HotStoreError::database("ask for a look at the gaps"))?;
+    Ok(())
+}
+
+/// Whether a look is asked for that the follower has not begun.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn is_asked(conn: &mut PgConnection, chain_id: ChainId) -> Result<bool, HotStoreError> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM hot.gap_checks WHERE chain_id = $1)")
+        .bind(chain_id.0.cast_signed())
+        .fetch_one(conn)
+        .await
+        .map_err(HotStoreError::database("see whether a look is asked for"))
+}
+
+/// Takes the request away; returns whether there was one.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn take_request(conn: &mut PgConnection, chain_id: ChainId) -> Result<bool, HotStoreError> {
+    let deleted = sqlx::query("DELETE FROM hot.gap_checks WHERE chain_id = $1")
+        .bind(chain_id.0.cast_signed())
+        .execute(conn)
+        .await
+        .map_err(HotStoreError::database("take the request for a look"))?;
+    Ok(deleted.rows_affected() == 1)
+}
