@@ -4,10 +4,12 @@
 //! reads the events, carries the decisions to SQS and ECS, and says which messages failed. It must never decide who
 //! runs, and never lose a decision: what could not be sent is noted, and the next sweep sends it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use isotherm_control::dispatch;
+use isotherm_control::events::BadWake;
 use isotherm_control::{ControlError, events};
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
@@ -101,11 +103,12 @@ impl Dispatcher {
     }
 
     async fn handle_batch(&self, batch: &SqsEvent) -> SqsBatchResponse {
-        let response = if self.handle_at_once(batch).await {
-            SqsBatchResponse::default()
-        } else {
-            fifo_batch::handle_each(batch, async |message: &SqsMessage| self.handle_message(message).await).await
-        };
+        let routed = self.route_at_once(batch).await;
+        let response = fifo_batch::handle_each(batch, async |message: &SqsMessage| {
+            let event_id = event_of(message)?;
+            if routed.contains(&event_id) { Ok(()) } else { self.route_alone(event_id).await }
+        });
+        let response = response.await;
         // The tasks are there; what cannot be sent now is sent by the next sweep.
         if let Err(fault) = self.send_what_is_ready().await {
             send::report(&fault, "what is ready could not be sent; the next sweep sends it");
@@ -113,33 +116,34 @@ impl Dispatcher {
         response
     }
 
-    /// Handles the whole batch in one transaction. False if some message of it needs a look of its own; what was done then
-    /// is not done twice.
-    async fn handle_at_once(&self, batch: &SqsEvent) -> bool {
-        let wakes = batch.records.iter().map(|message| events::parse_wake(message.body.as_deref().unwrap_or_default()));
-        let Ok(wakes) = wakes.collect::<Result<Vec<_>, _>>() else { return false };
-        let event_ids: Vec<EventId> = wakes.iter().map(|wake| wake.event_id).collect();
-        let handled = async {
+    /// Makes the tasks of all events of the batch in one transaction. Returns those events; the others need a look of their own,
+    /// which is to say why they cannot be routed.
+    async fn route_at_once(&self, batch: &SqsEvent) -> BTreeSet<EventId> {
+        let mut event_ids: BTreeSet<EventId> =
+            batch.records.iter().filter_map(|message| event_of(message).ok()).collect();
+        let routing = async {
             let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-            dispatch::handle_events(&mut conn, &event_ids).await
+            dispatch::handle_events(&mut conn, &event_ids.iter().copied().collect::<Vec<_>>()).await
         };
-        match handled.await {
+        match routing.await {
             Ok(handled) => {
                 tracing::info!(event.count = event_ids.len(), task.count = handled.made.len(), "events were routed");
-                handled.refused.is_empty()
+                for (event_id, _) in handled.refused {
+                    event_ids.remove(&event_id);
+                }
+                event_ids
             }
             Err(error) => {
                 send::report(&error.into(), "the events could not be routed at once; each is tried alone");
-                false
+                BTreeSet::new()
             }
         }
     }
 
-    async fn handle_message(&self, message: &SqsMessage) -> Result<(), Fault> {
-        let wake = events::parse_wake(message.body.as_deref().unwrap_or_default())?;
+    async fn route_alone(&self, event_id: EventId) -> Result<(), Fault> {
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
-        let made = dispatch::handle_event(&mut conn, wake.event_id).await?;
-        tracing::info!(event.id = wake.event_id.0, task.count = made.len(), "an event was routed");
+        let made = dispatch::handle_event(&mut conn, event_id).await?;
+        tracing::info!(event.id = event_id.0, task.count = made.len(), "an event was routed");
         Ok(())
     }
 
@@ -182,4 +186,9 @@ impl Dispatcher {
         drop(conn);
         self.send_what_is_ready().await
     }
+}
+
+/// The event that a message is about.
+fn event_of(message: &SqsMessage) -> Result<EventId, BadWake> {
+    Ok(events::parse_wake(message.body.as_deref().unwrap_or_default())?.event_id)
 }
