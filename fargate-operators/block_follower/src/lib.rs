@@ -53,9 +53,12 @@ async fn prepare(spec: TaskSpec, mut context: Context) -> Result<Follower, Fault
     let config: FollowerConfig = operator_main::config(&spec)?;
     let secrets = Secrets::read(&mut context.environment)?;
     let urls = RpcUrl::parse_list(secrets.rpc_urls.expose())?;
-    let pool = database::connect(&secrets.database_url, PoolOptions::source("block_follower")).await?;
-    let limits = config.profile.limits();
-    let client = ChainClient::connect(urls, config.chain_id, limits, Arc::new(SystemClock)).await?;
+    // Both at once: a follower that is started anew is behind by as long as this takes.
+    let (pool, client) = tokio::join!(
+        database::connect(&secrets.database_url, PoolOptions::source("block_follower")),
+        ChainClient::connect(urls, config.chain_id, config.profile.limits(), Arc::new(SystemClock)),
+    );
+    let (pool, client) = (pool?, client?);
     let store = Store::open(pool, &config, spec.task_id, spec.fence).await?;
     Ok(Follower::new(config, client, store, context.stop, context.progress))
 }
