@@ -147,12 +147,13 @@ impl Store {
         stored: Stored,
         heads: &Heads,
     ) -> Result<Option<BlockRef>, Fault> {
+        let first = blocks[0].block().reference;
         let batch = self.batch(blocks, heads).await?;
         let replacing = async {
             let mut conn = self.connection().await?;
             let mut db_tx = self.begin(&mut conn).await?;
-            if let Some(accepted) = accepted {
-                self.use_up(&mut db_tx, &accepted).await?;
+            if accepted.is_some() {
+                self.use_up(&mut db_tx, ancestor, first, stored.tip).await?;
             }
             let datasets = self.losing(&mut db_tx, ancestor, stored, &batch).await?;
             let taken_back = take_back(&mut db_tx, self.chain_id, ancestor, batch.tip).await?;

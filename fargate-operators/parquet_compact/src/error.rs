@@ -25,13 +25,17 @@ pub enum CompactError {
         chain_id: ChainId,
     },
     /// The traces of the chain's newest blocks are not stored, so that none of them are promised.
-    #[error("chain {chain_id} is followed without traces")]
+    #[error(
+        "chain {chain_id} is followed without traces; set `traces` in the follower's job, or take `traces` out of `datasets` of this one"
+    )]
     NotTraced {
         /// The chain.
         chain_id: ChainId,
     },
     /// A block was stored without its traces, or has lost some.
-    #[error("block {block} has {transactions} transactions, but the top frames of {traced}")]
+    #[error(
+        "block {block} has {transactions} transactions, but the top frames of {traced}; take `traces` out of `datasets`: stored blocks are not traced later"
+    )]
     Untraced {
         /// The block.
         block: BlockNumber,
@@ -63,7 +67,9 @@ pub enum CompactError {
         dataset: Dataset,
     },
     /// Its blocks were replaced after they had been read, as a person had accepted.
-    #[error("{last} and the blocks below it were read to be compacted, but have been replaced since")]
+    #[error(
+        "{last} and the blocks below it were read to be compacted, but have been replaced since; see docs/operations.md, \"The follower halted\""
+    )]
     Replaced {
         /// The last block of the partition, as it was read.
         last: BlockRef,

@@ -5,9 +5,11 @@
 //! runs, and never lose a decision: what could not be sent is noted, and the next sweep sends it.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use futures::FutureExt;
 use isotherm_control::dispatch;
 use isotherm_control::events::BadWake;
 use isotherm_control::{ControlError, events};
@@ -15,7 +17,7 @@ use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
-use isotherm_platform::lambda::fifo_batch;
+use isotherm_platform::lambda::fifo_batch::{self, HandlerPanicked};
 use isotherm_platform::{Environment, Fault, outbox_publisher};
 use isotherm_types::EventId;
 use serde::Serialize;
@@ -117,7 +119,7 @@ impl Dispatcher {
     }
 
     /// Makes the tasks of all events of the batch in one transaction. Returns those events; the others need a look of their own,
-    /// which is to say why they cannot be routed.
+    /// which is to say why they cannot be routed. A panic is nobody's failure yet: it comes again with the event that causes it.
     async fn route_at_once(&self, batch: &SqsEvent) -> BTreeSet<EventId> {
         let mut event_ids: BTreeSet<EventId> =
             batch.records.iter().filter_map(|message| event_of(message).ok()).collect();
@@ -125,19 +127,24 @@ impl Dispatcher {
             let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
             dispatch::handle_events(&mut conn, &event_ids.iter().copied().collect::<Vec<_>>()).await
         };
-        match routing.await {
-            Ok(handled) => {
-                tracing::info!(event.count = event_ids.len(), task.count = handled.made.len(), "events were routed");
+        // What a panic leaves half done is the transaction, which is rolled back.
+        let fault: Fault = match AssertUnwindSafe(routing).catch_unwind().await {
+            Ok(Ok(handled)) => {
                 for (event_id, _) in handled.refused {
                     event_ids.remove(&event_id);
                 }
-                event_ids
+                tracing::info!(event.count = event_ids.len(), task.count = handled.made.len(), "events were routed");
+                return event_ids;
             }
-            Err(error) => {
-                send::report(&error.into(), "the events could not be routed at once; each is tried alone");
-                BTreeSet::new()
-            }
-        }
+            Ok(Err(error)) => error.into(),
+            Err(_panic) => HandlerPanicked.into(),
+        };
+        tracing::warn!(
+            error.code = fault.code(),
+            error.message = fault.message(),
+            "the events could not be routed at once; each is tried alone"
+        );
+        BTreeSet::new()
     }
 
     async fn route_alone(&self, event_id: EventId) -> Result<(), Fault> {

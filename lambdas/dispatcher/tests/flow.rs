@@ -14,10 +14,12 @@ use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
 use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
 use isotherm_types::event::TaskWake;
-use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, ChainId, Dataset, EventBody, EventId, TaskId};
+use isotherm_types::{
+    B256, BlockNumber, BlockRange, BlockRef, ChainId, Dataset, EventBody, EventId, JobId, OrgId, TaskId,
+};
 use lambda_dispatcher::{Answer, Dispatcher};
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 const PIPELINE: &str = "
 version: 1
@@ -84,8 +86,16 @@ async fn fire(dispatcher: &Dispatcher) -> EventId {
     let mut conn = dispatcher.pool.acquire().await.unwrap();
     let org = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();
     pipeline::apply(&mut conn, org, &pipeline::parse(PIPELINE).unwrap(), "test").await.unwrap();
-    let trigger = triggers::active(&mut conn, "cron").await.unwrap().remove(0);
-    match triggers::fire(&mut conn, &trigger, "tick-1", &json!({})).await.unwrap() {
+    fire_at(&mut conn, "tick-1").await
+}
+
+async fn fire_again(dispatcher: &Dispatcher) -> EventId {
+    fire_at(&mut dispatcher.pool.acquire().await.unwrap(), "tick-2").await
+}
+
+async fn fire_at(conn: &mut PgConnection, tick: &str) -> EventId {
+    let trigger = triggers::active(&mut *conn, "cron").await.unwrap().remove(0);
+    match triggers::fire(conn, &trigger, tick, &json!({})).await.unwrap() {
         Fired::Now(event_id) => event_id,
         Fired::Already => panic!("fired before"),
     }
@@ -137,6 +147,47 @@ async fn a_firing_becomes_one_task_one_wake_up_and_one_worker_and_poison_stays_i
         panic!("no sweep");
     };
     assert_eq!((wakes, launches, published), (0, 0, 1), "everything was sent; only the outbox was left");
+}
+
+async fn failures(dispatcher: &Dispatcher, messages: &[(&str, &str, String)]) -> Vec<String> {
+    let Answer::Batch(response) = dispatcher.handle(batch(messages)).await.unwrap() else { panic!("no batch") };
+    response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect()
+}
+
+/// Tasks, and transactions that made them.
+async fn made(dispatcher: &Dispatcher) -> (i64, i64) {
+    let made = sqlx::query_as("SELECT count(*), count(DISTINCT created_at) FROM control.tasks");
+    made.fetch_one(&dispatcher.pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_is_routed_in_one_transaction_but_for_what_cannot_be_routed() {
+    let dispatcher = dispatcher().await;
+    let (first, second) = (fire(&dispatcher).await, fire_again(&dispatcher).await);
+    let of_no_job = EventBody::TriggerFired {
+        org_id: OrgId(1),
+        job_id: JobId(999_999),
+        trigger_id: None,
+        fire_key: "once".to_owned(),
+        input: json!({}),
+    };
+    let of_no_job = events::record(&mut dispatcher.pool.acquire().await.unwrap(), &of_no_job).await.unwrap();
+    let messages = [("1", "a", wake(first)), ("2", "b", wake(of_no_job)), ("3", "c", wake(second))];
+    assert_eq!(failures(&dispatcher, &messages).await, ["2"]);
+    assert_eq!(made(&dispatcher).await, (2, 1));
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_routed_at_once_is_routed_event_by_event() {
+    let dispatcher = dispatcher().await;
+    let (first, second) = (fire(&dispatcher).await, fire_again(&dispatcher).await);
+    let refuses_many = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                        BEGIN IF (SELECT count(*) FROM made) > 1 THEN RAISE 'refused'; END IF; RETURN NULL; END $$;
+                        CREATE TRIGGER refuse AFTER INSERT ON control.tasks
+                        REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION refuse();";
+    sqlx::raw_sql(refuses_many).execute(&dispatcher.pool).await.unwrap();
+    assert!(failures(&dispatcher, &[("1", "a", wake(first)), ("2", "b", wake(second))]).await.is_empty());
+    assert_eq!(made(&dispatcher).await, (2, 2));
 }
 
 #[tokio::test]

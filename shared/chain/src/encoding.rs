@@ -35,6 +35,7 @@ impl std::fmt::Display for NotEncodable {
 pub(crate) fn encode_transaction(transaction: &Transaction) -> Result<Vec<u8>, NotEncodable> {
     let transaction_type = transaction.type_number();
     let missing = |field| NotEncodable::MissingField { transaction_type, field };
+    let known = TxType::try_from(transaction_type).map_err(|_| NotEncodable::UnknownType(transaction_type))?;
     let parity = transaction.parity().ok_or_else(|| missing("signature parity"))?;
     let signature = Signature::new(transaction.r, transaction.s, parity);
     let hash = transaction.hash;
@@ -48,7 +49,6 @@ pub(crate) fn encode_transaction(transaction: &Transaction) -> Result<Vec<u8>, N
     let (nonce, gas_limit, value, input) =
         (transaction.nonce, transaction.gas, transaction.value, transaction.input.clone());
 
-    let known = TxType::try_from(transaction_type).map_err(|_| NotEncodable::UnknownType(transaction_type))?;
     let envelope: EthereumTxEnvelope<TxEip4844> = match known {
         TxType::Legacy => {
             let chain_id = transaction.signed_chain_id();

@@ -151,7 +151,7 @@ pub fn check_header_hash(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
 /// The transactions are those that the header commits to, and each has the hash that it is served under.
 ///
 /// # Errors
-/// [`BadBlock::TransactionsRoot`], [`BadBlock::TransactionHash`], [`BadBlock::TransactionBlock`].
+/// [`BadBlock::TransactionsRoot`], [`BadBlock::TransactionHash`], [`BadBlock::TransactionBlock`], [`BadBlock::MissingField`].
 pub fn check_transactions(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
     let reference = block.reference;
     let mut encoded = Vec::with_capacity(block.transactions.len());
@@ -161,7 +161,7 @@ pub fn check_transactions(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
         }
         match encode_transaction(transaction) {
             Ok(bytes) => encoded.push(bytes),
-            Err(reason) => return Ok(not_verifiable(&reason)),
+            Err(reason) => return unencodable(reference, index, &reason),
         }
     }
     let computed = ordered_trie_root_encoded(&encoded);
@@ -183,7 +183,7 @@ pub fn check_transactions(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
 ///
 /// # Errors
 /// [`BadBlock::ReceiptCount`], [`BadBlock::ReceiptPlace`], [`BadBlock::LogIndex`], [`BadBlock::LogsBloom`],
-/// [`BadBlock::ReceiptsRoot`].
+/// [`BadBlock::ReceiptsRoot`], [`BadBlock::MissingField`].
 pub fn check_receipts(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
     check_receipts_as_far_as(block, &Checks::ALL)
 }
@@ -211,13 +211,18 @@ fn check_receipts_as_far_as(block: &FetchedBlock, checks: &Checks) -> Result<Ver
     }
     let mut encoded = Vec::with_capacity(receipts);
     let mut bloom = Bloom::ZERO;
-    for (transaction, receipt) in block.transactions.iter().zip(&block.receipts) {
+    for (index, (transaction, receipt)) in block.transactions.iter().zip(&block.receipts).enumerate() {
         match encode_receipt(transaction.type_number(), receipt) {
             Ok((bytes, receipt_bloom)) => {
                 encoded.push(bytes);
                 bloom.accrue_bloom(&receipt_bloom);
             }
-            Err(reason) => return Ok(not_verifiable(&reason)),
+            Err(reason) => {
+                return match checks.receipts_root.why_not("receipts root", reference.number) {
+                    Some(why_not) => Ok(why_not),
+                    None => unencodable(reference, index, &reason),
+                };
+            }
         }
     }
     if has_bloom && bloom != block.header.logs_bloom {
@@ -269,6 +274,12 @@ pub fn check_gas_used(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
     Ok(Verdict::Ok)
 }
 
-fn not_verifiable(reason: &NotEncodable) -> Verdict {
-    Verdict::NotVerifiable(reason.to_string())
+/// What is not known here cannot be checked; what a known type must have and has not is untrue.
+fn unencodable(block: BlockRef, index: usize, reason: &NotEncodable) -> Result<Verdict, BadBlock> {
+    match *reason {
+        NotEncodable::UnknownType(_) => Ok(Verdict::NotVerifiable(reason.to_string())),
+        NotEncodable::MissingField { transaction_type, field } => {
+            Err(BadBlock::MissingField { block, index, transaction_type, field })
+        }
+    }
 }

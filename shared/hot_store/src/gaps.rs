@@ -170,7 +170,7 @@ pub async fn write_anew(conn: &mut PgConnection, chain_id: ChainId, batch: &Bloc
         return Ok(false);
     }
     partitions::ensure_leaves(conn, chain_id, cursor.partition_blocks, batch.blocks).await?;
-    for dataset in Dataset::ALL {
+    for dataset in batch.rows.iter().map(|(dataset, _)| dataset) {
         let sql = format!("DELETE FROM hot.{dataset} WHERE chain_id = $1 AND block_number >= $2 AND block_number < $3");
         sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(chain_id.0.cast_signed())
@@ -183,10 +183,32 @@ pub async fn write_anew(conn: &mut PgConnection, chain_id: ChainId, batch: &Bloc
     for (dataset, rows) in &batch.rows {
         copy_in(conn, *dataset, rows).await?;
     }
-    if !batch.has_traces() {
+    if !batch.has_traces() && delete_traces_of_others(conn, chain_id, batch).await? > 0 {
         cursor::forget_traces_below(conn, chain_id, batch.blocks.end()).await?;
     }
     Ok(true)
+}
+
+/// Deletes traces under the batch's numbers that are not those of its blocks, and returns how many: a block's own stay true.
+async fn delete_traces_of_others(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    batch: &BlockBatch,
+) -> Result<u64, HotStoreError> {
+    let deleted = sqlx::query(
+        "DELETE FROM hot.traces t
+          WHERE t.chain_id = $1 AND t.block_number >= $2 AND t.block_number < $3
+            AND NOT EXISTS (SELECT FROM hot.blocks b
+                             WHERE b.chain_id = t.chain_id AND b.block_number = t.block_number
+                               AND b.block_hash = t.block_hash)",
+    )
+    .bind(chain_id.0.cast_signed())
+    .bind(bigint(batch.blocks.start()))
+    .bind(bigint(batch.blocks.end()))
+    .execute(conn)
+    .await
+    .map_err(HotStoreError::database("delete traces of other blocks"))?;
+    Ok(deleted.rows_affected())
 }
 
 async fn parent_hash(

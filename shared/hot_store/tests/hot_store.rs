@@ -271,8 +271,19 @@ async fn traces_are_promised_from_the_first_block_on_after_which_none_is_without
     assert_eq!(first_traced(&mut conn).await, Some(8));
     assert_eq!(rows::count(&mut conn, CHAIN, Dataset::Traces, range(0, 99)).await.unwrap(), 5);
 
-    // The tip, written anew without its traces.
-    assert!(gaps::write_anew(&mut conn, CHAIN, &untraced(batch(range(9, 10), 1, hash(8, 1), 1))).await.unwrap());
+    // The tip, written anew without its traces: those that are there are its own.
+    let tip = untraced(batch(range(9, 10), 1, hash(8, 1), 1));
+    assert!(gaps::write_anew(&mut conn, CHAIN, &tip).await.unwrap());
+    assert_eq!(first_traced(&mut conn).await, Some(8));
+    assert_eq!(rows::count(&mut conn, CHAIN, Dataset::Traces, range(9, 10)).await.unwrap(), 1);
+    // Those of another block are not.
+    sqlx::query("UPDATE hot.traces SET block_hash = $1 WHERE block_number = 9")
+        .bind(B256::repeat_byte(0xee).as_slice())
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    assert!(gaps::write_anew(&mut conn, CHAIN, &tip).await.unwrap());
+    assert_eq!(rows::count(&mut conn, CHAIN, Dataset::Traces, range(9, 10)).await.unwrap(), 0);
     assert_eq!(first_traced(&mut conn).await, None);
 }
 

@@ -5,6 +5,7 @@ use isotherm_control::audit::{self, Change};
 use isotherm_hot_store::cursor::{self, Halt};
 use isotherm_hot_store::disputed_reorg::{self, Dispute, DisputedReorg, Parting, Permission};
 use isotherm_platform::Fault;
+use isotherm_types::BlockRef;
 use sqlx::{Postgres, Transaction};
 
 use super::{DATASETS, Store, commit};
@@ -54,13 +55,15 @@ impl Store {
         Ok(reorg.parting.map(accepted))
     }
 
-    /// Uses the permission for `accepted` up, in the transaction that replaces its blocks.
+    /// Uses the permission up, in the transaction that replaces the blocks above `ancestor` up to `tip` by a branch that begins
+    /// with `first`: it must have been given for exactly this.
     pub(super) async fn use_up(
         &self,
         db_tx: &mut Transaction<'_, Postgres>,
-        accepted: &AcceptedReorg,
+        ancestor: BlockRef,
+        first: BlockRef,
+        tip: BlockRef,
     ) -> Result<(), Fault> {
-        let AcceptedReorg { tip, ancestor, first, .. } = *accepted;
         let permission = disputed_reorg::use_up(db_tx, self.chain_id, ancestor, first).await?;
         let permission = permission.ok_or(FollowerError::PermissionGone { ancestor })?;
         // The cursor is locked now: no commit of a compaction can come in between any more.

@@ -52,6 +52,9 @@ pub(crate) fn header(
 
 fn checked_header(endpoint: &str, raw: &RawValue, checks: &Checks) -> Result<HeaderRef, ChainError> {
     let (found, computed) = read_header(raw).map_err(malformed(endpoint, "eth_getBlockByNumber"))?;
+    if i64::try_from(found.reference.number.0).is_err() {
+        return Err(bad(BadBlock::NumberTooHigh { block: found.reference }));
+    }
     let is_made = checks.header_hash.is_made_at(found.reference.number);
     match computed {
         Some(computed) if is_made && computed != found.reference.hash => {
@@ -162,5 +165,24 @@ fn check_identity(fetched: &FetchedBlock, number: BlockNumber, hash: Option<B256
         }
         None if block.number != number => Err(BadBlock::Number { block, expected: number }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isotherm_types::Classified as _;
+
+    use super::*;
+
+    #[test]
+    fn a_number_that_the_stores_cannot_hold_is_untrue_though_its_header_is_hashed() {
+        let read = |number: u64| {
+            let header = alloy::consensus::Header { number, ..Default::default() };
+            let mut json = serde_json::to_value(&header).unwrap();
+            json["hash"] = serde_json::to_value(header.hash_slow()).unwrap();
+            checked_header("a", &serde_json::value::to_raw_value(&json).unwrap(), &Checks::ALL)
+        };
+        assert_eq!(read(i64::MAX.cast_unsigned()).unwrap().reference.number.0, i64::MAX.cast_unsigned());
+        assert_eq!(read(1 << 63).unwrap_err().code(), "chain.bad_number_too_high");
     }
 }

@@ -10,6 +10,9 @@ pub enum BadBlock {
     /// The block is not the next one of its run, or not the one asked for.
     #[error("{block} was served in place of block {expected}")]
     Number { block: BlockRef, expected: BlockNumber },
+    /// A number that no chain reaches: block numbers stay below 2^63, which is what the stores hold.
+    #[error("{block} has a number of 2^63 or more")]
+    NumberTooHigh { block: BlockRef },
     /// The block is not the one asked for by its hash.
     #[error("{block} was served in place of {expected}")]
     Hash { block: BlockRef, expected: BlockRef },
@@ -28,6 +31,9 @@ pub enum BadBlock {
     /// A transaction says that it is in another block.
     #[error("transaction {index} of {block} says that it is in block {found}")]
     TransactionBlock { block: BlockRef, index: usize, found: B256 },
+    /// A transaction or its receipt lacks what its type must have.
+    #[error("transaction {index} of {block}, of type {transaction_type}, or its receipt has no {field}")]
+    MissingField { block: BlockRef, index: usize, transaction_type: u8, field: &'static str },
     /// Not one receipt for each transaction.
     #[error("{block} has {transactions} transactions but {receipts} receipts")]
     ReceiptCount { block: BlockRef, transactions: usize, receipts: usize },
@@ -74,12 +80,14 @@ impl BadBlock {
     pub fn block(&self) -> BlockRef {
         match self {
             Self::Number { block, .. }
+            | Self::NumberTooHigh { block }
             | Self::Hash { block, .. }
             | Self::ParentHash { block, .. }
             | Self::HeaderHash { block, .. }
             | Self::TransactionsRoot { block, .. }
             | Self::TransactionHash { block, .. }
             | Self::TransactionBlock { block, .. }
+            | Self::MissingField { block, .. }
             | Self::ReceiptCount { block, .. }
             | Self::ReceiptPlace { block, .. }
             | Self::ReceiptsRoot { block, .. }
@@ -98,12 +106,14 @@ impl BadBlock {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Number { .. } => "chain.bad_number",
+            Self::NumberTooHigh { .. } => "chain.bad_number_too_high",
             Self::Hash { .. } => "chain.bad_hash",
             Self::ParentHash { .. } => "chain.bad_parent_hash",
             Self::HeaderHash { .. } => "chain.bad_header_hash",
             Self::TransactionsRoot { .. } => "chain.bad_transactions_root",
             Self::TransactionHash { .. } => "chain.bad_transaction_hash",
             Self::TransactionBlock { .. } => "chain.bad_transaction_block",
+            Self::MissingField { .. } => "chain.bad_missing_field",
             Self::ReceiptCount { .. } => "chain.bad_receipt_count",
             Self::ReceiptPlace { .. } => "chain.bad_receipt_place",
             Self::ReceiptsRoot { .. } => "chain.bad_receipts_root",

@@ -71,6 +71,13 @@ async fn each_untruth_is_found_and_named() {
         ("chain.bad_log_index", |run| drop(run[0].receipts[1].logs.remove(0))),
         ("chain.bad_logs_bloom", |run| drop(run[0].receipts[3].logs.pop())),
         ("chain.bad_receipts_root", |run| run[0].receipts[1].logs[0].data = Bytes::from_static(b"other")),
+        ("chain.bad_missing_field", |run| run[0].transactions[1].chain_id = None),
+        ("chain.bad_missing_field", |run| run[0].transactions[1].access_list = None),
+        ("chain.bad_missing_field", |run| {
+            let transaction = &mut run[0].transactions[1];
+            (transaction.v, transaction.y_parity) = (None, None);
+        }),
+        ("chain.bad_missing_field", |run| run[0].receipts[1].status = None),
         ("chain.bad_receipt_gas", |run| run[0].receipts[1].gas_used += 1),
         ("chain.bad_gas_used", |run| {
             run[0].header.gas_used += 1;
@@ -97,7 +104,10 @@ async fn what_cannot_be_recomputed_is_not_called_bad() {
     assert!(reason.contains("extDataHash"), "{reason}");
 
     let mut unknown_type = run;
-    unknown_type[0].transactions[0].transaction_type = Some(0x7e);
+    let transaction = &mut unknown_type[0].transactions[0];
+    transaction.transaction_type = Some(0x7e);
+    // Such a type need not be signed.
+    (transaction.v, transaction.y_parity) = (None, None);
     let verified = verify(unknown_type).unwrap();
     let Verdict::NotVerifiable(reason) = &verified[0].verdicts().transactions_root else { panic!("verified") };
     assert!(reason.contains("0x7e"), "{reason}");

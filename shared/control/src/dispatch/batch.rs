@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use isotherm_types::{CrashPoint, Event, EventBody, EventId, TaskId};
+use isotherm_types::{Classified as _, CrashPoint, Disposition, Event, EventBody, EventId, TaskId};
 use sqlx::{Connection, PgConnection};
 
 use super::{ACTOR, Routed, handle_event, route};
@@ -27,7 +27,8 @@ pub struct Handled {
 /// they make a task depends on what waits; so is a firing of a job that is not active, as it may be one that is not there.
 ///
 /// # Errors
-/// What Postgres or a job's row reports; then no task was made. An event of unknown id or shape is in [`Handled::refused`].
+/// What Postgres or a job's row reports; then no task was made. An event of unknown id or shape, or of an unknown job, is in
+/// [`Handled::refused`].
 pub async fn handle_events(conn: &mut PgConnection, event_ids: &[EventId]) -> Result<Handled, ControlError> {
     let mut db_tx = conn.begin().await?;
     let mut handled = Handled::default();
@@ -72,7 +73,14 @@ pub async fn handle_events(conn: &mut PgConnection, event_ids: &[EventId]) -> Re
     }
     inputs::note_many(&mut db_tx, &noted).await?;
     for event_id in one_by_one {
-        let made = handle_event(&mut db_tx, event_id).await?;
+        let made = match handle_event(&mut db_tx, event_id).await {
+            Ok(made) => made,
+            Err(error) if error.disposition() == Disposition::GiveUp => {
+                handled.refused.push((event_id, error));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         handled.made.extend(made.into_iter().filter_map(|created| match created {
             Created::New(task_id) => Some(task_id),
             Created::Already(_) | Created::SourceIsLive(_) => None,

@@ -241,7 +241,7 @@ async fn tasks_of_a_batch_are_made_in_the_order_of_its_events() {
 }
 
 #[tokio::test]
-async fn a_firing_of_a_job_that_is_not_there_is_an_error_in_a_batch_too() {
+async fn a_firing_of_a_job_that_is_not_there_is_refused_in_a_batch_and_keeps_none_back() {
     let mut side = Side::new(true).await;
     let body = EventBody::TriggerFired {
         org_id: isotherm_types::OrgId(1),
@@ -252,8 +252,11 @@ async fn a_firing_of_a_job_that_is_not_there_is_an_error_in_a_batch_too() {
     };
     let event_id = events::record(&mut side.stage.conn, &body).await.unwrap();
     let alone = dispatch::handle_event(&mut side.stage.conn, event_id).await.unwrap_err();
-    let in_batch = dispatch::handle_events(&mut side.stage.conn, &[event_id]).await.unwrap_err();
-    assert_eq!(alone.to_string(), in_batch.to_string());
+    let good = events::record(&mut side.stage.conn, &committed(0)).await.unwrap();
+    let handled = dispatch::handle_events(&mut side.stage.conn, &[event_id, good]).await.unwrap();
+    let [(refused, error)] = &handled.refused[..] else { panic!("{handled:?}") };
+    assert_eq!((*refused, error.to_string()), (event_id, alone.to_string()));
+    assert_eq!(handled.made.len(), 1);
 }
 
 #[tokio::test]
