@@ -17,6 +17,7 @@ pub mod experiment;
 pub mod fault_proxy;
 pub mod folder;
 pub mod http_faults;
+pub mod lies;
 pub mod ministack;
 pub mod oracle;
 pub mod port;

@@ -18,7 +18,7 @@ use crate::LabError;
 use crate::rpc::{Rpc, shape};
 
 pub mod generate;
-mod http;
+pub(crate) mod http;
 mod limit;
 pub mod paced;
 

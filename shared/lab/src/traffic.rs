@@ -8,7 +8,7 @@
 //! * [`Traffic::tick`] again and again on a chain that mines by itself; it looks at the node's nonces first, so it
 //!   goes on after a reorg that took transactions away.
 //!
-//! Never send it to a chain that is not the laboratory's.
+//! What its dice never show is in [`odd`]. Never send it to a chain that is not the laboratory's.
 //!
 //! [`AnvilOptions::deterministic`]: crate::anvil::AnvilOptions::deterministic
 
@@ -22,6 +22,7 @@ use crate::rpc::{Rpc, quantity, shape};
 
 pub mod bytecode;
 mod contracts;
+pub mod odd;
 mod resync;
 mod tally;
 mod transaction;

@@ -1,9 +1,8 @@
 //! Chains made from a seed, without a node: as many transactions a block as no node in a test could execute.
 //!
-//! Headers, parent hashes, roots, Bloom filters and gas are what a verifier expects; signatures and state are not:
-//! nobody signed a transaction, and nothing was executed. A few sets of transactions serve all blocks in turn, so that a
-//! long chain costs the memory of a short one: what differs between two blocks of one set is filled in when they are
-//! written.
+//! Headers, parent hashes, roots, Bloom filters, gas, signatures and prices are what a verifier expects; state is not:
+//! nothing was executed. A few sets of transactions serve all blocks in turn, so that a long chain costs the memory of
+//! a short one: what differs between two blocks of one set is filled in when they are written.
 //!
 //! Made with alloy's own encodings and roots. Never share this with the code that verifies.
 

@@ -77,19 +77,19 @@ impl Reply {
 }
 
 /// One client.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         // Answers are written whole; waiting for more would only add delay.
         let _ = stream.set_nodelay(true);
         Self { stream: BufReader::new(stream) }
     }
 
     /// Reads the body of the next request; `None` when the client is done or makes no sense.
-    pub(super) async fn read_request(&mut self) -> Option<Vec<u8>> {
+    pub(crate) async fn read_request(&mut self) -> Option<Vec<u8>> {
         let mut length = 0;
         let mut line = String::new();
         loop {
@@ -112,12 +112,22 @@ impl Connection {
     }
 
     /// Writes a body that is JSON already, without a copy of it; false if the connection is over.
-    pub(super) async fn write_json(&mut self, body: &[u8]) -> bool {
+    pub(crate) async fn write_json(&mut self, body: &[u8]) -> bool {
         let length = body.len();
         let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
         self.stream.write_all(head.as_bytes()).await.is_ok()
             && self.stream.write_all(body).await.is_ok()
             && self.stream.flush().await.is_ok()
+    }
+
+    /// Writes a body that does not end, until the client has had enough of it.
+    pub(crate) async fn write_endless(&mut self) {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+        let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x1_0000], b"\r\n"].concat();
+        let mut is_heard = self.stream.write_all(head).await.is_ok();
+        while is_heard {
+            is_heard = self.stream.write_all(&chunk).await.is_ok();
+        }
     }
 
     /// Writes a reply; false if the connection is over.

@@ -7,6 +7,8 @@
 
 use alloy::primitives::{Address, B256, Bytes, U256, b256};
 
+pub(super) mod odd;
+
 /// First topic of `Transfer(address,address,uint256)`, the event of ERC-20.
 pub const TRANSFER_TOPIC: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
 

@@ -63,6 +63,11 @@ pub(super) fn authorities() -> Vec<Account> {
     (0..AUTHORITY_COUNT).map(|index| Account::new("authority", index)).collect()
 }
 
+/// The account of the odd transactions, with nonce 0. The genesis block does not fund it.
+pub(super) fn odd_sender() -> Account {
+    Account::new("odd sender", 0)
+}
+
 /// Addresses that a chain of the laboratory must fund in its genesis block.
 pub fn funded_accounts() -> Vec<Address> {
     senders().iter().map(|account| account.address).collect()

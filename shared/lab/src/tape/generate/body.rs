@@ -3,11 +3,14 @@
 
 use alloy::consensus::proofs::ordered_trie_root_encoded;
 use alloy::consensus::{
-    Eip658Value, EthereumTxEnvelope, Receipt, ReceiptEnvelope, ReceiptWithBloom, Signed, TxEip1559, TxEip4844, TxLegacy,
+    Eip658Value, EthereumTxEnvelope, Receipt, ReceiptEnvelope, ReceiptWithBloom, SignableTransaction, Signed,
+    TxEip1559, TxEip4844, TxLegacy,
 };
 use alloy::eips::Encodable2718;
 use alloy::eips::eip2930::AccessList;
 use alloy::primitives::{Address, B256, Bloom, Bytes, Log, Signature, TxKind, U256, logs_bloom};
+use alloy::signers::SignerSync;
+use alloy::signers::local::PrivateKeySigner;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -70,16 +73,16 @@ impl Body {
         &self.encoded_receipts
     }
 
-    /// Draws `count` transactions. Their signatures are random numbers: nobody signed them.
+    /// Draws `count` transactions, each signed by an account of its own.
     pub(super) fn draw(random: &mut ChaCha8Rng, chain_id: u64, count: usize) -> Self {
         let (mut gas_used, mut log_count, mut all_logs) = (0, 0, Bloom::ZERO);
         let (mut transactions, mut hashes, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
         let (mut encoded_transactions, mut encoded_receipts) = (Vec::new(), Vec::new());
         for index in 0..count {
             let kind = Kind::draw(random);
-            let (from, to) = (address(random), address(random));
-            let signed = transaction(random, chain_id, kind, to);
-            let place = Place { index, hash: *signed.tx_hash(), from, to };
+            let (key, to) = (key(random), address(random));
+            let signed = transaction(random, chain_id, kind, to, &key);
+            let place = Place { index, hash: *signed.tx_hash(), from: key.address(), to };
             let logs: Vec<Log> = (0..kind.logs).map(|_| log(random)).collect();
             let bloom = logs_bloom(&logs);
             let outcome = Outcome { kind, gas_before: gas_used, logs_before: log_count, bloom, logs };
@@ -140,17 +143,22 @@ impl Outcome {
     }
 }
 
-fn transaction(random: &mut ChaCha8Rng, chain_id: u64, kind: Kind, to: Address) -> EthereumTxEnvelope<TxEip4844> {
+fn transaction(
+    random: &mut ChaCha8Rng,
+    chain_id: u64,
+    kind: Kind,
+    to: Address,
+    key: &PrivateKeySigner,
+) -> EthereumTxEnvelope<TxEip4844> {
     let nonce = random.random_range(0..10_000);
     let to = TxKind::Call(to);
     let value = U256::from(random.random_range(0..10u64.pow(18)));
     let input = call_data(random, kind.input_words);
     let gas_limit = kind.gas_used * 5 / 4;
-    let signature = Signature::new(word(random).into(), word(random).into(), random.random());
     if random.random_ratio(1, 5) {
         let legacy =
             TxLegacy { chain_id: Some(chain_id), nonce, gas_price: GAS_PRICE_WEI, gas_limit, to, value, input };
-        return EthereumTxEnvelope::Legacy(Signed::new_unhashed(legacy, signature));
+        return EthereumTxEnvelope::Legacy(sign(legacy, key));
     }
     let dynamic_fee = TxEip1559 {
         chain_id,
@@ -163,7 +171,17 @@ fn transaction(random: &mut ChaCha8Rng, chain_id: u64, kind: Kind, to: Address) 
         access_list: AccessList::default(),
         input,
     };
-    EthereumTxEnvelope::Eip1559(Signed::new_unhashed(dynamic_fee, signature))
+    EthereumTxEnvelope::Eip1559(sign(dynamic_fee, key))
+}
+
+fn sign<Unsigned: SignableTransaction<Signature>>(unsigned: Unsigned, key: &PrivateKeySigner) -> Signed<Unsigned> {
+    let signature = key.sign_hash_sync(&unsigned.signature_hash()).expect("a local key signs any hash");
+    unsigned.into_signed(signature)
+}
+
+/// Worthless on any chain but this one.
+fn key(random: &mut ChaCha8Rng) -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&word(random)).expect("a random number is below the curve's order")
 }
 
 fn word(random: &mut ChaCha8Rng) -> B256 {
