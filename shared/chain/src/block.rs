@@ -114,6 +114,17 @@ impl Transaction {
         }
     }
 
+    /// `v` and `yParity`, if both are there and do not tell the same parity.
+    pub fn contradictory_parities(&self) -> Option<(u128, u8)> {
+        let (v, y_parity) = (self.v?, self.y_parity?);
+        let is_odd = match v {
+            0 | 27 => false,
+            1 | 28 => true,
+            _ => v.checked_sub(35).is_some_and(|rest| rest % 2 == 1),
+        };
+        (u8::from(is_odd) != y_parity).then_some((v, y_parity))
+    }
+
     /// The chain id that was signed; `None` in legacy transactions before EIP-155.
     pub fn signed_chain_id(&self) -> Option<u64> {
         match self.type_number() {
@@ -149,6 +160,14 @@ pub struct Receipt {
     pub logs: Vec<Log>,
 }
 
+impl Receipt {
+    /// Wei per gas that `transaction` paid, as far as it is told: receipts before London may lack the price, and then
+    /// it is the one that was offered.
+    pub fn paid(&self, transaction: &Transaction) -> Option<u128> {
+        self.effective_gas_price.or(transaction.gas_price)
+    }
+}
+
 /// An event of a contract.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -174,18 +193,29 @@ struct Hash {
     hash: B256,
 }
 
-/// Reads the header of a block object, and whether its hash is what its fields say (`None`: it has unknown fields).
+/// A header as an endpoint served it, with what speaks for its hash.
+#[derive(Clone, Debug)]
+pub struct ReadHeader {
+    /// Number, hash and so on, as claimed.
+    pub found: HeaderRef,
+    /// The hash that its known fields have.
+    pub computed_hash: B256,
+    /// Fields that belong to no known header or body. Looked for only if the hash does not fit.
+    pub unknown_fields: Vec<String>,
+}
+
+/// Reads the header of a block object, and computes its hash.
 ///
 /// # Errors
 /// A field is missing or has another shape.
-pub fn read_header(block: &RawValue) -> Result<(HeaderRef, Option<B256>), serde_json::Error> {
+pub fn read_header(block: &RawValue) -> Result<ReadHeader, serde_json::Error> {
     let header: Header = serde_json::from_str(block.get())?;
     let Hash { hash } = serde_json::from_str(block.get())?;
-    let computed = header.hash_slow();
-    let is_checkable = computed == hash || unknown_fields(block)?.is_empty();
+    let computed_hash = header.hash_slow();
+    let unknown_fields = if computed_hash == hash { Vec::new() } else { unknown_fields(block)? };
     let reference = BlockRef { number: BlockNumber(header.number), hash };
     let found = HeaderRef { reference, parent_hash: header.parent_hash, timestamp: header.timestamp };
-    Ok((found, is_checkable.then_some(computed)))
+    Ok(ReadHeader { found, computed_hash, unknown_fields })
 }
 
 /// Reads a block object with full transactions, and its receipts.

@@ -2,7 +2,8 @@
 //!
 //! Each column is named where it is filled, and the batch is put together in the schema's order. Never lets a number
 //! wrap, and never leaves a value out silently: what has no place in its column is an error, save `value`, whose exact
-//! text stands beside it.
+//! text stands beside it. No endpoint can bring that error about: a verified block has no such value
+//! (`crate::verify` refuses it as untrue), so it means a fault of this program.
 
 use arrow::array::RecordBatch;
 use isotherm_types::disposition::{Classified, Disposition};
@@ -16,7 +17,7 @@ mod logs;
 mod traces;
 mod transactions;
 
-/// A value that has no place in its column.
+/// A value that has no place in its column. Verification lets none through.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{value} does not fit into column {column} of {dataset}")]
 pub struct ColumnError {

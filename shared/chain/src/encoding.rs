@@ -7,7 +7,7 @@ use alloy::consensus::{
     TxEip2930, TxEip4844, TxEip7702, TxLegacy, TxType,
 };
 use alloy::eips::Encodable2718;
-use alloy::primitives::{Bloom, Log as ConsensusLog, LogData, Signature, TxKind};
+use alloy::primitives::{B256, Bloom, Log as ConsensusLog, LogData, Signature, TxKind};
 
 use crate::block::{Receipt, Transaction};
 
@@ -33,6 +33,16 @@ impl std::fmt::Display for NotEncodable {
 
 /// The EIP-2718 encoding of a signed transaction.
 pub(crate) fn encode_transaction(transaction: &Transaction) -> Result<Vec<u8>, NotEncodable> {
+    Ok(envelope(transaction)?.encoded_2718())
+}
+
+/// A transaction's signature, and the hash that it signs.
+pub(crate) fn signature_and_hash(transaction: &Transaction) -> Result<(Signature, B256), NotEncodable> {
+    let envelope = envelope(transaction)?;
+    Ok((*envelope.signature(), envelope.signature_hash()))
+}
+
+fn envelope(transaction: &Transaction) -> Result<EthereumTxEnvelope<TxEip4844>, NotEncodable> {
     let transaction_type = transaction.type_number();
     let missing = |field| NotEncodable::MissingField { transaction_type, field };
     let known = TxType::try_from(transaction_type).map_err(|_| NotEncodable::UnknownType(transaction_type))?;
@@ -49,7 +59,7 @@ pub(crate) fn encode_transaction(transaction: &Transaction) -> Result<Vec<u8>, N
     let (nonce, gas_limit, value, input) =
         (transaction.nonce, transaction.gas, transaction.value, transaction.input.clone());
 
-    let envelope: EthereumTxEnvelope<TxEip4844> = match known {
+    Ok(match known {
         TxType::Legacy => {
             let chain_id = transaction.signed_chain_id();
             let legacy = TxLegacy { chain_id, nonce, gas_price: gas_price()?, gas_limit, to, value, input };
@@ -119,8 +129,7 @@ pub(crate) fn encode_transaction(transaction: &Transaction) -> Result<Vec<u8>, N
             };
             EthereumTxEnvelope::Eip7702(Signed::new_unchecked(inner, signature, hash))
         }
-    };
-    Ok(envelope.encoded_2718())
+    })
 }
 
 /// The EIP-2718 encoding of a receipt and its Bloom filter, which is made from the logs.

@@ -34,4 +34,4 @@ pub use heads::{Finality, Heads};
 pub use pool::{EndpointHealth, Evidence, HealthState};
 pub use rpc_url::{CallRate, RpcUrl};
 pub use traces::TraceMethod;
-pub use verify::{BadBlock, Check, Checks, Verdict, VerifiedBlock};
+pub use verify::{BadBlock, Check, Checks, UnknownFormats, Verdict, VerifiedBlock};

@@ -1,25 +1,38 @@
 //! Checks that a block is what its hash says: pure, and done before anything is stored.
 //!
 //! A check has three outcomes. It holds; or it cannot be made, with a reason (`not_verifiable`); or the block is bad,
-//! which is an error that names the block and both values. Never lets a bad block through, and never calls a block bad
-//! for a rule of a fork that is not known here.
+//! which is an error that names the block and both values. Never lets a bad block through, and never keeps a value that
+//! nothing vouches for: what a block does not commit to follows from what it does (sender, price paid, contract's
+//! address), or is taken out. What a later fork brings is refused, unless the chain's profile accepts it.
 //!
-//! Not covered by any commitment of a block, hence not checked: the sender (it would need a signature recovery for
-//! each transaction), `effectiveGasPrice` and `contractAddress`.
+//! Taken on the endpoint's word: the contract's address of a creation that failed (`contract`), and traces below the
+//! top ([`crate::traces`]).
 
-use alloy::consensus::proofs::ordered_trie_root_encoded;
-use alloy::primitives::{B256, Bloom, keccak256};
 use isotherm_types::BlockRef;
 
-use crate::block::{FetchedBlock, Receipt};
-use crate::encoding::{NotEncodable, encode_receipt, encode_transaction};
+use crate::block::FetchedBlock;
+use crate::encoding::NotEncodable;
 use crate::traces::{BlockTraces, Trace};
 
 mod bad_block;
 mod checks;
+mod contract;
+mod header;
+mod price;
+mod receipts;
+mod sender;
+mod size;
+mod transactions;
 
 pub use bad_block::BadBlock;
-pub use checks::{Check, Checks};
+pub use checks::{Check, Checks, UnknownFormats};
+pub use contract::check_contract_addresses;
+pub use header::check_header_hash;
+pub(crate) use header::judge_hash;
+pub use price::check_effective_gas_prices;
+pub use receipts::{check_gas_used, check_receipts};
+pub use sender::check_senders;
+pub use transactions::check_transactions;
 
 /// Outcome of a check that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +48,14 @@ impl Verdict {
     pub fn is_ok(&self) -> bool {
         matches!(self, Self::Ok)
     }
+
+    /// The verdict on two things: the first that is not good, if one is not.
+    fn and(self, other: Self) -> Self {
+        match self {
+            Self::Ok => other,
+            Self::NotVerifiable(_) => self,
+        }
+    }
 }
 
 /// What was found about one block.
@@ -48,9 +69,16 @@ pub struct Verdicts {
     pub receipts_root: Verdict,
     /// Gas of the header and of the receipts.
     pub gas_used: Verdict,
+    /// The transactions' senders and who signed them.
+    pub sender: Verdict,
+    /// The receipts' effective gas prices and what the transactions pay.
+    pub effective_gas_price: Verdict,
+    /// The receipts' contract addresses and what the transactions create.
+    pub contract_address: Verdict,
 }
 
-/// A block that passed every check that can be made.
+/// A block that passed every check that can be made. Fields that a transaction's type does not sign are gone from it,
+/// and every number has room in its column.
 #[derive(Clone, Debug)]
 pub struct VerifiedBlock {
     block: FetchedBlock,
@@ -121,163 +149,38 @@ pub fn verify_as_far_as(run: Vec<FetchedBlock>, checks: &Checks) -> Result<Vec<V
     run.into_iter().map(|block| verify_block(block, checks)).collect()
 }
 
-fn verify_block(block: FetchedBlock, checks: &Checks) -> Result<VerifiedBlock, BadBlock> {
-    let number = block.reference.number;
+fn verify_block(mut block: FetchedBlock, checks: &Checks) -> Result<VerifiedBlock, BadBlock> {
+    let (number, unknown) = (block.reference.number, checks.unknown_formats);
     let verdicts = Verdicts {
-        header_hash: checks.header_hash.make("header hash", number, || check_header_hash(&block))?,
-        transactions_root: checks.transactions_root.make("transactions root", number, || check_transactions(&block))?,
-        receipts_root: check_receipts_as_far_as(&block, checks)?,
+        header_hash: checks.header_hash.make("header hash", number, || header::check(&block, unknown))?,
+        transactions_root: checks
+            .transactions_root
+            .make("transactions root", number, || transactions::check(&block, unknown))?,
+        receipts_root: receipts::check(&block, checks)?,
         gas_used: checks.gas_used.make("gas", number, || check_gas_used(&block))?,
+        sender: checks.sender.make("sender", number, || check_senders(&block))?,
+        effective_gas_price: checks
+            .effective_gas_price
+            .make("effective gas price", number, || check_effective_gas_prices(&block))?,
+        contract_address: checks
+            .contract_address
+            .make("contract address", number, || check_contract_addresses(&block))?,
     };
+    transactions::check_parities(&block)?;
+    transactions::keep_signed_fields(&mut block);
+    size::check_sizes(&block)?;
     Ok(VerifiedBlock { block, verdicts, traces: None })
 }
 
-/// The header's hash is what its fields say.
-///
-/// # Errors
-/// [`BadBlock::HeaderHash`] if it is not and every field of the header is known.
-pub fn check_header_hash(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
-    let computed = block.header.hash_slow();
-    if computed == block.reference.hash {
-        return Ok(Verdict::Ok);
-    }
-    if !block.unknown_fields.is_empty() {
-        let fields = block.unknown_fields.join(", ");
-        return Ok(Verdict::NotVerifiable(format!("the header has fields that are not known: {fields}")));
-    }
-    Err(BadBlock::HeaderHash { block: block.reference, computed })
-}
-
-/// The transactions are those that the header commits to, and each has the hash that it is served under.
-///
-/// # Errors
-/// [`BadBlock::TransactionsRoot`], [`BadBlock::TransactionHash`], [`BadBlock::TransactionBlock`], [`BadBlock::MissingField`].
-pub fn check_transactions(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
-    let reference = block.reference;
-    let mut encoded = Vec::with_capacity(block.transactions.len());
-    for (index, transaction) in block.transactions.iter().enumerate() {
-        if let Some(found) = transaction.block_hash.filter(|hash| *hash != reference.hash) {
-            return Err(BadBlock::TransactionBlock { block: reference, index, found });
-        }
-        match encode_transaction(transaction) {
-            Ok(bytes) => encoded.push(bytes),
-            Err(reason) => return unencodable(reference, index, &reason),
-        }
-    }
-    let computed = ordered_trie_root_encoded(&encoded);
-    if computed != block.header.transactions_root {
-        let header = block.header.transactions_root;
-        return Err(BadBlock::TransactionsRoot { block: reference, header, computed });
-    }
-    for (index, (transaction, bytes)) in block.transactions.iter().zip(&encoded).enumerate() {
-        let computed = keccak256(bytes);
-        if computed != transaction.hash {
-            return Err(BadBlock::TransactionHash { block: reference, index, claimed: transaction.hash, computed });
-        }
-    }
-    Ok(Verdict::Ok)
-}
-
-/// There is one receipt for each transaction, in order, their logs are numbered without a gap, and they and their
-/// Bloom filter are those that the header commits to.
-///
-/// # Errors
-/// [`BadBlock::ReceiptCount`], [`BadBlock::ReceiptPlace`], [`BadBlock::LogIndex`], [`BadBlock::LogsBloom`],
-/// [`BadBlock::ReceiptsRoot`], [`BadBlock::MissingField`].
-pub fn check_receipts(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
-    check_receipts_as_far_as(block, &Checks::ALL)
-}
-
-/// Number, place and logs' indexes are always checked: no chain has them otherwise.
-fn check_receipts_as_far_as(block: &FetchedBlock, checks: &Checks) -> Result<Verdict, BadBlock> {
-    let reference = block.reference;
-    let (transactions, receipts) = (block.transactions.len(), block.receipts.len());
-    if transactions != receipts {
-        return Err(BadBlock::ReceiptCount { block: reference, transactions, receipts });
-    }
-    let mut next_log = 0;
-    for (index, (transaction, receipt)) in block.transactions.iter().zip(&block.receipts).enumerate() {
-        check_place(reference, index, transaction.hash, receipt)?;
-        for log in &receipt.logs {
-            if log.log_index != next_log {
-                return Err(BadBlock::LogIndex { block: reference, expected: next_log, found: log.log_index });
-            }
-            next_log += 1;
-        }
-    }
-    let has_bloom = checks.logs_bloom.is_made_at(reference.number);
-    if !has_bloom && let Some(why_not) = checks.receipts_root.why_not("receipts root", reference.number) {
-        return Ok(why_not);
-    }
-    let mut encoded = Vec::with_capacity(receipts);
-    let mut bloom = Bloom::ZERO;
-    for (index, (transaction, receipt)) in block.transactions.iter().zip(&block.receipts).enumerate() {
-        match encode_receipt(transaction.type_number(), receipt) {
-            Ok((bytes, receipt_bloom)) => {
-                encoded.push(bytes);
-                bloom.accrue_bloom(&receipt_bloom);
-            }
-            Err(reason) => {
-                return match checks.receipts_root.why_not("receipts root", reference.number) {
-                    Some(why_not) => Ok(why_not),
-                    None => unencodable(reference, index, &reason),
-                };
-            }
-        }
-    }
-    if has_bloom && bloom != block.header.logs_bloom {
-        let header = Box::new(block.header.logs_bloom);
-        return Err(BadBlock::LogsBloom { block: reference, header, computed: Box::new(bloom) });
-    }
-    if let Some(why_not) = checks.receipts_root.why_not("receipts root", reference.number) {
-        return Ok(why_not);
-    }
-    let computed = ordered_trie_root_encoded(&encoded);
-    if computed != block.header.receipts_root {
-        return Err(BadBlock::ReceiptsRoot { block: reference, header: block.header.receipts_root, computed });
-    }
-    Ok(Verdict::Ok)
-}
-
-fn check_place(block: BlockRef, index: usize, transaction: B256, receipt: &Receipt) -> Result<(), BadBlock> {
-    let is_in_place = receipt.transaction_hash == transaction
-        && receipt.transaction_index == index as u64
-        && receipt.block_hash == block.hash;
-    if is_in_place {
-        return Ok(());
-    }
-    Err(BadBlock::ReceiptPlace { block, index, transaction, found: receipt.transaction_hash })
-}
-
-/// Each receipt's gas is the step of the running total, and the last total is the header's.
-///
-/// # Errors
-/// [`BadBlock::GasUsed`], [`BadBlock::ReceiptGas`].
-pub fn check_gas_used(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
-    // EIP-7778: from the fork that brings block access lists on, the header counts gas before refunds.
-    if block.header.block_access_list_hash.is_some() {
-        return Ok(Verdict::NotVerifiable("the header counts gas before refunds (EIP-7778)".to_owned()));
-    }
-    let mut total = 0u64;
-    for (index, receipt) in block.receipts.iter().enumerate() {
-        let computed = total.checked_add(receipt.gas_used);
-        if computed != Some(receipt.cumulative_gas_used) {
-            let (before, gas_used, cumulative) = (total, receipt.gas_used, receipt.cumulative_gas_used);
-            return Err(BadBlock::ReceiptGas { block: block.reference, index, before, gas_used, cumulative });
-        }
-        total = receipt.cumulative_gas_used;
-    }
-    if total != block.header.gas_used {
-        let header = block.header.gas_used;
-        return Err(BadBlock::GasUsed { block: block.reference, header, receipts: total });
-    }
-    Ok(Verdict::Ok)
-}
-
-/// What is not known here cannot be checked; what a known type must have and has not is untrue.
-fn unencodable(block: BlockRef, index: usize, reason: &NotEncodable) -> Result<Verdict, BadBlock> {
+/// What is not known here cannot be checked, if that is accepted; what a known type must have and has not is untrue.
+fn unencodable(
+    block: BlockRef,
+    index: usize,
+    reason: &NotEncodable,
+    unknown_formats: UnknownFormats,
+) -> Result<Verdict, BadBlock> {
     match *reason {
-        NotEncodable::UnknownType(_) => Ok(Verdict::NotVerifiable(reason.to_string())),
+        NotEncodable::UnknownType(_) => unknown_formats.judge(block, reason.to_string()),
         NotEncodable::MissingField { transaction_type, field } => {
             Err(BadBlock::MissingField { block, index, transaction_type, field })
         }

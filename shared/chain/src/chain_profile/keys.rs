@@ -136,5 +136,27 @@ static CHECKS: Table = Table {
         key("receipts_root", Default("0"), Shape::Check, "The receipts are those of the header."),
         key("logs_bloom", Default("0"), Shape::Check, "The logs' Bloom filter is that of the header."),
         key("gas_used", Default("0"), Shape::Check, "The receipts' gas is that of the header."),
+        key("sender", Default("0"), Shape::Check, "Each transaction's sender is the account that signed it."),
+        key(
+            "effective_gas_price",
+            Default("0"),
+            Shape::Check,
+            "Each receipt's effective gas price is what its transaction pays (EIP-1559).",
+        ),
+        key(
+            "contract_address",
+            Default("0"),
+            Shape::Check,
+            "Each receipt names the contract that its transaction creates, and no other.",
+        ),
+        key(
+            "unknown_formats",
+            Default("\"refuse\""),
+            Shape::Word(&[
+                ("refuse", "it is untrue, so that nobody can excuse an untrue block with it"),
+                ("accept", "what cannot be checked for its sake is not verifiable"),
+            ]),
+            "What becomes of a block with a header field or a transaction type that Isotherm does not know.",
+        ),
     ],
 };

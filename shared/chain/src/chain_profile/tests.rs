@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::keys::{CHAIN, FINALITY, Presence, Shape};
 use super::*;
-use crate::verify::Check;
+use crate::verify::{Check, UnknownFormats};
 
 fn docs(name: &str) -> String {
     let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -49,6 +49,9 @@ fn a_file_says_as_much_as_it_likes() {
     assert_eq!((more.max_reorg_depth, more.trace_method), (7, TraceMethod::TraceBlock));
     let checks = Checks { receipts_root: Check::From(BlockNumber(900)), gas_used: Check::Never, ..Checks::ALL };
     assert_eq!(more.checks, checks);
+    let unknown_formats = UnknownFormats::Accept;
+    let lenient = Checks { sender: Check::Never, unknown_formats, ..Checks::ALL };
+    assert_eq!(five(", checks: { sender: never, unknown_formats: accept }").checks, lenient);
     let by_depth = file("").replace("kind: tags", "kind: depth, blocks: 12");
     assert_eq!(parse(&by_depth).unwrap()[0].finality, Finality::Depth { blocks: 12 });
     assert!(parse("version: 1\nchains: []\n").unwrap().is_empty());
@@ -79,7 +82,8 @@ fn faults(text: &str) -> Vec<String> {
 fn each_fault_is_told_with_its_place() {
     let keys = "chain_id, name, block_time_ms, finality, max_reorg_depth, partition_blocks, batch_calls, answer_bytes, \
                 log_range_blocks, trace_method, checks";
-    let checks = "header_hash, parent_hash, transactions_root, receipts_root, logs_bloom, gas_used";
+    let checks = "header_hash, parent_hash, transactions_root, receipts_root, logs_bloom, gas_used, sender, \
+                  effective_gas_price, contract_address, unknown_formats";
     let calls = "it must be a whole number from 1 to 10000";
     let methods = "it must be trace_block, debug_trace_block or none";
     let check = "it must be never or the number of the first block that it is made on";
@@ -92,6 +96,10 @@ fn each_fault_is_told_with_its_place() {
         (", trace_method: all", format!("3:92 trace_method of chain \"five\" is all; {methods}")),
         (", checks: { gas: 0 }", format!("3:88 unknown key \"gas\" of checks of chain \"five\"; it may have {checks}")),
         (", checks: { gas_used: always }", format!("3:98 gas_used of checks of chain \"five\" is always; {check}")),
+        (
+            ", checks: { unknown_formats: never }",
+            "3:105 unknown_formats of checks of chain \"five\" is never; it must be refuse or accept".to_owned(),
+        ),
         (", checks: []", "3:86 checks of chain \"five\" is a list; it must be a mapping".to_owned()),
         (", name: six", "3:78 key \"name\" stands twice".to_owned()),
     ];
@@ -187,6 +195,7 @@ fn the_schema_and_the_reader_judge_alike() {
         file(""),
         file(", max_reorg_depth: 1, partition_blocks: 9223372036854775807, batch_calls: 10000"),
         file(", checks: { header_hash: never, logs_bloom: 5 }, trace_method: none"),
+        file(", checks: { sender: never, effective_gas_price: 7, contract_address: 0, unknown_formats: accept }"),
         finality("{ kind: depth, blocks: 1 }"),
         "{ version: 1, chains: [] }".to_owned(),
     ];
@@ -206,6 +215,8 @@ fn the_schema_and_the_reader_judge_alike() {
         file(", checks: { header_hash: -1 }"),
         file(", checks: { header_hash: always }"),
         file(", checks: { state_root: 0 }"),
+        file(", checks: { unknown_formats: 0 }"),
+        file(", checks: { unknown_formats: never }"),
         file("").replace("name: five", "name: Five"),
         file("").replace("name: five, ", ""),
         file("").replace("chain_id: 5", "chain_id: 0"),

@@ -69,9 +69,7 @@ fn gas_and_input(batch: &mut Batch, rows: &[Row<'_>]) -> Result<(), ColumnError>
     let transactions = || rows.iter().map(|row| row.transaction);
     batch.u64("gas_limit", transactions().map(|transaction| transaction.gas));
     batch.u64("gas_used", rows.iter().map(|row| row.receipt.gas_used));
-    // Receipts before London may lack the price; then it is the one that was offered.
-    let paid = rows.iter().map(|row| row.receipt.effective_gas_price.or(row.transaction.gas_price));
-    batch.decimal("gas_price", paid)?;
+    batch.decimal("gas_price", rows.iter().map(|row| row.receipt.paid(row.transaction)))?;
     batch
         .decimal("max_priority_fee_per_gas", transactions().map(|transaction| transaction.max_priority_fee_per_gas))?;
     batch.decimal("max_fee_per_gas", transactions().map(|transaction| transaction.max_fee_per_gas))?;
@@ -117,6 +115,7 @@ fn outcome(batch: &mut Batch, rows: &[Row<'_>]) -> Result<(), ColumnError> {
     batch.u64("cumulative_gas_used", receipts().map(|receipt| receipt.cumulative_gas_used));
     let post_state_roots = receipts().map(|receipt| receipt.root.filter(|_| receipt.status.is_none()));
     batch.optional_fixed::<32, _>("post_state_root", post_state_roots);
+    // Of a creation that failed, as the node says: the address that the contract would have had, or none.
     batch.optional_fixed::<20, _>("contract_address", receipts().map(|receipt| receipt.contract_address));
     batch.u32("log_count", receipts().map(|receipt| receipt.logs.len() as u64))
 }

@@ -2,7 +2,7 @@
 //!
 //! What is not made is said, with its reason; it is never called good.
 
-use isotherm_types::BlockNumber;
+use isotherm_types::{BlockNumber, BlockRef};
 use serde::{Deserialize, Serialize};
 
 use super::{BadBlock, Verdict};
@@ -84,6 +84,28 @@ impl From<Check> for CheckField {
     }
 }
 
+/// What becomes of a block with a header field or a transaction type that is not known here. One such would otherwise
+/// excuse whatever else its block says. As JSON: `"refuse"` or `"accept"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownFormats {
+    /// It is untrue, as far as the check needs what is not known.
+    #[default]
+    Refuse,
+    /// It is not verifiable.
+    Accept,
+}
+
+impl UnknownFormats {
+    /// The verdict on `block`, in which `what` is not known.
+    pub(super) fn judge(self, block: BlockRef, what: String) -> Result<Verdict, BadBlock> {
+        match self {
+            Self::Refuse => Err(BadBlock::UnknownFormat { block, what }),
+            Self::Accept => Ok(Verdict::NotVerifiable(what)),
+        }
+    }
+}
+
 /// The checks of a chain. Those that are not named are made on every block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -100,10 +122,18 @@ pub struct Checks {
     pub logs_bloom: Check,
     /// The receipts' gas is that of the header.
     pub gas_used: Check,
+    /// Each transaction's sender is the account that signed it.
+    pub sender: Check,
+    /// Each receipt's effective gas price is what its transaction pays.
+    pub effective_gas_price: Check,
+    /// Each receipt names the contract that its transaction creates, and no other.
+    pub contract_address: Check,
+    /// What becomes of what is not known here.
+    pub unknown_formats: UnknownFormats,
 }
 
 impl Checks {
-    /// All of them, on every block.
+    /// All of them, on every block, and nothing that is not known here.
     pub const ALL: Self = Self {
         header_hash: Check::ALWAYS,
         parent_hash: Check::ALWAYS,
@@ -111,6 +141,10 @@ impl Checks {
         receipts_root: Check::ALWAYS,
         logs_bloom: Check::ALWAYS,
         gas_used: Check::ALWAYS,
+        sender: Check::ALWAYS,
+        effective_gas_price: Check::ALWAYS,
+        contract_address: Check::ALWAYS,
+        unknown_formats: UnknownFormats::Refuse,
     };
 }
 
@@ -127,13 +161,24 @@ mod tests {
     #[test]
     fn checks_are_read_strictly_and_what_is_not_named_is_made() {
         let read = |text| serde_json::from_str::<Checks>(text);
-        let checks = read(r#"{"receipts_root":500,"gas_used":"never"}"#).unwrap();
-        let expected = Checks { receipts_root: Check::From(BlockNumber(500)), gas_used: Check::Never, ..Checks::ALL };
+        let checks = read(r#"{"receipts_root":500,"gas_used":"never","unknown_formats":"accept"}"#).unwrap();
+        let expected = Checks {
+            receipts_root: Check::From(BlockNumber(500)),
+            gas_used: Check::Never,
+            unknown_formats: UnknownFormats::Accept,
+            ..Checks::ALL
+        };
         assert_eq!(checks, expected);
         let written = serde_json::to_string(&checks).unwrap();
         assert_eq!(read(&written).unwrap(), checks);
         assert_eq!(read("{}").unwrap(), Checks::ALL);
-        for wrong in [r#"{"gas":0}"#, r#"{"gas_used":"always"}"#, r#"{"gas_used":-1}"#, r#"{"gas_used":null}"#] {
+        for wrong in [
+            r#"{"gas":0}"#,
+            r#"{"gas_used":"always"}"#,
+            r#"{"gas_used":-1}"#,
+            r#"{"gas_used":null}"#,
+            r#"{"unknown_formats":"never"}"#,
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use chrono::DateTime;
 use isotherm_chain::block::read_block;
-use isotherm_chain::verify::{self, check_header_hash, check_transactions, verify};
+use isotherm_chain::verify::{self, check_header_hash, check_senders, check_transactions, verify};
 use isotherm_chain::{FetchedBlock, Verdict, VerifiedBlock, columns};
 use isotherm_types::{ChainId, Dataset};
 use serde::Deserialize;
@@ -63,8 +63,17 @@ fn the_columns_of_a_recorded_chain_give_every_hash_and_root_back() {
     assert_eq!(blocks.len(), 61);
     let verified: Vec<VerifiedBlock> = verify(blocks).unwrap();
     for block in &verified {
-        let verify::Verdicts { header_hash, transactions_root, receipts_root, gas_used } = block.verdicts();
-        for verdict in [header_hash, transactions_root, receipts_root, gas_used] {
+        let verify::Verdicts {
+            header_hash,
+            transactions_root,
+            receipts_root,
+            gas_used,
+            sender,
+            effective_gas_price,
+            contract_address,
+        } = block.verdicts();
+        let of_header = [header_hash, transactions_root, receipts_root, gas_used];
+        for verdict in of_header.into_iter().chain([sender, effective_gas_price, contract_address]) {
             assert_eq!(*verdict, Verdict::Ok, "{}", block.block().reference);
         }
     }
@@ -85,7 +94,7 @@ fn the_columns_of_a_recorded_chain_give_every_hash_and_root_back() {
 }
 
 #[test]
-fn mainnet_blocks_of_every_fork_hash_to_their_hashes() {
+fn mainnet_blocks_of_every_fork_hash_to_their_hashes_and_were_signed_by_their_senders() {
     let Some(folder) = fixtures("mainnet-blocks") else { return };
     let mut checked = 0;
     let mut not_verifiable = Vec::new();
@@ -97,7 +106,7 @@ fn mainnet_blocks_of_every_fork_hash_to_their_hashes() {
         let raw: Box<RawValue> = serde_json::from_str(&unpack(&path)).unwrap();
         let no_receipts = serde_json::value::to_raw_value(&[0u8; 0]).unwrap();
         let block = read_block(&raw, &no_receipts, DateTime::UNIX_EPOCH).unwrap();
-        for verdict in [check_header_hash(&block), check_transactions(&block)] {
+        for verdict in [check_header_hash(&block), check_transactions(&block), check_senders(&block)] {
             match verdict.unwrap_or_else(|bad| panic!("{bad}")) {
                 Verdict::Ok => checked += 1,
                 Verdict::NotVerifiable(reason) => not_verifiable.push((block.reference, reason)),
@@ -105,5 +114,5 @@ fn mainnet_blocks_of_every_fork_hash_to_their_hashes() {
         }
     }
     assert_eq!(not_verifiable, []);
-    assert_eq!(checked, 2 * 43);
+    assert_eq!(checked, 3 * 43);
 }

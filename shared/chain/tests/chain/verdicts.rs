@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::{B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes};
 use isotherm_chain::verify::{Verdicts, verify, verify_as_far_as};
-use isotherm_chain::{Answer, ChainClient, Check, Checks, FetchedBlock, Limits, RpcUrl, Verdict};
+use isotherm_chain::{Answer, ChainClient, Check, Checks, FetchedBlock, Limits, RpcUrl, UnknownFormats, Verdict};
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
 use isotherm_types::{BlockNumber, BlockRange, ChainId, SystemClock};
 use serde_json::json;
@@ -22,10 +22,15 @@ async fn run() -> Vec<FetchedBlock> {
         chain.call("eth_sendTransaction", json!([transaction])).await.unwrap();
     }
     chain.mine(2).await.unwrap();
+    fetch(&chain, 1, 3).await
+}
+
+/// The blocks from `start` to before `end`.
+pub(crate) async fn fetch(chain: &Anvil, start: u64, end: u64) -> Vec<FetchedBlock> {
     let urls = RpcUrl::parse_list(&chain.rpc_url()).unwrap();
     let chain_id = ChainId(chain.chain_id());
     let client = ChainClient::connect(urls, chain_id, Limits::default(), Arc::new(SystemClock)).await.unwrap();
-    match client.fetch(BlockRange::new(BlockNumber(1), BlockNumber(3)).unwrap()).await {
+    match client.fetch(BlockRange::new(BlockNumber(start), BlockNumber(end)).unwrap()).await {
         Answer::Present(blocks) => blocks.iter().map(|block| block.block().clone()).collect(),
         other => panic!("{other:?}"),
     }
@@ -93,25 +98,52 @@ async fn each_untruth_is_found_and_named() {
     }
 }
 
+/// A field of a header that is not known, and a transaction of a type that is not.
+fn unknown(run: &[FetchedBlock]) -> [Vec<FetchedBlock>; 2] {
+    let (mut header, mut transaction) = (run.to_vec(), run.to_vec());
+    header[1].header.timestamp += 1;
+    header[1].unknown_fields = vec!["extDataHash".to_owned()];
+    transaction[0].transactions[0].transaction_type = Some(0x7e);
+    [header, transaction]
+}
+
 #[tokio::test]
-async fn what_cannot_be_recomputed_is_not_called_bad() {
-    let run = run().await;
-    let mut unknown_header = run.clone();
-    unknown_header[1].header.timestamp += 1;
-    unknown_header[1].unknown_fields = vec!["extDataHash".to_owned()];
-    let verified = verify(unknown_header).unwrap();
+async fn what_is_not_known_excuses_nothing() {
+    let [mut header, transaction] = unknown(&run().await);
+    for (unknown, what) in [(header.clone(), "extDataHash"), (transaction, "0x7e")] {
+        let bad = verify(unknown).expect_err(what);
+        assert_eq!(bad.code(), "chain.bad_unknown_format");
+        let text = bad.to_string();
+        assert!(text.contains(what) && text.contains("checks.unknown_formats: accept"), "{text}");
+    }
+    header[1].header.timestamp -= 1;
+    assert!(verify(header).unwrap()[1].verdicts().header_hash.is_ok(), "it is no part of a header whose hash fits");
+}
+
+#[tokio::test]
+async fn what_is_not_known_and_accepted_is_not_called_bad() {
+    let accepting = Checks { unknown_formats: UnknownFormats::Accept, ..Checks::ALL };
+    let [header, mut transaction] = unknown(&run().await);
+    let verified = verify_as_far_as(header, &accepting).unwrap();
     let Verdict::NotVerifiable(reason) = &verified[1].verdicts().header_hash else { panic!("verified") };
     assert!(reason.contains("extDataHash"), "{reason}");
 
-    let mut unknown_type = run;
-    let transaction = &mut unknown_type[0].transactions[0];
-    transaction.transaction_type = Some(0x7e);
-    // Such a type need not be signed.
-    (transaction.v, transaction.y_parity) = (None, None);
-    let verified = verify(unknown_type).unwrap();
-    let Verdict::NotVerifiable(reason) = &verified[0].verdicts().transactions_root else { panic!("verified") };
-    assert!(reason.contains("0x7e"), "{reason}");
-    assert!(!verified[0].verdicts().receipts_root.is_ok());
+    let verified = verify_as_far_as(transaction.clone(), &accepting).unwrap();
+    let found = verified[0].verdicts();
+    for verdict in [&found.transactions_root, &found.sender, &found.effective_gas_price, &found.contract_address] {
+        let Verdict::NotVerifiable(reason) = verdict else { panic!("verified") };
+        assert!(reason.contains("0x7e"), "{reason}");
+    }
+    assert!(!found.receipts_root.is_ok() && found.gas_used.is_ok());
+
+    // The other transactions of the block are looked at all the same, and every row has a parity.
+    let first = &mut transaction[0].transactions[0];
+    (first.v, first.y_parity) = (None, None);
+    let bad = verify_as_far_as(transaction.clone(), &accepting).expect_err("no parity");
+    assert_eq!(bad.code(), "chain.bad_missing_field");
+    transaction[0].transactions[2].from = Address::ZERO;
+    let bad = verify_as_far_as(transaction, &accepting).expect_err("another sender");
+    assert_eq!(bad.code(), "chain.bad_sender");
 }
 
 type Read = fn(&Verdicts) -> &Verdict;
@@ -123,7 +155,7 @@ async fn a_check_that_is_left_out_is_told_with_its_reason_and_the_others_are_mad
     let cases: &[(Checks, Alter, Read)] = &[
         (Checks { header_hash: never, ..Checks::ALL }, |run| run[0].header.timestamp += 1, |found| &found.header_hash),
         (
-            Checks { transactions_root: later, ..Checks::ALL },
+            Checks { transactions_root: later, sender: later, contract_address: later, ..Checks::ALL },
             |run| run[0].transactions[1].nonce += 1,
             |found| &found.transactions_root,
         ),
@@ -138,6 +170,21 @@ async fn a_check_that_is_left_out_is_told_with_its_reason_and_the_others_are_mad
             |found| &found.receipts_root,
         ),
         (Checks { gas_used: later, ..Checks::ALL }, |run| run[0].receipts[1].gas_used += 1, |found| &found.gas_used),
+        (
+            Checks { sender: never, ..Checks::ALL },
+            |run| run[0].transactions[0].from = Address::ZERO,
+            |found| &found.sender,
+        ),
+        (
+            Checks { effective_gas_price: later, ..Checks::ALL },
+            |run| run[0].receipts[0].effective_gas_price = Some(7),
+            |found| &found.effective_gas_price,
+        ),
+        (
+            Checks { contract_address: never, ..Checks::ALL },
+            |run| run[0].receipts[1].contract_address = None,
+            |found| &found.contract_address,
+        ),
     ];
     for (place, (checks, alter, read)) in cases.iter().enumerate() {
         let mut altered = run.clone();
@@ -147,7 +194,7 @@ async fn a_check_that_is_left_out_is_told_with_its_reason_and_the_others_are_mad
         let Verdict::NotVerifiable(reason) = read(verified[0].verdicts()) else { panic!("case {place}") };
         assert!(reason.contains("profile"), "case {place}: {reason}");
         let others = verified[1].verdicts();
-        assert!(others.transactions_root.is_ok() && others.receipts_root.is_ok() && others.gas_used.is_ok());
+        assert!(others.transactions_root.is_ok() && others.receipts_root.is_ok());
     }
 
     // Without the Bloom filter the root still tells, and the other way round.
