@@ -1,6 +1,7 @@
 //! What can go wrong between this program and a chain.
 //!
-//! Endpoints are named by scheme, host and port only.
+//! Endpoints are named by scheme, host and port only. What one says is kept without the keys of its address and cut to
+//! a few hundred characters, by whatever way it got into an error: it may repeat its address, and be of any length.
 
 use std::time::Duration;
 
@@ -8,7 +9,15 @@ use isotherm_types::disposition::{Classified, Disposition};
 use isotherm_types::{BlockNumber, BlockRef, ChainId};
 
 use crate::columns::ColumnError;
+use crate::rpc_url::RpcUrl;
 use crate::verify::BadBlock;
+
+mod illegible;
+
+pub use illegible::Illegible;
+
+/// Characters of an endpoint's own words that an error keeps.
+pub(crate) const MESSAGE_CHARS: usize = 300;
 
 /// A failure of the chain side.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +82,7 @@ pub enum ChainError {
         method: &'static str,
         /// JSON-RPC error code.
         code: i64,
-        /// Its words, cut to a sensible length.
+        /// Its words, without keys and cut to a sensible length.
         message: String,
     },
     /// The endpoint does not have the method.
@@ -91,7 +100,7 @@ pub enum ChainError {
         endpoint: String,
         /// Calls in the batch.
         calls: usize,
-        /// Its words.
+        /// Its words, without keys and cut to a sensible length.
         message: String,
     },
     /// The answer is larger than is read.
@@ -111,7 +120,7 @@ pub enum ChainError {
         method: &'static str,
         /// Where and why.
         #[source]
-        source: serde_json::Error,
+        source: Illegible,
     },
     /// A call of a batch was left unanswered.
     #[error("{endpoint} did not answer {method} in a batch")]
@@ -142,6 +151,13 @@ pub enum ChainError {
     /// A background thread ended early.
     #[error("the decoding of a block stopped early")]
     Interrupted,
+}
+
+impl ChainError {
+    /// The answer of the endpoint at `url` to `method` is not what the method returns.
+    pub(crate) fn malformed(url: &RpcUrl, method: &'static str, error: &serde_json::Error) -> Self {
+        Self::Malformed { endpoint: url.to_string(), method, source: Illegible::of(url, error) }
+    }
 }
 
 impl Classified for ChainError {

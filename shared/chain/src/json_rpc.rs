@@ -2,9 +2,10 @@
 //!
 //! Results stay raw text here, so that a block is read straight into its own type and never into a JSON tree.
 
-use std::collections::HashMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer as _, Serialize};
 use serde_json::value::RawValue;
 
 /// A call to be made.
@@ -75,24 +76,64 @@ pub(crate) enum Body {
 /// Reads the body that answers `calls` calls whose ids are 0, 1, 2 …
 pub(crate) fn read_body(body: &[u8], calls: usize) -> Result<Body, serde_json::Error> {
     let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let frames: Vec<ResponseFrame> =
-        if is_batch { serde_json::from_slice(body)? } else { vec![serde_json::from_slice(body)?] };
-    if !is_batch
-        && calls > 1
-        && let Some(error) = frames.iter().find_map(|frame| frame.error.clone())
+    if is_batch {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let replies = reader.deserialize_seq(Batch { calls })?;
+        reader.end()?;
+        return Ok(Body::Replies(replies));
+    }
+    let frame: ResponseFrame = serde_json::from_slice(body)?;
+    if calls > 1
+        && let Some(error) = frame.error
     {
         return Ok(Body::Refused(error));
     }
-    // A server that cannot read a single call answers with a null id.
-    let only_call = calls == 1;
-    let mut by_id: HashMap<u64, Reply> = frames
-        .into_iter()
-        .filter_map(|frame| {
-            let id = frame.id.or(only_call.then_some(0))?;
-            Some((id, frame.error.map_or(Ok(frame.result), Err)))
-        })
-        .collect();
-    Ok(Body::Replies((0..calls as u64).map(|id| by_id.remove(&id)).collect()))
+    let mut replies = unanswered(calls);
+    frame.put_into(&mut replies);
+    Ok(Body::Replies(replies))
+}
+
+/// The answers to so many calls. Each is put in its place as it is read, and no more are read: a frame takes thirty times
+/// the memory of the two bytes that it may be written in.
+struct Batch {
+    calls: usize,
+}
+
+impl<'de> Visitor<'de> for Batch {
+    type Value = Vec<Option<Reply>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most one answer for each of {} calls", self.calls)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut frames: A) -> Result<Self::Value, A::Error> {
+        let mut replies = unanswered(self.calls);
+        let mut found = 0;
+        while let Some(frame) = frames.next_element::<ResponseFrame>()? {
+            found += 1;
+            if found > self.calls {
+                return Err(A::Error::invalid_length(found, &self));
+            }
+            frame.put_into(&mut replies);
+        }
+        Ok(replies)
+    }
+}
+
+fn unanswered(calls: usize) -> Vec<Option<Reply>> {
+    (0..calls).map(|_| None).collect()
+}
+
+impl ResponseFrame {
+    /// Puts the answer in the place of its call; one to no call of these is let go.
+    fn put_into(self, replies: &mut [Option<Reply>]) {
+        // A server that cannot read a single call answers with a null id.
+        let only_call = (replies.len() == 1).then_some(0);
+        let place = self.id.or(only_call).and_then(|id| usize::try_from(id).ok());
+        if let Some(reply) = place.and_then(|place| replies.get_mut(place)) {
+            *reply = Some(self.error.map_or(Ok(self.result), Err));
+        }
+    }
 }
 
 impl ErrorFrame {
@@ -140,6 +181,17 @@ mod tests {
         assert!(matches!(found[0], Some(Ok(None))));
         assert!(found[1].is_none());
         assert_eq!(found[2].as_ref().unwrap().as_ref().unwrap().as_ref().unwrap().get(), r#""0x2""#);
+    }
+
+    #[test]
+    fn a_batch_with_more_answers_than_calls_is_not_read_on() {
+        for more in [r#"[{"id":0,"result":1},{"id":1,"result":2},{"id":1,"result":3}]"#, "[{},{},{},{},"] {
+            let error = read_body(more.as_bytes(), 2).unwrap_err();
+            let expected = "invalid length 3, expected at most one answer for each of 2 calls";
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
+        let found = replies(r#"[{"id":7,"result":1},{"id":null,"result":2},{"id":1,"result":3}]"#, 3);
+        assert!(found[0].is_none() && found[1].is_some() && found[2].is_none(), "{found:?}");
     }
 
     #[test]

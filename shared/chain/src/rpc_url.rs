@@ -14,6 +14,9 @@ use crate::error::ChainError;
 /// Parts of an address that are shorter are no keys: `v2`, `rpc`, a user's name.
 const SHORTEST_KEY: usize = 8;
 
+/// Stands in the place of a key.
+const MARK: &str = "[secret]";
+
 /// Address of a JSON-RPC endpoint over HTTP, and how many calls it permits if that is known.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RpcUrl {
@@ -63,13 +66,43 @@ impl RpcUrl {
         self.url.clone()
     }
 
-    /// `text` without what may be a key in this address: an endpoint may repeat its address in what it says.
-    pub(crate) fn without_secrets(&self, text: &str) -> String {
+    /// `text` without what may be a key in this address, cut to `most_chars`: an endpoint may repeat its address in
+    /// what it says.
+    ///
+    /// Cut as it is written, so that no key stands half at the cut; where keys overlap or hold one another, nothing of
+    /// either is left.
+    pub(crate) fn without_secrets(&self, text: &str, most_chars: usize) -> String {
+        let secrets: Vec<&str> = self.secrets().collect();
+        let mut shown = String::new();
+        let (mut room, mut hidden_to) = (most_chars, 0);
+        for (at, character) in text.char_indices() {
+            if room == 0 {
+                break;
+            }
+            let is_behind_a_mark = at < hidden_to;
+            let found = secrets.iter().filter(|secret| text[at..].starts_with(**secret));
+            hidden_to = found.map(|secret| at + secret.len()).fold(hidden_to, usize::max);
+            if is_behind_a_mark {
+                continue;
+            }
+            let written = shown.len();
+            if at < hidden_to {
+                shown.push_str(&MARK[..MARK.len().min(room)]);
+                room -= shown.len() - written;
+            } else {
+                shown.push(character);
+                room -= 1;
+            }
+        }
+        shown
+    }
+
+    /// The parts of the address that may be keys.
+    fn secrets(&self) -> impl Iterator<Item = &str> {
         let credentials = [self.url.username(), self.url.password().unwrap_or("")];
         let path = self.url.path_segments().into_iter().flatten();
         let query = self.url.query().into_iter().flat_map(|query| query.split(['&', '=']));
-        let secrets = credentials.into_iter().chain(path).chain(query).filter(|part| part.len() >= SHORTEST_KEY);
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
+        credentials.into_iter().chain(path).chain(query).filter(|part| part.len() >= SHORTEST_KEY)
     }
 }
 
@@ -179,11 +212,35 @@ mod tests {
             RpcUrl::parse("https://someuser:hunter2hunter2@node.example/v2/k3yk3yk3y?key=t0kent0ken&x=y").unwrap();
         let said = "no such key: /v2/k3yk3yk3y?key=t0kent0ken for someuser with hunter2hunter2";
         assert_eq!(
-            url.without_secrets(said),
+            url.without_secrets(said, 1000),
             "no such key: /v2/[secret]?key=[secret] for [secret] with [secret]",
             "v2, key and x are words"
         );
-        assert_eq!(RpcUrl::parse("http://node.example").unwrap().without_secrets("node.example"), "node.example");
+        assert_eq!(RpcUrl::parse("http://node.example").unwrap().without_secrets("node.example", 99), "node.example");
+    }
+
+    #[test]
+    fn a_key_that_holds_another_or_overlaps_it_is_hidden_whole() {
+        let url = RpcUrl::parse("https://longlong@node.example/longlong-and-more/morelonglong").unwrap();
+        for (said, expected) in [
+            ("longlong-and-more", "[secret]"),
+            ("longlong, morelonglong", "[secret], [secret]"),
+            ("/longlong-and-morelonglong/", "/[secret]/"),
+            ("morelonglonglonglong-and-more", "[secret]"),
+            ("longlong-and-morelonglong-and-more", "[secret]"),
+        ] {
+            assert_eq!(url.without_secrets(said, 1000), expected);
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_where_it_is_full_and_never_inside_a_key() {
+        let key: String = (0..100).map(|part| format!("{part:03}")).collect();
+        let url = RpcUrl::parse(&format!("https://node.example/{key}")).unwrap();
+        let said = format!("é{}", key.repeat(50));
+        for (most, expected) in [(0, ""), (1, "é"), (4, "é[se"), (9, "é[secret]"), (20, "é[secret][secret][se")] {
+            assert_eq!(url.without_secrets(&said, most), expected);
+        }
     }
 
     #[test]

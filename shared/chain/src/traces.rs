@@ -2,8 +2,9 @@
 //!
 //! A node tells them in one of two ways ([`TraceMethod`]): `trace_block` answers with flat traces,
 //! `debug_traceBlockByHash` with nested frames; [`read`] makes the same of both and holds it against the block. The top
-//! frame of each transaction must have its sender, recipient, value and input. Nothing in a block commits to the frames
-//! below, nor to the gas, the output and the error of any frame: those are taken on the endpoint's word.
+//! frame of each transaction must have its recipient, value and input, and its sender where the block's senders were
+//! recovered. Nothing in a block commits to the frames below, nor to the gas, the output and the error of any frame:
+//! those are taken on the endpoint's word.
 //!
 //! It must never follow the nesting of an answer with its own stack, never take the traces of another block, and never
 //! let a value through that hot storage cannot hold.
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::block::FetchedBlock;
-use crate::verify::BadBlock;
+use crate::verify::{BadBlock, Verdict};
 
 mod check;
 mod cut;
@@ -150,7 +151,8 @@ pub enum Untraced {
     /// It contradicts the block.
     #[error(transparent)]
     Bad(Box<BadBlock>),
-    /// It is of another block of this number: a reorg came in between, or the endpoint is on another branch.
+    /// It is of another block of this number, or of none although there are transactions: a reorg came in between, or
+    /// the endpoint is on another branch. About a block that has left their chain, nodes answer with an empty list.
     #[error("the traces are of another block")]
     Replaced,
 }
@@ -167,18 +169,24 @@ impl From<BadBlock> for Untraced {
     }
 }
 
-/// Reads what an endpoint answered to `method` about `block`, whose receipts must be there, and checks it.
+/// Reads what an endpoint answered to `method` about `block`, whose receipts must be there, and checks it. `sender` is
+/// what was found of the senders of its transactions.
 ///
 /// # Errors
 /// [`Untraced`].
-pub fn read(block: &FetchedBlock, method: TraceMethod, answer: &RawValue) -> Result<BlockTraces, Untraced> {
+pub fn read(
+    block: &FetchedBlock,
+    sender: &Verdict,
+    method: TraceMethod,
+    answer: &RawValue,
+) -> Result<BlockTraces, Untraced> {
     let traces = match method {
         TraceMethod::TraceBlock => flat::read(block, answer)?,
         TraceMethod::DebugTraceBlock => nested::read(block, answer)?,
         TraceMethod::None => Vec::new(),
     };
     check::values(&traces)?;
-    check::places(block, &traces)?;
+    check::places(block, sender, &traces)?;
     Ok(BlockTraces { block: block.reference, traces, size_bytes: answer.get().len() })
 }
 

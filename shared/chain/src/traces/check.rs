@@ -4,14 +4,17 @@ use alloy::primitives::{Address, keccak256};
 
 use super::{Action, Outcome, Trace, misshapen};
 use crate::block::FetchedBlock;
-use crate::verify::BadBlock;
+use crate::verify::{BadBlock, Verdict};
 
 /// Each transaction has one top frame, which is its own call, and no two traces have the same place. Traces must be
 /// sorted by transaction and path, rewards last.
 ///
+/// The frame's sender is held against the transaction's only if `sender` says that this one was recovered: else it may
+/// be the block that is untrue, and another endpoint that served it.
+///
 /// # Errors
 /// [`BadBlock::TraceCount`], [`BadBlock::TracePlace`], [`BadBlock::TopFrame`].
-pub(super) fn places(block: &FetchedBlock, traces: &[Trace]) -> Result<(), BadBlock> {
+pub(super) fn places(block: &FetchedBlock, sender: &Verdict, traces: &[Trace]) -> Result<(), BadBlock> {
     let reference = block.reference;
     if let Some(index) = traces.windows(2).position(|pair| are_at_one_place(&pair[0], &pair[1])) {
         return Err(BadBlock::TracePlace { block: reference, trace: index + 1, problem: "its path is taken" });
@@ -23,7 +26,7 @@ pub(super) fn places(block: &FetchedBlock, traces: &[Trace]) -> Result<(), BadBl
         return Err(BadBlock::TraceCount { block: reference, transactions, traced });
     }
     // As many as transactions, sorted, and none twice: the n-th is the n-th transaction's.
-    tops.into_iter().enumerate().try_for_each(|(index, top)| compare(block, index, top))
+    tops.into_iter().enumerate().try_for_each(|(index, top)| compare(block, sender, index, top))
 }
 
 fn are_at_one_place(one: &Trace, other: &Trace) -> bool {
@@ -32,7 +35,7 @@ fn are_at_one_place(one: &Trace, other: &Trace) -> bool {
 }
 
 /// The top frame of transaction `index` is that transaction's call.
-fn compare(block: &FetchedBlock, index: usize, top: &Trace) -> Result<(), BadBlock> {
+fn compare(block: &FetchedBlock, sender: &Verdict, index: usize, top: &Trace) -> Result<(), BadBlock> {
     let transaction = &block.transactions[index];
     let differs = |field, found: String, expected: String| {
         Err(BadBlock::TopFrame { block: block.reference, index, field, found, expected })
@@ -44,7 +47,7 @@ fn compare(block: &FetchedBlock, index: usize, top: &Trace) -> Result<(), BadBlo
             return differs("type", "suicide or reward".to_owned(), "call or create".to_owned());
         }
     };
-    if *from != transaction.from {
+    if sender.is_ok() && *from != transaction.from {
         return differs("sender", from.to_string(), transaction.from.to_string());
     }
     if to != transaction.to {

@@ -7,8 +7,15 @@
 /// Longest path of a frame: 1024 calls below the top, and a self-destruction there. Source: Yellow Paper, appendix H.
 const LONGEST_PATH: usize = 1025;
 
-/// Steps of all paths of one transaction together; more than fit into the gas of a block, and 128 MiB.
-const MOST_STEPS: usize = 32 << 20;
+/// Bytes of a frame's own text: its type and its sender alone take more. Without this bound, the three bytes of `{},`
+/// would ask for more than a hundred bytes of memory.
+const SHORTEST_FRAME: usize = 64;
+
+/// Steps of all paths of one block together; 256 MiB, and more than the gas of a block buys: a call costs 100 gas and
+/// leaves at most 63/64 of the rest to what it calls, so that 200 million gas buy less than 47 million steps.
+///
+/// Source: EIP-2929 for the price, EIP-150 for the rest.
+pub(super) const MOST_STEPS: usize = 64 << 20;
 
 /// A frame without its calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +35,26 @@ pub(super) enum Uncut {
     TooDeep,
     #[error("the paths of the frames are longer than {MOST_STEPS} steps in all")]
     TooLong,
+    #[error("a frame has less than {SHORTEST_FRAME} bytes of its own")]
+    TooShort,
     #[error("something stands where a frame or its end belongs")]
     NoFrame,
 }
 
-/// The frames of one transaction, each before the frames that it called. `text` must be JSON.
+/// The frames of one transaction, each before the frames that it called. `text` must be JSON. The steps of their paths
+/// are taken off `steps_left`, which the transactions of a block share.
 ///
 /// # Errors
 /// [`Uncut`].
-pub(super) fn cut(text: &str) -> Result<Vec<CutFrame>, Uncut> {
-    let mut cutter = Cutter::default();
+pub(super) fn cut(text: &str, steps_left: &mut usize) -> Result<Vec<CutFrame>, Uncut> {
+    let mut cutter = Cutter { steps_left: *steps_left, ..Cutter::default() };
+    feed(&mut cutter, text)?;
+    *steps_left = cutter.steps_left;
+    cutter.finish()
+}
+
+/// Gives `cutter` the tokens of `text`, one after another.
+fn feed(cutter: &mut Cutter, text: &str) -> Result<(), Uncut> {
     let mut rest = text;
     while let Some(first) = rest.bytes().next() {
         let length = match first {
@@ -49,7 +66,7 @@ pub(super) fn cut(text: &str) -> Result<Vec<CutFrame>, Uncut> {
         cutter.take(token)?;
         rest = behind;
     }
-    cutter.finish()
+    Ok(())
 }
 
 /// Length of the JSON string at the beginning of `bytes`, quotes included.
@@ -94,7 +111,7 @@ struct Cutter {
     /// The open frames, by their place in `frames`.
     within: Vec<usize>,
     before: Before,
-    steps: usize,
+    steps_left: usize,
 }
 
 impl Cutter {
@@ -125,9 +142,7 @@ impl Cutter {
             }
             (b'}', Some(Open::Frame)) => {
                 self.write(token)?;
-                self.open.pop();
-                self.within.pop();
-                Ok(())
+                self.end_frame()
             }
             (b',', Some(Open::Calls)) => Ok(()),
             (b':', Some(Open::Frame)) if before == Before::Calls => {
@@ -149,16 +164,23 @@ impl Cutter {
     }
 
     fn begin_frame(&mut self, trace_address: Vec<u32>) -> Result<(), Uncut> {
-        self.steps += trace_address.len();
         if trace_address.len() > LONGEST_PATH {
             return Err(Uncut::TooDeep);
         }
-        if self.steps > MOST_STEPS {
-            return Err(Uncut::TooLong);
-        }
+        self.steps_left = self.steps_left.checked_sub(trace_address.len()).ok_or(Uncut::TooLong)?;
         self.open.push(Open::Frame);
         self.within.push(self.frames.len());
         self.frames.push(CutFrame { trace_address, calls: 0, text: "{".to_owned() });
+        Ok(())
+    }
+
+    /// A frame that is too short is refused as soon as it ends. Of such frames no more are kept than may be open.
+    fn end_frame(&mut self) -> Result<(), Uncut> {
+        if self.innermost_frame()?.text.len() < SHORTEST_FRAME {
+            return Err(Uncut::TooShort);
+        }
+        self.open.pop();
+        self.within.pop();
         Ok(())
     }
 

@@ -92,6 +92,9 @@ struct FlatResult {
 /// [`Untraced`]; one top frame for each transaction is not asked for yet.
 pub(super) fn read(block: &FetchedBlock, answer: &RawValue) -> Result<Vec<Trace>, Untraced> {
     let flat: Vec<FlatTrace> = serde_json::from_str(answer.get())?;
+    if flat.is_empty() && !block.transactions.is_empty() {
+        return Err(Untraced::Replaced);
+    }
     check_block(block, &flat)?;
     for (index, trace) in flat.iter().enumerate() {
         check_place(block, index, trace)?;

@@ -4,13 +4,15 @@
 //! them. Two values are taken from the block instead: by definition the top frame's gas is the transaction's, and what
 //! it used is the receipt's, yet there are nodes that answer others.
 
+use std::fmt;
+
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::serde::quantity;
-use serde::Deserialize;
-use serde::de::Error as _;
+use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
 
-use super::cut::{CutFrame, cut};
+use super::cut::{CutFrame, MOST_STEPS, cut};
 use super::{Action, CallType, Outcome, Trace, Untraced, misshapen};
 use crate::block::FetchedBlock;
 use crate::verify::BadBlock;
@@ -20,7 +22,7 @@ const REVERTED: &str = "execution reverted";
 
 /// The answer for one transaction.
 #[derive(Deserialize)]
-struct Entry<'a> {
+pub(super) struct Entry<'a> {
     /// Older nodes leave it out.
     #[serde(default, rename = "txHash")]
     transaction_hash: Option<B256>,
@@ -76,12 +78,16 @@ enum Kind {
 /// # Errors
 /// [`Untraced`]; that the top frames are the transactions' calls is not asked for yet.
 pub(super) fn read(block: &FetchedBlock, answer: &RawValue) -> Result<Vec<Trace>, Untraced> {
-    let entries: Vec<Entry<'_>> = serde_json::from_str(answer.get())?;
-    let (transactions, traced) = (block.transactions.len(), entries.len());
+    let transactions = block.transactions.len();
+    let (entries, traced) = entries(answer, transactions)?;
+    if traced == 0 && transactions > 0 {
+        return Err(Untraced::Replaced);
+    }
     if transactions != traced {
         return Err(BadBlock::TraceCount { block: block.reference, transactions, traced }.into());
     }
     let mut traces = Vec::with_capacity(transactions);
+    let mut steps_left = MOST_STEPS;
     for (index, entry) in entries.into_iter().enumerate() {
         let transaction = &block.transactions[index];
         if entry.transaction_hash.is_some_and(|hash| hash != transaction.hash) {
@@ -89,11 +95,46 @@ pub(super) fn read(block: &FetchedBlock, answer: &RawValue) -> Result<Vec<Trace>
             return Err(BadBlock::TracePlace { block: block.reference, trace: index, problem }.into());
         }
         let (gas, gas_used) = (transaction.gas, block.receipts[index].gas_used);
-        for frame in cut(entry.text(index)?).map_err(misshapen)? {
+        for frame in cut(entry.text(index)?, &mut steps_left).map_err(misshapen)? {
             traces.push(unfold(index, frame, gas, gas_used)?);
         }
     }
     Ok(traces)
+}
+
+/// The first `most` entries of the answer, and how many it has in all.
+pub(super) fn entries(answer: &RawValue, most: usize) -> Result<(Vec<Entry<'_>>, usize), serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_str(answer.get());
+    let found = reader.deserialize_seq(Entries { most })?;
+    reader.end()?;
+    Ok(found)
+}
+
+/// Reads a list of entries. Those beyond the first `most` are counted and not kept: they may be as short as `{}`.
+struct Entries {
+    most: usize,
+}
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = (Vec<Entry<'de>>, usize);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of traced transactions")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while entries.len() < self.most
+            && let Some(entry) = list.next_element()?
+        {
+            entries.push(entry);
+        }
+        let mut count = entries.len();
+        while count >= self.most && list.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok((entries, count))
+    }
 }
 
 impl<'a> Entry<'a> {

@@ -101,7 +101,7 @@ fn nested() -> Value {
 
 fn read_value(method: TraceMethod, answer: &Value) -> Result<BlockTraces, Untraced> {
     let answer = serde_json::value::to_raw_value(answer).unwrap();
-    read(&block(), method, &answer)
+    read(&block(), &Verdict::Ok, method, &answer)
 }
 
 /// Whether it is refused, and as what.
@@ -158,7 +158,7 @@ type Lie = fn(&mut Value);
 #[test]
 fn each_untrue_flat_answer_is_found_and_named() {
     let lies: &[(&str, Lie)] = &[
-        ("chain.bad_trace_count", |answer| *answer = json!([])),
+        ("replaced", |answer| *answer = json!([])),
         ("chain.bad_trace_count", |answer| drop(answer.as_array_mut().unwrap().pop())),
         ("chain.bad_trace_count", |answer| drop(answer.as_array_mut().unwrap().remove(0))),
         ("chain.bad_trace_block", |answer| answer[2]["blockHash"] = json!(hash(8))),
@@ -197,7 +197,7 @@ fn each_untrue_flat_answer_is_found_and_named() {
 #[test]
 fn each_untrue_nested_answer_is_found_and_named() {
     let lies: &[(&str, Lie)] = &[
-        ("chain.bad_trace_count", |answer| *answer = json!([])),
+        ("replaced", |answer| *answer = json!([])),
         ("chain.bad_trace_count", |answer| drop(answer.as_array_mut().unwrap().pop())),
         ("chain.bad_trace_place", |answer| answer[1]["txHash"] = json!(hash(1))),
         ("chain.bad_trace_place", |answer| answer.as_array_mut().unwrap().swap(0, 1)),
@@ -221,6 +221,57 @@ fn each_untrue_nested_answer_is_found_and_named() {
 }
 
 #[test]
+fn more_entries_than_transactions_are_counted_and_not_kept() {
+    let answer = |count: usize| RawValue::from_string(format!("[{}]", vec!["{}"; count].join(","))).unwrap();
+    let many = answer(100_000);
+    let (kept, count) = nested::entries(&many, 2).unwrap();
+    assert_eq!((kept.len(), kept.capacity() < 10, count), (2, true, 100_000));
+    for count in 0..3 {
+        let answer = answer(count);
+        let (kept, found) = nested::entries(&answer, 2).unwrap();
+        assert_eq!((kept.len(), found), (count, count));
+    }
+    match read(&block(), &Verdict::Ok, TraceMethod::DebugTraceBlock, &many).unwrap_err() {
+        Untraced::Bad(problem) => {
+            let block = block().reference;
+            assert_eq!(*problem, BadBlock::TraceCount { block, transactions: 2, traced: 100_000 });
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_block_without_transactions_may_have_no_traces() {
+    let mut empty = block();
+    (empty.transactions, empty.receipts) = (Vec::new(), Vec::new());
+    let nothing = RawValue::from_string("[]".to_owned()).unwrap();
+    for method in [TraceMethod::TraceBlock, TraceMethod::DebugTraceBlock] {
+        assert!(read(&empty, &Verdict::Ok, method, &nothing).unwrap().traces().is_empty());
+    }
+}
+
+#[test]
+fn a_sender_that_was_not_recovered_is_not_held_against_the_traces() {
+    let not_recovered = Verdict::NotVerifiable("the profile says so".to_owned());
+    let mut flat = flat();
+    flat[0]["action"]["from"] = json!(OTHER);
+    let mut nested = nested();
+    nested[0]["result"]["from"] = json!(OTHER);
+    for (method, mut answer, to) in
+        [(TraceMethod::TraceBlock, flat, "/0/action/to"), (TraceMethod::DebugTraceBlock, nested, "/0/result/to")]
+    {
+        let read_with = |sender: &Verdict, answer: &Value| {
+            read(&block(), sender, method, &serde_json::value::to_raw_value(answer).unwrap())
+        };
+        assert_eq!(refusal(method, &answer), "chain.bad_top_frame");
+        assert_eq!(read_with(&not_recovered, &answer).unwrap().traces().len(), 5);
+        *answer.pointer_mut(to).unwrap() = json!(OTHER);
+        let Err(Untraced::Bad(problem)) = read_with(&not_recovered, &answer) else { panic!("it was read") };
+        assert!(matches!(*problem, BadBlock::TopFrame { field: "recipient", .. }), "{problem}");
+    }
+}
+
+#[test]
 fn a_transaction_that_the_node_could_not_trace_is_no_lie() {
     let mut answer = nested();
     answer[1] = json!({"txHash": hash(2), "error": "Resource not found"});
@@ -235,7 +286,7 @@ fn calls_as_deep_as_the_evm_allows_are_read() {
     let mut answer = nested();
     answer[0]["result"]["calls"] = json!(["HERE"]);
     let answer: Box<RawValue> = serde_json::from_str(&answer.to_string().replace(r#""HERE""#, &calls)).unwrap();
-    let found = read(&block(), TraceMethod::DebugTraceBlock, &answer).unwrap();
+    let found = read(&block(), &Verdict::Ok, TraceMethod::DebugTraceBlock, &answer).unwrap();
     let depths: Vec<usize> = found.traces().iter().map(|trace| trace.trace_address.len()).collect();
     assert_eq!(depths, (0..=1024).chain([0]).collect::<Vec<_>>());
 }
@@ -244,7 +295,7 @@ fn calls_as_deep_as_the_evm_allows_are_read() {
 fn calls_that_stand_twice_are_refused() {
     let doubled = nested().to_string().replacen(r#""calls":["#, r#""calls":[],"calls":["#, 1);
     let answer: Box<RawValue> = serde_json::from_str(&doubled).unwrap();
-    assert!(matches!(read(&block(), TraceMethod::DebugTraceBlock, &answer), Err(Untraced::Json(_))));
+    assert!(matches!(read(&block(), &Verdict::Ok, TraceMethod::DebugTraceBlock, &answer), Err(Untraced::Json(_))));
 }
 
 #[test]

@@ -11,11 +11,11 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, UInt32Type, UInt64Type};
 use isotherm_chain::traces::read;
 use isotherm_chain::verify::verify;
-use isotherm_chain::{Answer, ChainClient, Limits, RpcUrl, TraceMethod, VerifiedBlock, columns};
+use isotherm_chain::{Answer, ChainClient, HealthState, Limits, RpcUrl, TraceMethod, VerifiedBlock, columns};
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
 use isotherm_lab::tape::{Fault, FaultRule, Tape, TapeServer};
 use isotherm_lab::traffic::{Traffic, TrafficOptions};
-use isotherm_types::disposition::Classified as _;
+use isotherm_types::disposition::{Classified as _, error_chain};
 use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset, SystemClock};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
@@ -85,7 +85,8 @@ fn traced(folder: &Path, method: TraceMethod, rpc_method: &str) -> Vec<VerifiedB
         let number = format!("{:#x}", block.block().reference.number.0);
         // The genesis block, which has no transaction, was not asked about by every method.
         let answer = answers.get(&number).unwrap_or(&nothing);
-        let traces = read(block.block(), method, answer).unwrap_or_else(|error| panic!("block {number}: {error:?}"));
+        let traces = read(block.block(), &block.verdicts().sender, method, answer);
+        let traces = traces.unwrap_or_else(|error| panic!("block {number}: {error:?}"));
         block.with_traces(traces)
     };
     blocks.into_iter().map(attach).collect()
@@ -253,7 +254,7 @@ async fn traces_of_another_block_of_that_number_are_a_reorg_and_never_mixed_in()
 }
 
 #[tokio::test]
-async fn traces_that_are_not_there_are_absent_and_an_empty_list_is_a_lie() {
+async fn traces_that_are_not_there_are_absent_and_an_empty_list_is_no_lie() {
     let chain = chain().await;
     let server = TapeServer::start(record(&chain).await).await.unwrap();
     let client = client(&[server.url()]).await;
@@ -264,11 +265,44 @@ async fn traces_that_are_not_there_are_absent_and_an_empty_list_is_a_lie() {
     server.inject(FaultRule::new("debug_traceBlockByHash", usize::MAX, gone));
     assert!(matches!(client.trace(blocks.clone(), TraceMethod::DebugTraceBlock).await, Answer::Absent));
     server.heal();
-    // What a node says that has forgotten the state of the block.
+    // What a node says of a block that has left its chain, or whose state it has forgotten.
     server.inject(about_block_2(Fault::Result(json!([]))));
-    match client.trace(blocks, TraceMethod::TraceBlock).await {
-        Answer::Lying(lie) => assert_eq!(lie.code(), "chain.bad_trace_count"),
-        other => panic!("{other:?}"),
+    server.inject(FaultRule::new("debug_traceBlockByHash", usize::MAX, Fault::Result(json!([]))));
+    for method in [TraceMethod::TraceBlock, TraceMethod::DebugTraceBlock] {
+        match client.trace(blocks.clone(), method).await {
+            Answer::Failed(error) => assert_eq!(error.code(), "chain.replaced_while_fetching"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(!matches!(client.health()[0].state, HealthState::Quarantined { .. }));
+    assert!(client.take_evidence().is_empty());
+}
+
+#[tokio::test]
+async fn no_error_shows_a_key_that_the_node_repeats() {
+    const KEY: &str = "c4n4ryc4n4ry";
+    let chain = chain().await;
+    let server = TapeServer::start(record(&chain).await).await.unwrap();
+    let address = format!("{}/v2/{KEY}", server.url());
+    let urls = RpcUrl::parse_list(&address).unwrap();
+    let limits = Limits { attempts: 1, ..Limits::default() };
+    let client = ChainClient::connect(urls, ChainId(143), limits, Arc::new(SystemClock)).await.unwrap();
+    let block = fetch(&client).await.remove(1);
+    let untraced = vec![json!({ "error": address }); block.block().transactions.len()];
+    for (method, called, result) in [
+        (TraceMethod::TraceBlock, "trace_block", json!(address)),
+        (TraceMethod::TraceBlock, "trace_block", json!([{ "type": address }])),
+        (TraceMethod::DebugTraceBlock, "debug_traceBlockByHash", json!(untraced)),
+    ] {
+        server.inject(FaultRule::new(called, 1, Fault::Result(result)));
+        match client.trace(vec![block.clone()], method).await {
+            Answer::Failed(error) => {
+                assert_eq!(error.code(), "chain.malformed");
+                let shown = format!("{} {error:?}", error_chain(&error));
+                assert!(shown.contains("/v2/[secret]") && !shown.contains(KEY), "{shown}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 
