@@ -15,7 +15,7 @@ mod triggers;
 pub(crate) use audit::{AuditArguments, SubjectWord};
 pub(crate) use dlq::{DlqArguments, DlqCommand, Meant};
 pub(crate) use follower::{
-    FollowerArguments, FollowerCommand, FollowerStatusArguments, GapsArguments, ResumeArguments,
+    EvidenceArguments, FollowerArguments, FollowerCommand, FollowerStatusArguments, GapsArguments, ResumeArguments,
 };
 pub(crate) use jobs::{FiringArguments, JobsArguments, JobsCommand};
 pub(crate) use tasks::{ListTasks, State, TasksArguments, TasksCommand};

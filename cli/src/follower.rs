@@ -1,4 +1,5 @@
-//! `isotherm follower`: how each chain is followed, what to decide where the follower may not, and what is missing.
+//! `isotherm follower`: how each chain is followed, what to decide where the follower may not, what is missing, and what
+//! endpoints were caught at.
 //!
 //! It reads what the follower wrote and notes what a person decides. What is to be done about it, the follower does.
 
@@ -13,6 +14,7 @@ use crate::connected::{Connected, unknown};
 use crate::home::Home;
 
 mod advice;
+mod evidence;
 mod gaps;
 mod resume;
 mod status;
@@ -24,6 +26,7 @@ pub(crate) async fn run(home: &Home, arguments: &FollowerArguments) -> anyhow::R
         FollowerCommand::Status(wanted) => status::run(&mut connected, wanted).await,
         FollowerCommand::Resume(decision) => resume::run(&mut connected, decision).await,
         FollowerCommand::Gaps(wanted) => gaps::run(&mut connected, wanted).await,
+        FollowerCommand::Evidence(wanted) => evidence::run(&mut connected, wanted).await,
     }
 }
 

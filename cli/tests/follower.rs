@@ -5,8 +5,9 @@ use std::process::Stdio;
 
 use isotherm_hot_store::cursor::Halt;
 use isotherm_hot_store::disputed_reorg::{self, DisputedReorg, Parting};
+use isotherm_hot_store::evidence::{self, Evidence};
 use isotherm_hot_store::follower_status::{self, EndpointStatus, Said, SeenHead};
-use isotherm_hot_store::{cursor, stored_hash};
+use isotherm_hot_store::{cursor, gaps, stored_hash};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, Clock as _, SystemClock};
 use nix::fcntl::{Flock, FlockArg};
@@ -176,6 +177,44 @@ async fn a_status_tells_what_the_follower_last_said_and_that_it_says_nothing() {
 }
 
 #[tokio::test]
+async fn what_endpoints_were_caught_at_is_shown() {
+    let scene = Scene::new().await;
+    let (code, none) = scene.json(&["follower", "evidence"]).await;
+    assert_eq!((code, &none[0]["evidence"]), (Some(0), &json!([])));
+    let piece = |endpoint: &str| Evidence {
+        served_at: SystemClock.now(),
+        endpoint: endpoint.to_owned(),
+        code: "chain.bad_hash".to_owned(),
+        message: "block 7 was served in place of block 8".to_owned(),
+        block_number: Some(BlockNumber(1_007)),
+        block_hash: B256::repeat_byte(7),
+        answer_sha256: "07".repeat(32),
+        answer_bytes: 70_000,
+        answer_start: "{\"number\":\"0x7\"}".to_owned(),
+    };
+    let pieces = [piece("http://a:1"), piece("http://b:1")];
+    evidence::keep(&mut scene.connect().await, CHAIN, &pieces).await.unwrap();
+    let (code, kept) = scene.json(&["follower", "evidence", "--chain", "demo"]).await;
+    assert_eq!((code, kept[0]["evidence"].as_array().map(Vec::len)), (Some(0), Some(2)), "{kept:#}");
+    assert_eq!(kept[0]["evidence"][0]["answer_start"], pieces[0].answer_start);
+    let (_, status) = scene.json(&["follower", "status"]).await;
+    assert_eq!(
+        (&status[0]["evidence"]["count"], &status[0]["evidence"]["last"]["code"]),
+        (&json!(2), &json!("chain.bad_hash"))
+    );
+    for (command, parts) in [
+        ("evidence", ["http://b:1", "1,007", "block 7 was served in place of block 8"]),
+        ("status", ["2 untrue answers", "chain.bad_hash", "isotherm follower evidence --chain demo"]),
+    ] {
+        let table = scene.run(&["follower", command]).await;
+        assert_eq!(table.code, Some(0), "{table:?}");
+        for part in parts {
+            assert!(table.stdout.contains(part), "{part}: {table:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_watched_status_comes_again_until_it_is_interrupted() {
     let scene = Scene::new().await;
     let mut command = scene.command(&["follower", "status", "--watch", "--output", "json"]);
@@ -294,4 +333,26 @@ async fn gaps_are_listed_by_what_is_wrong() {
     scene.halt().await;
     let (code, halted) = scene.json(&["follower", "gaps", "--repair"]).await;
     assert_eq!((code, &halted[0]["repair"]["outcome"]), (Some(1), &json!("halted")), "nobody mends a halted chain");
+}
+
+#[tokio::test]
+async fn gaps_beyond_those_that_are_shown_are_counted() {
+    let scene = Scene::new().await;
+    scene.execute("UPDATE hot.cursors SET tip_number = 12020").await;
+    let (code, found) = scene.json(&["follower", "gaps"]).await;
+    assert_eq!((code, &found[0]["gap_count"], &found[0]["complete"]), (Some(1), &json!(12_000), &json!(false)));
+    let shown = found[0]["gaps"].as_array().unwrap();
+    assert_eq!((shown.len(), &shown[0]["block_number"]), (10_000, &json!(12_020)));
+}
+
+#[tokio::test]
+async fn a_look_that_nobody_has_begun_is_shown_with_who_asked_for_it() {
+    let scene = Scene::new().await;
+    let (_, nobody) = scene.json(&["follower", "gaps"]).await;
+    assert_eq!(nobody[0]["asked"], json!(null));
+    gaps::ask(&mut scene.connect().await, CHAIN, "cli:ann").await.unwrap();
+    let (_, asked) = scene.json(&["follower", "gaps"]).await;
+    assert_eq!(asked[0]["asked"]["asked_by"], "cli:ann");
+    let table = scene.run(&["follower", "gaps"]).await;
+    assert!(table.stdout.contains("cli:ann asked for a look"), "{table:?}");
 }

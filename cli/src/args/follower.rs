@@ -19,6 +19,8 @@ pub(crate) enum FollowerCommand {
     Resume(ResumeArguments),
     /// Look for stored blocks that are missing or not whole; exit code 1 if there are any
     Gaps(GapsArguments),
+    /// What endpoints were caught at, with the beginnings of their answers: the newest 100 of each chain
+    Evidence(EvidenceArguments),
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +65,15 @@ pub(crate) struct GapsArguments {
     /// Have the follower fetch what is missing and write it anew, and wait until that is done
     #[arg(long)]
     pub(crate) repair: bool,
+    #[command(flatten)]
+    pub(crate) printed: Printed,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceArguments {
+    /// Only this chain, by name or chain id
+    #[arg(long, value_name = "NAME")]
+    pub(crate) chain: Option<String>,
     #[command(flatten)]
     pub(crate) printed: Printed,
 }

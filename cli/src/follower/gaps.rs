@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use isotherm_cold_store::catalog;
 use isotherm_hot_store::cursor::{self, Cursor};
-use isotherm_hot_store::gaps::{self, COUNTED, Gap, GapKind};
-use isotherm_types::{BlockRange, ChainId};
+use isotherm_hot_store::gaps::{self, COUNTED, Gap, GapKind, Request};
+use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
@@ -17,10 +17,10 @@ use super::{advice, chains};
 use crate::args::GapsArguments;
 use crate::connected::{Connected, actor};
 use crate::output;
-use crate::output::{grouped, say, table};
+use crate::output::{grouped, instant, say, table};
 
-/// Gaps that are counted; there may be more.
-const MOST_GAPS: usize = 10_000;
+/// Gaps that are shown, the highest; all are counted.
+const MOST_SHOWN: usize = 10_000;
 /// Between two looks at what is left.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// A follower that closes no gap for this long does not work at it. Longer than it waits for a block to be served.
@@ -29,12 +29,26 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What was found in one chain.
 struct Found {
     cursor: Cursor,
-    /// The blocks that were looked at; `None` if nothing is stored.
-    blocks: Option<BlockRange>,
-    /// The highest first.
-    gaps: Vec<Gap>,
+    looked: Looked,
+    /// A look that was asked for before and that the follower has not begun.
+    asked: Option<Request>,
     /// What came of the repair, if one was asked for.
     repair: Option<Repair>,
+}
+
+/// What a look at a chain has found.
+struct Looked {
+    /// The blocks that were looked at; `None` if nothing is stored.
+    blocks: Option<BlockRange>,
+    gap_count: u64,
+    /// The highest first, as many as are shown.
+    gaps: Vec<Gap>,
+}
+
+impl Looked {
+    fn are_all_shown(&self) -> bool {
+        self.gaps.len() as u64 == self.gap_count
+    }
 }
 
 /// What came of a repair.
@@ -42,7 +56,7 @@ struct Found {
 enum Repair {
     Done,
     /// So many gaps are left.
-    NotDone(usize),
+    NotDone(u64),
     /// The chain is halted, with this code and for this reason.
     Halted(String, String),
 }
@@ -51,56 +65,81 @@ pub(super) async fn run(connected: &mut Connected, wanted: &GapsArguments) -> an
     let conn = &mut connected.conn;
     let mut found = Vec::new();
     for cursor in chains(conn, wanted.chain.as_deref()).await? {
-        let (blocks, gaps) = look(conn, cursor.chain_id).await?;
-        let repair = match (wanted.repair, gaps.is_empty()) {
-            (true, false) => Some(repair(conn, &cursor, gaps.len()).await?),
+        let asked = gaps::asked(conn, cursor.chain_id).await.context("could not see what is asked for")?;
+        let looked = look(conn, cursor.chain_id, MOST_SHOWN).await?;
+        let repair = match (wanted.repair, looked.gap_count) {
+            (true, 1..) => Some(repair(conn, &cursor, looked.gap_count).await?),
             _ => None,
         };
-        found.push(Found { cursor, blocks, gaps, repair });
+        found.push(Found { cursor, looked, asked, repair });
     }
     output::show(wanted.printed.output, &found.iter().map(to_json).collect(), || print(&found))?;
-    let are_whole = found.iter().all(|chain| chain.gaps.is_empty() || chain.repair == Some(Repair::Done));
+    let are_whole = found.iter().all(|chain| chain.looked.gap_count == 0 || chain.repair == Some(Repair::Done));
     Ok(if are_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Looks at all that queries read from hot storage.
-async fn look(conn: &mut PgConnection, chain_id: ChainId) -> anyhow::Result<(Option<BlockRange>, Vec<Gap>)> {
+/// Looks at all that queries read from hot storage, page by page; keeps `most_shown` gaps and counts all.
+async fn look(conn: &mut PgConnection, chain_id: ChainId, most_shown: usize) -> anyhow::Result<Looked> {
     let mut watermarks = Vec::with_capacity(COUNTED.len());
     for dataset in COUNTED {
-        let watermark = catalog::watermark(conn, chain_id, dataset).await.context("could not read the watermark")?;
-        watermarks.extend(watermark);
+        watermarks.extend(watermark(conn, chain_id, dataset).await?);
     }
+    let traces = watermark(conn, chain_id, Dataset::Traces).await?;
     // A dataset without a watermark is hot from its first block on.
     let watermark = watermarks.iter().min().copied().filter(|_| watermarks.len() == COUNTED.len());
     let blocks = gaps::hot_blocks(conn, chain_id, watermark).await.context("could not read the chain")?;
-    let (mut left, mut found) = (blocks, Vec::new());
-    while let Some(within) = left.filter(|_| found.len() < MOST_GAPS) {
-        let page = gaps::look(conn, chain_id, within).await.context("could not look for gaps")?;
-        found.extend(page.gaps);
+    let mut looked = Looked { blocks, gap_count: 0, gaps: Vec::new() };
+    let mut left = blocks;
+    while let Some(within) = left {
+        let page = gaps::look(conn, chain_id, within, traces).await.context("could not look for gaps")?;
+        looked.gap_count += page.gaps.len() as u64;
+        let room = most_shown - looked.gaps.len();
+        looked.gaps.extend(page.gaps.into_iter().take(room));
         left = page.below;
     }
-    Ok((blocks, found))
+    Ok(looked)
+}
+
+async fn watermark(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    dataset: Dataset,
+) -> anyhow::Result<Option<BlockNumber>> {
+    catalog::watermark(conn, chain_id, dataset).await.context("could not read the watermark")
+}
+
+/// Whether a repair goes on: how many gaps are left, and when some were last closed.
+struct Closing {
+    left: u64,
+    closed_at: Instant,
+}
+
+impl Closing {
+    /// Takes note at `now` of how many are left; returns whether none has been closed for too long.
+    fn is_stuck(&mut self, now: Instant, left: u64) -> bool {
+        if left < self.left {
+            self.closed_at = now;
+        }
+        self.left = left;
+        now.duration_since(self.closed_at) > PATIENCE
+    }
 }
 
 /// Asks the chain's follower to close the gaps, and waits for it as long as it closes any.
-async fn repair(conn: &mut PgConnection, cursor: &Cursor, mut left: usize) -> anyhow::Result<Repair> {
+async fn repair(conn: &mut PgConnection, cursor: &Cursor, left: u64) -> anyhow::Result<Repair> {
     let chain_id = cursor.chain_id;
     gaps::ask(conn, chain_id, &actor()).await.context("could not ask the follower")?;
-    let mut closed_at = Instant::now();
+    let mut closing = Closing { left, closed_at: Instant::now() };
     loop {
         let now = cursor::read(conn, chain_id).await.context("could not read the chain")?;
         if let Some(halt) = now.and_then(|cursor| cursor.halted) {
             return Ok(Repair::Halted(halt.code, halt.message));
         }
-        let (_, gaps) = look(conn, chain_id).await?;
-        if gaps.is_empty() {
+        let left = look(conn, chain_id, 0).await?.gap_count;
+        if left == 0 {
             return Ok(Repair::Done);
         }
-        if gaps.len() < left {
-            closed_at = Instant::now();
-        }
-        left = gaps.len();
-        if closed_at.elapsed() > PATIENCE {
+        if closing.is_stuck(Instant::now(), left) {
             return Ok(Repair::NotDone(left));
         }
         tokio::time::sleep(INTERVAL).await;
@@ -123,19 +162,25 @@ fn runs(gaps: &[Gap]) -> Vec<(BlockRange, GapKind)> {
 }
 
 fn print(found: &[Found]) {
-    for Found { cursor, blocks, gaps, repair } in found {
+    for Found { cursor, looked, asked, repair } in found {
         let chain = &cursor.chain;
+        if let Some(request) = asked {
+            say!("{}", request_words(chain, request));
+        }
+        let Looked { blocks, gap_count, gaps } = looked;
         let Some(blocks) = blocks else {
             say!("chain {chain}: nothing is in hot storage");
             continue;
         };
-        if gaps.is_empty() {
+        if *gap_count == 0 {
             say!("chain {chain}: blocks {} to {} are whole", blocks.start(), blocks.last());
             continue;
         }
-        let more = if gaps.len() < MOST_GAPS { "" } else { " at least" };
-        let count = grouped(gaps.len() as u64);
-        say!("chain {chain}: {count}{more} of blocks {} to {} are not whole", blocks.start(), blocks.last());
+        let count = grouped(*gap_count);
+        say!("chain {chain}: {count} of blocks {} to {} are not whole", blocks.start(), blocks.last());
+        if !looked.are_all_shown() {
+            say!("the {} highest of them are:", grouped(gaps.len() as u64));
+        }
         let mut shown = table(&["first", "last", "blocks", "what is wrong"], &["first", "last", "blocks"]);
         for (blocks, kind) in runs(gaps) {
             shown.add_row([
@@ -150,13 +195,18 @@ fn print(found: &[Found]) {
     }
 }
 
+fn request_words(chain: &str, request: &Request) -> String {
+    let (by, at) = (&request.asked_by, instant(request.asked_at));
+    format!("chain {chain}: {by} asked for a look at {at}, and the follower has not begun it")
+}
+
 fn repair_words(chain: &str, repair: Option<&Repair>) -> String {
     match repair {
         None => format!("`isotherm follower gaps --chain {chain} --repair` has the follower fetch and write them anew"),
         Some(Repair::Done) => "the follower has written them anew: all are whole now".to_owned(),
         Some(Repair::NotDone(left)) => format!(
             "{} are left, and the follower closes none; `isotherm follower status --chain {chain}` says if it runs",
-            grouped(*left as u64)
+            grouped(*left)
         ),
         Some(Repair::Halted(code, message)) => {
             format!("the chain is halted: {message} ({code}); {}", advice::on_halt(chain, code))
@@ -165,7 +215,8 @@ fn repair_words(chain: &str, repair: Option<&Repair>) -> String {
 }
 
 fn to_json(found: &Found) -> Value {
-    let gaps: Vec<Value> = found
+    let looked = &found.looked;
+    let gaps: Vec<Value> = looked
         .gaps
         .iter()
         .map(|gap| {
@@ -180,15 +231,18 @@ fn to_json(found: &Found) -> Value {
         Repair::NotDone(left) => json!({ "outcome": "not_done", "left": left }),
         Repair::Halted(code, message) => json!({ "outcome": "halted", "code": code, "message": message }),
     });
+    let asked =
+        found.asked.as_ref().map(|request| json!({ "asked_by": request.asked_by, "asked_at": request.asked_at }));
     json!({
-        "chain": found.cursor.chain, "chain_id": found.cursor.chain_id, "blocks": found.blocks, "gaps": gaps,
-        "complete": found.gaps.len() < MOST_GAPS, "repair": repair,
+        "chain": found.cursor.chain, "chain_id": found.cursor.chain_id, "blocks": looked.blocks,
+        "gap_count": looked.gap_count, "gaps": gaps, "complete": looked.are_all_shown(), "asked": asked,
+        "repair": repair,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use isotherm_types::{B256, BlockNumber};
+    use isotherm_types::B256;
 
     use super::*;
     use crate::follower::view::tests::halted;
@@ -213,8 +267,35 @@ mod tests {
             Some(Repair::NotDone(2)),
             Some(Repair::Halted("follower.gap_not_served".to_owned(), "block 9 is not whole".to_owned())),
         ];
-        let found = repairs.map(|repair| Found { cursor: halted().cursor, blocks, gaps: gaps(), repair });
+        let found = repairs.map(|repair| Found {
+            cursor: halted().cursor,
+            looked: Looked { blocks, gap_count: if repair.is_none() { 20_000 } else { 4 }, gaps: gaps() },
+            asked: repair.is_none().then(request),
+            repair,
+        });
         golden::check("follower_gaps", &found.iter().map(to_json).collect());
+    }
+
+    fn request() -> Request {
+        Request { asked_by: "cli:ann".to_owned(), asked_at: "2026-11-26T10:00:00Z".parse().unwrap() }
+    }
+
+    #[test]
+    fn who_asked_for_a_look_that_nobody_has_begun_is_told() {
+        let words = request_words("demo", &request());
+        assert!(words.contains("cli:ann") && words.contains("2026-11-26T10:00:00Z"), "{words}");
+    }
+
+    #[test]
+    fn a_repair_goes_on_as_long_as_any_gap_is_closed_however_many_there_are() {
+        let start = Instant::now();
+        let mut closing = Closing { left: 50_000, closed_at: start };
+        for look in 1..=100u32 {
+            assert!(!closing.is_stuck(start + look * PATIENCE / 2, 50_000 - u64::from(look)), "look {look}");
+        }
+        let last = start + 50 * PATIENCE;
+        assert!(!closing.is_stuck(last + PATIENCE, 49_900));
+        assert!(closing.is_stuck(last + PATIENCE + INTERVAL, 49_900));
     }
 
     #[test]

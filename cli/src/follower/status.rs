@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use isotherm_hot_store::cursor::{self, Cursor};
 use isotherm_hot_store::disputed_reorg::{self, Dispute};
+use isotherm_hot_store::evidence::{self, Evidence};
 use isotherm_hot_store::follower_status::{self, FollowerStatus, TipArrival};
 use isotherm_hot_store::lag::{self, Lag};
 use isotherm_hot_store::reorg::{self, Invalidation};
@@ -37,6 +38,9 @@ pub(super) struct ChainStatus {
     pub(super) last_reorg: Option<Invalidation>,
     pub(super) dispute: Option<Dispute>,
     pub(super) follower: Option<FollowerStatus>,
+    /// Untrue answers of its endpoints that are kept.
+    pub(super) evidence_count: u64,
+    pub(super) last_evidence: Option<Evidence>,
 }
 
 pub(super) async fn run(connected: &mut Connected, wanted: &FollowerStatusArguments) -> anyhow::Result<ExitCode> {
@@ -88,6 +92,8 @@ async fn of_chain(conn: &mut PgConnection, cursor: Cursor) -> anyhow::Result<Cha
         last_reorg: reorg::last(conn, chain_id).await.context("could not read the last reorg")?,
         dispute: disputed_reorg::read(conn, chain_id).await.context("could not read the disputed reorg")?,
         follower: follower_status::read(conn, chain_id).await.context("could not read the follower's status")?,
+        evidence_count: evidence::count(conn, chain_id).await.context("could not count the evidence")?,
+        last_evidence: evidence::newest(conn, chain_id, 1).await.context("could not read the evidence")?.pop(),
         cursor,
     })
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use isotherm_hot_store::disputed_reorg::Dispute;
+use isotherm_hot_store::evidence::Evidence;
 use isotherm_hot_store::follower_status::{EndpointStatus, FollowerStatus};
 use isotherm_hot_store::reorg::Invalidation;
 use isotherm_types::{BlockNumber, BlockRef};
 use serde_json::{Value, json};
 
-use super::advice;
 use super::status::ChainStatus;
+use super::{advice, evidence};
 use crate::output::{grouped, instant, say, table};
 
 /// A follower that is this many blocks behind is catching up; fewer are on their way.
@@ -121,6 +122,7 @@ fn lines(status: &ChainStatus) -> Vec<(&'static str, String)> {
         lines.push(("speed", speed_line(follower)));
     }
     lines.extend(progress(status).map(|catch_up| ("progress", progress_line(catch_up))));
+    lines.extend(status.last_evidence.as_ref().map(|last| ("evidence", evidence_line(status, last))));
     if let Some(halt) = &cursor.halted {
         lines.push(("halted", format!("since {}: {} ({})", instant(cursor.updated_at), halt.message, halt.code)));
         lines.push(("what to do", advice::on_halt(&cursor.chain, &halt.code)));
@@ -170,6 +172,17 @@ fn speed_line(follower: &FollowerStatus) -> String {
         line.push_str(&format!("; the follower has said nothing for {:.0} s", follower.age.as_secs_f64()));
     }
     line
+}
+
+fn evidence_line(status: &ChainStatus, last: &Evidence) -> String {
+    format!(
+        "{}, the last of {} at {} ({}); `isotherm follower evidence --chain {}`",
+        evidence::pieces(status.evidence_count),
+        last.endpoint,
+        instant(last.served_at),
+        last.code,
+        status.cursor.chain
+    )
 }
 
 fn progress_line(catch_up: CatchUp) -> String {
@@ -229,7 +242,18 @@ pub(super) fn to_json(status: &ChainStatus) -> Value {
                 "seconds_left": catch_up.left.map(|left| left.as_secs_f64()),
             })
         }),
+        "evidence": {
+            "count": status.evidence_count, "last": status.last_evidence.as_ref().map(last_evidence_json),
+        },
         "written_at": status.follower.as_ref().map(|follower| follower.written_at),
+    })
+}
+
+/// A piece without its answer, which is long.
+fn last_evidence_json(last: &Evidence) -> Value {
+    json!({
+        "served_at": last.served_at, "endpoint": last.endpoint, "code": last.code, "block_number": last.block_number,
+        "block_hash": last.block_hash,
     })
 }
 

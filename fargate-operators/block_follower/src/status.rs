@@ -1,20 +1,27 @@
-//! What the follower says of itself, for `isotherm follower status`: written beside its work and never in its way.
+//! What the follower says of itself, for `isotherm follower status` and `evidence`: written beside its work and never in
+//! its way.
 //!
-//! The follower leaves what it sees in a channel that keeps the latest only; a task of its own writes it down, seldom
-//! and with an end to its patience. A failure to write is told once and changes nothing.
+//! The follower leaves what it sees in a channel that keeps the latest only, and what it has caught endpoints at in a
+//! list of bounded length; a task of its own writes both down, seldom and with an end to its patience. A failure to
+//! write is told once and changes nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use isotherm_chain::{ChainClient, EndpointHealth, Heads};
+use isotherm_chain::{ChainClient, EndpointHealth, Evidence, Heads};
+use isotherm_hot_store::evidence;
 use isotherm_hot_store::follower_status::{EndpointStatus, Said, SeenHead};
 use isotherm_types::B256;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::store::Store;
+
+mod unwritten;
+
+use unwritten::Unwritten;
 
 /// What is said is written at most this often.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -25,6 +32,7 @@ const LOOKS: usize = 6;
 /// Takes note of what the follower sees and does, and has it written down. Dropping it ends the writing.
 pub(crate) struct Reporter {
     seen: watch::Sender<Seen>,
+    evidence: Arc<Unwritten>,
     is_asked: Arc<AtomicBool>,
     writer: JoinHandle<()>,
 }
@@ -41,13 +49,16 @@ impl Reporter {
     /// Begins to write to `store` what is noted from now on.
     pub(crate) fn start(store: Store) -> Self {
         let (seen, latest) = watch::channel(Seen::default());
+        let evidence = Arc::new(Unwritten::default());
         let is_asked = Arc::new(AtomicBool::new(false));
-        let writer = tokio::spawn(write(store, latest, Arc::clone(&is_asked)));
-        Self { seen, is_asked, writer }
+        let writer = tokio::spawn(write(store, latest, Arc::clone(&evidence), Arc::clone(&is_asked)));
+        Self { seen, evidence, is_asked, writer }
     }
 
-    /// Notes a look at the chain: how its endpoints do, and what they showed if they answered.
+    /// Notes a look at the chain: how its endpoints do, what they were caught at, and what they showed if they
+    /// answered.
     pub(crate) fn looked(&self, client: &ChainClient, heads: Option<&Heads>) {
+        self.evidence.add(client.take_evidence().into_iter().map(written).collect());
         let endpoints: Vec<EndpointStatus> = client.health().into_iter().map(endpoint_status).collect();
         self.seen.send_modify(|seen| {
             seen.endpoints = endpoints;
@@ -79,12 +90,17 @@ impl Drop for Reporter {
     }
 }
 
-async fn write(store: Store, mut latest: watch::Receiver<Seen>, is_asked: Arc<AtomicBool>) {
+async fn write(store: Store, mut latest: watch::Receiver<Seen>, unwritten: Arc<Unwritten>, is_asked: Arc<AtomicBool>) {
     let mut speed = Speed::default();
     let mut is_failing = false;
     while latest.changed().await.is_ok() {
         let seen = latest.borrow_and_update().clone();
-        match store.say(&speed.said(Instant::now(), seen)).await {
+        let evidence = unwritten.take();
+        let said = store.say(&speed.said(Instant::now(), seen), &evidence).await;
+        if said.is_err() {
+            unwritten.put_back(evidence);
+        }
+        match said {
             Ok(are_gaps_asked_for) => {
                 if are_gaps_asked_for {
                     is_asked.store(true, Ordering::Relaxed);
@@ -114,6 +130,23 @@ fn endpoint_status(health: EndpointHealth) -> EndpointStatus {
         last_error_code: health.last_error_code,
         requests: health.requests,
         failures: health.failures,
+    }
+}
+
+/// Evidence as it is written down.
+fn written(found: Evidence) -> evidence::Evidence {
+    // An untrue number may be one that no column holds.
+    let is_storable = i64::try_from(found.block.number.0).is_ok();
+    evidence::Evidence {
+        served_at: found.served_at,
+        endpoint: found.endpoint,
+        code: found.code,
+        message: found.message,
+        block_number: is_storable.then_some(found.block.number),
+        block_hash: found.block.hash,
+        answer_sha256: found.answer_sha256,
+        answer_bytes: found.answer_bytes,
+        answer_start: found.answer_start,
     }
 }
 

@@ -2,7 +2,8 @@
 //! different things, and a caller has to say what it does about each.
 //!
 //! An empty list is never taken for "not there": the header commits to the transactions and receipts of its block, so
-//! an empty list is either proved by the header's roots, or a lie.
+//! an empty list of transactions is either proved by the header's roots, or a lie. One of receipts, or of traces, beside
+//! transactions is what a node says of a block that its chain has no more: no lie, and no answer.
 
 use crate::error::ChainError;
 use crate::pool::Evidence;

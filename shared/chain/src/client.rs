@@ -4,6 +4,7 @@
 //! Blocks leave here verified. Numbers are asked for in one batch with their receipts; where a reorg came in between,
 //! the answer is cut before it, never mixed. Never asks for more than it is told to, so that the caller bounds memory.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use ask::{Failure, Question};
 use read::Wanted;
 
 mod ask;
+mod dispute;
 pub(crate) mod read;
 mod traces;
 
@@ -37,7 +39,7 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Attempts at one question, over all endpoints.
     pub attempts: u32,
-    /// Calls in one batch; lowered for an endpoint that refuses as many.
+    /// Calls in one batch; lowered for a while for an endpoint that refuses as many.
     pub batch_calls: usize,
     /// Longest answer that is read, in bytes.
     pub answer_bytes: usize,
@@ -80,6 +82,8 @@ pub struct ChainClient {
     clock: Arc<dyn Clock>,
     /// Looks at endpoints that are passed over; they end with the client.
     looks: Mutex<JoinSet<()>>,
+    /// Place of the endpoint that was last heard about a block or a head.
+    last_shown_by: AtomicUsize,
 }
 
 impl ChainClient {
@@ -103,7 +107,7 @@ impl ChainClient {
                 Ok(()) => is_usable = true,
                 Err(error @ ChainError::WrongChainId { .. }) => return Err(error),
                 Err(error) => {
-                    pool.failed(place, &error, None);
+                    pool.failed(place, &error, None, false);
                     first_error = first_error.or(Some(error));
                 }
             }
@@ -112,7 +116,7 @@ impl ChainClient {
             return Err(first_error.unwrap_or(ChainError::NoEndpoint));
         }
         let (pool, looks) = (Arc::new(pool), Mutex::new(JoinSet::new()));
-        Ok(Self { pool, limits, clock, looks })
+        Ok(Self { pool, limits, clock, looks, last_shown_by: AtomicUsize::new(0) })
     }
 
     /// The chain id that the first of `urls` to answer serves, for whoever does not know it yet.
@@ -124,7 +128,7 @@ impl ChainClient {
         for url in urls {
             let endpoint = Endpoint::new(url.clone(), limits)?;
             let answers = endpoint.call(&[Call::new("eth_chainId", [(); 0])], None).await;
-            match answers.and_then(|answers| read::chain_id(&endpoint.name(), &answers)) {
+            match answers.and_then(|answers| read::chain_id(endpoint.url(), &answers)) {
                 Ok(chain_id) => return Ok(chain_id),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
@@ -228,11 +232,12 @@ impl ChainClient {
     async fn ask_for_heads(&self, calls: &[Call]) -> Result<Heads, Failure> {
         let question = Question { calls, patience: Some(self.limits.failover_timeout) };
         let checks = self.limits.checks;
-        let read = move |endpoint: &str, answers: &[RawAnswer], served_at: DateTime<Utc>| {
+        let read = move |endpoint: &RpcUrl, answers: &[RawAnswer], served_at: DateTime<Utc>| {
             read::heads(endpoint, answers, &checks, served_at)
         };
         let mut inquiry = self.pool.inquiry(calls.len(), None);
         let (heads, place) = self.ask_pool(&question, &mut inquiry, &Arc::new(read)).await?;
+        self.last_shown_by.store(place, Ordering::Relaxed);
         self.pool.members()[place].saw_head(heads.latest.reference.number);
         Ok(heads)
     }
@@ -244,14 +249,17 @@ impl ChainClient {
         let patience = self.limits.failover_timeout.saturating_mul(block_count.saturating_add(1));
         let question = Question { calls, patience: Some(patience.min(self.limits.request_timeout)) };
         let checks = self.limits.checks;
-        let read = Arc::new(move |endpoint: &str, answers: &[RawAnswer], served_at: DateTime<Utc>| {
+        let read = Arc::new(move |endpoint: &RpcUrl, answers: &[RawAnswer], served_at: DateTime<Utc>| {
             read::blocks(endpoint, &wanted, answers, &checks, served_at)
         });
         let mut inquiry = self.pool.inquiry(calls.len(), Some(first));
         loop {
             let (blocks, place) = self.ask_pool(&question, &mut inquiry, &read).await?;
             match blocks.last() {
-                Some(_) => self.pool.note(place, Outcome::Served),
+                Some(_) => {
+                    self.last_shown_by.store(place, Ordering::Relaxed);
+                    self.pool.note(place, Outcome::Served);
+                }
                 // By its hash a block is absent as soon as the chain has another one there.
                 None if hash.is_some() => {}
                 None if self.pool.withheld(place, first, &mut inquiry) => continue,
@@ -270,12 +278,12 @@ fn present_or_absent<T>(found: Result<Option<T>, Failure>) -> Answer<T> {
     }
 }
 
-fn header_call(block: &str) -> Call {
+pub(crate) fn header_call(block: &str) -> Call {
     Call::new("eth_getBlockByNumber", (block, false))
 }
 
 /// The number as the Execution API writes it.
-fn quantity(number: BlockNumber) -> String {
+pub(crate) fn quantity(number: BlockNumber) -> String {
     format!("{:#x}", number.0)
 }
 

@@ -5,19 +5,16 @@
 //!
 //! Never retries, never waits for its turn and never chooses another endpoint; [`crate::pool`] does.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::value::RawValue;
 
 use crate::client::Limits;
-use crate::error::ChainError;
+use crate::error::{ChainError, MESSAGE_CHARS};
 use crate::json_rpc::{Body, Call, ErrorFrame, Reply, RequestFrame, read_body};
 use crate::rpc_url::RpcUrl;
-
-/// Characters of a server's message that are kept.
-const MESSAGE_CHARS: usize = 300;
 
 /// An answer to one call: the raw result, or `None` if the chain does not have what was asked for.
 pub(crate) type RawAnswer = Option<Box<RawValue>>;
@@ -28,8 +25,6 @@ pub(crate) struct Endpoint {
     url: RpcUrl,
     http: reqwest::Client,
     answer_bytes: usize,
-    /// Calls a batch; halved whenever the server refuses one.
-    batch_calls: AtomicUsize,
     /// Whether it has shown the right chain id since it last failed.
     pub(crate) is_checked: AtomicBool,
 }
@@ -43,13 +38,7 @@ impl Endpoint {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|source| ChainError::Client { source })?;
-        Ok(Self {
-            url,
-            http,
-            answer_bytes: limits.answer_bytes,
-            batch_calls: AtomicUsize::new(limits.batch_calls.max(1)),
-            is_checked: AtomicBool::new(false),
-        })
+        Ok(Self { url, http, answer_bytes: limits.answer_bytes, is_checked: AtomicBool::new(false) })
     }
 
     /// Scheme, host and port.
@@ -62,16 +51,6 @@ impl Endpoint {
         &self.url
     }
 
-    /// Calls in one batch, as far as the server has taken them.
-    pub(crate) fn batch_calls(&self) -> usize {
-        self.batch_calls.load(Ordering::Relaxed)
-    }
-
-    /// Takes note that the server refused so many calls in one batch: the next ones have half as many.
-    pub(crate) fn learn_refusal(&self, calls: usize) {
-        self.batch_calls.store((calls / 2).max(1), Ordering::Relaxed);
-    }
-
     /// Makes the calls of `batch` in one request and returns their answers in the same order. `patience` bounds the wait
     /// if it is shorter than the client's.
     ///
@@ -79,7 +58,7 @@ impl Endpoint {
     /// The first failure.
     pub(crate) async fn call(&self, batch: &[Call], patience: Option<Duration>) -> Result<Vec<RawAnswer>, ChainError> {
         let body = self.post(batch, patience).await?;
-        let malformed = |source| ChainError::Malformed { endpoint: self.name(), method: batch[0].method, source };
+        let malformed = |error: serde_json::Error| ChainError::malformed(&self.url, batch[0].method, &error);
         match read_body(&body, batch.len()).map_err(malformed)? {
             Body::Refused(error) => Err(self.refused(batch.len(), &error)),
             Body::Replies(replies) => {
@@ -114,8 +93,7 @@ impl Endpoint {
 
     /// What the server says, without keys that it may repeat, and cut to a length that a log line bears.
     fn words(&self, error: &ErrorFrame) -> String {
-        let start: String = error.message.chars().take(4 * MESSAGE_CHARS).collect();
-        self.url.without_secrets(&start).chars().take(MESSAGE_CHARS).collect()
+        self.url.without_secrets(&error.message, MESSAGE_CHARS)
     }
 
     async fn post(&self, batch: &[Call], patience: Option<Duration>) -> Result<Vec<u8>, ChainError> {

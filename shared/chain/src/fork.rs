@@ -4,7 +4,8 @@
 //! right above the stored tip if the chain is further; then, as long as the answer is [`Step::WalkBack`], that header's
 //! parent, fetched by hash. Nothing here guesses: where a branch leaves the stored one below what is
 //! stored, or where blocks may not be replaced, the answer is [`Step::Halt`]. What a person has accepted since then is
-//! replaced as it was accepted or not at all, and never in cold storage.
+//! replaced as it was accepted or not at all, and never in cold storage. Stored blocks may be missing: a walk goes
+//! through a gap as it goes through blocks that differ.
 
 use alloy::primitives::B256;
 use isotherm_types::disposition::{Classified, Disposition};
@@ -51,6 +52,15 @@ impl AcceptedReorg {
     }
 }
 
+/// How the caller came to a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// It is the lowest that the chain has shown by itself.
+    First,
+    /// By a [`Step::WalkBack`]: a block above it is on another branch than the stored one.
+    WalkedTo,
+}
+
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -87,7 +97,9 @@ pub enum HaltReason {
     /// The new branch lacks a block that the chain had called finalized.
     #[error(
         "the chain replaced {finalized}, which it had called finalized, by a block with hash {found} at number \
-         {number}; nothing was changed: find out which branch is right, then clear the halt or wipe and start again"
+         {number}; nothing was changed: find out which branch is right; if it is the chain's, `isotherm follower \
+         resume --chain NAME --accept-reorg`; if it is the stored one, use another endpoint, then `isotherm follower \
+         resume --chain NAME --look-again`"
     )]
     BelowFinalized {
         /// The stored finalized block.
@@ -100,7 +112,9 @@ pub enum HaltReason {
     /// The new branch leaves the stored one too far down.
     #[error(
         "the chain replaced more than {max_depth} blocks below the stored {tip}: at number {number} it has {found}; \
-         nothing was changed: check the endpoint, raise max_reorg_depth if this is right, then clear the halt"
+         nothing was changed: find out which branch is right; if it is the chain's, `isotherm follower resume --chain \
+         NAME --accept-reorg`; if it is the stored one, use another endpoint, then `isotherm follower resume --chain \
+         NAME --look-again`"
     )]
     TooDeep {
         /// The stored tip.
@@ -114,8 +128,9 @@ pub enum HaltReason {
     },
     /// The new branch leaves the stored one below the first stored block.
     #[error(
-        "the chain replaced {first_block}, the first stored block: it has {found} there now; nothing was changed: \
-         wipe this chain's data and start again"
+        "the chain replaced block {first_block}, the first stored one: it has {found} there now; nothing was changed: \
+         if the endpoint is wrong, use another one, then `isotherm follower resume --chain NAME --look-again`; if the \
+         chain is right, wipe this chain's data and start again"
     )]
     BelowFirstBlock {
         /// The first stored block's number.
@@ -126,7 +141,8 @@ pub enum HaltReason {
     /// The new branch lacks a block that is in cold storage.
     #[error(
         "the chain replaced block {number}, which is in cold storage up to block {watermark}, by {found}; nothing was \
-         changed: cold files are never rewritten, so find out which branch is right"
+         changed: cold files are never rewritten; if the endpoint is wrong, use another one, then `isotherm follower \
+         resume --chain NAME --look-again`; if the chain is right, wipe this chain's data, hot and cold, and start again"
     )]
     BelowWatermark {
         /// Last block in cold storage.
@@ -166,23 +182,25 @@ impl Classified for HaltReason {
 
 /// Decides what `header`, the lowest known one of the chain's present branch, means.
 ///
-/// `stored_hash` gives the hash of a stored block; it is asked for `header`'s number and the one before. At most
-/// `max_reorg_depth` stored blocks may be taken back, none at or below the finalized block, none in cold storage;
+/// `known_hash` gives the hash of a stored block, or of the one that belongs there if its row is missing; `None` if
+/// nothing says which one does, and outside of hot storage. It is asked for `header`'s number and the one before. At
+/// most `max_reorg_depth` stored blocks may be taken back, none at or below the finalized block, none in cold storage;
 /// `accepted` lifts the first two of these bounds for one reorg.
 pub fn decide(
     stored: &Stored,
     header: &HeaderRef,
+    shown: Shown,
     max_reorg_depth: u64,
     accepted: Option<&AcceptedReorg>,
-    stored_hash: impl Fn(BlockNumber) -> Option<B256>,
+    known_hash: impl Fn(BlockNumber) -> Option<B256>,
 ) -> Step {
     let BlockRef { number, hash } = header.reference;
     if number > stored.tip.number.next() {
         return Step::Extend;
     }
-    // A walk back goes to stored blocks only, so a block that is not stored is the newest one, as a lower node has it:
-    // it contradicts nothing.
-    if number <= stored.tip.number && stored_hash(number).is_none_or(|known| known == hash) {
+    // The newest block, as a lower node has it, contradicts nothing where nothing says which block belongs there.
+    let is_stored = || known_hash(number).map_or(shown == Shown::First, |known| known == hash);
+    if number <= stored.tip.number && is_stored() {
         return Step::Wait;
     }
     // With a permission the walk goes on where it would end; whether this is the accepted reorg shows at its ancestor.
@@ -190,7 +208,7 @@ pub fn decide(
         let covered = accepted.is_some_and(|accepted| accepted.covers(stored, number, found));
         forbidden(stored, number, found, max_reorg_depth).filter(|_| !covered)
     };
-    // From here on the branch differs from the stored one at `number`, or starts right above the tip.
+    // From here on the branch differs from the stored one at `number` or above it, or starts right above the tip.
     if number <= stored.tip.number
         && let Some(reason) = stops_at(number, hash)
     {
@@ -201,25 +219,23 @@ pub fn decide(
         return Step::Halt { reason: HaltReason::BelowFirstBlock { first_block: number, found: hash } };
     };
     let parent = BlockRef { number: parent_number, hash: header.parent_hash };
-    match stored_hash(parent_number) {
-        Some(stored_parent) if stored_parent == parent.hash && parent_number == stored.tip.number => Step::Extend,
-        Some(stored_parent) if stored_parent == parent.hash => match forbidden(stored, number, hash, max_reorg_depth) {
+    match known_hash(parent_number) {
+        Some(known) if known == parent.hash && parent_number == stored.tip.number => Step::Extend,
+        Some(known) if known == parent.hash => match forbidden(stored, number, hash, max_reorg_depth) {
             None => Step::Replace { ancestor: parent },
             Some(_) if accepted.is_some_and(|accepted| accepted.ancestor == parent) => {
                 Step::ReplaceAsAccepted { ancestor: parent }
             }
             Some(reason) => Step::Halt { reason },
         },
-        Some(_) => match stops_at(parent_number, parent.hash) {
+        // Another block belongs there, or it is not known which one does: in a gap, or where nothing is in hot storage.
+        Some(_) | None => match stops_at(parent_number, parent.hash) {
             Some(reason) => Step::Halt { reason },
+            None if parent_number < stored.first_block => {
+                Step::Halt { reason: HaltReason::BelowFirstBlock { first_block: stored.first_block, found: hash } }
+            }
             None => Step::WalkBack { to: parent },
         },
-        // Not in hot storage: dropped after it went to cold storage, or never stored.
-        None => {
-            let never_stored = HaltReason::BelowFirstBlock { first_block: stored.first_block, found: hash };
-            let reason = stops_at(parent_number, parent.hash).unwrap_or(never_stored);
-            Step::Halt { reason }
-        }
     }
 }
 

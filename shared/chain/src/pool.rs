@@ -2,8 +2,9 @@
 //! back to.
 //!
 //! Place in the flow: [`crate::client`] brings a question, the pool names the endpoint. The decisions are pure
-//! functions, each in a file of its own: how an endpoint stands (`standing`), how many calls it permits (`bucket`),
-//! which one is asked and which ones are looked at meanwhile (`choice`). This file and `member` carry them out.
+//! functions, each in a file of its own: how an endpoint stands (`standing`), how many calls it permits (`bucket`) and
+//! takes at once (`batch_size`), which one is asked and which ones are looked at meanwhile (`choice`), whether they agree
+//! about a block (`dispute`). This file and `member` carry them out.
 //!
 //! It must never lose an endpoint for good, never ask one more often than it permits, never let an endpoint be trusted
 //! early that said something untrue, and never show a key.
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use isotherm_types::{BlockNumber, ChainId, Clock};
 
-use crate::client::{Limits, read};
+use crate::block::HeaderRef;
+use crate::client::{Limits, header_call, read};
 use crate::endpoint::RawAnswer;
 use crate::error::ChainError;
 use crate::json_rpc::Call;
@@ -23,8 +25,10 @@ use crate::retry::LONGEST_WAIT;
 use crate::rpc_url::RpcUrl;
 use crate::verify::Checks;
 
+mod batch_size;
 mod bucket;
 mod choice;
+mod dispute;
 mod evidence;
 mod health;
 mod member;
@@ -34,6 +38,7 @@ pub use evidence::{Evidence, KEPT_CHARS};
 pub use health::{EndpointHealth, HealthState};
 
 pub(crate) use choice::Choice;
+pub(crate) use dispute::{are_in_dispute, passed_over};
 pub(crate) use member::{Grounds, Member};
 pub(crate) use standing::Outcome;
 
@@ -154,33 +159,37 @@ impl Pool {
     /// Carries out a claimed look: whether the endpoint answers, serves this chain, and how far it is.
     pub(crate) async fn look(&self, place: usize) {
         let member = &self.members[place];
-        match self.look_at(member).await {
-            Ok(head) => {
+        let _look = member.look();
+        match self.headers(member, &[header_call("latest")], Some(self.look_timeout)).await.as_deref() {
+            Ok([Some(latest)]) => {
                 member.note(Outcome::Answered, self.quarantine);
-                member.saw_head(head);
+                member.saw_head(latest.reference.number);
             }
-            Err((error, evidence)) => self.failed(place, &error, evidence),
+            Ok(_) => {
+                let missing = ChainError::MissingAnswer { endpoint: member.name(), method: "eth_getBlockByNumber" };
+                self.failed(place, &missing, None, false);
+            }
+            Err((error, evidence)) => self.failed(place, error, evidence.clone(), false),
         }
-        member.end_look();
     }
 
-    async fn look_at(&self, member: &Member) -> Result<BlockNumber, (ChainError, Option<Box<Evidence>>)> {
-        let (patience, latest) = (Some(self.look_timeout), [Call::new("eth_getBlockByNumber", ("latest", false))]);
+    /// The headers that the endpoint answers `calls` with, each hashed; `None` for one that it does not have.
+    async fn headers(
+        &self,
+        member: &Member,
+        calls: &[Call],
+        patience: Option<Duration>,
+    ) -> Result<Vec<Option<HeaderRef>>, (ChainError, Option<Box<Evidence>>)> {
         let answers = async {
             self.check_chain_id(member, patience).await?;
-            member.call_all(&latest, patience).await
+            member.call_all(calls, patience).await
         };
         let answers = answers.await.map_err(|error| (error, None))?;
-        match read::header(&member.name(), &answers, &self.checks, None) {
-            Ok(Some(header)) => Ok(header.reference.number),
-            Ok(None) => {
-                Err((ChainError::MissingAnswer { endpoint: member.name(), method: "eth_getBlockByNumber" }, None))
-            }
-            Err(error) => {
-                let evidence = evidence_of(member.url(), &error, &answers, self.clock.now());
-                Err((error, evidence))
-            }
-        }
+        let checked = |answer| read::header(member.url(), std::slice::from_ref(answer), &self.checks, None);
+        answers.iter().map(checked).collect::<Result<_, _>>().map_err(|error| {
+            let evidence = evidence_of(member.url(), &error, &answers, self.clock.now());
+            (error, evidence)
+        })
     }
 
     /// Asks an endpoint for its chain id, unless it has shown the right one since it last failed.
@@ -192,7 +201,7 @@ impl Pool {
             return Ok(());
         }
         let answers = member.call_all(&[Call::new("eth_chainId", [(); 0])], patience).await?;
-        let found = read::chain_id(&member.name(), &answers)?;
+        let found = read::chain_id(member.url(), &answers)?;
         if found != self.chain_id {
             return Err(ChainError::WrongChainId { endpoint: member.name(), expected: self.chain_id, found });
         }
@@ -205,8 +214,9 @@ impl Pool {
         self.members[place].note(outcome, self.quarantine);
     }
 
-    /// Takes note of an error, with the evidence if it is a lie.
-    pub(crate) fn failed(&self, place: usize, error: &ChainError, evidence: Option<Box<Evidence>>) {
+    /// Takes note of an error, with the evidence if it is a lie. `is_repeated` if the endpoint was asked again at once
+    /// before, for the same question.
+    pub(crate) fn failed(&self, place: usize, error: &ChainError, evidence: Option<Box<Evidence>>, is_repeated: bool) {
         let grounds = match (error, evidence) {
             (ChainError::BadBlock(problem), Some(evidence)) => {
                 self.keep(Evidence::clone(&evidence));
@@ -215,7 +225,7 @@ impl Pool {
             (ChainError::WrongChainId { found, .. }, _) => Some(Grounds::OtherChain { found: *found }),
             _ => None,
         };
-        self.members[place].note_error(error, grounds, self.quarantine);
+        self.members[place].note_error(error, grounds, is_repeated, self.quarantine);
     }
 
     fn keep(&self, evidence: Evidence) {

@@ -22,12 +22,15 @@ pub enum Next {
     Stop,
 }
 
-/// Decides after `attempt` failed attempts (1 or more), of `attempts` allowed.
-pub fn after(error: &ChainError, attempt: u32, attempts: u32) -> Next {
+/// Decides after `attempt` failed attempts (1 or more), of `attempts` allowed. `is_repeated` if the same endpoint was
+/// asked again at once before, for this question.
+pub fn after(error: &ChainError, attempt: u32, attempts: u32, is_repeated: bool) -> Next {
     if attempt >= attempts {
         return Next::Stop;
     }
     match error {
+        // A chain moves under a question once; whoever says so again does not have the block whole.
+        ChainError::ReplacedWhileFetching { .. } if is_repeated => Next::AskAnother,
         ChainError::ReplacedWhileFetching { .. } => Next::AskAgain,
         ChainError::Unreachable { .. }
         | ChainError::RateLimited { .. }
@@ -72,9 +75,11 @@ mod tests {
             (ChainError::Interrupted, Next::Stop),
         ];
         for (error, expected) in cases {
-            assert_eq!(after(&error, 1, 9), expected, "{error}");
-            assert_eq!(after(&error, 8, 9), expected, "{error}");
-            assert_eq!(after(&error, 9, 9), Next::Stop, "the last attempt is the last: {error}");
+            assert_eq!(after(&error, 1, 9, false), expected, "{error}");
+            assert_eq!(after(&error, 8, 9, false), expected, "{error}");
+            assert_eq!(after(&error, 9, 9, false), Next::Stop, "the last attempt is the last: {error}");
+            let again = if expected == Next::AskAgain { Next::AskAnother } else { expected };
+            assert_eq!(after(&error, 2, 9, true), again, "nobody is asked again at once twice: {error}");
         }
     }
 }

@@ -17,8 +17,22 @@ fn at_block(number: u64, branch: u8) -> BlockRef {
     BlockRef { number: BlockNumber(number), hash }
 }
 
+pub(in super::super) fn lie() -> Evidence {
+    Evidence {
+        served_at: at("09:58:00"),
+        endpoint: "https://rpc.example:443".to_owned(),
+        code: "chain.bad_header_hash".to_owned(),
+        message: "the header of 98 (0x…) hashes to 0x…".to_owned(),
+        block_number: Some(BlockNumber(98)),
+        block_hash: at_block(98, 2).hash,
+        answer_sha256: "07".repeat(32),
+        answer_bytes: 70_000,
+        answer_start: "{\"number\":\"0x62\"}".to_owned(),
+    }
+}
+
 /// A follower 200 blocks behind, which it makes good by 40 a second.
-fn behind() -> ChainStatus {
+pub(in super::super) fn behind() -> ChainStatus {
     let endpoint = EndpointStatus {
         name: "https://rpc.example:443".to_owned(),
         state: "healthy".to_owned(),
@@ -61,6 +75,8 @@ fn behind() -> ChainStatus {
         }),
         dispute: None,
         follower: Some(FollowerStatus { said, written_at: at("10:00:02"), age: Duration::from_secs(1) }),
+        evidence_count: 2,
+        last_evidence: Some(lie()),
     }
 }
 
@@ -89,6 +105,8 @@ pub(in super::super) fn halted() -> ChainStatus {
         last_reorg: None,
         dispute: Some(dispute()),
         follower: None,
+        evidence_count: 0,
+        last_evidence: None,
         ..status
     }
 }
@@ -111,11 +129,14 @@ fn a_follower_that_is_behind_shows_how_far_it_has_come() {
          1.3 s from the block's time to the commit; 200 blocks behind",
         "last reorg: 2 blocks deep at 2026-11-26T09:59:30Z, above 89 (0x",
         "speed: 50.0 blocks/s stored, 10.0 made by the chain",
+        "evidence: 2 untrue answers, the last of https://rpc.example:443 at 2026-11-26T09:58:00Z \
+         (chain.bad_header_hash); `isotherm follower evidence --chain demo`",
         "progress: [##########--------------------] 33.3 %, 200 of 300 blocks to go, 5 s left",
     ] {
         assert!(shown.contains(line), "{line}\n{shown}");
     }
     assert!(!shown.contains("halted") && !shown.contains("what to do"), "{shown}");
+    assert!(!text(&halted()).contains("evidence:"), "nobody was caught");
 }
 
 #[test]

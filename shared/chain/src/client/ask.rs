@@ -16,6 +16,7 @@ use crate::error::ChainError;
 use crate::json_rpc::Call;
 use crate::pool::{Choice, Evidence, Grounds, Inquiry, Outcome, evidence_of};
 use crate::retry::{LONGEST_WAIT, Next, after};
+use crate::rpc_url::RpcUrl;
 
 /// Calls whose answers are read together.
 pub(super) struct Question<'a> {
@@ -42,7 +43,7 @@ impl ChainClient {
     /// Asks without hurry. Reading is work, and done on a thread of its own.
     pub(super) async fn ask<T, Read>(&self, calls: &[Call], read: Read) -> Result<T, Failure>
     where
-        Read: Fn(&str, &[RawAnswer], DateTime<Utc>) -> Result<T, ChainError> + Send + Sync + 'static,
+        Read: Fn(&RpcUrl, &[RawAnswer], DateTime<Utc>) -> Result<T, ChainError> + Send + Sync + 'static,
         T: Send + 'static,
     {
         let question = Question { calls, patience: None };
@@ -59,12 +60,12 @@ impl ChainClient {
         read: &Arc<Read>,
     ) -> Result<(T, usize), Failure>
     where
-        Read: Fn(&str, &[RawAnswer], DateTime<Utc>) -> Result<T, ChainError> + Send + Sync + 'static,
+        Read: Fn(&RpcUrl, &[RawAnswer], DateTime<Utc>) -> Result<T, ChainError> + Send + Sync + 'static,
         T: Send + 'static,
     {
         let mut attempt = 0;
         let mut last_failure = None;
-        let mut again = None;
+        let (mut again, mut asked_again) = (None, None);
         loop {
             let place = match again.take().map_or_else(|| self.pool.choose(inquiry), Choice::Ask) {
                 Choice::Ask(place) => place,
@@ -90,9 +91,10 @@ impl ChainClient {
                 error.code = failure.error.code(),
                 "a question to the chain failed"
             );
-            self.pool.failed(place, &failure.error, failure.evidence.clone());
-            match after(&failure.error, attempt, self.limits.attempts) {
-                Next::AskAgain => again = Some(place),
+            let is_repeated = asked_again == Some(place);
+            self.pool.failed(place, &failure.error, failure.evidence.clone(), is_repeated);
+            match after(&failure.error, attempt, self.limits.attempts, is_repeated) {
+                Next::AskAgain => (again, asked_again) = (Some(place), Some(place)),
                 Next::AskOn => {}
                 Next::AskAnother => inquiry.exclude(place),
                 Next::Stop => return Err(failure),
@@ -109,7 +111,7 @@ impl ChainClient {
         read: &Arc<Read>,
     ) -> Result<T, Failure>
     where
-        Read: Fn(&str, &[RawAnswer], DateTime<Utc>) -> Result<T, ChainError> + Send + Sync + 'static,
+        Read: Fn(&RpcUrl, &[RawAnswer], DateTime<Utc>) -> Result<T, ChainError> + Send + Sync + 'static,
         T: Send + 'static,
     {
         let member = &self.pool.members()[place];
@@ -119,7 +121,7 @@ impl ChainClient {
         let answers = member.call_all(question.calls, patience).await.map_err(|error| failure(error, None))?;
         let (read, url, served_at) = (Arc::clone(read), member.url().clone(), self.clock.now());
         let reading = tokio::task::spawn_blocking(move || {
-            read(&url.to_string(), &answers, served_at).map_err(|error| {
+            read(&url, &answers, served_at).map_err(|error| {
                 let evidence = evidence_of(&url, &error, &answers, served_at);
                 (error, evidence)
             })

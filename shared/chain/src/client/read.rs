@@ -7,37 +7,38 @@ use chrono::{DateTime, Utc};
 use isotherm_types::{BlockNumber, BlockRef, ChainId};
 use serde_json::value::RawValue;
 
-use crate::block::{FetchedBlock, HeaderRef, read_block, read_header};
+use crate::block::{FetchedBlock, HeaderRef, ReadHeader, read_block, read_header};
 use crate::endpoint::RawAnswer;
 use crate::error::ChainError;
 use crate::heads::{Finality, Heads};
-use crate::verify::{BadBlock, Checks, VerifiedBlock, verify_as_far_as};
+use crate::rpc_url::RpcUrl;
+use crate::verify::{BadBlock, Checks, VerifiedBlock, judge_hash, verify_as_far_as};
 
 /// A block that is asked for: its number, and its hash if it is asked for by that.
 pub(super) type Wanted = (BlockNumber, Option<B256>);
 
-fn malformed(endpoint: &str, method: &'static str) -> impl FnOnce(serde_json::Error) -> ChainError {
-    move |source| ChainError::Malformed { endpoint: endpoint.to_owned(), method, source }
+fn malformed(endpoint: &RpcUrl, method: &'static str) -> impl FnOnce(serde_json::Error) -> ChainError {
+    move |error| ChainError::malformed(endpoint, method, &error)
 }
 
 fn bad(problem: BadBlock) -> ChainError {
     ChainError::BadBlock(Box::new(problem))
 }
 
-pub(crate) fn chain_id(endpoint: &str, answers: &[RawAnswer]) -> Result<ChainId, ChainError> {
+pub(crate) fn chain_id(endpoint: &RpcUrl, answers: &[RawAnswer]) -> Result<ChainId, ChainError> {
     const METHOD: &str = "eth_chainId";
     match answers {
         [Some(raw)] => {
             let found: U64 = serde_json::from_str(raw.get()).map_err(malformed(endpoint, METHOD))?;
             Ok(ChainId(found.to()))
         }
-        _ => Err(ChainError::MissingAnswer { endpoint: endpoint.to_owned(), method: METHOD }),
+        _ => Err(ChainError::MissingAnswer { endpoint: endpoint.to_string(), method: METHOD }),
     }
 }
 
 /// The header of an answer, its hash recomputed; it must be `expected`, if that is given.
 pub(crate) fn header(
-    endpoint: &str,
+    endpoint: &RpcUrl,
     answers: &[RawAnswer],
     checks: &Checks,
     expected: Option<BlockRef>,
@@ -50,29 +51,27 @@ pub(crate) fn header(
     }
 }
 
-fn checked_header(endpoint: &str, raw: &RawValue, checks: &Checks) -> Result<HeaderRef, ChainError> {
-    let (found, computed) = read_header(raw).map_err(malformed(endpoint, "eth_getBlockByNumber"))?;
+fn checked_header(endpoint: &RpcUrl, raw: &RawValue, checks: &Checks) -> Result<HeaderRef, ChainError> {
+    let ReadHeader { found, computed_hash, unknown_fields } =
+        read_header(raw).map_err(malformed(endpoint, "eth_getBlockByNumber"))?;
     if i64::try_from(found.reference.number.0).is_err() {
         return Err(bad(BadBlock::NumberTooHigh { block: found.reference }));
     }
-    let is_made = checks.header_hash.is_made_at(found.reference.number);
-    match computed {
-        Some(computed) if is_made && computed != found.reference.hash => {
-            Err(bad(BadBlock::HeaderHash { block: found.reference, computed }))
-        }
-        _ => Ok(found),
+    if checks.header_hash.is_made_at(found.reference.number) {
+        judge_hash(found.reference, computed_hash, &unknown_fields, checks.unknown_formats).map_err(bad)?;
     }
+    Ok(found)
 }
 
 /// The heads from the answers for `latest` and, if they were asked for, `safe` and `finalized`.
 pub(super) fn heads(
-    endpoint: &str,
+    endpoint: &RpcUrl,
     answers: &[RawAnswer],
     checks: &Checks,
     served_at: DateTime<Utc>,
 ) -> Result<Heads, ChainError> {
     let Some(Some(latest)) = answers.first() else {
-        return Err(ChainError::MissingAnswer { endpoint: endpoint.to_owned(), method: "eth_getBlockByNumber" });
+        return Err(ChainError::MissingAnswer { endpoint: endpoint.to_string(), method: "eth_getBlockByNumber" });
     };
     let latest = checked_header(endpoint, latest, checks)?;
     let below_latest = |answer: Option<&RawAnswer>| -> Result<_, ChainError> {
@@ -90,7 +89,7 @@ pub(super) fn heads(
 
 /// The block at `number`, if it is final, from the answers for the end that `finality` counts from and for `number`.
 pub(super) fn final_block(
-    endpoint: &str,
+    endpoint: &RpcUrl,
     answers: &[RawAnswer],
     checks: &Checks,
     number: BlockNumber,
@@ -112,7 +111,7 @@ pub(super) fn final_block(
 /// Verified blocks from pairs of answers (block, receipts), up to the first pair that is not there or not on the same
 /// branch as the one before.
 pub(super) fn blocks(
-    endpoint: &str,
+    endpoint: &RpcUrl,
     wanted: &[Wanted],
     answers: &[RawAnswer],
     checks: &Checks,
@@ -145,8 +144,10 @@ fn assemble(
         let fetched = read_block(block, receipts, served_at).map_err(Unreadable::Json)?;
         check_identity(&fetched, *number, *hash).map_err(Unreadable::Bad)?;
         let is_of_this_block = fetched.receipts.iter().all(|receipt| receipt.block_hash == fetched.reference.hash);
+        // After a reorg, honest nodes answer an empty list for a block that their chain has no more.
+        let has_receipts = fetched.transactions.is_empty() || !fetched.receipts.is_empty();
         let is_linked = run.last().is_none_or(|last| last.reference.hash == fetched.header.parent_hash);
-        if is_of_this_block && is_linked {
+        if is_of_this_block && has_receipts && is_linked {
             run.push(fetched);
         } else if run.is_empty() {
             return Err(Unreadable::Replaced(*number));
@@ -173,6 +174,7 @@ mod tests {
     use isotherm_types::Classified as _;
 
     use super::*;
+    use crate::verify::UnknownFormats;
 
     #[test]
     fn a_number_that_the_stores_cannot_hold_is_untrue_though_its_header_is_hashed() {
@@ -180,9 +182,30 @@ mod tests {
             let header = alloy::consensus::Header { number, ..Default::default() };
             let mut json = serde_json::to_value(&header).unwrap();
             json["hash"] = serde_json::to_value(header.hash_slow()).unwrap();
-            checked_header("a", &serde_json::value::to_raw_value(&json).unwrap(), &Checks::ALL)
+            let json = serde_json::value::to_raw_value(&json).unwrap();
+            checked_header(&RpcUrl::parse("http://a").unwrap(), &json, &Checks::ALL)
         };
         assert_eq!(read(i64::MAX.cast_unsigned()).unwrap().reference.number.0, i64::MAX.cast_unsigned());
         assert_eq!(read(1 << 63).unwrap_err().code(), "chain.bad_number_too_high");
+    }
+
+    #[test]
+    fn a_header_with_an_unknown_field_is_believed_only_where_its_hash_fits_or_the_chain_may_have_it() {
+        let read = |timestamp: u64, unknown_formats| {
+            let header = alloy::consensus::Header { timestamp: 7, ..Default::default() };
+            let mut json = serde_json::to_value(&header).unwrap();
+            json["hash"] = serde_json::to_value(header.hash_slow()).unwrap();
+            json["timestamp"] = serde_json::json!(format!("{timestamp:#x}"));
+            json["extDataHash"] = serde_json::json!("0x00");
+            let json = serde_json::value::to_raw_value(&json).unwrap();
+            let checks = Checks { unknown_formats, ..Checks::ALL };
+            checked_header(&RpcUrl::parse("http://a").unwrap(), &json, &checks)
+        };
+        for unknown_formats in [UnknownFormats::Refuse, UnknownFormats::Accept] {
+            assert_eq!(read(7, unknown_formats).unwrap().timestamp, 7);
+        }
+        let refused = read(8, UnknownFormats::Refuse).unwrap_err();
+        assert_eq!(refused.code(), "chain.bad_unknown_format");
+        assert_eq!(read(8, UnknownFormats::Accept).unwrap().timestamp, 8);
     }
 }

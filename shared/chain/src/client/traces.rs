@@ -62,7 +62,7 @@ impl ChainClient {
         let group = Arc::new(group);
         let shared = Arc::clone(&group);
         let asking = self.ask(&calls, move |endpoint, answers, _| {
-            let malformed = |source| ChainError::Malformed { endpoint: endpoint.to_owned(), method: name, source };
+            let malformed = |error: serde_json::Error| ChainError::malformed(endpoint, name, &error);
             read_group(&shared, method, answers, malformed)
         });
         let Some(traces) = asking.await? else { return Ok(None) };
@@ -96,14 +96,16 @@ fn read_group(
 ) -> Result<Option<Vec<BlockTraces>>, ChainError> {
     let mut answers = answers.iter();
     let mut traces = Vec::with_capacity(group.len());
-    for block in group.iter().map(VerifiedBlock::block) {
+    for verified in group {
+        let block = verified.block();
         if !method.asks_about(block) {
             traces.push(BlockTraces::none(block));
             continue;
         }
         let Some(Some(answer)) = answers.next() else { return Ok(None) };
-        traces.push(read(block, method, answer).map_err(|untraced| match untraced {
-            Untraced::Json(source) => malformed(source),
+        let found = read(block, &verified.verdicts().sender, method, answer);
+        traces.push(found.map_err(|untraced| match untraced {
+            Untraced::Json(error) => malformed(error),
             Untraced::Bad(problem) => ChainError::BadBlock(problem),
             Untraced::Replaced => ChainError::ReplacedWhileFetching { number: block.reference.number },
         })?);

@@ -74,18 +74,39 @@ fn follow_with(
     chain: &Branch,
     max_depth: u64,
 ) -> (Step, u64) {
+    walk(accepted, state, chain, max_depth, |number| stored.get(number))
+}
+
+fn walk(
+    accepted: Option<&AcceptedReorg>,
+    state: &Stored,
+    chain: &Branch,
+    max_depth: u64,
+    known_hash: impl Fn(BlockNumber) -> Option<B256>,
+) -> (Step, u64) {
     let start = chain.tip().number.0.min(state.tip.number.0 + 1);
     let mut header = chain.header(start);
+    let mut shown = Shown::First;
     for steps in 0.. {
-        match decide(state, &header, max_depth, accepted, |number| stored.get(number)) {
+        match decide(state, &header, shown, max_depth, accepted, &known_hash) {
             Step::WalkBack { to } => {
                 assert_eq!(Some(to.hash), chain.get(to.number), "walked off the chain's branch");
                 header = chain.header(to.number.0);
+                shown = Shown::WalkedTo;
             }
             step => return (step, steps),
         }
     }
     unreachable!()
+}
+
+/// What is known where the rows of `missing` are gone: the block that the one above, the tip or the finalized block of
+/// the cursor names.
+fn known(stored: &Branch, state: &Stored, missing: &[u64], number: BlockNumber) -> Option<B256> {
+    let has_row = |number: BlockNumber| stored.get(number).is_some() && !missing.contains(&number.0);
+    let is_named = |block: BlockRef| block.number == number;
+    let is_in_cursor = is_named(state.tip) || state.finalized.is_some_and(is_named);
+    stored.get(number).filter(|_| has_row(number) || has_row(number.next()) || is_in_cursor)
 }
 
 fn replace(branch: &Branch, ancestor: u64) -> Step {
@@ -104,7 +125,8 @@ fn a_chain_that_goes_on_is_extended() {
     let branch = Branch::new(10, 20);
     let state = branch.stored(None, None);
     assert_eq!(follow(&branch, &state, &Branch::new(10, 21), 64).0, Step::Extend);
-    assert_eq!(decide(&state, &Branch::new(10, 40).header(40), 64, None, |number| branch.get(number)), Step::Extend);
+    let further = Branch::new(10, 40).header(40);
+    assert_eq!(decide(&state, &further, Shown::First, 64, None, |number| branch.get(number)), Step::Extend);
 }
 
 #[test]
@@ -123,7 +145,7 @@ fn a_head_below_what_hot_storage_holds_is_waited_out() {
         for head in [0, 5, first_in_hot - 1] {
             let header = Branch::new(0, head).header(head);
             let in_hot = |number: BlockNumber| stored.get(number).filter(|_| number.0 >= first_in_hot);
-            let step = decide(&state, &header, 64, None, in_hot);
+            let step = decide(&state, &header, Shown::First, 64, None, in_hot);
             assert_eq!(step, Step::Wait, "head {head}, hot from {first_in_hot}");
         }
     }
@@ -181,8 +203,54 @@ fn a_reorg_down_to_rows_that_were_dropped_after_compaction_halts() {
     let stored = Branch::new(10, 20);
     let state = stored.stored(None, Some(15));
     let header = stored.forked(15, 20).header(16);
-    let step = decide(&state, &header, 64, None, |number| stored.get(number).filter(|_| number.0 > 15));
+    let in_hot = |number: BlockNumber| stored.get(number).filter(|_| number.0 > 15);
+    let step = decide(&state, &header, Shown::WalkedTo, 64, None, in_hot);
     assert_eq!(halt_code(step), "chain.reorg_below_watermark");
+}
+
+#[test]
+fn a_gap_inside_a_reorg_is_replaced_with_it() {
+    let stored = Branch::new(10, 20);
+    let state = stored.stored(Some(12), None);
+    let cases: [(&[u64], u64); 7] = [
+        (&[20], 15),
+        (&[18], 15),
+        (&[17, 18], 15),
+        (&[16, 17, 18, 19, 20], 15),
+        // The ancestor's own row is missing, and the one above still names it.
+        (&[15], 15),
+        // Nothing names it: the block below is the highest that both are known to share.
+        (&[15, 16], 14),
+        (&[13, 14, 15, 16, 17, 18, 19, 20], 12),
+    ];
+    for (missing, ancestor) in cases {
+        for tip in [20, 21, 30] {
+            let chain = stored.forked(15, tip);
+            let step = walk(None, &state, &chain, 64, |number| known(&stored, &state, missing, number)).0;
+            assert_eq!(step, replace(&stored, ancestor), "missing {missing:?}, new tip {tip}");
+        }
+    }
+}
+
+#[test]
+fn a_gap_lets_no_reorg_deeper_than_it_may_be() {
+    let stored = Branch::new(10, 20);
+    let missing = [12, 13, 14, 15, 16, 17, 18, 19];
+    let halts = |state: &Stored, ancestor, max_depth| {
+        let known_hash = |number| known(&stored, state, &missing, number);
+        halt_code(walk(None, state, &stored.forked(ancestor, 22), max_depth, known_hash).0)
+    };
+    assert_eq!(halts(&stored.stored(Some(16), None), 14, 64), "chain.reorg_below_finalized");
+    assert_eq!(halts(&stored.stored(None, Some(16)), 14, 64), "chain.reorg_below_watermark");
+    assert_eq!(halts(&stored.stored(None, None), 14, 4), "chain.reorg_too_deep");
+}
+
+#[test]
+fn a_lower_head_inside_a_gap_is_waited_out() {
+    let stored = Branch::new(10, 20);
+    let state = stored.stored(None, None);
+    let known_hash = |number| known(&stored, &state, &[14, 15, 16, 17], number);
+    assert_eq!(walk(None, &state, &stored.forked(12, 15), 64, known_hash), (Step::Wait, 0));
 }
 
 #[test]
@@ -191,6 +259,23 @@ fn another_genesis_block_halts() {
     let other = Branch { first: 0, hashes: (0..=3).map(|number| (number, hash(number, 1))).collect() };
     let state = stored.stored(None, None);
     assert_eq!(halt_code(follow(&stored, &state, &other, 64).0), "chain.reorg_too_deep");
+}
+
+#[test]
+fn every_halt_names_the_commands_that_end_it() {
+    let (number, found) = (BlockNumber(16), hash(16, 1));
+    let (tip, finalized) = (Branch::new(10, 20).tip(), Branch::new(10, 16).tip());
+    let reasons = [
+        (HaltReason::BelowFinalized { finalized, number, found }, true),
+        (HaltReason::TooDeep { tip, max_depth: 4, number, found }, true),
+        (HaltReason::BelowFirstBlock { first_block: number, found }, false),
+        (HaltReason::BelowWatermark { watermark: number, number, found }, false),
+    ];
+    for (reason, may_be_accepted) in reasons {
+        let text = reason.to_string();
+        assert!(text.contains("`isotherm follower resume --chain NAME --look-again`"), "{text}");
+        assert_eq!(text.contains("`isotherm follower resume --chain NAME --accept-reorg`"), may_be_accepted, "{text}");
+    }
 }
 
 /// A chain whose blocks up to 16 are final, and the permission to replace it from 13 on by the branch that has `shown`.

@@ -137,6 +137,11 @@ impl TokenBucket {
         is_open && self.limit.is_none_or(|limit| limit.saturating_sub(self.used(now)) >= calls)
     }
 
+    /// Whether so many calls are more than any window permits.
+    pub(crate) fn is_exceeded_by(&self, calls: usize) -> bool {
+        self.limit.is_some_and(|limit| calls > limit)
+    }
+
     /// Takes tokens for up to `wanted` calls, which must then be sent together, at once.
     pub(crate) fn take(&mut self, now: Instant, wanted: usize) -> Permit {
         self.raise(now);

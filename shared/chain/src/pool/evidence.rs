@@ -12,10 +12,10 @@ use crate::rpc_url::RpcUrl;
 use crate::verify::BadBlock;
 
 /// Characters of an answer that are kept.
-pub const KEPT_CHARS: usize = 1024;
+pub const KEPT_CHARS: usize = 64 << 10;
 
-/// No key is longer.
-const LONGEST_KEY: usize = 512;
+/// Characters of an answer that a line of the log bears.
+const LOGGED_CHARS: usize = 1024;
 
 /// An untrue answer, as much of it as is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,16 +51,22 @@ impl Evidence {
         let kept: Vec<&str> = about.iter().map(text_of).collect();
         let mut sha256 = Sha256::new();
         kept.iter().for_each(|text| sha256.update(text));
-        let start: String = kept.iter().flat_map(|text| text.chars()).take(KEPT_CHARS + LONGEST_KEY).collect();
+        let mut answer_start = String::new();
+        let mut room = KEPT_CHARS;
+        for text in &kept {
+            let start = url.without_secrets(text, room);
+            room -= start.chars().count();
+            answer_start.push_str(&start);
+        }
         Self {
             endpoint: url.to_string(),
             block: problem.block(),
             code: problem.code().to_owned(),
-            message: problem.to_string(),
+            message: url.without_secrets(&problem.to_string(), KEPT_CHARS),
             served_at,
             answer_sha256: alloy::hex::encode(sha256.finalize()),
             answer_bytes: kept.iter().map(|text| text.len() as u64).sum(),
-            answer_start: url.without_secrets(&start).chars().take(KEPT_CHARS).collect(),
+            answer_start,
         }
     }
 
@@ -74,7 +80,7 @@ impl Evidence {
             error.message = self.message,
             rpc.answer_sha256 = self.answer_sha256,
             rpc.answer_bytes = self.answer_bytes,
-            rpc.answer_start = self.answer_start,
+            rpc.answer_start = self.answer_start.chars().take(LOGGED_CHARS).collect::<String>(),
             "an endpoint served a block that cannot be true"
         );
     }

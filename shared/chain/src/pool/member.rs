@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use isotherm_types::disposition::Classified as _;
 use isotherm_types::{BlockNumber, ChainId};
 
+use super::batch_size::BatchSize;
 use super::bucket::{Permit, TokenBucket};
 use super::choice::{SeenHead, View};
 use super::evidence::Evidence;
@@ -20,6 +21,7 @@ use crate::client::Limits;
 use crate::endpoint::{Endpoint, RawAnswer};
 use crate::error::ChainError;
 use crate::json_rpc::Call;
+use crate::retry::LONGEST_WAIT;
 use crate::rpc_url::RpcUrl;
 use crate::verify::BadBlock;
 
@@ -43,6 +45,7 @@ pub(crate) struct Member {
 struct Record {
     standing: Standing,
     bucket: TokenBucket,
+    batch: BatchSize,
     head: Option<SeenHead>,
     looked_at: Option<Instant>,
     is_looked_at: bool,
@@ -52,12 +55,32 @@ struct Record {
     grounds: Option<Grounds>,
 }
 
+impl Record {
+    fn move_on(&mut self, outcome: Outcome, now: Instant, quarantine: Duration) {
+        self.standing = self.standing.after(outcome, now, rand::random(), quarantine);
+        if outcome == Outcome::Withheld {
+            self.head = None;
+        }
+    }
+}
+
+/// A look at an endpoint. It ends with this, be it by a panic: nobody looks at an endpoint that is looked at.
+#[derive(Debug)]
+pub(crate) struct Look<'a>(&'a Member);
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.0.record().is_looked_at = false;
+    }
+}
+
 impl Member {
     /// An endpoint that nothing is known of yet.
     pub(crate) fn new(url: RpcUrl, limits: &Limits) -> Result<Self, ChainError> {
         let record = Record {
             standing: Standing::default(),
             bucket: TokenBucket::new(url.call_rate().or(limits.call_rate)),
+            batch: BatchSize::new(limits.batch_calls),
             head: None,
             looked_at: None,
             is_looked_at: false,
@@ -86,7 +109,8 @@ impl Member {
     /// Makes all `calls`, in batches, as fast as the endpoint permits, and returns their answers in the same order.
     ///
     /// # Errors
-    /// The first failure; a batch that is refused for its size is halved first.
+    /// The first failure; a batch that is refused for its size is made smaller first. [`ChainError::RateLimited`]
+    /// without asking, rather than a wait of more than [`LONGEST_WAIT`].
     pub(crate) async fn call_all(
         &self,
         calls: &[Call],
@@ -95,14 +119,15 @@ impl Member {
         let mut answers = Vec::with_capacity(calls.len());
         while answers.len() < calls.len() {
             let rest = &calls[answers.len()..];
-            let (ticket, permitted) = self.turn(rest.len().min(self.endpoint.batch_calls())).await;
+            let batch_calls = self.record().batch.calls();
+            let (ticket, permitted) = self.turn(rest.len().min(batch_calls), calls.len()).await?;
             let batch = &rest[..permitted.min(rest.len())];
             let found = self.endpoint.call(batch, patience).await;
-            self.settle(ticket, &found);
+            self.settle(ticket, batch.len(), &found);
             match found {
                 Ok(found) => answers.extend(found),
                 Err(ChainError::BatchRefused { .. } | ChainError::AnswerTooLarge { .. }) if batch.len() > 1 => {
-                    self.endpoint.learn_refusal(batch.len());
+                    self.record().batch.refused(batch.len());
                 }
                 Err(error) => return Err(error),
             }
@@ -110,18 +135,36 @@ impl Member {
         Ok(answers)
     }
 
-    /// Waits until calls may go, at most `wanted`.
-    async fn turn(&self, wanted: usize) -> (u64, usize) {
+    /// Waits until calls may go: at most `wanted`, of a question of `question_calls`.
+    ///
+    /// # Errors
+    /// [`ChainError::RateLimited`] if that is more than [`LONGEST_WAIT`] away.
+    async fn turn(&self, wanted: usize, question_calls: usize) -> Result<(u64, usize), ChainError> {
+        let deadline = Instant::now() + LONGEST_WAIT;
         loop {
             let permit = self.record().bucket.take(Instant::now(), wanted);
             match permit {
-                Permit::Go { ticket, calls } => return (ticket, calls),
-                Permit::Wait(until) => tokio::time::sleep_until(until.into()).await,
+                Permit::Go { ticket, calls } => return Ok((ticket, calls)),
+                Permit::Wait(until) if until <= deadline || self.is_drawn_out(question_calls, deadline) => {
+                    tokio::time::sleep_until(until.into()).await;
+                }
+                Permit::Wait(until) => {
+                    let wait = Some(until.saturating_duration_since(Instant::now()));
+                    return Err(ChainError::RateLimited { endpoint: self.name(), wait });
+                }
             }
         }
     }
 
-    fn settle(&self, ticket: u64, found: &Result<Vec<RawAnswer>, ChainError>) {
+    /// Whether a question of so many calls takes more than one window of the rate in any case, so that to ask it anew
+    /// would spare nobody the wait; not after a refusal that closes the endpoint beyond `deadline`.
+    fn is_drawn_out(&self, question_calls: usize, deadline: Instant) -> bool {
+        let record = self.record();
+        let is_closed = record.bucket.closed_until().is_some_and(|until| until > deadline);
+        !is_closed && record.bucket.is_exceeded_by(question_calls)
+    }
+
+    fn settle(&self, ticket: u64, calls: usize, found: &Result<Vec<RawAnswer>, ChainError>) {
         let mut record = self.record();
         record.requests += 1;
         match found {
@@ -130,7 +173,11 @@ impl Member {
             }
             // Nobody knows whether it arrived.
             Err(ChainError::Unreachable { .. }) => {}
-            Ok(_) | Err(_) => record.bucket.accepted(ticket, Instant::now()),
+            Ok(_) => {
+                record.bucket.accepted(ticket, Instant::now());
+                record.batch.taken(calls);
+            }
+            Err(_) => record.bucket.accepted(ticket, Instant::now()),
         }
     }
 
@@ -146,29 +193,33 @@ impl Member {
 
     /// Takes note of an outcome that is no error.
     pub(crate) fn note(&self, outcome: Outcome, quarantine: Duration) {
-        let mut record = self.record();
-        record.standing = record.standing.after(outcome, Instant::now(), rand::random(), quarantine);
-        if outcome == Outcome::Withheld {
-            record.head = None;
-        }
+        self.record().move_on(outcome, Instant::now(), quarantine);
     }
 
-    /// Takes note of an error, and of what it is quarantined for.
-    pub(crate) fn note_error(&self, error: &ChainError, grounds: Option<Grounds>, quarantine: Duration) {
+    /// Takes note of an error, and of what it is quarantined for. `is_repeated` if it was asked again at once before,
+    /// for the same question.
+    pub(crate) fn note_error(
+        &self,
+        error: &ChainError,
+        grounds: Option<Grounds>,
+        is_repeated: bool,
+        quarantine: Duration,
+    ) {
         let now = Instant::now();
         let mut record = self.record();
-        let outcome = Outcome::of(error, record.bucket.closed_until().unwrap_or(now));
+        let outcome = Outcome::of(error, record.bucket.closed_until().unwrap_or(now), is_repeated);
         if matches!(outcome, Outcome::Failed | Outcome::Untrue { .. }) {
             // It may be another node when it answers again.
             self.endpoint.is_checked.store(false, Ordering::Relaxed);
         }
-        if !matches!(error, ChainError::ReplacedWhileFetching { .. }) {
+        let has_chain_moved = matches!(error, ChainError::ReplacedWhileFetching { .. }) && !is_repeated;
+        if !has_chain_moved {
             record.failures += 1;
             record.last_error_code = Some(error.code());
         }
         record.grounds = grounds.or(record.grounds.take());
         let was_healthy = record.standing.state == State::Healthy;
-        record.standing = record.standing.after(outcome, now, rand::random(), quarantine);
+        record.move_on(outcome, now, quarantine);
         if was_healthy && record.standing.state != State::Healthy {
             let (endpoint, code) = (self.name(), error.code());
             tracing::warn!(rpc.endpoint = endpoint, error.code = code, "an endpoint is left alone for a while");
@@ -183,15 +234,15 @@ impl Member {
         }
     }
 
-    /// Claims a look at it, which [`Member::end_look`] ends.
+    /// Claims a look at it, which ends when what [`Member::look`] returns is dropped.
     pub(crate) fn begin_look(&self) {
         let mut record = self.record();
         (record.is_looked_at, record.looked_at) = (true, Some(Instant::now()));
     }
 
-    /// Ends a look.
-    pub(crate) fn end_look(&self) {
-        self.record().is_looked_at = false;
+    /// The claimed look.
+    pub(crate) fn look(&self) -> Look<'_> {
+        Look(self)
     }
 
     /// What it is quarantined for, if it is.
@@ -226,5 +277,58 @@ impl Member {
             failures: record.failures,
             call_rate: record.bucket.rate(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(address: &str) -> Member {
+        Member::new(RpcUrl::parse(address).unwrap(), &Limits::default()).unwrap()
+    }
+
+    /// The turn for a call of a question of so many, which must come or be refused without a long wait.
+    async fn turn(member: &Member, question_calls: usize) -> Result<(u64, usize), ChainError> {
+        let turn = member.turn(1, question_calls);
+        tokio::time::timeout(Duration::from_secs(5), turn).await.expect("nobody waits so long for a turn")
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_as_long_as_a_refusal_may_ask() {
+        let member = member("http://127.0.0.1:1#rate=2/1s");
+        let (ticket, _) = turn(&member, 9).await.unwrap();
+        member.record().bucket.refused(ticket, Instant::now(), Some(Duration::from_secs(3600)));
+        for question_calls in [1, 9] {
+            match turn(&member, question_calls).await {
+                Err(ChainError::RateLimited { wait: Some(wait), .. }) => assert!(wait > LONGEST_WAIT, "{wait:?}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_one_window_has_room_for_is_refused_and_a_longer_one_drawn_out() {
+        let member = member("http://127.0.0.1:1#rate=2/60s");
+        for _ in 0..2 {
+            turn(&member, 1).await.unwrap();
+        }
+        assert!(matches!(turn(&member, 2).await, Err(ChainError::RateLimited { wait: Some(_), .. })));
+        let deadline = Instant::now() + LONGEST_WAIT;
+        assert_eq!([2, 3].map(|calls| member.is_drawn_out(calls, deadline)), [false, true]);
+    }
+
+    #[test]
+    fn a_look_that_panics_ends_all_the_same() {
+        let member = member("http://127.0.0.1:1");
+        let is_looked_at = || member.view(false, 1, Instant::now()).is_looked_at;
+        member.begin_look();
+        assert!(is_looked_at());
+        let looking = std::panic::AssertUnwindSafe(|| {
+            let _look = member.look();
+            assert!(!is_looked_at(), "on purpose");
+        });
+        assert!(std::panic::catch_unwind(looking).is_err());
+        assert!(!is_looked_at());
     }
 }

@@ -35,7 +35,7 @@ pub(crate) enum Outcome {
     Answered,
     /// It answered with blocks.
     Served,
-    /// It did not serve a block that is not above the head it had shown.
+    /// It did not serve a block, or not whole, that is not above the head it had shown.
     Withheld,
     /// It did not answer, or not usefully.
     Failed,
@@ -49,8 +49,8 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// What `error` says about the endpoint that it came from. `open_again` is when it takes calls again, after a
-    /// refusal for its rate.
-    pub(crate) fn of(error: &ChainError, open_again: Instant) -> Self {
+    /// refusal for its rate; `is_repeated` if it was asked again at once before, for the same question.
+    pub(crate) fn of(error: &ChainError, open_again: Instant, is_repeated: bool) -> Self {
         match error {
             ChainError::Unreachable { .. }
             | ChainError::HttpStatus { .. }
@@ -59,6 +59,8 @@ impl Outcome {
             | ChainError::Rpc { .. } => Self::Failed,
             ChainError::RateLimited { .. } => Self::RateLimited { until: open_again },
             ChainError::BadBlock(_) | ChainError::WrongChainId { .. } => Self::Untrue { code: error.code() },
+            // After a reorg, honest nodes answer so for a moment.
+            ChainError::ReplacedWhileFetching { .. } if is_repeated => Self::Withheld,
             ChainError::Unsupported { .. }
             | ChainError::BatchRefused { .. }
             | ChainError::AnswerTooLarge { .. }
@@ -121,6 +123,8 @@ fn pause(failures: u32, jitter: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use isotherm_types::BlockNumber;
+
     use super::*;
 
     const QUARANTINE: Duration = Duration::from_secs(600);
@@ -162,6 +166,16 @@ mod tests {
             let found = step(Standing { state, ..Standing::default() }, outcome, now);
             assert_eq!(found.state, expected, "case {place}: {outcome:?}");
         }
+    }
+
+    #[test]
+    fn a_block_that_was_replaced_is_held_against_nobody_until_it_is_said_again() {
+        let replaced = ChainError::ReplacedWhileFetching { number: BlockNumber(7) };
+        let now = Instant::now();
+        assert_eq!(Outcome::of(&replaced, now, false), Outcome::Neutral);
+        assert_eq!(Outcome::of(&replaced, now, true), Outcome::Withheld);
+        let silent = ChainError::MissingAnswer { endpoint: "a".to_owned(), method: "eth_chainId" };
+        assert_eq!(Outcome::of(&silent, now, true), Outcome::Failed);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 mod client;
 mod fixtures;
+mod forgeries;
 mod from_columns;
 mod generated;
 mod misbehaviour;
 mod pool;
 mod rates;
 mod traces;
+mod unvouched;
 mod verdicts;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use isotherm_chain::{Answer, ChainClient, Limits, RpcUrl, VerifiedBlock};
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
+use isotherm_lab::process::eventually;
 use isotherm_lab::rpc::Rpc;
 use isotherm_lab::tape::{Fault, FaultRule, Tape, TapeServer};
 use isotherm_lab::traffic::{Traffic, TrafficOptions};
 use isotherm_types::disposition::Classified as _;
-use isotherm_types::{BlockNumber, BlockRange, ChainId, SystemClock};
+use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, SystemClock};
 use serde_json::{Value, json};
 
 const BLOCKS: u64 = 4;
@@ -38,6 +39,14 @@ pub(crate) async fn record() -> (Tape, Value, Value) {
     let block = chain.call("eth_getBlockByNumber", json!(["0x3", true])).await.unwrap();
     assert_ne!(block["hash"], before["hash"]);
     (tape, block, chain.call("eth_getBlockReceipts", json!(["0x3"])).await.unwrap())
+}
+
+/// The receipts of a block that `server` has on its tape, without the last one: a lie that shows by itself.
+pub(crate) async fn short_receipts(server: &TapeServer, number: u64) -> Value {
+    let params = json!([format!("{number:#x}")]);
+    let mut receipts = Rpc::new(server.url()).call("eth_getBlockReceipts", params).await.unwrap();
+    receipts.as_array_mut().unwrap().pop().unwrap();
+    receipts
 }
 
 async fn client(urls: &[&str]) -> ChainClient {
@@ -88,6 +97,14 @@ async fn a_batch_that_is_refused_is_halved_until_it_is_taken() {
     let before = server.http_requests();
     assert_eq!(numbers(client.fetch(all()).await), [0, 1, 2, 3]);
     assert_eq!(server.http_requests() - before, 4, "what was learnt is kept");
+
+    // Two calls in a batch, then three, four, six and, in time, all eight.
+    let is_whole = async || {
+        let before = server.http_requests();
+        assert_eq!(numbers(client.fetch(all()).await), [0, 1, 2, 3]);
+        server.http_requests() - before == 1
+    };
+    eventually("batches as large as before", is_whole).await.unwrap();
 }
 
 #[tokio::test]
@@ -126,9 +143,10 @@ async fn a_reorg_between_block_and_receipts_is_found_and_not_mixed() {
 async fn a_lie_is_laid_to_its_endpoint_and_another_one_is_asked() {
     let (tape, ..) = record().await;
     let (liar, honest) = (TapeServer::start(tape.clone()).await.unwrap(), TapeServer::start(tape).await.unwrap());
+    let receipts = short_receipts(&liar, 2).await;
     let lie = || FaultRule {
         params: Some(json!(["0x2"])),
-        ..FaultRule::new("eth_getBlockReceipts", 1, Fault::Result(json!([])))
+        ..FaultRule::new("eth_getBlockReceipts", 1, Fault::Result(receipts.clone()))
     };
     liar.inject(lie());
     assert_eq!(numbers(client(&[liar.url(), honest.url()]).await.fetch(all()).await), [0, 1, 2, 3]);
@@ -139,6 +157,50 @@ async fn a_lie_is_laid_to_its_endpoint_and_another_one_is_asked() {
         Answer::Lying(lie) => assert_eq!((lie.code(), lie.endpoint.as_str()), ("chain.bad_receipt_count", liar.url())),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn an_empty_list_of_receipts_is_no_lie_but_no_answer_either() {
+    let (tape, ..) = record().await;
+    let (odd, honest) = (TapeServer::start(tape.clone()).await.unwrap(), TapeServer::start(tape).await.unwrap());
+    let empty = |times| FaultRule {
+        params: Some(json!(["0x2"])),
+        ..FaultRule::new("eth_getBlockReceipts", times, Fault::Result(json!([])))
+    };
+    let only_2 = BlockRange::single(BlockNumber(2));
+    let alone = client(&[odd.url()]).await;
+    odd.inject(empty(1));
+    assert_eq!(numbers(alone.fetch(all()).await), [0, 1], "the answer ends before it");
+    odd.inject(empty(1));
+    assert_eq!(numbers(alone.fetch(only_2).await), [2], "asked again, it is there");
+
+    odd.inject(empty(usize::MAX));
+    let both = client(&[odd.url(), honest.url()]).await;
+    assert_eq!(numbers(both.fetch(only_2).await), [2]);
+    let health = &both.health()[0];
+    assert_eq!((health.state.word(), health.failures), ("cooling", 1), "it is left, and not for long");
+    assert_eq!(health.last_error_code.as_deref(), Some("chain.replaced_while_fetching"));
+    assert!(both.take_evidence().is_empty());
+    match alone.fetch(only_2).await {
+        Answer::Failed(error) => assert_eq!(error.code(), "chain.replaced_while_fetching"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_block_that_was_orphaned_under_the_question_by_its_hash_is_no_lie() {
+    let server = TapeServer::start(record().await.0).await.unwrap();
+    let block = Rpc::new(server.url()).call("eth_getBlockByNumber", json!(["0x2", true])).await.unwrap();
+    server.set("eth_getBlockByHash", &json!([block["hash"], true]), block.clone());
+    server.set("eth_getBlockReceipts", &json!([block["hash"]]), json!([]));
+    let client = client(&[server.url()]).await;
+    let hash = serde_json::from_value(block["hash"].clone()).unwrap();
+    match client.fetch_by_hash(&[BlockRef { number: BlockNumber(2), hash }]).await {
+        Answer::Failed(error) => assert_eq!(error.code(), "chain.replaced_while_fetching"),
+        other => panic!("{other:?}"),
+    }
+    assert!(client.take_evidence().is_empty());
+    assert_ne!(client.health()[0].state.word(), "quarantined");
 }
 
 #[tokio::test]

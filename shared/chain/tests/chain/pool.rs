@@ -1,24 +1,26 @@
 //! Several endpoints of one chain: who is asked when one dies, lags, hangs, lies or comes back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use alloy::hex;
+use chrono::{DateTime, Utc};
 use isotherm_chain::{Answer, ChainClient, Evidence, Finality, HealthState, Limits, RpcUrl};
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
 use isotherm_lab::process::eventually;
 use isotherm_lab::tape::{Fault, FaultRule, Tape, TapeServer};
 use isotherm_types::disposition::Classified as _;
-use isotherm_types::{BlockNumber, ChainId, SystemClock};
+use isotherm_types::{BlockNumber, ChainId, Clock, SystemClock};
 use serde_json::{Value, json};
 
-use crate::misbehaviour::{all, numbers, record};
+use crate::misbehaviour::{all, numbers, record, short_receipts};
 
 /// Nothing is final by depth in these tests: the newest block is all that is asked for.
-const FINALITY: Finality = Finality::Depth { blocks: 1000 };
+pub(crate) const FINALITY: Finality = Finality::Depth { blocks: 1000 };
 
 /// The headers of a real chain's blocks.
-async fn headers(block_count: u64) -> Vec<Value> {
+pub(crate) async fn headers(block_count: u64) -> Vec<Value> {
     let chain = Anvil::start(AnvilOptions { chain_id: 143, ..AnvilOptions::deterministic() }).await.unwrap();
     chain.mine(block_count).await.unwrap();
     let mut headers = Vec::new();
@@ -29,7 +31,7 @@ async fn headers(block_count: u64) -> Vec<Value> {
 }
 
 /// An endpoint that has nothing to show but its chain and, once it is told, its newest block.
-async fn endpoint(newest: &Value) -> TapeServer {
+pub(crate) async fn endpoint(newest: &Value) -> TapeServer {
     let mut tape = Tape::default();
     tape.set("eth_chainId", &json!([]), json!("0x8f"));
     let server = TapeServer::start(tape).await.unwrap();
@@ -37,11 +39,11 @@ async fn endpoint(newest: &Value) -> TapeServer {
     server
 }
 
-fn show(server: &TapeServer, newest: &Value) {
+pub(crate) fn show(server: &TapeServer, newest: &Value) {
     server.set("eth_getBlockByNumber", &json!(["latest", false]), newest.clone());
 }
 
-async fn connect(urls: &[&str], limits: Limits) -> ChainClient {
+pub(crate) async fn connect(urls: &[&str], limits: Limits) -> ChainClient {
     let urls = urls.iter().map(|url| RpcUrl::parse(url).unwrap()).collect();
     ChainClient::connect(urls, ChainId(143), limits, Arc::new(SystemClock)).await.unwrap()
 }
@@ -52,11 +54,11 @@ fn watchful() -> Limits {
 }
 
 /// The newest block, which somebody must be able to tell.
-async fn newest(client: &ChainClient) -> u64 {
+pub(crate) async fn newest(client: &ChainClient) -> u64 {
     client.heads(FINALITY).await.unwrap().latest.reference.number.0
 }
 
-fn words(client: &ChainClient) -> Vec<&'static str> {
+pub(crate) fn words(client: &ChainClient) -> Vec<&'static str> {
     client.health().iter().map(|health| health.state.word()).collect()
 }
 
@@ -111,6 +113,43 @@ async fn a_preferred_endpoint_is_gone_back_to_once_it_is_well() {
     assert_eq!(words(&client), ["healthy", "healthy"]);
 }
 
+/// A clock that fails once, in a task of its own: as looks at endpoints are.
+#[derive(Default)]
+struct FrailClock {
+    has_failed: AtomicBool,
+}
+
+impl Clock for FrailClock {
+    fn now(&self) -> DateTime<Utc> {
+        let is_at_the_side = tokio::task::try_id().is_some();
+        assert!(!is_at_the_side || self.has_failed.swap(true, Ordering::Relaxed), "on purpose");
+        SystemClock.now()
+    }
+}
+
+#[tokio::test]
+async fn a_look_that_breaks_off_is_not_the_last_one() {
+    let headers = headers(6).await;
+    let (preferred, stand_in) = (endpoint(&headers[6]).await, endpoint(&headers[5]).await);
+    let urls = [preferred.url(), stand_in.url()].map(|url| RpcUrl::parse(url).unwrap());
+    let clock = Arc::new(FrailClock::default());
+    let client = ChainClient::connect(urls.into(), ChainId(143), Limits::default(), clock.clone()).await.unwrap();
+    // Found out in a look, which then asks for the time.
+    let mut lie = headers[6].clone();
+    lie["hash"] = headers[5]["hash"].clone();
+    show(&preferred, &lie);
+    preferred.inject(FaultRule::new("eth_getBlockByNumber", 1, Fault::ServerError));
+    let has_failed = async || {
+        if !clock.has_failed.load(Ordering::Relaxed) {
+            assert_eq!(newest(&client).await, 5);
+        }
+        clock.has_failed.load(Ordering::Relaxed)
+    };
+    eventually("a look that breaks off", has_failed).await.unwrap();
+    show(&preferred, &headers[6]);
+    eventually("the preferred endpoint", async || newest(&client).await == 6).await.unwrap();
+}
+
 #[tokio::test]
 async fn an_endpoint_that_hangs_costs_no_more_than_the_failover_timeout() {
     let headers = headers(6).await;
@@ -136,7 +175,7 @@ async fn a_liar_is_quarantined_with_evidence_and_the_truth_comes_from_the_next()
         params: Some(json!(["0x2"])),
         ..FaultRule::new("eth_getBlockReceipts", usize::MAX, Fault::Result(result))
     };
-    liar.inject(rule(json!([])));
+    liar.inject(rule(short_receipts(&liar, 2).await));
     let address = format!("{}/v2/S3CR3TK3Y?key=S3CR3TK3Y", liar.url());
     let client = connect(&[&address, honest.url()], Limits::default()).await;
     assert_eq!(numbers(client.fetch(all()).await), [0, 1, 2, 3]);
@@ -173,9 +212,10 @@ async fn where_everybody_lies_the_answer_is_the_lie_with_its_evidence() {
     let (tape, ..) = record().await;
     let liars = [TapeServer::start(tape.clone()).await.unwrap(), TapeServer::start(tape).await.unwrap()];
     for liar in &liars {
+        let lie = Fault::Result(short_receipts(liar, 1).await);
         liar.inject(FaultRule {
             params: Some(json!(["0x1"])),
-            ..FaultRule::new("eth_getBlockReceipts", usize::MAX, Fault::Result(json!([])))
+            ..FaultRule::new("eth_getBlockReceipts", usize::MAX, lie)
         });
     }
     let client = connect(&[liars[0].url(), liars[1].url()], Limits::default()).await;
