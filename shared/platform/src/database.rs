@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::secret::Secret;
 
+mod at_once;
 mod away;
 mod on_demand;
 
@@ -143,6 +144,10 @@ pub async fn connect(url: &Secret<String>, options: PoolOptions) -> Result<PgPoo
         .idle_timeout(IDLE_TIMEOUT)
         // In place of sqlx's own test, which waits without a limit.
         .test_before_acquire(false)
+        .after_connect(|_, _| {
+            at_once::send_at_once();
+            Box::pin(std::future::ready(Ok(())))
+        })
         .before_acquire(|conn, _| Box::pin(away::gives_a_sign_of_life(conn)))
         .after_release(|conn, _| Box::pin(away::gives_a_sign_of_life(conn)))
         .connect_with(connect)

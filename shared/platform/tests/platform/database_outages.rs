@@ -1,6 +1,8 @@
 //! A database that goes away: which connections are handed on, what Postgres is told to do about clients that are lost,
 //! and which refusals count as being away.
 
+use std::net::TcpStream;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use isotherm_lab::fault_proxy::{FaultProxy, Mode};
@@ -179,4 +181,31 @@ async fn a_statement_that_fails_by_itself_does_not_count_as_away() {
         assert_eq!(code(&refused), expected);
         assert!(!is_away(&refused), "{refused}");
     }
+}
+
+/// Whether each socket of this process that leads to port `port` sends what it is given at once.
+#[expect(unsafe_code, reason = "the driver does not show its sockets")]
+fn sends_at_once(port: u16) -> Vec<bool> {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap();
+    let numbers = files.filter_map(|file| file.unwrap().file_name().to_str()?.parse().ok());
+    let sockets = numbers.filter_map(|number| {
+        // SAFETY: a copy is made at once; where the file is gone by then, there is none.
+        let socket = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned().ok()?;
+        Some(TcpStream::from(socket))
+    });
+    let leads_there = |socket: &TcpStream| socket.peer_addr().is_ok_and(|peer| peer.port() == port);
+    sockets.filter(leads_there).map(|socket| socket.nodelay().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_is_sent_waits_for_no_acknowledgement() {
+    let postgres = TestDatabase::empty().await.unwrap();
+    let port = postgres.url.parse::<PgConnectOptions>().unwrap().get_port();
+    let pool = database::connect(&Secret::new(postgres.url.clone()), PoolOptions::operator("test")).await.unwrap();
+    let first = pool.acquire().await.unwrap();
+    let second = pool.acquire().await.unwrap();
+    // Connections of others may be among them.
+    let sends_at_once = sends_at_once(port);
+    assert!(sends_at_once.iter().filter(|at_once| **at_once).count() >= 2, "{sends_at_once:?}");
+    drop((first, second));
 }
