@@ -47,6 +47,49 @@ impl FetchSize {
     }
 }
 
+/// Successes in a row after which a step that had become smaller grows again.
+const SUCCESSES: u32 = 8;
+
+/// Learns how many blocks one step can take: half as many after a failure, for it may have been too much to be done in
+/// time, and twice as many after some successes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StepSize {
+    blocks: u64,
+    most: u64,
+    successes: u32,
+}
+
+impl StepSize {
+    /// Begins with `most` blocks, of which there must be one.
+    pub(crate) fn new(most: u64) -> Self {
+        Self { blocks: most, most, successes: 0 }
+    }
+
+    /// Blocks of the next step; at least 1.
+    pub(crate) fn blocks(self) -> u64 {
+        self.blocks
+    }
+
+    /// The upper end of `within` that is the next step.
+    pub(crate) fn upper_end(self, within: BlockRange) -> BlockRange {
+        let start = BlockNumber(within.end().0.saturating_sub(self.blocks)).max(within.start());
+        BlockRange::new(start, within.end()).unwrap_or(within)
+    }
+
+    /// A step did not succeed.
+    pub(crate) fn fail(&mut self) {
+        (self.blocks, self.successes) = ((self.blocks / 2).max(1), 0);
+    }
+
+    /// A step succeeded.
+    pub(crate) fn succeed(&mut self) {
+        self.successes += 1;
+        if self.successes >= SUCCESSES {
+            (self.blocks, self.successes) = (self.blocks.saturating_mul(2).min(self.most), 0);
+        }
+    }
+}
+
 /// Splits blocks of these sizes into runs of at most `batch_bytes`, each of at least one block; returns the runs' ends.
 pub(crate) fn split(size_bytes: impl Iterator<Item = usize>, batch_bytes: usize) -> Vec<usize> {
     let mut ends = Vec::new();
@@ -88,6 +131,28 @@ mod tests {
         assert_eq!(count(&size), 1);
         size.learn([100].into_iter());
         assert_eq!(count(&size), 1, "one small block among large ones does not mean that they are small now");
+    }
+
+    #[test]
+    fn a_step_that_fails_is_halved_down_to_one_block_and_grows_again_slowly() {
+        let mut size = StepSize::new(32);
+        let blocks = BlockRange::new(BlockNumber(5), BlockNumber(105)).unwrap();
+        assert_eq!(size.upper_end(blocks), BlockRange::new(BlockNumber(73), BlockNumber(105)).unwrap());
+        for expected in [16, 8, 4, 2, 1, 1] {
+            size.fail();
+            assert_eq!(size.blocks(), expected);
+            assert_eq!(size.upper_end(blocks).block_count(), expected);
+        }
+        for _ in 1..SUCCESSES {
+            size.succeed();
+        }
+        assert_eq!(size.blocks(), 1);
+        size.succeed();
+        assert_eq!(size.blocks(), 2);
+        (0..100).for_each(|_| size.succeed());
+        assert_eq!(size.blocks(), 32, "never more than at first");
+        let few = BlockRange::new(BlockNumber(3), BlockNumber(7)).unwrap();
+        assert_eq!(size.upper_end(few), few);
     }
 
     proptest::proptest! {

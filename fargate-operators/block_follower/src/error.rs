@@ -76,6 +76,14 @@ pub enum FollowerError {
         /// What it calls final.
         claimed: BlockRef,
     },
+    /// A block on whose account something was to be decided is contradicted.
+    #[error(
+        "an endpoint has shown {shown}, and it or another one contradicts that now: nothing is decided until they agree"
+    )]
+    Disputed {
+        /// The block.
+        shown: BlockRef,
+    },
     /// The database is away for now.
     #[error("{}", fault.message())]
     DatabaseAway {
@@ -103,6 +111,7 @@ impl Classified for FollowerError {
             | Self::Unavailable { .. }
             | Self::Withheld { .. }
             | Self::FinalizedConflict { .. }
+            | Self::Disputed { .. }
             | Self::DatabaseAway { .. }
             | Self::Database { .. } => Disposition::Retry,
         }
@@ -119,6 +128,7 @@ impl Classified for FollowerError {
             Self::Chain(error) => error.code(),
             Self::Withheld { .. } => "chain.block_withheld",
             Self::FinalizedConflict { .. } => "chain.finalized_conflict",
+            Self::Disputed { .. } => "chain.disputed",
             Self::DatabaseAway { fault } => fault.code(),
             Self::Database { .. } => "follower.database",
         }

@@ -3,27 +3,25 @@
 //!
 //! A look goes over all that is stored, one bounded page at a time while the chain has nothing new, from the tip down.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use isotherm_hot_store::gaps::{Gap, GapKind};
 use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, Classified, Disposition};
 
-/// Blocks that are written anew in one transaction at most.
-const RUN_BLOCKS: u64 = 32;
+mod check;
 
-/// Blocks that the chain does not serve for this long cannot be mended.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
+pub(crate) use check::{GapCheck, State};
 
-/// Pause after a look that the database did not answer.
-const PAUSE: Duration = Duration::from_secs(10);
+/// A block that the endpoints answer not to have for this long cannot be mended.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Why blocks that are missing or not whole cannot be mended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GapReason {
-    /// No endpoint has the block.
+    /// The endpoints answer that they do not have the block.
     #[error(
-        "block {number} is not whole ({kind}), and no endpoint has served {block} for {} s; nothing was changed: use \
-         an endpoint that has it, then clear the halt",
+        "block {number} is not whole ({kind}), and the endpoints have answered for {} s that they do not have {block}; \
+         nothing was changed: use an endpoint that has it, then `isotherm follower resume --chain NAME --look-again`",
         LONGEST_WAIT.as_secs()
     )]
     NotServed {
@@ -37,7 +35,8 @@ pub enum GapReason {
     /// What the stored blocks say and what was final contradict each other.
     #[error(
         "block {number} is not whole ({kind}); the stored blocks above lead to {found}, but {finalized} is final; \
-         nothing was changed: wipe this chain's data and start again"
+         nothing was changed: what is stored contradicts itself, so wipe this chain's data and start again; if you \
+         have put it right by hand, `isotherm follower resume --chain NAME --look-again`"
     )]
     NotFinal {
         /// The number that is not whole.
@@ -50,7 +49,10 @@ pub enum GapReason {
         finalized: BlockRef,
     },
     /// Writing it anew did not help.
-    #[error("block {number} is not whole ({kind}) though it was written anew; report this")]
+    #[error(
+        "block {number} is not whole ({kind}) though it was written anew: find out what else writes to hot storage, \
+         then `isotherm follower resume --chain NAME --look-again`; if there is nothing, report this"
+    )]
     StaysSo {
         /// Its number.
         number: BlockNumber,
@@ -70,75 +72,6 @@ impl Classified for GapReason {
             Self::NotFinal { .. } => "follower.gap_not_final",
             Self::StaysSo { .. } => "follower.gap_stays",
         }
-    }
-}
-
-/// A look at all that is stored, under way or not.
-#[derive(Debug)]
-pub(crate) struct GapCheck {
-    state: State,
-    /// When the database may be asked again.
-    not_before: Option<Instant>,
-    /// Since when the chain has not served what is to be written anew.
-    unserved_since: Option<Instant>,
-    /// The highest gap of the run that was written last.
-    written: Option<BlockNumber>,
-}
-
-/// What a look is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// All that is stored is to be looked at.
-    Wanted,
-    /// This is left.
-    Going(BlockRange),
-    /// There is nothing to look at.
-    Done,
-}
-
-impl Default for GapCheck {
-    /// A follower that starts looks at what it finds.
-    fn default() -> Self {
-        Self { state: State::Wanted, not_before: None, unserved_since: None, written: None }
-    }
-}
-
-impl GapCheck {
-    /// Begins anew from the tip.
-    pub(crate) fn want(&mut self) {
-        *self = Self::default();
-    }
-
-    /// What is to be done at `now`.
-    pub(crate) fn state(&self, now: Instant) -> State {
-        if self.not_before.is_some_and(|instant| now < instant) { State::Done } else { self.state }
-    }
-
-    /// Notes what is left; `None`: nothing.
-    pub(crate) fn left(&mut self, left: Option<BlockRange>) {
-        self.state = left.map_or(State::Done, State::Going);
-    }
-
-    /// The database did not answer: later.
-    pub(crate) fn put_off(&mut self, now: Instant) {
-        self.not_before = Some(now + PAUSE);
-    }
-
-    /// Notes that the run whose highest gap is `number` was written anew.
-    pub(crate) fn has_written(&mut self, number: BlockNumber) {
-        self.unserved_since = None;
-        self.written = Some(number);
-    }
-
-    /// Whether that was the run written last: then it did not help.
-    pub(crate) fn wrote_last(&self, number: BlockNumber) -> bool {
-        self.written == Some(number)
-    }
-
-    /// Notes at `now` that the chain does not serve what is to be written anew; returns whether that has lasted too
-    /// long.
-    pub(crate) fn is_hopeless(&mut self, now: Instant) -> bool {
-        now.duration_since(*self.unserved_since.get_or_insert(now)) >= LONGEST_WAIT
     }
 }
 
@@ -167,8 +100,9 @@ pub(crate) enum RunStart {
     Tip(BlockRef),
 }
 
-/// The highest run of `gaps`, which come highest first; `None` if there is none, or if what belongs there is not known.
-pub(crate) fn next_run(gaps: &[Gap]) -> Option<Run> {
+/// The highest run of `gaps`, which come highest first, of at most `most_blocks`; `None` if there is none, or if what
+/// belongs there is not known.
+pub(crate) fn next_run(gaps: &[Gap], most_blocks: u64) -> Option<Run> {
     let highest = gaps.first()?;
     let from = match (highest.above_hash, highest.named_hash) {
         (Some(hash), named) => RunStart::Above { block: BlockRef { number: highest.number.next(), hash }, named },
@@ -177,7 +111,7 @@ pub(crate) fn next_run(gaps: &[Gap]) -> Option<Run> {
     };
     let lowest = gaps
         .iter()
-        .zip(0..RUN_BLOCKS)
+        .zip(0..most_blocks)
         .take_while(|(gap, below)| gap.number.0 + below == highest.number.0)
         .last()
         .map_or(highest.number, |(gap, _)| gap.number);
@@ -217,7 +151,7 @@ mod tests {
     }
 
     fn run(numbers: &[u64]) -> Option<(u64, u64, RunStart)> {
-        next_run(&missing(numbers)).map(|run| (run.numbers.start().0, run.numbers.last().0, run.from))
+        next_run(&missing(numbers), 32).map(|run| (run.numbers.start().0, run.numbers.last().0, run.from))
     }
 
     #[test]
@@ -237,18 +171,21 @@ mod tests {
             .rev()
             .map(|number| Gap { number: BlockNumber(number), named_hash: Some(hash(number)), ..missing(&[20])[0] })
             .collect();
-        assert_eq!(next_run(&gaps).unwrap().numbers.block_count(), RUN_BLOCKS);
+        for most_blocks in [1, 2, 32] {
+            let run = next_run(&gaps, most_blocks).unwrap();
+            assert_eq!((run.numbers.last(), run.numbers.block_count()), (BlockNumber(99), most_blocks));
+        }
     }
 
     #[test]
     fn a_block_that_nothing_names_is_left_alone() {
         let gap = Gap { named_hash: None, above_hash: None, ..missing(&[15])[0] };
-        assert_eq!(next_run(&[gap]), None);
+        assert_eq!(next_run(&[gap], 32), None);
     }
 
     #[test]
     fn a_final_block_is_never_written_over_by_another() {
-        let run = next_run(&missing(&[15, 14])).unwrap();
+        let run = next_run(&missing(&[15, 14]), 32).unwrap();
         let blocks = [block(14), block(15)];
         assert_eq!(contradiction(&run, &blocks, None), None);
         assert_eq!(contradiction(&run, &blocks, Some(block(14))), None);
@@ -262,24 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn a_look_ends_and_waits_and_gives_up_as_it_should() {
-        let now = Instant::now();
-        let mut check = GapCheck::default();
-        assert_eq!(check.state(now), State::Wanted);
-        let blocks = BlockRange::inclusive(BlockNumber(0), BlockNumber(9)).unwrap();
-        check.left(Some(blocks));
-        assert_eq!(check.state(now), State::Going(blocks));
-        check.put_off(now);
-        assert_eq!(check.state(now + PAUSE / 2), State::Done);
-        assert_eq!(check.state(now + PAUSE), State::Going(blocks));
-        assert!(!check.is_hopeless(now) && !check.is_hopeless(now + LONGEST_WAIT / 2));
-        assert!(check.is_hopeless(now + LONGEST_WAIT));
-        check.has_written(BlockNumber(9));
-        assert!(!check.is_hopeless(now + LONGEST_WAIT), "it was served meanwhile");
-        assert!(check.wrote_last(BlockNumber(9)) && !check.wrote_last(BlockNumber(8)));
-        check.left(None);
-        assert_eq!(check.state(now + PAUSE), State::Done);
-        check.want();
-        assert_eq!(check.state(now), State::Wanted);
+    fn every_halt_names_the_command_that_ends_it() {
+        let (number, kind, block) = (BlockNumber(15), GapKind::Missing, block(15));
+        for reason in [
+            GapReason::NotServed { number, kind, block },
+            GapReason::NotFinal { number, kind, found: block, finalized: block },
+            GapReason::StaysSo { number, kind },
+        ] {
+            let text = reason.to_string();
+            assert!(text.contains("`isotherm follower resume --chain NAME --look-again`"), "{text}");
+        }
     }
 }

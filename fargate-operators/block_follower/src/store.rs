@@ -12,7 +12,7 @@ use isotherm_chain::fork::{AcceptedReorg, Stored};
 use isotherm_chain::{ChainError, Heads, VerifiedBlock, columns};
 use isotherm_control::dataset_cursors::{self, Advance};
 use isotherm_hot_store::cursor::{self, Cursor, Halt};
-use isotherm_hot_store::{Appended, BlockBatch, HotStoreError, append, stored_hash, take_back};
+use isotherm_hot_store::{Appended, BlockBatch, HotStoreError, append, known_hash, stored_hash, take_back};
 use isotherm_platform::Fault;
 use isotherm_platform::database::{self, Borrowed, PATIENCE, PROBE};
 use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, ChainId, CrashPoint, Dataset, EventBody, Fence, TaskId};
@@ -98,7 +98,7 @@ impl Store {
         Ok(Some(Stored { first_block, tip, finalized, cold_watermark }))
     }
 
-    /// The hashes of the stored blocks at `number` and the one before, as far as they are stored.
+    /// The hashes of the blocks that belong at `number` and the one before, as far as what is stored says so.
     pub(crate) async fn hashes_at(&self, number: BlockNumber) -> Result<BTreeMap<BlockNumber, B256>, Fault> {
         self.answered("read stored hashes", self.read_hashes_at(number)).await
     }
@@ -107,7 +107,7 @@ impl Store {
         let mut conn = self.connection().await?;
         let mut hashes = BTreeMap::new();
         for number in [Some(number), number.previous()].into_iter().flatten() {
-            if let Some(hash) = stored_hash(&mut conn, self.chain_id, number).await? {
+            if let Some(hash) = known_hash(&mut conn, self.chain_id, number).await? {
                 hashes.insert(number, hash);
             }
         }

@@ -26,7 +26,8 @@ pub struct DisputedReorg {
     pub head: BlockRef,
     /// The block of the chain's branch at which the follower had to stop.
     pub found: BlockRef,
-    /// Hash of the stored block of that number; `None` if hot storage has none.
+    /// Hash of the stored block of that number, or of the one that belongs there if its row is missing; `None` if hot
+    /// storage does not say.
     pub stored_hash: Option<B256>,
     /// Where the branches part; `None` if that was not found.
     pub parting: Option<Parting>,

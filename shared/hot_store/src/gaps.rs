@@ -14,15 +14,16 @@ use crate::partitions;
 
 mod requests;
 
-pub use requests::{ask, is_asked, take_request};
+pub use requests::{Request, ask, asked, take_request};
 
-/// The datasets whose rows are counted: how many there must be is known from the header and the receipts.
+/// The datasets that every chain keeps: as far as all of them are cold, nothing is looked at. Traces are looked at
+/// beside them, where they are kept.
 pub const COUNTED: [Dataset; 3] = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs];
 
 /// Blocks looked at in one statement at most.
 const PAGE_BLOCKS: u64 = 1_000;
 
-/// Transactions above which no further block is taken into a page: their rows and their logs' are counted.
+/// Transactions above which no further block is taken into a page: their rows, their logs' and traces' are counted.
 const PAGE_TRANSACTIONS: i64 = 20_000;
 
 /// A block that is missing or not whole.
@@ -51,6 +52,9 @@ pub enum GapKind {
     Transactions,
     /// It has another number of logs than its receipts say, or those of another block.
     Logs,
+    /// It has another number of top frames than transactions, lacks one of its numbered frames, or has those of another
+    /// block.
+    Traces,
 }
 
 impl GapKind {
@@ -61,11 +65,13 @@ impl GapKind {
             Self::OtherHash => "other_hash",
             Self::Transactions => "transactions",
             Self::Logs => "logs",
+            Self::Traces => "traces",
         }
     }
 
     fn named(name: &str) -> Option<Self> {
-        [Self::Missing, Self::OtherHash, Self::Transactions, Self::Logs].into_iter().find(|kind| kind.as_str() == name)
+        let all = [Self::Missing, Self::OtherHash, Self::Transactions, Self::Logs, Self::Traces];
+        all.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -76,6 +82,7 @@ impl std::fmt::Display for GapKind {
             Self::OtherHash => "it is not the parent of the block above",
             Self::Transactions => "its transactions are not whole",
             Self::Logs => "its logs are not whole",
+            Self::Traces => "its traces are not whole",
         })
     }
 }
@@ -113,9 +120,16 @@ pub async fn hot_blocks(
 
 /// Looks at the upper end of `within`, as far as one bounded statement goes.
 ///
+/// `traces_watermark` is the last block whose traces are in cold storage: those up to it are not looked at.
+///
 /// # Errors
 /// What Postgres reports.
-pub async fn look(conn: &mut PgConnection, chain_id: ChainId, within: BlockRange) -> Result<Page, HotStoreError> {
+pub async fn look(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    within: BlockRange,
+    traces_watermark: Option<BlockNumber>,
+) -> Result<Page, HotStoreError> {
     let window = BlockNumber(within.end().0.saturating_sub(PAGE_BLOCKS)).max(within.start());
     let heavy: Option<i64> = sqlx::query_scalar(include_str!("../queries/gaps/heavy.sql"))
         .bind(chain_id.0.cast_signed())
@@ -128,15 +142,21 @@ pub async fn look(conn: &mut PgConnection, chain_id: ChainId, within: BlockRange
     let start = heavy.map_or(window, |below| BlockNumber(below.cast_unsigned()).next());
     let blocks = BlockRange::new(start, within.end()).expect("the highest block has no transactions above it");
     let below = BlockRange::new(within.start(), start).ok();
-    Ok(Page { blocks, below, gaps: find(conn, chain_id, blocks).await? })
+    Ok(Page { blocks, below, gaps: find(conn, chain_id, blocks, traces_watermark).await? })
 }
 
-async fn find(conn: &mut PgConnection, chain_id: ChainId, blocks: BlockRange) -> Result<Vec<Gap>, HotStoreError> {
+async fn find(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    blocks: BlockRange,
+    traces_watermark: Option<BlockNumber>,
+) -> Result<Vec<Gap>, HotStoreError> {
     type Row = (i64, String, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
     let rows: Vec<Row> = sqlx::query_as(include_str!("../queries/gaps/find.sql"))
         .bind(chain_id.0.cast_signed())
         .bind(bigint(blocks.start()))
         .bind(bigint(blocks.end()))
+        .bind(traces_watermark.map(bigint))
         .fetch_all(conn)
         .await
         .map_err(HotStoreError::database("look for gaps"))?;
@@ -154,7 +174,8 @@ async fn find(conn: &mut PgConnection, chain_id: ChainId, blocks: BlockRange) ->
 /// Writes the blocks of `batch` in the place of what is stored under their numbers.
 ///
 /// The cursor stays as it is, and so do arrivals and events: the blocks are those that were announced. Returns `false`,
-/// with nothing changed, if the stored block above the batch does not name its last block as its parent.
+/// with nothing changed, if the stored block above the batch does not name its last block as its parent. Where a batch
+/// without traces leaves blocks without them, they are no longer said to be there.
 ///
 /// # Errors
 /// [`HotStoreError::Halted`], [`HotStoreError::UnknownChain`], [`HotStoreError::Inconsistent`] for rows that are not
@@ -183,8 +204,12 @@ pub async fn write_anew(conn: &mut PgConnection, chain_id: ChainId, batch: &Bloc
     for (dataset, rows) in &batch.rows {
         copy_in(conn, *dataset, rows).await?;
     }
-    if !batch.has_traces() && delete_traces_of_others(conn, chain_id, batch).await? > 0 {
-        cursor::forget_traces_below(conn, chain_id, batch.blocks.end()).await?;
+    if !batch.has_traces() {
+        let are_deleted = delete_traces_of_others(conn, chain_id, batch).await? > 0;
+        let left = find(conn, chain_id, batch.blocks, None).await?;
+        if are_deleted || left.iter().any(|gap| gap.kind == GapKind::Traces) {
+            cursor::forget_traces_below(conn, chain_id, batch.blocks.end()).await?;
+        }
     }
     Ok(true)
 }

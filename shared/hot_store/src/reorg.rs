@@ -27,14 +27,42 @@ pub async fn stored_hash(
     Ok(hash.map(|hash| B256::from_slice(&hash)))
 }
 
+/// Hash of the block that belongs at this number between the first stored block and the tip: that of its row; if the
+/// row is missing, the one that the block above, or else the cursor's tip or finalized block names. `None` outside of
+/// these, and if nothing names it.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn known_hash(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    number: BlockNumber,
+) -> Result<Option<B256>, HotStoreError> {
+    let hash: Option<Option<Vec<u8>>> = sqlx::query_scalar(
+        "SELECT coalesce((SELECT block_hash FROM hot.blocks WHERE chain_id = $1 AND block_number = $2),
+                         (SELECT parent_hash FROM hot.blocks WHERE chain_id = $1 AND block_number = $2 + 1),
+                         CASE $2 WHEN tip_number THEN tip_hash WHEN finalized_number THEN finalized_hash END)
+           FROM hot.cursors WHERE chain_id = $1 AND $2 BETWEEN first_block AND tip_number",
+    )
+    .bind(chain_id.0.cast_signed())
+    .bind(bigint(number))
+    .fetch_optional(conn)
+    .await
+    .map_err(HotStoreError::database("find out which block belongs at a number"))?;
+    Ok(hash.flatten().map(|hash| B256::from_slice(&hash)))
+}
+
 /// Deletes every row above `ancestor`, moves the tip back onto it, and records the invalidation.
+///
+/// The ancestor's own row may be missing: what the block above says of it is enough, and the gap stays one.
 ///
 /// To be followed in the same transaction by appending the branch that ends in `new_tip`. Returns the blocks taken
 /// back, by number.
 ///
 /// # Errors
 /// [`HotStoreError::BelowFinalized`] if a finalized block would go; [`HotStoreError::NotStored`] if `ancestor` is not
-/// a stored block below the tip; [`HotStoreError::Halted`]; what Postgres reports.
+/// the block that belongs at its number below the tip ([`known_hash`]); [`HotStoreError::Halted`]; what Postgres
+/// reports.
 pub async fn take_back(
     conn: &mut PgConnection,
     chain_id: ChainId,
@@ -46,7 +74,7 @@ pub async fn take_back(
     if let Some(finalized) = cursor.finalized.filter(|finalized| finalized.number > ancestor.number) {
         return Err(HotStoreError::BelowFinalized { chain_id, finalized, ancestor });
     }
-    if stored_hash(conn, chain_id, ancestor.number).await? != Some(ancestor.hash) {
+    if known_hash(conn, chain_id, ancestor.number).await? != Some(ancestor.hash) {
         return Err(not_stored);
     }
     let Some(old_tip) = cursor.tip else { return Err(not_stored) };

@@ -118,6 +118,28 @@ pub async fn count(
     Ok(count.cast_unsigned())
 }
 
+/// Whether the dataset has a row of `blocks`. Ends at the first.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn exist(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    dataset: Dataset,
+    blocks: BlockRange,
+) -> Result<bool, HotStoreError> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM hot.{dataset} WHERE chain_id = $1 AND block_number >= $2 AND block_number < $3)"
+    );
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(chain_id.0.cast_signed())
+        .bind(bigint(blocks.start()))
+        .bind(bigint(blocks.end()))
+        .fetch_one(conn)
+        .await
+        .map_err(HotStoreError::database("look for rows"))
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::array::{ArrayRef, BinaryArray};

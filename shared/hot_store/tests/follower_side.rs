@@ -6,9 +6,9 @@ use isotherm_hot_store::cursor::Halt;
 use isotherm_hot_store::disputed_reorg::{self, DisputedReorg, Parting};
 use isotherm_hot_store::follower_status::{self, EndpointStatus, Said, SeenHead};
 use isotherm_hot_store::gaps::{self, GapKind, Page};
-use isotherm_hot_store::{HotStoreError, cursor, stored_hash, take_back};
+use isotherm_hot_store::{HotStoreError, cursor, known_hash, rows, stored_hash, take_back};
 use isotherm_lab::postgres::TestDatabase;
-use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId};
+use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
 use sqlx::{Connection as _, PgConnection};
 
 const CHAIN: ChainId = ChainId(31_337);
@@ -59,7 +59,7 @@ async fn pages(conn: &mut PgConnection) -> Vec<Page> {
     let mut left = gaps::hot_blocks(conn, CHAIN, None).await.unwrap();
     let mut pages = Vec::new();
     while let Some(within) = left {
-        let page = gaps::look(conn, CHAIN, within).await.unwrap();
+        let page = gaps::look(conn, CHAIN, within, None).await.unwrap();
         left = page.below;
         pages.push(page);
     }
@@ -96,6 +96,76 @@ async fn each_damage_is_found_where_it_is_and_a_whole_chain_has_none() {
         assert_eq!(found(&mut db_tx).await, expected, "{sql}");
         db_tx.rollback().await.unwrap();
     }
+}
+
+/// Of each transaction of the chain a top frame and one below it, and a reward in each block, from block 10 on.
+const TRACES: &str = "
+    INSERT INTO hot.traces (action_value, action_type, trace_address, subtraces, transaction_index, block_number,
+        block_hash, chain_id, trace_index, timestamp)
+    SELECT '0', 'call', CASE i % 2 WHEN 0 THEN '' ELSE '0' END, 1 - i % 2, i / 2, n, sha256(int8send(n)), 31337, i, 0
+      FROM generate_series(10, 29) AS n, generate_series(0, 3) AS i
+     UNION ALL
+    SELECT '0', 'reward', '', 0, NULL, n, sha256(int8send(n)), 31337, 4, 0 FROM generate_series(10, 29) AS n;
+    UPDATE hot.cursors SET first_traced_block = 10";
+
+#[tokio::test]
+async fn traces_are_looked_at_where_they_are_kept_and_hot() {
+    use GapKind::{Missing, Traces};
+    let (_database, mut conn) = chain_of(30).await;
+    sqlx::raw_sql(TRACES).execute(&mut conn).await.unwrap();
+    assert_eq!(found(&mut conn).await, []);
+    let cases: [(&str, &[(u64, GapKind)]); 7] = [
+        ("DELETE FROM hot.traces WHERE block_number IN (12, 29)", &[(29, Traces), (12, Traces)]),
+        ("DELETE FROM hot.traces WHERE block_number = 12 AND trace_index = 2", &[(12, Traces)]),
+        ("DELETE FROM hot.traces WHERE block_number = 12 AND trace_index = 1", &[(12, Traces)]),
+        ("UPDATE hot.traces SET block_hash = sha256('x') WHERE block_number = 12", &[(12, Traces)]),
+        ("DELETE FROM hot.blocks WHERE block_number = 12", &[(12, Missing)]),
+        ("UPDATE hot.cursors SET first_traced_block = 9", &[(9, Traces)]),
+        ("UPDATE hot.cursors SET first_traced_block = NULL; DELETE FROM hot.traces", &[]),
+    ];
+    for (sql, expected) in cases {
+        let mut db_tx = conn.begin().await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut *db_tx).await.unwrap();
+        assert_eq!(found(&mut db_tx).await, expected, "{sql}");
+        db_tx.rollback().await.unwrap();
+    }
+    sqlx::raw_sql("DELETE FROM hot.traces WHERE block_number < 20").execute(&mut conn).await.unwrap();
+    let missing = async |conn: &mut PgConnection, watermark: Option<u64>| {
+        let page = gaps::look(conn, CHAIN, range(0, 30), watermark.map(BlockNumber)).await.unwrap();
+        page.gaps.len()
+    };
+    assert_eq!((missing(&mut conn, None).await, missing(&mut conn, Some(14)).await), (10, 5));
+    assert_eq!(missing(&mut conn, Some(19)).await, 0, "those that are cold may be gone");
+    assert!(!rows::exist(&mut conn, CHAIN, Dataset::Traces, range(0, 20)).await.unwrap());
+    assert!(rows::exist(&mut conn, CHAIN, Dataset::Traces, range(0, 21)).await.unwrap());
+}
+
+#[tokio::test]
+async fn blocks_are_taken_back_to_one_whose_row_is_missing_but_that_is_known() {
+    let (_database, mut conn) = chain_of(20).await;
+    let mut blocks = Vec::new();
+    for number in 0..20 {
+        blocks.push(block(&mut conn, number).await);
+    }
+    cursor::set_finalized(&mut conn, CHAIN, blocks[11]).await.unwrap();
+    let gone = "DELETE FROM hot.blocks WHERE block_number IN (0, 11, 12, 13, 15, 19)";
+    sqlx::raw_sql(gone).execute(&mut conn).await.unwrap();
+    // By the block above, by the cursor's finalized block, and by its tip; nothing names 12.
+    for (number, is_known) in [(0, true), (11, true), (12, false), (13, true), (14, true), (15, true), (19, true)] {
+        let known = known_hash(&mut conn, CHAIN, BlockNumber(number)).await.unwrap();
+        let expected = blocks.iter().find(|block| block.number.0 == number && is_known).map(|block| block.hash);
+        assert_eq!(known, expected, "block {number}");
+    }
+    assert_eq!(known_hash(&mut conn, CHAIN, BlockNumber(20)).await.unwrap(), None);
+    let new_tip = BlockRef { number: BlockNumber(21), hash: B256::repeat_byte(21) };
+    let unknown = BlockRef { hash: B256::repeat_byte(15), ..blocks[15] };
+    for ancestor in [blocks[12], unknown] {
+        let refused = take_back(&mut conn, CHAIN, ancestor, new_tip).await.unwrap_err();
+        assert!(matches!(refused, HotStoreError::NotStored { .. }), "{refused}");
+    }
+    assert_eq!(take_back(&mut conn, CHAIN, blocks[15], new_tip).await.unwrap(), range(16, 20));
+    assert_eq!(cursor::read(&mut conn, CHAIN).await.unwrap().unwrap().tip, Some(blocks[15]));
+    assert_eq!(take_back(&mut conn, CHAIN, blocks[11], new_tip).await.unwrap(), range(12, 16));
 }
 
 #[tokio::test]
@@ -243,7 +313,8 @@ async fn a_request_for_a_look_is_taken_once() {
     assert!(!gaps::take_request(&mut conn, CHAIN).await.unwrap());
     gaps::ask(&mut conn, CHAIN, "ann").await.unwrap();
     gaps::ask(&mut conn, CHAIN, "bob").await.unwrap();
-    assert!(gaps::is_asked(&mut conn, CHAIN).await.unwrap());
+    let request = gaps::asked(&mut conn, CHAIN).await.unwrap().unwrap();
+    assert_eq!(request.asked_by, "bob");
     assert!(gaps::take_request(&mut conn, CHAIN).await.unwrap());
-    assert!(!gaps::is_asked(&mut conn, CHAIN).await.unwrap());
+    assert_eq!(gaps::asked(&mut conn, CHAIN).await.unwrap(), None);
 }

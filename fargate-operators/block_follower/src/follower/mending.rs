@@ -1,12 +1,13 @@
 //! Closing gaps in what is stored: looks at a page while the chain has nothing new, and writes anew what is not whole.
 //!
 //! What belongs into a gap follows by hash from the stored block above it. Never writes what was not verified, and
-//! halts the chain where a gap cannot be closed.
+//! halts the chain where a gap cannot be closed. An endpoint that gives no usable answer has not said that it lacks a
+//! block: that is an outage and no reason to halt.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use isotherm_chain::{Answer, Heads, VerifiedBlock};
+use isotherm_chain::{Answer, ChainError, Heads, VerifiedBlock};
 use isotherm_hot_store::cursor::Halt;
 use isotherm_hot_store::gaps::Page;
 use isotherm_platform::Fault;
@@ -16,12 +17,26 @@ use super::{Follower, Round, RoundError};
 use crate::error::FollowerError;
 use crate::gaps::{GapReason, Run, RunStart, State, contradiction, next_run};
 
-/// Why a block's header is not there.
+/// Why what belongs into a gap was not fetched.
+#[derive(Debug)]
 enum Unseen {
-    /// No endpoint has served this block.
-    NotServed(BlockRef),
+    /// The chain does not have this block.
+    Absent(BlockRef),
+    /// There was no usable answer.
+    Failed(ChainError),
     /// Asked to stop.
     Stopped,
+}
+
+/// What `answer` to a question about `block` means for the repair; `None`: asked to stop.
+fn seen<T>(answer: Option<Answer<T>>, block: BlockRef) -> Result<T, Unseen> {
+    match answer {
+        Some(Answer::Present(found)) => Ok(found),
+        Some(Answer::Absent) => Err(Unseen::Absent(block)),
+        Some(Answer::Failed(error)) => Err(Unseen::Failed(error)),
+        Some(Answer::Lying(lie)) => Err(Unseen::Failed(lie.into())),
+        None => Err(Unseen::Stopped),
+    }
 }
 
 impl Follower {
@@ -40,7 +55,7 @@ impl Follower {
                 self.gaps.left(None);
                 return Ok(Round::Idle);
             }
-            // The blocks' own transactions tell whether the database is away; a look can wait.
+            // The blocks' own transactions tell whether the database is away; a look can wait, and be a smaller one.
             Err(fault) => {
                 tracing::warn!(
                     chain.id = self.config.chain_id.0,
@@ -48,17 +63,18 @@ impl Follower {
                     error.message = %fault.message(),
                     "stored blocks cannot be looked at now"
                 );
-                self.gaps.put_off(Instant::now());
+                self.gaps.has_not_looked(Instant::now());
                 return Ok(Round::Idle);
             }
         };
-        match next_run(&page.gaps) {
+        self.gaps.has_looked();
+        match next_run(&page.gaps, self.gaps.run_blocks()) {
             Some(run) => {
                 self.gaps.left(Some(within));
                 self.close(run, heads).await
             }
             None if page.gaps.is_empty() => {
-                self.gaps.left(page.below);
+                self.gaps.left(BlockRange::new(within.start(), page.blocks.start()).ok());
                 Ok(Round::Idle)
             }
             // Nothing says what belongs there: what is above has changed meanwhile.
@@ -74,7 +90,7 @@ impl Follower {
             State::Wanted => self.store.hot_blocks().await?,
         };
         match within {
-            Some(within) => Ok(Some((within, self.store.look_for_gaps(within).await?))),
+            Some(within) => Ok(Some((within, self.store.look_for_gaps(self.gaps.page_of(within)).await?))),
             None => Ok(None),
         }
     }
@@ -101,18 +117,15 @@ impl Follower {
         }
         let blocks = match self.blocks_of(&run).await {
             Ok(blocks) => blocks,
-            Err(Unseen::NotServed(block)) => return self.not_served(&run, block).await,
-            Err(Unseen::Stopped) => return Ok(Round::Stopped),
+            Err(unseen) => return self.not_fetched(&run, unseen, heads).await,
         };
         if let Some(reason) = contradiction(&run, &blocks, self.stored.and_then(|stored| stored.finalized)) {
             return Err(self.halt_unmended(reason).await?.into());
         }
-        let fetched: Arc<[VerifiedBlock]> = match self.unless_stopped(self.fetch_by_hash(&blocks)).await {
-            None => return Ok(Round::Stopped),
-            Some(Answer::Present(fetched)) => fetched.into(),
-            Some(Answer::Absent | Answer::Failed(_) | Answer::Lying(_)) => {
-                return self.not_served(&run, blocks[blocks.len() - 1]).await;
-            }
+        let answer = self.unless_stopped(self.fetch_by_hash(&blocks)).await;
+        let fetched: Arc<[VerifiedBlock]> = match seen(answer, blocks[blocks.len() - 1]) {
+            Ok(fetched) => fetched.into(),
+            Err(unseen) => return self.not_fetched(&run, unseen, heads).await,
         };
         if !self.store.write_anew(fetched, kind, heads).await? {
             return Ok(self.begin_anew());
@@ -148,19 +161,31 @@ impl Follower {
 
     /// The parent of `block`, by what its header says. `block` is not the genesis block.
     async fn parent_of(&self, block: BlockRef) -> Result<BlockRef, Unseen> {
-        match self.unless_stopped(self.client.header(block)).await {
-            None => Err(Unseen::Stopped),
-            Some(Answer::Present(header)) => Ok(BlockRef {
-                number: block.number.previous().expect("a block above another has a number above 0"),
-                hash: header.parent_hash,
-            }),
-            Some(Answer::Absent | Answer::Failed(_) | Answer::Lying(_)) => Err(Unseen::NotServed(block)),
-        }
+        let header = seen(self.unless_stopped(self.client.header(block)).await, block)?;
+        let number = block.number.previous().expect("a block above another has a number above 0");
+        Ok(BlockRef { number, hash: header.parent_hash })
     }
 
-    /// Waits for `block` to be served, or halts the chain if that has lasted too long.
-    async fn not_served(&mut self, run: &Run, block: BlockRef) -> Result<Round, RoundError> {
-        if !self.gaps.is_hopeless(Instant::now()) {
+    /// Has the repair go on later, with less at once; halts the chain if a single block has been absent for too long.
+    async fn not_fetched(&mut self, run: &Run, unseen: Unseen, heads: &Heads) -> Result<Round, RoundError> {
+        let block = match unseen {
+            Unseen::Stopped => return Ok(Round::Stopped),
+            Unseen::Failed(error) => {
+                self.gaps.has_not_fetched(Instant::now());
+                return Err(error.into());
+            }
+            Unseen::Absent(block) => block,
+        };
+        // A head that went down: if it comes back on another branch, the gap is replaced with the rest.
+        if heads.latest.reference.number < block.number {
+            self.gaps.branch_changed();
+            return Ok(Round::Idle);
+        }
+        if run.numbers.block_count() > 1 {
+            self.gaps.ask_for_fewer();
+            return Ok(Round::Idle);
+        }
+        if !self.gaps.is_hopeless(Instant::now(), block) {
             return Ok(Round::Idle);
         }
         let (number, kind) = (run.numbers.last(), run.kind);
@@ -171,5 +196,22 @@ impl Follower {
         let halt = Halt { code: reason.code().to_owned(), message: reason.to_string() };
         self.store.halt(&halt, None).await?;
         Ok(FollowerError::NotMended { chain_id: self.config.chain_id, reason }.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isotherm_types::{B256, BlockNumber};
+
+    use super::*;
+
+    #[test]
+    fn only_the_answer_that_it_is_not_there_says_so() {
+        let block = BlockRef { number: BlockNumber(7), hash: B256::repeat_byte(7) };
+        assert!(matches!(seen(Some(Answer::Present(3)), block), Ok(3)));
+        assert!(matches!(seen::<u8>(Some(Answer::Absent), block), Err(Unseen::Absent(found)) if found == block));
+        let failure = ChainError::RateLimited { endpoint: "a".to_owned(), wait: None };
+        assert!(matches!(seen::<u8>(Some(Answer::Failed(failure)), block), Err(Unseen::Failed(_))));
+        assert!(matches!(seen::<u8>(None, block), Err(Unseen::Stopped)));
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use isotherm_chain::fork::{AcceptedReorg, HaltReason, Step, Stored, decide};
+use isotherm_chain::fork::{AcceptedReorg, HaltReason, Shown, Step, Stored, decide};
 use isotherm_chain::{Answer, ChainError, HeaderRef, Heads, VerifiedBlock};
 use isotherm_hot_store::cursor::Halt;
 use isotherm_hot_store::disputed_reorg::{DisputedReorg, Parting};
@@ -35,13 +35,19 @@ impl Follower {
         let stored = self.store.stored().await?.unwrap_or(stored);
         let accepted = self.store.accepted().await?;
         let mut branch = vec![header.reference];
+        let mut shown = Shown::First;
         loop {
             let hashes = self.store.hashes_at(header.reference.number).await?;
-            let stored_hash = |number: BlockNumber| hashes.get(&number).copied();
-            match decide(&stored, &header, self.config.max_reorg_depth, accepted.as_ref(), stored_hash) {
+            let known_hash = |number: BlockNumber| hashes.get(&number).copied();
+            match decide(&stored, &header, shown, self.config.max_reorg_depth, accepted.as_ref(), known_hash) {
                 // The head went down, or the chain came back to the stored branch meanwhile.
                 Step::Wait | Step::Extend => return Ok(Round::Idle),
-                Step::Halt { reason } => return Err(self.halt(&stored, header, reason, heads).await?.into()),
+                Step::Halt { reason } => {
+                    if let Some(round) = self.unless_disputed(reason.found()).await? {
+                        return Ok(round);
+                    }
+                    return Err(self.halt(&stored, header, reason, heads).await?.into());
+                }
                 Step::Replace { ancestor } => {
                     branch.reverse();
                     return self.replace(stored, ancestor, &branch, None, heads).await;
@@ -58,13 +64,26 @@ impl Follower {
                     Some(Answer::Present(parent)) => {
                         branch.push(parent.reference);
                         header = parent;
+                        shown = Shown::WalkedTo;
                     }
-                    // That branch is gone; look again.
-                    Some(Answer::Absent) => return Ok(Round::Idle),
+                    // That branch is gone, or nobody but the endpoint that showed it knows of it; look again.
+                    Some(Answer::Absent) => {
+                        return Ok(self.unless_disputed(header.reference).await?.unwrap_or(Round::Idle));
+                    }
                     Some(Answer::Failed(error)) => return Err(error.into()),
                     Some(Answer::Lying(lie)) => return Err(ChainError::from(lie).into()),
                 },
             }
+        }
+    }
+
+    /// Asks the other endpoints about a block that one has shown: nothing is decided on the word of one that is
+    /// contradicted. `None` if it may be decided.
+    async fn unless_disputed(&self, shown: BlockRef) -> Result<Option<Round>, RoundError> {
+        match self.unless_stopped(self.client.is_disputed(shown)).await {
+            None => Ok(Some(Round::Stopped)),
+            Some(true) => Err(RoundError::NotNow(FollowerError::Disputed { shown })),
+            Some(false) => Ok(None),
         }
     }
 
@@ -90,6 +109,7 @@ impl Follower {
         let block_count = blocks.len() as u64;
         let finalized = self.store.replace(ancestor, blocks, accepted, stored, heads).await?;
         self.status.stored(block_count);
+        self.gaps.branch_changed();
         self.stored = Some(Stored { tip, finalized: finalized.or(stored.finalized), ..stored });
         self.progress.report(
             tip.number.0,
@@ -113,13 +133,17 @@ impl Follower {
         if is_known || claimed.number < stored.first_block {
             return Ok(Round::Idle);
         }
-        match self.store.finalize(stored, heads).await? {
-            Some(finalized) => {
-                self.stored = Some(Stored { finalized: Some(finalized), ..stored });
-                Ok(Round::Idle)
-            }
-            None => Err(RoundError::NotNow(FollowerError::FinalizedConflict { claimed })),
+        if let Some(finalized) = self.store.finalize(stored, heads).await? {
+            self.stored = Some(Stored { finalized: Some(finalized), ..stored });
+            return Ok(Round::Idle);
         }
+        // Where its row is missing, the gap is closed first.
+        let hashes = self.store.hashes_at(claimed.number).await?;
+        let is_contradicted = hashes.get(&claimed.number).is_some_and(|known| *known != claimed.hash);
+        if claimed.number > stored.tip.number || is_contradicted {
+            return Err(RoundError::NotNow(FollowerError::FinalizedConflict { claimed }));
+        }
+        Ok(Round::Idle)
     }
 
     /// Halts the chain at `header`, the lowest known one of the branch that may not replace the stored one.
@@ -132,7 +156,7 @@ impl Follower {
     ) -> Result<Fault, RoundError> {
         let found = reason.found();
         let stored_hash = self.store.hashes_at(found.number).await?.get(&found.number).copied();
-        let parting = tokio::time::timeout(TRACING_TIME, self.parting(header)).await.ok().flatten();
+        let parting = tokio::time::timeout(TRACING_TIME, self.parting(stored, header)).await.ok().flatten();
         let reorg = DisputedReorg { tip: stored.tip, head: heads.latest.reference, found, stored_hash, parting };
         let halt = Halt { code: reason.code().to_owned(), message: reason.to_string() };
         self.store.halt(&halt, Some(&reorg)).await?;
@@ -141,13 +165,19 @@ impl Follower {
 
     /// Where the branch of `header` leaves the stored one; `None` if that is not in hot storage, too far down, or not
     /// served.
-    async fn parting(&self, mut header: HeaderRef) -> Option<Parting> {
+    async fn parting(&self, stored: &Stored, mut header: HeaderRef) -> Option<Parting> {
+        let is_hot = |number: BlockNumber| number >= stored.first_block && Some(number) > stored.cold_watermark;
         for _ in 0..TRACED_BLOCKS {
             let number = header.reference.number.previous()?;
             let parent = BlockRef { number, hash: header.parent_hash };
             let hashes = self.store.hashes_at(number).await.ok()?;
-            if *hashes.get(&number)? == parent.hash {
-                return Some(Parting { ancestor: parent, first_hash: header.reference.hash });
+            match hashes.get(&number) {
+                Some(known) if *known == parent.hash => {
+                    return Some(Parting { ancestor: parent, first_hash: header.reference.hash });
+                }
+                None if !is_hot(number) => return None,
+                // Another block belongs there, or there is a gap.
+                Some(_) | None => {}
             }
             match self.unless_stopped(self.client.header(parent)).await? {
                 Answer::Present(found) => header = found,

@@ -26,7 +26,7 @@ impl Store {
         let mut datasets = written(batch);
         if !datasets.contains(&Dataset::Traces)
             && let Ok(blocks) = BlockRange::inclusive(ancestor.number.next(), stored.tip.number)
-            && rows::count(db_tx, self.chain_id, Dataset::Traces, blocks).await? > 0
+            && rows::exist(db_tx, self.chain_id, Dataset::Traces, blocks).await?
         {
             datasets.push(Dataset::Traces);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use isotherm_chain::{Heads, VerifiedBlock};
 use isotherm_hot_store::gaps::{self, COUNTED, GapKind, Page};
 use isotherm_platform::Fault;
-use isotherm_types::BlockRange;
+use isotherm_types::{BlockRange, Dataset};
 
 use super::{Store, commit};
 
@@ -31,7 +31,8 @@ impl Store {
     pub(crate) async fn look_for_gaps(&self, within: BlockRange) -> Result<Page, Fault> {
         let looking = async {
             let mut conn = self.connection().await?;
-            let page = gaps::look(&mut conn, self.chain_id, within).await?;
+            let traces = isotherm_cold_store::catalog::watermark(&mut conn, self.chain_id, Dataset::Traces).await?;
+            let page = gaps::look(&mut conn, self.chain_id, within, traces).await?;
             conn.give_back();
             Ok(page)
         };

@@ -1,6 +1,7 @@
 //! The follower on a real chain and a real database.
 
 mod decisions;
+mod evidence;
 mod following;
 mod gaps;
 mod outages;

@@ -2,8 +2,9 @@
 
 use crate::stage::Stage;
 use isotherm_lab::process::eventually;
+use isotherm_lab::tape::TapeServer;
 use isotherm_types::Disposition;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Everything that a follower could have changed, as one text.
 pub(crate) async fn contents(stage: &Stage) -> String {
@@ -37,12 +38,52 @@ async fn a_reorg_below_the_finalized_block_halts_and_changes_nothing() {
     let (code, message) = halt(&stage).await.unwrap();
     assert_eq!(code, "chain.reorg_below_finalized");
     let replaced = stage.chain.call("eth_getBlockByNumber", json!([format!("{:#x}", head - 2), false])).await.unwrap();
-    for part in [(head - 2).to_string().as_str(), replaced["hash"].as_str().unwrap(), "clear the halt"] {
+    let (number, hash) = ((head - 2).to_string(), replaced["hash"].as_str().unwrap());
+    for part in [number.as_str(), hash, "isotherm follower resume --chain NAME --accept-reorg"] {
         assert!(message.contains(part) && fault.message().contains(part), "{part} in {message}");
     }
 
     let again = stage.follow(&json!({})).failure().await;
     assert_eq!((again.code(), again.disposition()), ("hot_store.halted", Disposition::GiveUp));
+    assert_eq!(contents(&stage).await, before);
+}
+
+/// Whether the follower has said how it does three seconds after `since`: one that has halted says nothing any more.
+async fn goes_on_after(stage: &Stage, since: &str) -> bool {
+    let said = "SELECT count(*) FROM hot.follower_status WHERE written_at > $1::timestamptz + interval '3 seconds'";
+    sqlx::query_scalar::<_, i64>(said).bind(since).fetch_one(&stage.pool).await.unwrap() == 1
+}
+
+#[tokio::test]
+async fn what_one_endpoint_shows_and_another_contradicts_halts_nobody_until_they_agree() {
+    let mut stage = Stage::new().await;
+    stage.mine(12).await;
+    let follower = stage.follow(&json!({}));
+    stage.caught_up().await;
+    let (head, _) = stage.head().await;
+    let finalized = async || stage.number("SELECT finalized_number FROM hot.cursors").await;
+    eventually("finality", async || finalized().await == Some(head - 2)).await.unwrap();
+    follower.stop().await;
+    let before = contents(&stage).await;
+    let other = TapeServer::start(stage.record(head + 1).await).await.unwrap();
+    stage.chain.reorg(4, &[]).await.unwrap();
+
+    let urls = format!("{},{}", stage.chain.rpc_url(), other.url());
+    let follower = stage.follow_at(&urls, &json!({}));
+    let contradicted = ("eth_getBlockByNumber".to_owned(), json!([format!("{:#x}", head - 2), false]));
+    eventually("the other endpoint to be asked", async || other.calls().contains(&contradicted)).await.unwrap();
+    let since: String = sqlx::query_scalar("SELECT clock_timestamp()::text").fetch_one(&stage.pool).await.unwrap();
+    eventually("the follower to go on", async || goes_on_after(&stage, &since).await).await.unwrap();
+    assert_eq!(halt(&stage).await, None);
+    assert_eq!(contents(&stage).await, before);
+
+    let names = ["latest", "safe", "finalized"].map(str::to_owned);
+    for name in names.into_iter().chain((0..=head).map(|number| format!("{number:#x}"))) {
+        let header = stage.chain.call("eth_getBlockByNumber", json!([name, false])).await.unwrap();
+        other.set("eth_getBlockByNumber", &json!([name, false]), header);
+        other.set("eth_getBlockByNumber", &json!([name, true]), Value::Null);
+    }
+    assert_eq!(follower.failure().await.code(), "chain.reorg_below_finalized");
     assert_eq!(contents(&stage).await, before);
 }
 

@@ -1,7 +1,10 @@
 //! Traces: stored with their blocks, taken back with them, and never stored where they are untrue.
 
+use isotherm_hot_store::gaps::{self, GapKind};
 use isotherm_lab::oracle::{Oracle, TracedBy};
+use isotherm_lab::process::eventually;
 use isotherm_lab::tape::{Fault, FaultRule, Tape, TapeServer};
+use isotherm_types::ChainId;
 use serde_json::{Value, json};
 
 use crate::stage::{CHAIN_ID, Stage};
@@ -165,4 +168,56 @@ async fn traces_that_are_not_there_yet_are_waited_for_and_never_left_out() {
     stage.caught_up().await;
     follower.stop().await;
     assert_traces_equal_chain(&stage, 0, TracedBy::TraceBlock).await;
+}
+
+/// What is wrong with stored blocks, by number, the highest first.
+async fn found(stage: &Stage) -> Vec<(u64, GapKind)> {
+    let mut conn = stage.database.connect().await.unwrap();
+    let blocks = gaps::hot_blocks(&mut conn, ChainId(CHAIN_ID), None).await.unwrap().unwrap();
+    let page = gaps::look(&mut conn, ChainId(CHAIN_ID), blocks, None).await.unwrap();
+    page.gaps.into_iter().map(|gap| (gap.number.0, gap.kind)).collect()
+}
+
+async fn execute(stage: &Stage, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(&stage.pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn traces_that_are_missing_are_fetched_and_written_anew() {
+    let mut stage = Stage::new().await;
+    stage.mine(6).await;
+    let traced = json!({ "traces": "trace_block" });
+    let follower = stage.follow(&traced);
+    stage.caught_up().await;
+    follower.stop().await;
+    assert_eq!(found(&stage).await, []);
+    // Block 1 deploys the contracts of the traffic.
+    for damage in [
+        "DELETE FROM hot.traces WHERE block_number = 1",
+        "DELETE FROM hot.traces WHERE block_number = 1 AND trace_index = 0",
+        "UPDATE hot.traces SET block_hash = sha256(block_hash) WHERE block_number = 1",
+    ] {
+        execute(&stage, damage).await;
+        assert_eq!(found(&stage).await, [(1, GapKind::Traces)], "{damage}");
+        let follower = stage.follow(&traced);
+        eventually(damage, async || found(&stage).await.is_empty()).await.unwrap();
+        follower.stop().await;
+        assert_traces_equal_chain(&stage, 0, TracedBy::TraceBlock).await;
+        assert_eq!(stage.number(FIRST_TRACED).await, Some(0), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn missing_traces_that_nobody_wants_any_more_are_given_up_and_halt_nobody() {
+    let mut stage = Stage::new().await;
+    stage.mine(6).await;
+    let follower = stage.follow(&json!({ "traces": "trace_block" }));
+    stage.caught_up().await;
+    follower.stop().await;
+    execute(&stage, "DELETE FROM hot.traces WHERE block_number = 1").await;
+    let follower = stage.follow(&json!({}));
+    eventually("the traces to be given up", async || stage.number(FIRST_TRACED).await == Some(2)).await.unwrap();
+    assert_eq!(found(&stage).await, []);
+    follower.stop().await;
+    stage.assert_equals_chain(0).await;
 }

@@ -1,9 +1,19 @@
 //! `hot.gap_checks`: a person asks the follower to look at everything that is stored of its chain.
 
+use chrono::{DateTime, Utc};
 use isotherm_types::ChainId;
 use sqlx::PgConnection;
 
 use crate::error::HotStoreError;
+
+/// A look that is asked for and that the follower has not begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who asked last.
+    pub asked_by: String,
+    /// When.
+    pub asked_at: DateTime<Utc>,
+}
 
 /// Asks for a look. Asked again before the follower has begun, it is one look.
 ///
@@ -22,16 +32,18 @@ pub async fn ask(conn: &mut PgConnection, chain_id: ChainId, by: &str) -> Result
     Ok(())
 }
 
-/// Whether a look is asked for that the follower has not begun.
+/// The look that is asked for; `None` if there is none that the follower has not begun.
 ///
 /// # Errors
 /// What Postgres reports.
-pub async fn is_asked(conn: &mut PgConnection, chain_id: ChainId) -> Result<bool, HotStoreError> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT FROM hot.gap_checks WHERE chain_id = $1)")
-        .bind(chain_id.0.cast_signed())
-        .fetch_one(conn)
-        .await
-        .map_err(HotStoreError::database("see whether a look is asked for"))
+pub async fn asked(conn: &mut PgConnection, chain_id: ChainId) -> Result<Option<Request>, HotStoreError> {
+    let row: Option<(String, DateTime<Utc>)> =
+        sqlx::query_as("SELECT asked_by, asked_at FROM hot.gap_checks WHERE chain_id = $1")
+            .bind(chain_id.0.cast_signed())
+            .fetch_optional(conn)
+            .await
+            .map_err(HotStoreError::database("see whether a look is asked for"))?;
+    Ok(row.map(|(asked_by, asked_at)| Request { asked_by, asked_at }))
 }
 
 /// Takes the request away; returns whether there was one.
