@@ -24,6 +24,15 @@ pub(crate) struct Program {
     reading: JoinSet<()>,
 }
 
+/// An error that its log names.
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedError {
+    /// Its stable name.
+    pub(crate) code: String,
+    /// The endpoint that is said to have told something untrue, if that is the error.
+    pub(crate) liar: Option<String>,
+}
+
 #[derive(Debug, Default)]
 struct Said {
     /// The last block that it said was stored; -1 before the first.
@@ -31,6 +40,8 @@ struct Said {
     was_released: AtomicBool,
     /// When it said anything, logs included.
     at: Mutex<Vec<Instant>>,
+    /// Errors in its log, in order.
+    errors: Mutex<Vec<LoggedError>>,
 }
 
 impl Program {
@@ -58,7 +69,7 @@ impl Program {
         let said = Arc::new(Said { stored: AtomicI64::new(-1), ..Said::default() });
         let mut reading = JoinSet::new();
         reading.spawn(listen(child.stdout.take().unwrap(), said.clone(), Said::hear));
-        reading.spawn(listen(child.stderr.take().unwrap(), said.clone(), |_, _| ()));
+        reading.spawn(listen(child.stderr.take().unwrap(), said.clone(), Said::overhear));
         Self { child, pid, said, reading }
     }
 
@@ -87,6 +98,11 @@ impl Program {
         self.said.was_released.load(Ordering::Relaxed)
     }
 
+    /// Errors that its log has named, the first `known` ones left out.
+    pub(crate) fn errors_after(&self, known: usize) -> Vec<LoggedError> {
+        self.said.errors.lock().unwrap().iter().skip(known).cloned().collect()
+    }
+
     /// Longest silence between `start` and now.
     pub(crate) fn longest_silence_since(&self, start: Instant) -> Duration {
         let mut at = self.said.at.lock().unwrap().clone();
@@ -106,6 +122,15 @@ impl Said {
                 self.was_released.store(result == OperatorResult::Released, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Takes note of a line of the log.
+    fn overhear(&self, line: &str) {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { return };
+        let Some(code) = event["error.code"].as_str() else { return };
+        let endpoint = event["rpc.endpoint"].as_str().filter(|_| event.get("rpc.answer_sha256").is_some());
+        let error = LoggedError { code: code.to_owned(), liar: endpoint.map(str::to_owned) };
+        self.errors.lock().unwrap().push(error);
     }
 }
 

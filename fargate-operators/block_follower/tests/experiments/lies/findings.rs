@@ -1,0 +1,76 @@
+//! What came of the lies: counts, and the line that they make.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use isotherm_lab::experiment::Experiment;
+use isotherm_lab::lies::kinds;
+
+/// What came of all lies so far.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    lies: usize,
+    /// Answers that were altered.
+    answers: usize,
+    kinds: BTreeSet<&'static str>,
+    /// In how many of the lies an error was named, and which.
+    found: usize,
+    codes: BTreeMap<String, usize>,
+    /// Lies for which there was no occasion.
+    untold: i64,
+    /// Lies that were not found out by the name that they have.
+    unnamed: i64,
+    /// Followers that did not go on.
+    pub(super) stuck: i64,
+    /// Cells that are not as the chain says, and rows that should not be stored.
+    pub(super) wrong: i64,
+    /// Rows that should be stored and are not.
+    pub(super) lost: i64,
+    /// Breaches of the store's own rules: numbers without a block, blocks that do not follow the one before.
+    pub(super) gaps: i64,
+    /// Endpoints that were said to lie and did not, or said only what an honest one may say.
+    pub(super) innocents: i64,
+    /// Kinds with which something went wrong.
+    pub(super) troubled: BTreeSet<&'static str>,
+}
+
+impl Findings {
+    /// Takes down a lie, told in so many answers, and the errors that were named meanwhile.
+    pub(super) fn take_down(&mut self, kind: &'static str, answers: usize, is_named: bool, codes: BTreeSet<String>) {
+        self.lies += 1;
+        if answers == 0 {
+            self.untold += 1;
+            return;
+        }
+        self.answers += answers;
+        self.kinds.insert(kind);
+        self.unnamed += i64::from(!is_named);
+        self.found += usize::from(!codes.is_empty());
+        for code in codes {
+            *self.codes.entry(code).or_default() += 1;
+        }
+    }
+
+    /// What must be zero, taken together.
+    pub(super) fn faults(&self) -> i64 {
+        self.untold + self.unnamed + self.stuck + self.wrong + self.lost + self.gaps + self.innocents
+    }
+
+    /// Writes the figures.
+    pub(super) fn write(&self, experiment: &mut Experiment) {
+        let joined = |words: Vec<String>| if words.is_empty() { "none".to_owned() } else { words.join("+") };
+        experiment.figure("lies", self.lies);
+        experiment.equal("kinds", i64::try_from(self.kinds.len()).unwrap(), i64::try_from(kinds().len()).unwrap());
+        experiment.figure("told", self.answers);
+        experiment.figure("found", self.found);
+        let codes = self.codes.iter().map(|(code, count)| format!("{code}:{count}"));
+        experiment.figure("codes", joined(codes.collect()));
+        experiment.zero("untold", self.untold);
+        experiment.zero("unnamed", self.unnamed);
+        experiment.zero("wrong", self.wrong);
+        experiment.zero("lost_rows", self.lost);
+        experiment.zero("gaps", self.gaps);
+        experiment.zero("stuck", self.stuck);
+        experiment.zero("wrongly_blamed", self.innocents);
+        experiment.figure("troubled", joined(self.troubled.iter().map(|kind| (*kind).to_owned()).collect()));
+    }
+}
