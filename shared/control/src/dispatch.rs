@@ -39,7 +39,7 @@ const ACTOR: &str = "dispatcher";
 /// [`ControlError::UnknownEvent`] if there is no such event; otherwise what Postgres or a row reports.
 pub async fn handle_event(conn: &mut PgConnection, event_id: EventId) -> Result<Vec<Created>, ControlError> {
     let mut db_tx = conn.begin().await?;
-    let event = events::read(&mut db_tx, event_id).await?;
+    let event = events::hold(&mut db_tx, event_id).await?;
     let candidates = match &event.body {
         EventBody::TriggerFired { job_id, .. } => vec![jobs::read(&mut db_tx, *job_id).await?],
         EventBody::DatasetAdvanced { .. }

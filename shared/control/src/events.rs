@@ -2,6 +2,8 @@
 //!
 //! [`record`] and [`record_many`] are called in the transaction of the rows that the events announce: both are there or neither is.
 
+use std::collections::BTreeMap;
+
 use isotherm_types::event::{EventWake, WAKE_VERSION};
 use isotherm_types::{Classified, Disposition, Event, EventBody, EventId};
 use sqlx::PgConnection;
@@ -51,9 +53,39 @@ pub async fn record_many(conn: &mut PgConnection, bodies: &[EventBody]) -> Resul
 pub async fn read(conn: &mut PgConnection, event_id: EventId) -> Result<Event, ControlError> {
     let row: Option<(serde_json::Value,)> =
         sqlx::query_as("SELECT body FROM control.events WHERE id = $1").bind(event_id.0).fetch_optional(conn).await?;
-    let Some((body,)) = row else {
-        return Err(ControlError::UnknownEvent { event_id });
-    };
+    of_row(event_id, row.map(|(body,)| body))
+}
+
+/// Reads one event, and holds it until the caller's transaction ends: it cannot be deleted while rows that refer to it
+/// are written. Holders do not wait for each other.
+///
+/// # Errors
+/// As those of [`read`].
+pub(crate) async fn hold(conn: &mut PgConnection, event_id: EventId) -> Result<Event, ControlError> {
+    let body = hold_many(conn, &[event_id]).await?.remove(&event_id);
+    of_row(event_id, body)
+}
+
+/// The bodies of these events as they are stored, held as [`hold`] does; those that are not there are left out.
+///
+/// # Errors
+/// Only what Postgres reports.
+pub(crate) async fn hold_many(
+    conn: &mut PgConnection,
+    event_ids: &[EventId],
+) -> Result<BTreeMap<EventId, serde_json::Value>, ControlError> {
+    let ids: Vec<i64> = event_ids.iter().map(|event_id| event_id.0).collect();
+    let rows: Vec<(i64, serde_json::Value)> =
+        sqlx::query_as("SELECT id, body FROM control.events WHERE id = ANY($1) FOR KEY SHARE")
+            .bind(ids)
+            .fetch_all(conn)
+            .await?;
+    Ok(rows.into_iter().map(|(id, body)| (EventId(id), body)).collect())
+}
+
+/// The event of this id, of which `body` is stored, if anything. Pure.
+pub(crate) fn of_row(event_id: EventId, body: Option<serde_json::Value>) -> Result<Event, ControlError> {
+    let body = body.ok_or(ControlError::UnknownEvent { event_id })?;
     Ok(Event { id: event_id, body: from_json(event_id, "body", body)? })
 }
 

@@ -24,6 +24,7 @@ mod listing;
 mod retry;
 mod waiting;
 
+pub(crate) use batch::create_answering;
 pub use batch::{Done, claim_many, complete_many, create_many};
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claim, Claimant, ClaimedTask, Progress, claim, heartbeat, next_due};

@@ -7,7 +7,10 @@ WITH places AS MATERIALIZED (
     SELECT j.id AS job_id,
            j.max_concurrency - (SELECT count(*) FROM control.tasks r
                                WHERE r.org_id = j.org_id AND r.job_id = j.id AND r.state = 'running') AS free,
-           o.max_concurrency - (SELECT count(*) FROM control.tasks r WHERE r.org_id = o.id AND r.state = 'running') AS org_free
+           -- Counted only where there is a limit: all that runs, of all jobs.
+           CASE WHEN o.max_concurrency IS NOT NULL
+                THEN o.max_concurrency - (SELECT count(*) FROM control.tasks r WHERE r.org_id = o.id AND r.state = 'running')
+           END AS org_free
       FROM control.jobs j JOIN control.orgs o ON o.id = j.org_id
      WHERE j.id = ANY($5) AND j.operator = $2 AND j.active AND NOT j.paused
 ), due AS MATERIALIZED (
@@ -48,6 +51,9 @@ WITH places AS MATERIALIZED (
 )
 SELECT c.id, c.org_id, c.job_id, c.job, c.idempotency_key, c.fence, c.always_on, c.lease_seconds, c.run_timeout_seconds,
        c.stall_timeout_seconds, c.config, c.input, c.secrets,
-       (SELECT count(*) FROM control.task_attempts a WHERE a.task_id = c.id AND a.outcome IN ('failed', 'lost')) AS failures
+       -- Fences count claims: before the first, nothing has failed.
+       CASE WHEN c.fence > 1
+            THEN (SELECT count(*) FROM control.task_attempts a WHERE a.task_id = c.id AND a.outcome IN ('failed', 'lost'))
+            ELSE 0 END AS failures
   FROM claimed c
  ORDER BY c.priority DESC, c.not_before, c.id

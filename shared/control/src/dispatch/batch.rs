@@ -1,16 +1,15 @@
 //! Many events in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use isotherm_types::{Classified as _, CrashPoint, Disposition, Event, EventBody, EventId, TaskId};
+use isotherm_types::{Classified as _, CrashPoint, Disposition, EventBody, EventId, TaskId};
 use sqlx::{Connection, PgConnection};
 
 use super::{ACTOR, Routed, handle_event, route};
-use crate::codec::from_json;
 use crate::error::ControlError;
-use crate::jobs;
 use crate::tasks::{self, Created, NewTask, inputs};
+use crate::{events, jobs};
 
 /// What became of a batch of events.
 #[derive(Debug, Default)]
@@ -32,17 +31,14 @@ pub struct Handled {
 pub async fn handle_events(conn: &mut PgConnection, event_ids: &[EventId]) -> Result<Handled, ControlError> {
     let mut db_tx = conn.begin().await?;
     let mut handled = Handled::default();
-    let mut bodies = bodies(&mut db_tx, event_ids).await?;
+    let mut bodies = events::hold_many(&mut db_tx, event_ids).await?;
     let active = jobs::active(&mut db_tx).await?;
-    let (mut tasks, mut inputs, mut one_by_one) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let (mut tasks, mut answers, mut one_by_one) = (Vec::new(), Vec::new(), Vec::new());
+    let mut asked_for = BTreeSet::new();
     // An id that is given twice is one event.
     for event_id in event_ids.iter().copied().collect::<BTreeSet<_>>() {
-        let body = match bodies.remove(&event_id) {
-            Some(body) => from_json::<EventBody>(event_id, "body", body),
-            None => Err(ControlError::UnknownEvent { event_id }),
-        };
-        let event = match body {
-            Ok(body) => Event { id: event_id, body },
+        let event = match events::of_row(event_id, bodies.remove(&event_id)) {
+            Ok(event) => event,
             Err(error) => {
                 handled.refused.push((event_id, error));
                 continue;
@@ -59,19 +55,14 @@ pub async fn handle_events(conn: &mut PgConnection, event_ids: &[EventId]) -> Re
         }
         for Routed { job_id, idempotency_key, input, within, .. } in routed {
             // Of events that ask for the same task, the first makes it.
-            let of_task = inputs::of_event(&event.body, within);
-            inputs.entry((job_id, idempotency_key.clone())).or_insert((event_id, of_task));
-            tasks.push(NewTask { job_id, idempotency_key, input, delay: Duration::ZERO });
+            if asked_for.insert((job_id, idempotency_key.clone())) {
+                answers.push((event_id, inputs::of_event(&event.body, within)));
+                tasks.push(NewTask { job_id, idempotency_key, input, delay: Duration::ZERO });
+            }
         }
     }
-    let made = tasks::create_many(&mut db_tx, &tasks, ACTOR).await?;
-    let mut noted = Vec::with_capacity(made.len());
-    for (task_id, job_id, key) in made {
-        handled.made.push(task_id);
-        let of_task = inputs.remove(&(job_id, key));
-        noted.extend(of_task.map(|(event_id, of_task)| (task_id, event_id, of_task)));
-    }
-    inputs::note_many(&mut db_tx, &noted).await?;
+    let made = tasks::create_answering(&mut db_tx, &tasks, &answers, ACTOR).await?;
+    handled.made.extend(made.into_iter().map(|(task_id, _, _)| task_id));
     for event_id in one_by_one {
         let made = match handle_event(&mut db_tx, event_id).await {
             Ok(made) => made,
@@ -91,14 +82,4 @@ pub async fn handle_events(conn: &mut PgConnection, event_ids: &[EventId]) -> Re
     }
     db_tx.commit().await?;
     Ok(handled)
-}
-
-async fn bodies(
-    conn: &mut PgConnection,
-    event_ids: &[EventId],
-) -> Result<BTreeMap<EventId, serde_json::Value>, ControlError> {
-    let ids: Vec<i64> = event_ids.iter().map(|event_id| event_id.0).collect();
-    let rows: Vec<(i64, serde_json::Value)> =
-        sqlx::query_as("SELECT id, body FROM control.events WHERE id = ANY($1)").bind(ids).fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|(id, body)| (EventId(id), body)).collect())
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use isotherm_types::{Fence, JobId, TaskId};
+use isotherm_types::{EventId, Fence, JobId, TaskId};
 use sqlx::{Connection, PgConnection};
 
 use super::claim::{Claimant, ClaimedRow, ClaimedTask, JOB_LOCK, ORG_LOCK};
@@ -26,12 +26,43 @@ pub async fn create_many(
     tasks: &[NewTask],
     actor: &str,
 ) -> Result<Vec<(TaskId, JobId, String)>, ControlError> {
+    create_answering(conn, tasks, &[], actor).await
+}
+
+/// Makes tasks as [`create_many`] does, and notes what each new one answers and works on: the event and the inputs at
+/// its place in `answers`, if there are any.
+///
+/// No two of `tasks` that have an answer are of one job and key. The caller's transaction holds the events.
+///
+/// # Errors
+/// As those of [`create_many`].
+pub(crate) async fn create_answering(
+    conn: &mut PgConnection,
+    tasks: &[NewTask],
+    answers: &[(EventId, Vec<inputs::TaskInput>)],
+    actor: &str,
+) -> Result<Vec<(TaskId, JobId, String)>, ControlError> {
+    let mut noted = Vec::with_capacity(answers.len());
+    for (task, (event_id, of_task)) in tasks.iter().zip(answers) {
+        if of_task.is_empty() {
+            noted.push((task, event_id.0, None));
+        }
+        noted.extend(of_task.iter().map(|input| (task, event_id.0, Some(input))));
+    }
+    let each = || noted.iter().map(|(_, _, input)| *input);
     let rows: Vec<(i64, i64, String)> = sqlx::query_as(include_str!("../../queries/tasks/create_many.sql"))
         .bind(tasks.iter().map(|task| task.job_id.0).collect::<Vec<_>>())
         .bind(tasks.iter().map(|task| task.idempotency_key.as_str()).collect::<Vec<_>>())
         .bind(tasks.iter().map(|task| &task.input).collect::<Vec<_>>())
         .bind(tasks.iter().map(|task| task.delay.as_secs_f64()).collect::<Vec<_>>())
         .bind(storable(actor))
+        .bind(noted.iter().map(|(task, _, _)| task.job_id.0).collect::<Vec<_>>())
+        .bind(noted.iter().map(|(task, _, _)| task.idempotency_key.as_str()).collect::<Vec<_>>())
+        .bind(noted.iter().map(|(_, event_id, _)| *event_id).collect::<Vec<_>>())
+        .bind(each().map(|input| input.map(|input| input.chain_id.0.cast_signed())).collect::<Vec<_>>())
+        .bind(each().map(|input| input.map(|input| input.dataset.as_str())).collect::<Vec<_>>())
+        .bind(each().map(|input| input.map(|input| inputs::stored(input.blocks.start()))).collect::<Vec<_>>())
+        .bind(each().map(|input| input.map(|input| inputs::stored(input.blocks.end()))).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(|(id, job_id, key)| (TaskId(id), JobId(job_id), key)).collect())

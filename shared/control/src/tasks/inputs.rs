@@ -22,7 +22,7 @@ pub struct TaskInput {
     pub blocks: BlockRange,
 }
 
-/// The blocks that `event` names, as far as they lie in `within`; all if that is absent. Pure.
+/// The blocks that `event` names, as far as they lie in `within`; all if that is absent. Each dataset once. Pure.
 pub fn of_event(event: &EventBody, within: Option<BlockRange>) -> Vec<TaskInput> {
     let (chain_id, datasets, blocks): (ChainId, &[Dataset], BlockRange) = match event {
         EventBody::DatasetAdvanced { chain_id, datasets, blocks, .. }
@@ -33,10 +33,24 @@ pub fn of_event(event: &EventBody, within: Option<BlockRange>) -> Vec<TaskInput>
         EventBody::TriggerFired { .. } | EventBody::TaskFailed { .. } => return Vec::new(),
     };
     let blocks = within.unwrap_or(blocks);
-    datasets.iter().map(|&dataset| TaskInput { chain_id, dataset, blocks }).collect()
+    let mut inputs: Vec<TaskInput> = Vec::with_capacity(datasets.len());
+    for &dataset in datasets {
+        // One that the event names twice is worked on once.
+        if inputs.iter().all(|input| input.dataset != dataset) {
+            inputs.push(TaskInput { chain_id, dataset, blocks });
+        }
+    }
+    inputs
+}
+
+/// A block's number as its column holds it.
+pub(super) fn stored(number: BlockNumber) -> i64 {
+    i64::try_from(number.0).unwrap_or(i64::MAX)
 }
 
 /// Notes that the task answers `event_id` and works on `inputs`; once, however often it is noted.
+///
+/// The caller's transaction holds both: it has made the task or locked it, and [`crate::events`] holds the event.
 ///
 /// # Errors
 /// Only what Postgres reports.
@@ -46,7 +60,6 @@ pub(crate) async fn note(
     event_id: EventId,
     inputs: &[TaskInput],
 ) -> Result<(), ControlError> {
-    let block = |number: BlockNumber| i64::try_from(number.0).unwrap_or(i64::MAX);
     sqlx::query(
         "INSERT INTO control.task_inputs (org_id, task_id, event_id, chain_id, dataset, start_block, end_block)
          SELECT t.org_id, t.id, $2, i.chain_id, i.dataset, i.start_block, i.end_block
@@ -60,44 +73,8 @@ pub(crate) async fn note(
     .bind(event_id.0)
     .bind(inputs.iter().map(|input| input.chain_id.0.cast_signed()).collect::<Vec<_>>())
     .bind(inputs.iter().map(|input| input.dataset.as_str()).collect::<Vec<_>>())
-    .bind(inputs.iter().map(|input| block(input.blocks.start())).collect::<Vec<_>>())
-    .bind(inputs.iter().map(|input| block(input.blocks.end())).collect::<Vec<_>>())
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Notes for each of these tasks that it answers an event and works on these blocks, as [`note`] does for one.
-///
-/// # Errors
-/// Only what Postgres reports.
-pub(crate) async fn note_many(
-    conn: &mut PgConnection,
-    noted: &[(TaskId, EventId, Vec<TaskInput>)],
-) -> Result<(), ControlError> {
-    let block = |number: BlockNumber| i64::try_from(number.0).unwrap_or(i64::MAX);
-    let mut rows = Vec::with_capacity(noted.len());
-    for (task_id, event_id, inputs) in noted {
-        if inputs.is_empty() {
-            rows.push((task_id.0, event_id.0, None));
-        }
-        rows.extend(inputs.iter().map(|input| (task_id.0, event_id.0, Some(input))));
-    }
-    let inputs = || rows.iter().map(|(_, _, input)| *input);
-    sqlx::query(
-        "INSERT INTO control.task_inputs (org_id, task_id, event_id, chain_id, dataset, start_block, end_block)
-         SELECT t.org_id, t.id, i.event_id, i.chain_id, i.dataset, i.start_block, i.end_block
-           FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[])
-                AS i (task_id, event_id, chain_id, dataset, start_block, end_block)
-           JOIN control.tasks t ON t.id = i.task_id
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(rows.iter().map(|(task_id, _, _)| *task_id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, event_id, _)| *event_id).collect::<Vec<_>>())
-    .bind(inputs().map(|input| input.map(|input| input.chain_id.0.cast_signed())).collect::<Vec<_>>())
-    .bind(inputs().map(|input| input.map(|input| input.dataset.as_str())).collect::<Vec<_>>())
-    .bind(inputs().map(|input| input.map(|input| block(input.blocks.start()))).collect::<Vec<_>>())
-    .bind(inputs().map(|input| input.map(|input| block(input.blocks.end()))).collect::<Vec<_>>())
+    .bind(inputs.iter().map(|input| stored(input.blocks.start())).collect::<Vec<_>>())
+    .bind(inputs.iter().map(|input| stored(input.blocks.end())).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Every guard of the crate has a test here that fails without it.
 
+mod answering;
 mod batches;
 mod by_hand;
 mod dispatching;
