@@ -100,16 +100,17 @@ async fn consumer(
     mut random: impl RngCore,
 ) {
     while !seen.is_over.load(Ordering::Relaxed) {
-        for message in stage::receive(&sqs, &queue_url).await {
+        let messages = stage::receive(&sqs, &queue_url).await;
+        for message in &messages {
             let event_id = events::parse_wake(message.body().unwrap()).unwrap().event_id;
             for _ in 0..if random.random_bool(0.1) { 2 } else { 1 } {
                 dispatch::handle_event(&mut pool.acquire().await.unwrap(), event_id).await.unwrap();
             }
-            let sent: f64 = stage::attribute(&message, &MessageSystemAttributeName::SentTimestamp).parse().unwrap();
+            let sent: f64 = stage::attribute(message, &MessageSystemAttributeName::SentTimestamp).parse().unwrap();
             seen.sent_at.lock().await.entry(event_id.0).or_insert(sent);
             seen.deliveries.fetch_add(1, Ordering::Relaxed);
-            stage::delete(&sqs, &queue_url, &message).await;
         }
+        stage::delete_all(&sqs, &queue_url, &messages).await;
     }
 }
 

@@ -7,7 +7,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_sdk_ecs::types::ContainerDefinition;
-use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName};
 use isotherm_control::{jobs, pipeline};
 use isotherm_lab::ministack::{self, Ministack};
 use isotherm_lab::postgres::TestDatabase;
@@ -128,6 +128,19 @@ pub(crate) async fn delete(sqs: &aws_sdk_sqs::Client, queue_url: &str, message: 
     let handle = message.receipt_handle().unwrap();
     // A handle whose message was given to somebody else is refused, which is what AWS does too.
     let _ = sqs.delete_message().queue_url(queue_url).receipt_handle(handle).send().await;
+}
+
+/// Deletes what [`receive`] has returned, in one call.
+pub(crate) async fn delete_all(sqs: &aws_sdk_sqs::Client, queue_url: &str, messages: &[Message]) {
+    if messages.is_empty() {
+        return;
+    }
+    let entry = |(place, message): (usize, &Message)| {
+        let entry = DeleteMessageBatchRequestEntry::builder().id(place.to_string());
+        entry.set_receipt_handle(message.receipt_handle.clone()).build().unwrap()
+    };
+    let entries = messages.iter().enumerate().map(entry).collect();
+    sqs.delete_message_batch().queue_url(queue_url).set_entries(Some(entries)).send().await.unwrap();
 }
 
 pub(crate) fn attribute(message: &Message, name: &MessageSystemAttributeName) -> String {
