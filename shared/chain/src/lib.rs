@@ -1,4 +1,5 @@
-//! The chain as the follower sees it: JSON-RPC over HTTP, decoding, checks on each block, and fork choice.
+//! The chain as the follower sees it: JSON-RPC over HTTP, decoding, checks on each block, and fork choice. Over
+//! WebSocket it is only told when to look ([`wake_up`]).
 //!
 //! Place in the flow: between an EVM node and hot storage. [`ChainClient`] asks, [`verify`] believes nothing that can
 //! be recomputed, [`columns`] turns verified blocks into the record batches of `isotherm_types::schema`, and [`fork`]
@@ -24,6 +25,7 @@ pub mod retry;
 pub mod rpc_url;
 pub mod traces;
 pub mod verify;
+pub mod wake_up;
 
 pub use answer::{Answer, Lie};
 pub use block::{FetchedBlock, HeaderRef};
@@ -32,6 +34,7 @@ pub use client::{ChainClient, Limits};
 pub use error::ChainError;
 pub use heads::{Finality, Heads};
 pub use pool::{EndpointHealth, Evidence, HealthState};
-pub use rpc_url::{CallRate, RpcUrl};
+pub use rpc_url::{CallRate, RpcUrl, RpcUrls, WakeUpUrl};
 pub use traces::TraceMethod;
 pub use verify::{BadBlock, Check, Checks, UnknownFormats, Verdict, VerifiedBlock};
+pub use wake_up::{WakeUp, WakeUpLimits};

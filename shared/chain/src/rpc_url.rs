@@ -1,4 +1,4 @@
-//! The address of an endpoint, which is a secret: providers put keys in user names, paths and queries.
+//! The addresses of a chain, which are secrets: providers put keys in user names, paths and queries.
 //!
 //! Never prints more than scheme, host and port, neither with `{}` nor with `{:?}`.
 
@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ChainError;
 
-/// Parts of an address that are shorter are no keys: `v2`, `rpc`, a user's name.
-const SHORTEST_KEY: usize = 8;
+mod list;
+mod secrets;
+
+pub use list::{RpcUrls, WakeUpUrl};
+
+use secrets::secrets;
 
 /// Stands in the place of a key.
 const MARK: &str = "[secret]";
@@ -22,6 +26,8 @@ const MARK: &str = "[secret]";
 pub struct RpcUrl {
     url: Url,
     call_rate: Option<CallRate>,
+    /// What may be a key in it.
+    secrets: Vec<String>,
 }
 
 impl RpcUrl {
@@ -30,9 +36,18 @@ impl RpcUrl {
     /// # Errors
     /// [`ChainError::InvalidRpcUrl`], which does not repeat the text.
     pub fn parse(text: &str) -> Result<Self, ChainError> {
-        let mut url = Url::parse(text.trim()).map_err(|_| invalid("it is not a URL"))?;
-        if !matches!(url.scheme(), "http" | "https") {
+        let url = Self::read(text)?;
+        if url.is_web_socket() {
             return Err(invalid("it does not start with http:// or https://"));
+        }
+        Ok(url)
+    }
+
+    /// Parses one address, which may be over WebSocket.
+    fn read(text: &str) -> Result<Self, ChainError> {
+        let mut url = Url::parse(text.trim()).map_err(|_| invalid("it is not a URL"))?;
+        if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") {
+            return Err(invalid("it does not start with http://, https://, ws:// or wss://"));
         }
         if url.host_str().is_none() {
             return Err(invalid("it names no host"));
@@ -43,17 +58,20 @@ impl RpcUrl {
             Some(None) => return Err(invalid("what stands behind # is not rate=CALLS/s or rate=CALLS/SECONDSs")),
         };
         url.set_fragment(None);
-        Ok(Self { url, call_rate })
+        Ok(Self { secrets: secrets(&url), url, call_rate })
     }
 
-    /// Parses addresses separated by commas, in the order in which they are to be tried.
+    /// Parses addresses separated by commas, in the order in which they are to be tried; those over WebSocket, which
+    /// are not asked, are left out ([`RpcUrls`] has them).
     ///
     /// # Errors
-    /// As [`RpcUrl::parse`]; [`ChainError::NoEndpoint`] if there is none.
+    /// As [`RpcUrls::parse`].
     pub fn parse_list(text: &str) -> Result<Vec<Self>, ChainError> {
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let urls = parts.map(Self::parse).collect::<Result<Vec<_>, _>>()?;
-        if urls.is_empty() { Err(ChainError::NoEndpoint) } else { Ok(urls) }
+        RpcUrls::parse(text).map(|urls| urls.endpoints)
+    }
+
+    fn is_web_socket(&self) -> bool {
+        matches!(self.url.scheme(), "ws" | "wss")
     }
 
     /// What the endpoint permits, if the address says so.
@@ -72,7 +90,6 @@ impl RpcUrl {
     /// Cut as it is written, so that no key stands half at the cut; where keys overlap or hold one another, nothing of
     /// either is left.
     pub(crate) fn without_secrets(&self, text: &str, most_chars: usize) -> String {
-        let secrets: Vec<&str> = self.secrets().collect();
         let mut shown = String::new();
         let (mut room, mut hidden_to) = (most_chars, 0);
         for (at, character) in text.char_indices() {
@@ -80,7 +97,7 @@ impl RpcUrl {
                 break;
             }
             let is_behind_a_mark = at < hidden_to;
-            let found = secrets.iter().filter(|secret| text[at..].starts_with(**secret));
+            let found = self.secrets.iter().filter(|secret| text[at..].starts_with(secret.as_str()));
             hidden_to = found.map(|secret| at + secret.len()).fold(hidden_to, usize::max);
             if is_behind_a_mark {
                 continue;
@@ -95,14 +112,6 @@ impl RpcUrl {
             }
         }
         shown
-    }
-
-    /// The parts of the address that may be keys.
-    fn secrets(&self) -> impl Iterator<Item = &str> {
-        let credentials = [self.url.username(), self.url.password().unwrap_or("")];
-        let path = self.url.path_segments().into_iter().flatten();
-        let query = self.url.query().into_iter().flat_map(|query| query.split(['&', '=']));
-        credentials.into_iter().chain(path).chain(query).filter(|part| part.len() >= SHORTEST_KEY)
     }
 }
 

@@ -27,5 +27,6 @@ pub mod rpc;
 pub mod tape;
 pub mod tools;
 pub mod traffic;
+pub mod web_socket;
 
 pub use error::LabError;
