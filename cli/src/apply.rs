@@ -1,7 +1,5 @@
 //! `isotherm plan` and `isotherm apply`: a pipeline file against the running stack.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,8 +18,9 @@ use self::report::{Report, ScheduleRow};
 use crate::args::{ApplyArguments, Output, PlanArguments};
 use crate::home::{Home, RunningStack};
 use crate::output::say;
-use crate::{connected, figures, machine};
+use crate::{connected, figures, machine, yaml_file};
 
+mod configs;
 mod report;
 
 /// Exit code of `plan --exit-code` when there is something to change.
@@ -82,22 +81,16 @@ pub(crate) async fn apply(home: &Home, arguments: &ApplyArguments) -> anyhow::Re
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the file; no more of it than is read at most.
 fn read(path: &Path) -> anyhow::Result<Result<Pipeline, PipelineError>> {
-    let file = File::open(path).with_context(|| format!("could not open {}", path.display()))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("could not read {}", path.display()))?;
-    Ok(pipeline::parse_bytes(&bytes))
+    Ok(pipeline::parse_judged(&yaml_file::read(path, MAX_FILE_BYTES)?, configs::judge))
 }
 
-/// Prints each fault in the form that editors jump to.
+/// Prints each fault.
 fn refuse(path: &Path, error: &PipelineError) -> ExitCode {
     for fault in &error.faults {
-        eprintln!("{}:{}:{}: {}", path.display(), fault.line, fault.column, fault.message);
+        yaml_file::print_fault(path, fault.line, fault.column, &fault.message);
     }
-    ExitCode::FAILURE
+    yaml_file::REFUSED
 }
 
 /// The stack that the file is compared with.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod audit;
+mod chains;
 mod dlq;
 mod follower;
 mod jobs;
@@ -13,6 +14,7 @@ mod tasks;
 mod triggers;
 
 pub(crate) use audit::{AuditArguments, SubjectWord};
+pub(crate) use chains::{ChainsArguments, ChainsCommand};
 pub(crate) use dlq::{DlqArguments, DlqCommand, Meant};
 pub(crate) use follower::{
     EvidenceArguments, FollowerArguments, FollowerCommand, FollowerStatusArguments, GapsArguments, ResumeArguments,
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     Plan(PlanArguments),
     /// Put a pipeline file into effect: jobs, triggers and schedules
     Apply(ApplyArguments),
+    /// Look at the chains that are known, check a file of them
+    Chains(ChainsArguments),
     /// Look at tasks, retry and cancel them
     Tasks(TasksArguments),
     /// Look at jobs, pause, resume and run them
@@ -87,22 +91,28 @@ pub(crate) struct DemoArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArguments {
-    /// JSON-RPC endpoint of the chain, over HTTP; several separated by commas, the first is preferred
+    /// JSON-RPC endpoint of the chain, over HTTP; several separated by commas, the first is preferred; ws:// and wss://
+    /// ones only announce new blocks
     #[arg(long, env = "ISOTHERM_RPC_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) rpc_url: String,
-    /// Name for the chain, used in object keys
-    #[arg(long, value_name = "NAME")]
+    /// Name or id of a known chain (`isotherm chains list`); without --chains also a new name, used in object keys
+    #[arg(long, value_name = "NAME_OR_ID")]
     pub(crate) chain: String,
+    /// File with what is peculiar to chains; it wins over what is built in
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chains: Option<PathBuf>,
     /// Chain id that the endpoint has to answer; what it answers is taken if this is absent
     #[arg(long, value_name = "ID")]
     pub(crate) chain_id: Option<u64>,
     /// Where to begin on the first run: `latest` or a block number; later runs go on from what is stored
     #[arg(long, default_value = "latest", value_name = "BLOCK")]
     pub(crate) start: String,
-    /// Blocks in each partition, hot and cold; fixed by the first run
-    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    pub(crate) partition_blocks: u64,
-    /// Blocks below the latest one that count as final, for chains without a `finalized` tag
+    /// Blocks in each partition, hot and cold, fixed by the first run; if absent, what the chain's profile has, else
+    /// 10000
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) partition_blocks: Option<u64>,
+    /// Blocks below the latest one that count as final, for chains without a `finalized` tag; if absent, what the
+    /// chain's profile has
     #[arg(long, value_name = "N")]
     pub(crate) finality_depth: Option<u64>,
 }

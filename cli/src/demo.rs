@@ -4,10 +4,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use isotherm_control::pipeline::ChainSettings;
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
 use isotherm_lab::traffic::{Traffic, TrafficOptions};
 use isotherm_platform::stop::Stop;
-use isotherm_types::{Clock as _, Dataset, SystemClock};
+use isotherm_types::{ChainId, Clock as _, Dataset, SystemClock};
 use serde_json::json;
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
@@ -18,8 +19,7 @@ use crate::home::Home;
 use crate::live::{self, Interrupted};
 use crate::machine::{Machine, Start};
 use crate::output::say;
-use crate::pipeline::{self, Follow, StartAt};
-use crate::{figures, output};
+use crate::{figures, output, pipeline};
 
 /// The demo's chain id; anvil's own default.
 const CHAIN_ID: u64 = 31337;
@@ -43,16 +43,12 @@ pub(crate) async fn run(home: &Home, arguments: &DemoArguments) -> anyhow::Resul
     let chain = start_chain(arguments.block_time_ms).await?;
     let machine = Machine::start(&Start { folder, keep: false }, &stop).await?;
     lock.announce(&machine.running("demo", "demo"))?;
-    let follow = Follow {
-        chain: "demo".to_owned(),
-        chain_id: CHAIN_ID,
-        rpc_urls: chain.rpc_url(),
-        start: StartAt::Latest,
-        partition_blocks: PARTITION_BLOCKS,
-        finality_depth: None,
+    let settings = ChainSettings {
         poll_interval_ms: 50,
+        partition_blocks: PARTITION_BLOCKS,
+        ..ChainSettings::new(ChainId(CHAIN_ID), "demo")
     };
-    pipeline::start(&machine, &follow).await?;
+    pipeline::start(&machine, &settings, &chain.rpc_url()).await?;
     say!(
         "ready after {:.0} s; a chain with a block each {} ms is being followed",
         began.elapsed().as_secs_f64(),

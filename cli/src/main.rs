@@ -6,6 +6,7 @@
 mod apply;
 mod args;
 mod audit;
+mod chains;
 mod comparison;
 mod connected;
 mod demo;
@@ -31,6 +32,7 @@ mod status;
 mod tasks;
 mod triggers;
 mod up;
+mod yaml_file;
 
 use std::process::ExitCode;
 
@@ -61,6 +63,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Query(arguments) => query::run(&home, &arguments).await,
         Command::Plan(arguments) => apply::plan(&home, &arguments).await,
         Command::Apply(arguments) => apply::apply(&home, &arguments).await,
+        Command::Chains(arguments) => chains::run(&arguments),
         Command::Tasks(arguments) => tasks::run(&home, &arguments).await,
         Command::Jobs(arguments) => jobs::run(&home, &arguments).await,
         Command::Follower(arguments) => follower::run(&home, &arguments).await,

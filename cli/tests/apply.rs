@@ -67,6 +67,55 @@ async fn a_file_alone_is_checked_without_a_stack_and_every_fault_has_a_line() {
     assert!(missing.code == Some(1) && missing.stderr.contains("none.yaml"), "{missing:?}");
 }
 
+#[tokio::test]
+async fn a_followers_profile_keeps_to_the_bounds_of_a_chains_file() {
+    let file = "\
+version: 1
+jobs:
+  - name: follow-five
+    operator: block_follower
+    always_on: true
+    config:
+      chain_id: 5
+      chain: five
+      start: latest
+      profile:
+        chain_id: 5
+        name: five
+        block_time_ms: 250
+        finality: { kind: tags }
+        checks: { sender: never }
+";
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("good.yaml"), file).unwrap();
+    let good = isotherm(&folder, &["plan", "--offline", "good.yaml"]).await;
+    assert_eq!(good.code, Some(0), "{good:?}");
+    let bad = file.replace("_ms: 250", "_ms: 0").replace("kind: tags", "kind: depth").replace("sender", "sendr");
+    fs::write(folder.path().join("bad.yaml"), bad).unwrap();
+    fs::write(folder.path().join("other.yaml"), file.replace("        chain_id: 5", "        chain_id: 6")).unwrap();
+    for command in ["plan", "apply"] {
+        let bad = isotherm(&folder, &[command, "bad.yaml"]).await;
+        assert_eq!((bad.code, bad.stdout.as_str()), (Some(1), ""), "{bad:?}");
+        assert_eq!(
+            bad.stderr.lines().collect::<Vec<_>>(),
+            [
+                "bad.yaml:13:24: job \"follow-five\": block_time_ms of the profile is 0; \
+                 it must be a whole number from 1 to 3600000",
+                "bad.yaml:14:19: job \"follow-five\": finality by depth needs `blocks`",
+                "bad.yaml:15:19: job \"follow-five\": unknown key \"sendr\" of checks of the profile; it may have \
+                 header_hash, parent_hash, transactions_root, receipts_root, logs_bloom, gas_used, sender, \
+                 effective_gas_price, contract_address, unknown_formats",
+            ]
+        );
+        let other = isotherm(&folder, &[command, "other.yaml"]).await;
+        assert_eq!(other.code, Some(1), "{other:?}");
+        assert_eq!(
+            other.stderr,
+            "other.yaml:11:19: job \"follow-five\": it is for chain 5, but its profile is that of chain 6\n"
+        );
+    }
+}
+
 /// A database and an emulator that look like a running stack to the command.
 struct Scene {
     folder: TempDir,

@@ -250,6 +250,18 @@ async fn a_halt_is_shown_and_nothing_is_changed_without_a_decision() {
 }
 
 #[tokio::test]
+async fn a_reorg_of_before_is_no_question_of_a_halt_for_a_gap() {
+    let scene = Scene::new().await;
+    scene.halt().await;
+    scene.resume(&["--look-again"]).await;
+    let halt = Halt { code: "follower.gap_not_served".to_owned(), message: "block 9 is not whole".to_owned() };
+    assert!(cursor::halt(&mut scene.connect().await, CHAIN, &halt).await.unwrap());
+    let (code, shown) = scene.resume(&[]).await;
+    assert_eq!((code, &shown["outcome"]), (Some(1), &json!("undecided")), "{shown:#}");
+    assert_eq!((&shown["disputed_reorg"], &shown["taken_back"]), (&Value::Null, &Value::Null), "{shown:#}");
+}
+
+#[tokio::test]
 async fn an_accepted_reorg_is_noted_with_who_when_and_why() {
     let scene = Scene::new().await;
     let reorg = scene.halt().await;

@@ -10,6 +10,10 @@ pub(super) fn on_halt(chain: &str, code: &str) -> String {
             "compare both hashes with an explorer that you trust; if the chain is right, `isotherm follower resume \
              --chain {chain} --accept-reorg --reason …`; if the endpoint is wrong, use another one and {look_again}"
         ),
+        "chain.reorg_below_first_block" => format!(
+            "compare both hashes with an explorer that you trust; if the endpoint is wrong, use another one and \
+             {look_again}; if the chain is right, wipe this chain's data and start again"
+        ),
         "chain.reorg_below_watermark" => cold(&look_again),
         _ if code.starts_with("follower.gap_") => format!(
             "do what the message says, then {look_again}; `isotherm follower gaps --chain {chain}` shows what is not \
@@ -52,15 +56,16 @@ mod tests {
         for code in [
             "chain.reorg_below_finalized",
             "chain.reorg_too_deep",
+            "chain.reorg_below_first_block",
             "chain.reorg_below_watermark",
             "follower.gap_not_served",
             "anything.else",
         ] {
             let advice = on_halt("demo", code);
             assert!(advice.contains("isotherm follower resume --chain demo --look-again"), "{code}: {advice}");
-            assert_eq!(advice.contains("--accept-reorg"), advice.contains("explorer"), "{code}: {advice}");
+            let can_be_accepted = ["chain.reorg_below_finalized", "chain.reorg_too_deep"].contains(&code);
+            assert_eq!(advice.contains("--accept-reorg"), can_be_accepted, "{code}: {advice}");
         }
-        assert!(!on_halt("demo", "chain.reorg_below_watermark").contains("--accept-reorg"), "cold blocks stay");
         assert!(on_halt("demo", "anything.else").starts_with("mend the cause"));
     }
 }

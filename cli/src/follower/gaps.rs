@@ -23,8 +23,11 @@ use crate::output::{grouped, instant, say, table};
 const MOST_SHOWN: usize = 10_000;
 /// Between two looks at what is left.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// A follower that closes no gap for this long does not work at it. Longer than it waits for a block to be served.
+/// A follower that closes no gap for this long, on its way not counted, does not work at it. Longer than it waits for a
+/// block to be served.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Blocks that a follower looks at in a second, at the least, on its way to a gap.
+const BLOCKS_A_SECOND: u64 = 1_000;
 
 /// What was found in one chain.
 struct Found {
@@ -68,7 +71,7 @@ pub(super) async fn run(connected: &mut Connected, wanted: &GapsArguments) -> an
         let asked = gaps::asked(conn, cursor.chain_id).await.context("could not see what is asked for")?;
         let looked = look(conn, cursor.chain_id, MOST_SHOWN).await?;
         let repair = match (wanted.repair, looked.gap_count) {
-            (true, 1..) => Some(repair(conn, &cursor, looked.gap_count).await?),
+            (true, 1..) => Some(repair(conn, &cursor, &looked).await?),
             _ => None,
         };
         found.push(Found { cursor, looked, asked, repair });
@@ -112,24 +115,31 @@ async fn watermark(
 struct Closing {
     left: u64,
     closed_at: Instant,
+    patience: Duration,
 }
 
 impl Closing {
+    /// A repair that begins at `now`. The next gap may be as far down as all that was looked at reaches.
+    fn begin(now: Instant, looked: &Looked) -> Self {
+        let on_its_way = looked.blocks.map_or(0, |blocks| blocks.block_count().div_ceil(BLOCKS_A_SECOND));
+        Self { left: looked.gap_count, closed_at: now, patience: PATIENCE + Duration::from_secs(on_its_way) }
+    }
+
     /// Takes note at `now` of how many are left; returns whether none has been closed for too long.
     fn is_stuck(&mut self, now: Instant, left: u64) -> bool {
         if left < self.left {
             self.closed_at = now;
         }
         self.left = left;
-        now.duration_since(self.closed_at) > PATIENCE
+        now.duration_since(self.closed_at) > self.patience
     }
 }
 
 /// Asks the chain's follower to close the gaps, and waits for it as long as it closes any.
-async fn repair(conn: &mut PgConnection, cursor: &Cursor, left: u64) -> anyhow::Result<Repair> {
+async fn repair(conn: &mut PgConnection, cursor: &Cursor, looked: &Looked) -> anyhow::Result<Repair> {
     let chain_id = cursor.chain_id;
     gaps::ask(conn, chain_id, &actor()).await.context("could not ask the follower")?;
-    let mut closing = Closing { left, closed_at: Instant::now() };
+    let mut closing = Closing::begin(Instant::now(), looked);
     loop {
         let now = cursor::read(conn, chain_id).await.context("could not read the chain")?;
         if let Some(halt) = now.and_then(|cursor| cursor.halted) {
@@ -205,7 +215,8 @@ fn repair_words(chain: &str, repair: Option<&Repair>) -> String {
         None => format!("`isotherm follower gaps --chain {chain} --repair` has the follower fetch and write them anew"),
         Some(Repair::Done) => "the follower has written them anew: all are whole now".to_owned(),
         Some(Repair::NotDone(left)) => format!(
-            "{} are left, and the follower closes none; `isotherm follower status --chain {chain}` says if it runs",
+            "{} are left, and the follower has closed none for a while: it looks from the newest block down while the \
+             chain has nothing new; `isotherm follower status --chain {chain}` says if it runs",
             grouped(*left)
         ),
         Some(Repair::Halted(code, message)) => {
@@ -289,13 +300,22 @@ mod tests {
     #[test]
     fn a_repair_goes_on_as_long_as_any_gap_is_closed_however_many_there_are() {
         let start = Instant::now();
-        let mut closing = Closing { left: 50_000, closed_at: start };
+        let mut closing = Closing::begin(start, &Looked { blocks: None, gap_count: 50_000, gaps: Vec::new() });
         for look in 1..=100u32 {
             assert!(!closing.is_stuck(start + look * PATIENCE / 2, 50_000 - u64::from(look)), "look {look}");
         }
         let last = start + 50 * PATIENCE;
         assert!(!closing.is_stuck(last + PATIENCE, 49_900));
         assert!(closing.is_stuck(last + PATIENCE + INTERVAL, 49_900));
+    }
+
+    #[test]
+    fn a_follower_that_may_be_on_its_way_to_a_gap_is_given_the_time() {
+        let start = Instant::now();
+        let blocks = BlockRange::new(BlockNumber(0), BlockNumber(300_000)).ok();
+        let mut closing = Closing::begin(start, &Looked { blocks, gap_count: 1, gaps: Vec::new() });
+        assert!(!closing.is_stuck(start + PATIENCE + Duration::from_secs(300), 1));
+        assert!(closing.is_stuck(start + PATIENCE + Duration::from_secs(301), 1));
     }
 
     #[test]
@@ -311,7 +331,8 @@ mod tests {
         let words = |repair: Option<Repair>| repair_words("demo", repair.as_ref());
         assert!(words(None).contains("isotherm follower gaps --chain demo --repair"));
         assert!(words(Some(Repair::Done)).contains("whole now"));
-        assert!(words(Some(Repair::NotDone(1_200))).starts_with("1,200 are left"));
+        let not_done = words(Some(Repair::NotDone(1_200)));
+        assert!(not_done.starts_with("1,200 are left") && not_done.contains("looks from the newest"), "{not_done}");
         let halted = words(Some(Repair::Halted("follower.gap_not_final".to_owned(), "block 9 …".to_owned())));
         assert!(halted.contains("block 9 …") && halted.contains("--look-again"), "{halted}");
     }

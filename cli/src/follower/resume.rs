@@ -44,6 +44,7 @@ impl Decision {
 /// What there is to decide.
 struct Question {
     cursor: Cursor,
+    /// The reorg, if that is what the chain is halted for.
     dispute: Option<Dispute>,
     /// The blocks that would be taken back, and their rows by dataset.
     taken_back: Option<(BlockRange, Vec<(Dataset, u64)>)>,
@@ -82,7 +83,8 @@ async fn ask(conn: &mut PgConnection, chain_id: ChainId) -> anyhow::Result<Quest
     if question.cursor.halted.is_none() {
         return Ok(question);
     }
-    question.dispute = disputed_reorg::read(conn, chain_id).await.context("could not read the disputed reorg")?;
+    let dispute = disputed_reorg::read(conn, chain_id).await.context("could not read the disputed reorg")?;
+    question.dispute = dispute.filter(|dispute| dispute.is_of(&question.cursor));
     if let Some(blocks) = question.dispute.as_ref().and_then(|dispute| dispute.reorg.taken_back()) {
         let mut counts = Vec::with_capacity(Dataset::ALL.len());
         for dataset in Dataset::ALL {

@@ -35,6 +35,37 @@ async fn end_to_end_up_goes_on_where_it_was_stopped() {
     assert_eq!(stack.run(&["down", "--wipe"]).await.code, Some(0));
 }
 
+#[tokio::test]
+async fn end_to_end_up_follows_by_the_profile_of_a_chains_file() {
+    let chain = Anvil::start(AnvilOptions::deterministic()).await.unwrap();
+    let mut traffic = Traffic::new(chain.rpc_url(), chain.chain_id(), 7, TrafficOptions::default());
+    mine(&mut traffic, 30).await;
+    let chain_id = chain.chain_id().to_string();
+    let mut stack = Stack::new();
+    let file = stack.folder().join("chains.yaml");
+    let profile = format!(
+        "{{ chain_id: {chain_id}, name: mine, block_time_ms: 200, finality: {{ kind: depth, blocks: 3 }}, \
+         max_reorg_depth: 9, partition_blocks: 10, checks: {{ effective_gas_price: never }} }}"
+    );
+    std::fs::write(&file, format!("{{ version: 1, chains: [{profile}] }}\n")).unwrap();
+    let file = file.to_str().unwrap();
+    stack.start(&["up", "--rpc-url", &chain.rpc_url(), "--chains", file, "--chain", &chain_id, "--start", "0"]).await;
+    equals_the_chain(&stack, &chain).await;
+    let job = stack.json(&["jobs", "show", "follow-mine"]).await;
+    let config = &job["config"];
+    assert_eq!(config["chain"], "mine");
+    assert_eq!(config["profile"]["checks"]["effective_gas_price"], "never");
+    assert_eq!(config["finality"], serde_json::json!({ "kind": "depth", "blocks": 3 }));
+    assert_eq!(config["partition_blocks"], 10);
+    assert_eq!(config["max_reorg_depth"], 9);
+    eventually("partitions of ten blocks to be compacted", async || {
+        stack.status().await["chains"][0]["datasets"][2]["cold_files"].as_u64() >= Some(2)
+    })
+    .await
+    .unwrap();
+    assert_eq!(stack.run(&["down", "--wipe"]).await.code, Some(0));
+}
+
 async fn mine(traffic: &mut Traffic, blocks: u64) {
     for _ in 0..blocks {
         traffic.mine_block().await.unwrap();

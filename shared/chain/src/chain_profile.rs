@@ -1,15 +1,16 @@
 //! What differs from chain to chain: pace, finality, limits, traces, and which checks can be made.
 //!
 //! [`ChainProfile::built_in`] has the chains that are known here; [`parse`] reads a file of others, and of changes
-//! (`docs/examples/chains.yaml`, explained in `docs/operations.md`, `docs/chains.schema.json` is for editors). The
-//! reader, the schema and the defaults follow from the tables of `keys`.
+//! (`docs/examples/chains.yaml`, explained in `docs/operations.md`, `docs/chains.schema.json` is for editors), and
+//! [`misfits`] judges a single one that is written as JSON. The readers, the schema and the defaults follow from the
+//! tables of `keys`.
 //!
 //! Never asks a node what chain it is, and never guesses at what a file means.
 
 use std::time::Duration;
 
 use isotherm_types::ChainId;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::client::Limits;
 use crate::heads::Finality;
@@ -18,12 +19,16 @@ use crate::verify::Checks;
 
 mod built_in;
 mod fit;
+mod json;
 mod keys;
 mod read;
 mod schema;
+mod tree;
+mod written;
 mod yaml;
 
-pub use read::{Fault, MAX_FILE_BYTES, ProfilesError, parse};
+pub use json::{Misfit, misfits};
+pub use read::{Fault, MAX_FILE_BYTES, ProfilesError, parse, parse_bytes};
 pub use schema::json_schema;
 
 /// Format of the file.
@@ -35,9 +40,8 @@ const FAILOVER: (Duration, Duration) = (Duration::from_millis(500), Duration::fr
 /// Shortest and longest pause between two questions for the newest block.
 const POLL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// What is peculiar to one chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What is peculiar to one chain. As JSON it is read only if it is within the bounds of `keys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChainProfile {
     /// The chain.
     pub chain_id: ChainId,
@@ -48,25 +52,18 @@ pub struct ChainProfile {
     /// How it says what is final.
     pub finality: Finality,
     /// Most blocks that a reorg may replace without a person's leave.
-    #[serde(default = "defaults::max_reorg_depth")]
     pub max_reorg_depth: u64,
     /// Blocks in each partition, hot and cold.
-    #[serde(default = "defaults::partition_blocks")]
     pub partition_blocks: u64,
     /// Calls in one batch, at most.
-    #[serde(default = "defaults::batch_calls")]
     pub batch_calls: u32,
     /// Longest answer that is read, in bytes.
-    #[serde(default = "defaults::answer_bytes")]
     pub answer_bytes: u32,
     /// Blocks in one `eth_getLogs`, at most.
-    #[serde(default = "defaults::log_range_blocks")]
     pub log_range_blocks: u64,
     /// How its nodes are asked for traces, if they have any.
-    #[serde(default)]
     pub trace_method: TraceMethod,
     /// Which checks are made, and from which block on.
-    #[serde(default)]
     pub checks: Checks,
 }
 

@@ -4,8 +4,9 @@
 //! value for one chain in code; [`plan()`] says what differs from what is stored; [`apply()`] makes the tables agree.
 //! Nothing is applied of a file that has a fault.
 //!
-//! Reading goes text → `tree` with places → checked against the tables of `shape` and against itself (`check`) →
-//! the structs below, by serde. `docs/pipeline.md` explains the file, `docs/pipeline.schema.json` is for editors.
+//! Reading goes text → `tree` with places → checked against the tables of `shape`, against itself (`check`) and by
+//! those who know an operator's settings (`judge`) → the structs below, by serde. `docs/pipeline.md` explains the file,
+//! `docs/pipeline.schema.json` is for editors.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ mod chain;
 mod check;
 mod cycle;
 mod fit;
+mod judge;
 mod plan;
 mod read;
 mod schema;
@@ -30,8 +32,9 @@ mod tree;
 
 pub use apply::{Applied, AppliedJob, AppliedTrigger, apply, hold_schedules};
 pub use chain::{ChainSettings, Finality, StartBlock, for_chain};
+pub use judge::{ConfigFault, ConfigJudge};
 pub use plan::{ChangeKind, FieldChange, Plan, PlannedJob, PlannedTrigger, plan};
-pub use read::{Fault, MAX_FILE_BYTES, PipelineError, parse, parse_bytes};
+pub use read::{Fault, MAX_FILE_BYTES, PipelineError, parse, parse_bytes, parse_judged};
 pub use schema::json_schema;
 pub use stored::{Stored, StoredJob, StoredTrigger, stored};
 

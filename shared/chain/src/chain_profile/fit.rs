@@ -1,49 +1,65 @@
-//! From a tree to the JSON of what it means, by the tables of `keys`; every fault with its place. Pure.
+//! From a tree to the JSON of what it means, by the tables of `keys`; every slip with its place. Pure.
 
 use serde_json::{Map, Value};
 
-use super::keys::{Key, MAX_NAME, Presence, Shape, Table};
-use super::read::Fault;
-use super::yaml::{Entry, Kind, Node};
+use super::keys::{FINALITY, Key, MAX_NAME, Presence, Shape, Table};
+use super::tree::{Entry, Kind, Node, Slip};
 
-/// Faults after which reading ends.
-pub(super) const MAX_FAULTS: usize = 100;
+/// Slips after which reading ends.
+pub(super) const MAX_SLIPS: usize = 100;
 
-/// What `node` means as a `table`; puts into `faults` what it holds against it. `what` names it.
-pub(super) fn fit_table(node: &Node, table: &'static Table, what: &str, faults: &mut Vec<Fault>) -> Value {
+/// What `node` means as a `table`; puts into `slips` what it holds against it. `what` names it.
+pub(super) fn fit_table<P: Clone>(
+    node: &Node<P>,
+    table: &'static Table,
+    what: &str,
+    slips: &mut Vec<Slip<P>>,
+) -> Value {
     let Kind::Map(entries) = &node.kind else {
-        faults.push(node.place.fault(format!("{what} is {}; it must be a mapping", described(node))));
+        slips.push(node.slip(format!("{what} is {}; it must be a mapping", described(node))));
         return Value::Null;
     };
     let mut values = Map::new();
     for entry in entries {
-        if faults.len() >= MAX_FAULTS {
+        if slips.len() >= MAX_SLIPS {
             return Value::Null;
         }
         match table.keys.iter().find(|key| key.name == entry.key) {
             Some(key) => {
-                values.insert(key.name.to_owned(), fit(&entry.value, key, what, faults));
+                values.insert(key.name.to_owned(), fit(&entry.value, key, what, slips));
             }
-            None => faults.push(unknown(entry, table, what)),
+            None => slips.push(unknown(entry, table, what)),
         }
     }
     for key in table.keys.iter().filter(|key| key.presence == Presence::Required) {
         if node.value(key.name).is_none() {
-            faults.push(node.place.fault(format!("{what} has no `{}`, which it needs", key.name)));
+            slips.push(node.slip(format!("{what} has no `{}`, which it needs", key.name)));
         }
+    }
+    if table.name == FINALITY.name {
+        slips.extend(slip_of_finality(node));
     }
     Value::Object(values)
 }
 
-fn unknown(entry: &Entry, table: &Table, what: &str) -> Fault {
-    let known: Vec<&str> = table.keys.iter().map(|key| key.name).collect();
-    entry.place.fault(format!("unknown key {} of {what}; it may have {}", quoted(&entry.key), known.join(", ")))
+/// `blocks` goes with `kind: depth`, and only with it.
+fn slip_of_finality<P: Clone>(finality: &Node<P>) -> Option<Slip<P>> {
+    match (finality.value("kind").and_then(Node::text), finality.value("blocks")) {
+        (Some("depth"), None) => Some(finality.slip("finality by depth needs `blocks`")),
+        (Some("tags"), Some(blocks)) => Some(blocks.slip("finality by tags takes no `blocks`")),
+        _ => None,
+    }
 }
 
-fn fit(node: &Node, key: &'static Key, of: &str, faults: &mut Vec<Fault>) -> Value {
+fn unknown<P: Clone>(entry: &Entry<P>, table: &Table, what: &str) -> Slip<P> {
+    let known: Vec<&str> = table.keys.iter().map(|key| key.name).collect();
+    entry.slip(format!("unknown key {} of {what}; it may have {}", quoted(&entry.key), known.join(", ")))
+}
+
+fn fit<P: Clone>(node: &Node<P>, key: &'static Key, of: &str, slips: &mut Vec<Slip<P>>) -> Value {
     let what = format!("{} of {of}", key.name);
     let mut wrong = |must: String| {
-        faults.push(node.place.fault(format!("{what} is {}; it must be {must}", described(node))));
+        slips.push(node.slip(format!("{what} is {}; it must be {must}", described(node))));
         Value::Null
     };
     match (&key.shape, &node.kind) {
@@ -58,19 +74,19 @@ fn fit(node: &Node, key: &'static Key, of: &str, faults: &mut Vec<Fault>) -> Val
         }
         (Shape::Word(words), Kind::Plain(text) | Kind::Quoted(text)) if is_one_of(words, text) => text.as_str().into(),
         (Shape::Word(words), _) => wrong(listed(words)),
-        (Shape::Check, Kind::Plain(text)) if text == "never" => text.as_str().into(),
+        (Shape::Check, Kind::Plain(text) | Kind::Quoted(text)) if text == "never" => text.as_str().into(),
         (Shape::Check, Kind::Plain(text)) if whole(text).is_some_and(|number| number <= i64::MAX.unsigned_abs()) => {
             whole(text).into()
         }
         (Shape::Check, _) => wrong("never or the number of the first block that it is made on".to_owned()),
-        (Shape::Table(table), _) => fit_table(node, table, &what, faults),
+        (Shape::Table(table), _) => fit_table(node, table, &what, slips),
         (Shape::List(table), Kind::List(items)) => {
             let fitted = items.iter().enumerate().map(|(place, item)| {
                 let what = match item.value("name").and_then(Node::text) {
                     Some(name) => format!("{} {}", table.name, quoted(name)),
                     None => format!("{} {}", table.name, place + 1),
                 };
-                fit_table(item, table, &what, faults)
+                fit_table(item, table, &what, slips)
             });
             Value::Array(fitted.collect())
         }
@@ -107,7 +123,7 @@ fn listed(words: &[(&str, &str)]) -> String {
     }
 }
 
-fn described(node: &Node) -> String {
+fn described<P>(node: &Node<P>) -> String {
     match &node.kind {
         Kind::Plain(text) if text.is_empty() || text == "~" || text == "null" => "empty".to_owned(),
         Kind::Plain(text) => quoted(text).trim_matches('"').to_owned(),

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use serde::Deserialize;
 
 use super::ChainProfile;
-use super::fit::{MAX_FAULTS, fit_table};
+use super::fit::{MAX_SLIPS, fit_table};
 use super::keys::FILE;
-use super::yaml::{self, Kind, Node, Place};
+use super::tree::{Kind, Slip};
+use super::yaml::{self, Node, Place};
 
 /// Longest file that is read; a hundred chains are shorter.
 pub const MAX_FILE_BYTES: usize = 256 << 10;
@@ -60,47 +61,59 @@ struct File {
     chains: Vec<ChainProfile>,
 }
 
+/// Reads a chains file as it lies on the disk.
+///
+/// # Errors
+/// As of [`parse`]; also for bytes that are no UTF-8.
+pub fn parse_bytes(bytes: &[u8]) -> Result<Vec<ChainProfile>, ProfilesError> {
+    check_size(bytes.len())?;
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse(text),
+        Err(error) => {
+            let (valid, _) = bytes.split_at(error.valid_up_to());
+            Err(Place::end_of(&String::from_utf8_lossy(valid)).fault("the file is no UTF-8 from here on").into())
+        }
+    }
+}
+
 /// Reads a chains file.
 ///
 /// # Errors
 /// [`ProfilesError`] with every fault, up to a hundred.
 pub fn parse(text: &str) -> Result<Vec<ChainProfile>, ProfilesError> {
-    if text.len() > MAX_FILE_BYTES {
-        let message = format!("the file has more than {MAX_FILE_BYTES} bytes, the most that is read");
-        return Err(Place::START.fault(message).into());
-    }
+    check_size(text.len())?;
     let file = yaml::read(text)?;
-    let mut faults = Vec::new();
-    let value = fit_table(&file, &FILE, "the file", &mut faults);
-    check(&file, &mut faults);
-    if faults.is_empty() {
+    let mut slips = Vec::new();
+    let value = fit_table(&file, &FILE, "the file", &mut slips);
+    check_unique(&file, &mut slips);
+    if slips.is_empty() {
         // The tables and the structs know the same keys (a test compares them), so this cannot fail; and if it did, the
         // file would not be used.
         let file: File = serde_json::from_value(value).map_err(|error| Place::START.fault(error.to_string()))?;
         return Ok(file.chains);
     }
+    let mut faults: Vec<Fault> = slips.into_iter().map(Fault::from).collect();
     faults.sort_by_key(|fault| (fault.line, fault.column));
-    faults.truncate(MAX_FAULTS);
+    faults.truncate(MAX_SLIPS);
     Err(ProfilesError { faults })
 }
 
-/// What the values must be to each other.
-fn check(file: &Node, faults: &mut Vec<Fault>) {
+fn check_size(size_bytes: usize) -> Result<(), Fault> {
+    if size_bytes <= MAX_FILE_BYTES {
+        return Ok(());
+    }
+    Err(Place::START.fault(format!("the file has more than {MAX_FILE_BYTES} bytes, the most that is read")))
+}
+
+/// No two chains have one id or one name.
+fn check_unique(file: &Node, slips: &mut Vec<Slip<Place>>) {
     let Some(Kind::List(chains)) = file.value("chains").map(|node| &node.kind) else { return };
     for key in ["chain_id", "name"] {
         let mut seen = HashSet::new();
         for node in chains.iter().filter_map(|chain| chain.value(key)) {
             if let Some(text) = node.text().filter(|text| !seen.insert(*text)) {
-                faults.push(node.place.fault(format!("two chains have the {key} {text}")));
+                slips.push(node.slip(format!("two chains have the {key} {text}")));
             }
-        }
-    }
-    for finality in chains.iter().filter_map(|chain| chain.value("finality")) {
-        let kind = finality.value("kind").and_then(Node::text);
-        match (kind, finality.value("blocks")) {
-            (Some("depth"), None) => faults.push(finality.place.fault("finality by depth needs `blocks`")),
-            (Some("tags"), Some(blocks)) => faults.push(blocks.place.fault("finality by tags takes no `blocks`")),
-            _ => {}
         }
     }
 }

@@ -121,6 +121,8 @@ fn each_fault_is_told_with_its_place() {
     assert!(faults("version: [1\n")[0].contains("this is no YAML"));
     assert!(faults(&"[".repeat(100))[0].contains("nested more than"));
     assert!(faults(&" ".repeat(MAX_FILE_BYTES + 1))[0].contains("has more than"));
+    let foreign = parse_bytes(b"version: 1\n# \xc3\xa4\xff").unwrap_err().faults;
+    assert_eq!(foreign[0].to_string(), "line 2, column 4: the file is no UTF-8 from here on");
 }
 
 #[test]
@@ -195,6 +197,7 @@ fn the_schema_and_the_reader_judge_alike() {
         file(""),
         file(", max_reorg_depth: 1, partition_blocks: 9223372036854775807, batch_calls: 10000"),
         file(", checks: { header_hash: never, logs_bloom: 5 }, trace_method: none"),
+        file(", checks: { header_hash: \"never\" }, trace_method: \"none\""),
         file(", checks: { sender: never, effective_gas_price: 7, contract_address: 0, unknown_formats: accept }"),
         finality("{ kind: depth, blocks: 1 }"),
         "{ version: 1, chains: [] }".to_owned(),

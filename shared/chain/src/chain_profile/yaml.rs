@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::read::Fault;
+use super::tree::{Entry, Kind, Slip};
 
 /// Lists and mappings within each other; a chains file needs four.
 const MAX_DEPTH: usize = 16;
@@ -27,54 +28,24 @@ impl Place {
         Self { line: marker.line(), column: marker.col() + 1 }
     }
 
+    /// Where `text` ends.
+    pub(super) fn end_of(text: &str) -> Self {
+        let last_line = text.rsplit('\n').next().unwrap_or(text);
+        Self { line: text.matches('\n').count() + 1, column: last_line.chars().count() + 1 }
+    }
+
     /// The fault `message` at this place.
     pub(super) fn fault(self, message: impl Into<String>) -> Fault {
         Fault { line: self.line, column: self.column, message: message.into() }
     }
 }
 
-/// A value and where it begins.
-#[derive(Debug)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) kind: Kind,
-}
+/// A value in a text.
+pub(super) type Node = super::tree::Node<Place>;
 
-/// What a value is.
-#[derive(Debug)]
-pub(super) enum Kind {
-    /// Written without quotes: a word or a number.
-    Plain(String),
-    /// Written in quotes or as a block: text.
-    Quoted(String),
-    List(Vec<Node>),
-    /// Without two entries of one key.
-    Map(Vec<Entry>),
-}
-
-/// An entry of a mapping.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) place: Place,
-    pub(super) value: Node,
-}
-
-impl Node {
-    /// The value of `key`, if this is a mapping that has one.
-    pub(super) fn value(&self, key: &str) -> Option<&Node> {
-        match &self.kind {
-            Kind::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value),
-            Kind::Plain(_) | Kind::Quoted(_) | Kind::List(_) => None,
-        }
-    }
-
-    /// The text, however it is written.
-    pub(super) fn text(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Plain(text) | Kind::Quoted(text) => Some(text),
-            Kind::List(_) | Kind::Map(_) => None,
-        }
+impl From<Slip<Place>> for Fault {
+    fn from(slip: Slip<Place>) -> Self {
+        slip.place.fault(slip.message)
     }
 }
 
@@ -99,7 +70,7 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
 /// A list or mapping that has begun.
 enum Open {
     List { place: Place, items: Vec<Node> },
-    Map { place: Place, entries: Vec<Entry>, seen: HashSet<String>, key: Option<(String, Place)> },
+    Map { place: Place, entries: Vec<Entry<Place>>, seen: HashSet<String>, key: Option<(String, Place)> },
 }
 
 #[derive(Default)]

@@ -30,6 +30,8 @@ pub struct ChainSettings {
     pub finality: Finality,
     /// Most bytes of rows that are collected before they are written.
     pub batch_bytes: u64,
+    /// What else is peculiar to the chain, an entry of a chains file as JSON; the one that is built in if absent.
+    pub profile: Option<Value>,
 }
 
 /// Where a follower begins if nothing is stored.
@@ -67,6 +69,7 @@ impl ChainSettings {
             max_reorg_depth: 64,
             finality: Finality::Tags,
             batch_bytes: 8 * 1024 * 1024,
+            profile: None,
         }
     }
 
@@ -85,7 +88,7 @@ impl ChainSettings {
             Finality::Tags => json!({ "kind": "tags" }),
             Finality::Depth { blocks } => json!({ "kind": "depth", "blocks": blocks }),
         };
-        json!({
+        let mut config = json!({
             "chain_id": self.chain_id,
             "chain": self.chain,
             "start": start,
@@ -94,7 +97,11 @@ impl ChainSettings {
             "max_reorg_depth": self.max_reorg_depth,
             "finality": finality,
             "batch_bytes": self.batch_bytes,
-        })
+        });
+        if let Some(profile) = &self.profile {
+            config["profile"] = profile.clone();
+        }
+        config
     }
 }
 
@@ -199,7 +206,10 @@ mod tests {
         let mut settings = ChainSettings::new(ChainId(143), "monad-mainnet");
         settings.start = StartBlock::Number(0);
         settings.finality = Finality::Depth { blocks: 64 };
+        settings.profile = Some(json!({ "chain_id": 143, "checks": { "sender": "never" } }));
         let text = serde_yaml_ng::to_string(&for_chain(&settings)).unwrap();
-        assert_eq!(parse(&text).unwrap_or_else(|error| panic!("{error}")), for_chain(&settings));
+        let read = parse(&text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(read, for_chain(&settings));
+        assert_eq!(read.jobs[0].config["profile"]["checks"]["sender"], "never");
     }
 }

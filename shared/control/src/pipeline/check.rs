@@ -167,6 +167,7 @@ fn number(node: &Node) -> Option<i64> {
     }
 }
 
-fn called(item: &Node, nameless: &str, noun: &str) -> String {
+/// What an item is called in messages.
+pub(super) fn called(item: &Node, nameless: &str, noun: &str) -> String {
     item.text_of("name").map_or_else(|| nameless.to_owned(), |name| format!("{noun} {}", quoted(name)))
 }

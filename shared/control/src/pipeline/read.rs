@@ -5,6 +5,7 @@ use isotherm_types::{Classified, Disposition};
 use super::Pipeline;
 use super::check::check;
 use super::fit::fit_table;
+use super::judge::{ConfigJudge, judge_configs};
 use super::shape::FILE;
 use super::tree::{self, Place};
 
@@ -62,9 +63,17 @@ impl Classified for PipelineError {
 /// # Errors
 /// As of [`parse`]; also for bytes that are no UTF-8.
 pub fn parse_bytes(bytes: &[u8]) -> Result<Pipeline, PipelineError> {
+    parse_judged(bytes, |_operator, _config| Vec::new())
+}
+
+/// Reads a pipeline file as it lies on the disk, and has `judge` look at the settings of each job's operator.
+///
+/// # Errors
+/// As of [`parse_bytes`]; also for what `judge` finds.
+pub fn parse_judged(bytes: &[u8], judge: ConfigJudge) -> Result<Pipeline, PipelineError> {
     check_size(bytes.len())?;
     match std::str::from_utf8(bytes) {
-        Ok(text) => parse(text),
+        Ok(text) => read(text, judge),
         Err(error) => {
             let (valid, _) = bytes.split_at(error.valid_up_to());
             let text = String::from_utf8_lossy(valid);
@@ -74,19 +83,24 @@ pub fn parse_bytes(bytes: &[u8]) -> Result<Pipeline, PipelineError> {
     }
 }
 
-/// Reads a pipeline file: `docs/pipeline.md` says what it may hold.
+/// Reads a pipeline file: `docs/pipeline.md` says what it may hold. The operators' settings are taken as they are.
 ///
 /// # Errors
 /// [`PipelineError`] with every fault, up to 200. A file longer than [`MAX_FILE_BYTES`], one that is no YAML and one that is nested
 /// too deeply have one.
 pub fn parse(text: &str) -> Result<Pipeline, PipelineError> {
     check_size(text.len())?;
+    read(text, |_operator, _config| Vec::new())
+}
+
+fn read(text: &str, judge: ConfigJudge) -> Result<Pipeline, PipelineError> {
     let mut faults = Vec::new();
     let file = tree::read(text, &mut faults).map_err(|fault| PipelineError { faults: vec![fault] })?;
     fit_table(&file, &FILE, "the file", "", &mut faults);
     if faults.len() < MAX_FAULTS {
         check(&file, &mut faults);
     }
+    judge_configs(&file, judge, &mut faults);
     if faults.is_empty() {
         // The tables and the structs know the same keys (a test compares them), so this cannot fail; and if it did, the
         // file would not be applied.
