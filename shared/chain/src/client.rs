@@ -1,15 +1,15 @@
 //! Asks a chain's endpoints: batches, retries by class of error, fails over, and checks the chain id before it
 //! believes an endpoint.
 //!
-//! Blocks leave here verified. Numbers are asked for in one batch with their receipts; where a reorg came in between,
-//! the answer is cut before it, never mixed. Never asks for more than it is told to, so that the caller bounds memory.
+//! Blocks leave here verified. One endpoint's word that it does not have a block is never taken for the chain's while
+//! another one may have it. Never asks for more than it is told to, so that the caller bounds memory.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Clock};
+use isotherm_types::{BlockNumber, BlockRef, ChainId, Clock};
 use tokio::task::JoinSet;
 
 use crate::answer::Answer;
@@ -18,14 +18,14 @@ use crate::endpoint::{Endpoint, RawAnswer};
 use crate::error::ChainError;
 use crate::heads::{Finality, Heads};
 use crate::json_rpc::Call;
-use crate::pool::{EndpointHealth, Evidence, Member, Outcome, Pool};
+use crate::pool::{EndpointHealth, Evidence, Member, Pool};
 use crate::rpc_url::{CallRate, RpcUrl};
-use crate::verify::{Checks, VerifiedBlock};
+use crate::verify::Checks;
 
 use ask::{Failure, Question};
-use read::Wanted;
 
 mod ask;
+mod blocks;
 mod dispute;
 pub(crate) mod read;
 mod traces;
@@ -41,7 +41,8 @@ pub struct Limits {
     pub attempts: u32,
     /// Calls in one batch; lowered for a while for an endpoint that refuses as many.
     pub batch_calls: usize,
-    /// Longest answer that is read, in bytes.
+    /// Longest answer that is read, in bytes. A question is ended when it holds as many for each full batch of its
+    /// calls.
     pub answer_bytes: usize,
     /// Longest wait for an answer without blocks while another endpoint could be asked; as long again for each block.
     pub failover_timeout: Duration,
@@ -188,49 +189,19 @@ impl ChainClient {
         found.await.map_err(|failure| failure.error)
     }
 
-    /// The header of exactly this block.
+    /// The header of exactly this block. Absent: no endpoint that answers has it.
     pub async fn header(&self, block: BlockRef) -> Answer<HeaderRef> {
         let calls = [Call::new("eth_getBlockByHash", (block.hash, false))];
         let checks = self.limits.checks;
-        let header =
-            self.ask(&calls, move |endpoint, answers, _| read::header(endpoint, answers, &checks, Some(block)));
+        let header = self.ask_around(&calls, block.number, move |endpoint, answers, _| {
+            read::header(endpoint, answers, &checks, Some(block))
+        });
         present_or_absent(header.await)
     }
 
-    /// Blocks of `numbers` with transactions and receipts, verified.
-    ///
-    /// Present is never empty and starts at the first number; it ends early where the chain ends, or where a reorg
-    /// came between two answers. Absent: the chain has no block at the first number (yet).
-    pub async fn fetch(&self, numbers: BlockRange) -> Answer<Vec<VerifiedBlock>> {
-        let wanted: Vec<_> = (numbers.start().0..numbers.end().0).map(BlockNumber).collect();
-        let calls: Vec<Call> = wanted
-            .iter()
-            .flat_map(|number| {
-                let number = quantity(*number);
-                [Call::new("eth_getBlockByNumber", (&number, true)), Call::new("eth_getBlockReceipts", [&number])]
-            })
-            .collect();
-        let wanted: Vec<_> = wanted.into_iter().map(|number| (number, None)).collect();
-        let blocks = self.ask_for_blocks(&calls, wanted).await;
-        present_or_absent(blocks.map(|blocks| Some(blocks).filter(|blocks| !blocks.is_empty())))
-    }
-
-    /// Exactly these blocks, which must be a run in ascending order, verified. Absent: at least one of them is not
-    /// there.
-    pub async fn fetch_by_hash(&self, run: &[BlockRef]) -> Answer<Vec<VerifiedBlock>> {
-        let calls: Vec<Call> = run
-            .iter()
-            .flat_map(|block| {
-                [Call::new("eth_getBlockByHash", (block.hash, true)), Call::new("eth_getBlockReceipts", [block.hash])]
-            })
-            .collect();
-        let wanted: Vec<_> = run.iter().map(|block| (block.number, Some(block.hash))).collect();
-        let blocks = self.ask_for_blocks(&calls, wanted).await;
-        present_or_absent(blocks.map(|blocks| Some(blocks).filter(|blocks| blocks.len() == run.len())))
-    }
-
     async fn ask_for_heads(&self, calls: &[Call]) -> Result<Heads, Failure> {
-        let question = Question { calls, patience: Some(self.limits.failover_timeout) };
+        let patience = Some(self.limits.failover_timeout);
+        let question = Question { calls, enough: calls.len(), patience };
         let checks = self.limits.checks;
         let read = move |endpoint: &RpcUrl, answers: &[RawAnswer], served_at: DateTime<Utc>| {
             read::heads(endpoint, answers, &checks, served_at)
@@ -240,33 +211,6 @@ impl ChainClient {
         self.last_shown_by.store(place, Ordering::Relaxed);
         self.pool.members()[place].saw_head(heads.latest.reference.number);
         Ok(heads)
-    }
-
-    /// Asks for a run of blocks, and asks on while an endpoint does not have the first one that another has shown.
-    async fn ask_for_blocks(&self, calls: &[Call], wanted: Vec<Wanted>) -> Result<Vec<VerifiedBlock>, Failure> {
-        let Some((first, hash)) = wanted.first().copied() else { return Ok(Vec::new()) };
-        let block_count = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
-        let patience = self.limits.failover_timeout.saturating_mul(block_count.saturating_add(1));
-        let question = Question { calls, patience: Some(patience.min(self.limits.request_timeout)) };
-        let checks = self.limits.checks;
-        let read = Arc::new(move |endpoint: &RpcUrl, answers: &[RawAnswer], served_at: DateTime<Utc>| {
-            read::blocks(endpoint, &wanted, answers, &checks, served_at)
-        });
-        let mut inquiry = self.pool.inquiry(calls.len(), Some(first));
-        loop {
-            let (blocks, place) = self.ask_pool(&question, &mut inquiry, &read).await?;
-            match blocks.last() {
-                Some(_) => {
-                    self.last_shown_by.store(place, Ordering::Relaxed);
-                    self.pool.note(place, Outcome::Served);
-                }
-                // By its hash a block is absent as soon as the chain has another one there.
-                None if hash.is_some() => {}
-                None if self.pool.withheld(place, first, &mut inquiry) => continue,
-                None => {}
-            }
-            return Ok(blocks);
-        }
     }
 }
 

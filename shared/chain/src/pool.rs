@@ -21,7 +21,6 @@ use crate::client::{Limits, header_call, read};
 use crate::endpoint::RawAnswer;
 use crate::error::ChainError;
 use crate::json_rpc::Call;
-use crate::retry::LONGEST_WAIT;
 use crate::rpc_url::RpcUrl;
 use crate::verify::Checks;
 
@@ -42,8 +41,7 @@ pub(crate) use dispute::{are_in_dispute, passed_over};
 pub(crate) use member::{Grounds, Member};
 pub(crate) use standing::Outcome;
 
-use choice::{Rules, View, best_head, choose, has_stand_in, looks_due};
-use standing::State;
+use choice::{Rules, View, best_head, choose, has_stand_in, looks_due, may_another_have};
 
 /// Pieces of evidence that are kept until somebody takes them; of more, the oldest go.
 const KEPT_EVIDENCE: usize = 64;
@@ -66,6 +64,8 @@ pub(crate) struct Pool {
 pub(crate) struct Inquiry {
     /// By place: it has refused this question for good.
     is_excluded: Vec<bool>,
+    /// One that answered does not have the block.
+    is_denied: bool,
     /// A block that whoever is asked should have.
     needs: Option<BlockNumber>,
     /// Calls of the question.
@@ -76,6 +76,11 @@ impl Inquiry {
     /// Does not ask the endpoint at `place` again.
     pub(crate) fn exclude(&mut self, place: usize) {
         self.is_excluded[place] = true;
+    }
+
+    /// Whether an endpoint has answered that it does not have the block. What others say then can only be better.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.is_denied
     }
 }
 
@@ -111,7 +116,7 @@ impl Pool {
 
     /// A new question of so many calls, about blocks up to `needs` if that is given.
     pub(crate) fn inquiry(&self, calls: usize, needs: Option<BlockNumber>) -> Inquiry {
-        Inquiry { is_excluded: vec![false; self.members.len()], needs, calls }
+        Inquiry { is_excluded: vec![false; self.members.len()], is_denied: false, needs, calls }
     }
 
     fn views(&self, inquiry: &Inquiry, now: Instant) -> Vec<View> {
@@ -125,27 +130,41 @@ impl Pool {
         choose(&self.views(inquiry, now), inquiry.needs, now, self.rules)
     }
 
+    /// Whom to ask, once somebody may be asked; [`Choice::Wait`] if that is not before `deadline`, be it that others
+    /// take each turn.
+    pub(crate) async fn choose_by(&self, inquiry: &Inquiry, deadline: Instant) -> Choice {
+        loop {
+            match self.choose(inquiry) {
+                Choice::Wait { until, .. } if until <= deadline => tokio::time::sleep_until(until.into()).await,
+                choice => return choice,
+            }
+        }
+    }
+
     /// Whether another endpoint could take over from the one at `asked` at once.
     pub(crate) fn has_stand_in(&self, inquiry: &Inquiry, asked: usize) -> bool {
         let now = Instant::now();
         has_stand_in(&self.views(inquiry, now), asked, now)
     }
 
-    /// The endpoint at `place` does not have the block at `number`. Whether another one should be asked, which has
-    /// shown that block or a later one; the first then is not asked again.
-    pub(crate) fn withheld(&self, place: usize, number: BlockNumber, inquiry: &mut Inquiry) -> bool {
+    /// The endpoint at `place` answers that it does not have the block at `number`, and is not asked again. Whether
+    /// another one should be asked, which is not known to be below that block.
+    pub(crate) fn lacks(&self, place: usize, number: BlockNumber, inquiry: &mut Inquiry) -> bool {
+        inquiry.exclude(place);
+        inquiry.is_denied = true;
         let now = Instant::now();
-        let has_shown = |view: &View| view.head.is_some_and(|head| head.number >= number);
+        may_another_have(&self.views(inquiry, now), number, now, self.rules)
+    }
+
+    /// The same of a block that was asked for by its number: whoever has shown that block or a later one must have it.
+    pub(crate) fn withheld(&self, place: usize, number: BlockNumber, inquiry: &mut Inquiry) -> bool {
+        let head = self.members[place].view(false, 1, Instant::now()).head;
         // An endpoint that shows a head and does not serve it must not draw all questions to itself. A single one draws
         // them anyway.
-        if self.members.len() > 1 && has_shown(&self.members[place].view(false, 1, now)) {
+        if self.members.len() > 1 && head.is_some_and(|head| head.number >= number) {
             self.note(place, Outcome::Withheld);
         }
-        inquiry.exclude(place);
-        self.views(inquiry, now).iter().any(|view| {
-            let is_trusted = !matches!(view.state, State::Quarantined { .. });
-            !view.is_excluded && is_trusted && has_shown(view) && view.opens_at() <= now + LONGEST_WAIT
-        })
+        self.lacks(place, number, inquiry)
     }
 
     /// Claims the looks that are due beside a question to the endpoint at `asked`.
@@ -182,7 +201,7 @@ impl Pool {
     ) -> Result<Vec<Option<HeaderRef>>, (ChainError, Option<Box<Evidence>>)> {
         let answers = async {
             self.check_chain_id(member, patience).await?;
-            member.call_all(calls, patience).await
+            member.call_all(calls, calls.len(), patience).await
         };
         let answers = answers.await.map_err(|error| (error, None))?;
         let checked = |answer| read::header(member.url(), std::slice::from_ref(answer), &self.checks, None);
@@ -200,7 +219,7 @@ impl Pool {
         if member.is_checked() {
             return Ok(());
         }
-        let answers = member.call_all(&[Call::new("eth_chainId", [(); 0])], patience).await?;
+        let answers = member.call_all(&[Call::new("eth_chainId", [(); 0])], 1, patience).await?;
         let found = read::chain_id(member.url(), &answers)?;
         if found != self.chain_id {
             return Err(ChainError::WrongChainId { endpoint: member.name(), expected: self.chain_id, found });
@@ -264,3 +283,6 @@ pub(crate) fn evidence_of(
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

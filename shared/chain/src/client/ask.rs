@@ -1,13 +1,15 @@
 //! Makes the calls of a question until an endpoint's answers can be read.
 //!
 //! The pool says whom to ask, [`crate::retry`] what to do after a failure. An endpoint that lies is quarantined and the
-//! evidence kept, whatever becomes of the question. Never waits longer than [`LONGEST_WAIT`] for its turn.
+//! evidence kept, whatever becomes of the question. No attempt waits longer than [`LONGEST_WAIT`] for an endpoint that
+//! may be asked, and no endpoint's failure is final while another one may do better.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use isotherm_types::disposition::Classified as _;
+use isotherm_types::BlockNumber;
+use isotherm_types::disposition::{Classified as _, Disposition};
 
 use super::ChainClient;
 use crate::answer::Answer;
@@ -21,6 +23,8 @@ use crate::rpc_url::RpcUrl;
 /// Calls whose answers are read together.
 pub(super) struct Question<'a> {
     pub(super) calls: &'a [Call],
+    /// So many answers, the first ones, can be read without the rest: what is left when all are too long together.
+    pub(super) enough: usize,
     /// Longest wait for an answer while another endpoint could be asked; as long as any request if absent.
     pub(super) patience: Option<Duration>,
 }
@@ -37,6 +41,27 @@ impl Failure {
     pub(super) fn into_answer<T>(self) -> Answer<T> {
         Answer::from_error(self.error, self.endpoint, self.evidence)
     }
+
+    /// Whether asking again cannot help.
+    fn is_final(&self) -> bool {
+        self.error.disposition() == Disposition::GiveUp
+    }
+
+    /// This one, or `other` if this one is final and that is not.
+    fn unless_final(self, other: Option<Self>) -> Self {
+        match other {
+            Some(other) if self.is_final() && !other.is_final() => other,
+            _ => self,
+        }
+    }
+
+    /// What came of a question that ends with this one and had the failure `last` before.
+    fn told_after(self, last: Option<Self>) -> Self {
+        match last {
+            Some(last) => last.unless_final(Some(self)),
+            None => self,
+        }
+    }
 }
 
 impl ChainClient {
@@ -46,13 +71,41 @@ impl ChainClient {
         Read: Fn(&RpcUrl, &[RawAnswer], DateTime<Utc>) -> Result<T, ChainError> + Send + Sync + 'static,
         T: Send + 'static,
     {
-        let question = Question { calls, patience: None };
+        let question = Question { calls, enough: calls.len(), patience: None };
         let mut inquiry = self.pool.inquiry(calls.len(), None);
         let (found, _) = self.ask_pool(&question, &mut inquiry, &Arc::new(read)).await?;
         Ok(found)
     }
 
-    /// Asks, and says which endpoint answered.
+    /// Asks without hurry for what belongs to the block at `number`, and asks on while an endpoint does not have it
+    /// that another one may have. `None` if nobody who answers has it. `read` must be content with one answer.
+    pub(super) async fn ask_around<T, Read>(
+        &self,
+        calls: &[Call],
+        number: BlockNumber,
+        read: Read,
+    ) -> Result<Option<T>, Failure>
+    where
+        Read: Fn(&RpcUrl, &[RawAnswer], DateTime<Utc>) -> Result<Option<T>, ChainError> + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let question = Question { calls, enough: 1, patience: None };
+        let (mut inquiry, read) = (self.pool.inquiry(calls.len(), Some(number)), Arc::new(read));
+        loop {
+            let found = self.ask_pool(&question, &mut inquiry, &read).await;
+            match found {
+                Ok((Some(found), _)) => return Ok(Some(found)),
+                Ok((None, place)) if self.pool.lacks(place, number, &mut inquiry) => {}
+                Ok((None, _)) => return Ok(None),
+                // That another one does not answer changes nothing.
+                Err(_) if inquiry.is_denied() => return Ok(None),
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Asks, and says which endpoint answered. After one has answered that it does not have the block, each other one
+    /// is asked once.
     pub(super) async fn ask_pool<T, Read>(
         &self,
         question: &Question<'_>,
@@ -64,17 +117,18 @@ impl ChainClient {
         T: Send + 'static,
     {
         let mut attempt = 0;
-        let mut last_failure = None;
+        let mut last_failure: Option<Failure> = None;
         let (mut again, mut asked_again) = (None, None);
+        let mut deadline = Instant::now() + LONGEST_WAIT;
         loop {
-            let place = match again.take().map_or_else(|| self.pool.choose(inquiry), Choice::Ask) {
+            let choice = match again.take() {
+                Some(place) => Choice::Ask(place),
+                None => self.pool.choose_by(inquiry, deadline).await,
+            };
+            let place = match choice {
                 Choice::Ask(place) => place,
-                Choice::Wait { until, .. } if until <= Instant::now() + LONGEST_WAIT => {
-                    tokio::time::sleep_until(until.into()).await;
-                    continue;
-                }
-                Choice::Wait { place, until } => return Err(last_failure.unwrap_or_else(|| self.busy(place, until))),
-                Choice::Nobody => return Err(last_failure.unwrap_or_else(|| self.distrusted())),
+                Choice::Wait { place, until } => return Err(self.busy(place, until).told_after(last_failure)),
+                Choice::Nobody => return Err(self.distrusted().told_after(last_failure)),
             };
             self.look_around(inquiry, place);
             let failure = match self.attempt(question, inquiry, place, read).await {
@@ -85,6 +139,7 @@ impl ChainClient {
                 Err(failure) => failure,
             };
             attempt += 1;
+            deadline = Instant::now() + LONGEST_WAIT;
             tracing::debug!(
                 rpc.endpoint = failure.endpoint,
                 rpc.attempt = attempt,
@@ -95,9 +150,10 @@ impl ChainClient {
             self.pool.failed(place, &failure.error, failure.evidence.clone(), is_repeated);
             match after(&failure.error, attempt, self.limits.attempts, is_repeated) {
                 Next::AskAgain => (again, asked_again) = (Some(place), Some(place)),
+                Next::AskOn if inquiry.is_denied() => inquiry.exclude(place),
                 Next::AskOn => {}
                 Next::AskAnother => inquiry.exclude(place),
-                Next::Stop => return Err(failure),
+                Next::Stop => return Err(failure.unless_final(last_failure)),
             }
             last_failure = Some(failure);
         }
@@ -118,7 +174,8 @@ impl ChainClient {
         let failure = |error, evidence| Failure { error, endpoint: member.name(), evidence };
         let patience = question.patience.filter(|_| self.pool.has_stand_in(inquiry, place));
         self.pool.check_chain_id(member, patience).await.map_err(|error| failure(error, None))?;
-        let answers = member.call_all(question.calls, patience).await.map_err(|error| failure(error, None))?;
+        let answers = member.call_all(question.calls, question.enough, patience).await;
+        let answers = answers.map_err(|error| failure(error, None))?;
         let (read, url, served_at) = (Arc::clone(read), member.url().clone(), self.clock.now());
         let reading = tokio::task::spawn_blocking(move || {
             read(&url, &answers, served_at).map_err(|error| {
@@ -154,11 +211,12 @@ impl ChainClient {
         Failure { error: ChainError::RateLimited { endpoint: endpoint.clone(), wait }, endpoint, evidence: None }
     }
 
-    /// Nobody is trusted now; says why the first is not.
+    /// Nobody is trusted now; says why the first is not, of those that lied if there are any: they may be asked again
+    /// with more hope than those that serve another chain.
     fn distrusted(&self) -> Failure {
         let members = self.pool.members().iter();
-        let mut grounds = members.filter_map(|member| Some((member.name(), member.grounds()?)));
-        match grounds.next() {
+        let grounds = members.filter_map(|member| Some((member.name(), member.grounds()?)));
+        match grounds.min_by_key(|(_, grounds)| matches!(grounds, Grounds::OtherChain { .. })) {
             Some((endpoint, Grounds::Lie { problem, evidence })) => {
                 Failure { error: ChainError::BadBlock(problem), endpoint, evidence: Some(evidence) }
             }

@@ -52,8 +52,9 @@ pub(crate) fn header(
 }
 
 fn checked_header(endpoint: &RpcUrl, raw: &RawValue, checks: &Checks) -> Result<HeaderRef, ChainError> {
-    let ReadHeader { found, computed_hash, unknown_fields } =
+    let ReadHeader { found, computed_hash, mut unknown_fields } =
         read_header(raw).map_err(malformed(endpoint, "eth_getBlockByNumber"))?;
+    unknown_fields.hide_secrets(endpoint);
     if i64::try_from(found.reference.number.0).is_err() {
         return Err(bad(BadBlock::NumberTooHigh { block: found.reference }));
     }
@@ -117,7 +118,7 @@ pub(super) fn blocks(
     checks: &Checks,
     served_at: DateTime<Utc>,
 ) -> Result<Vec<VerifiedBlock>, ChainError> {
-    let run = assemble(wanted, answers, served_at);
+    let run = assemble(endpoint, wanted, answers, served_at);
     run.and_then(|run| verify_as_far_as(run, checks).map_err(Unreadable::Bad)).map_err(|unreadable| match unreadable {
         Unreadable::Json(source) => malformed(endpoint, "eth_getBlockByNumber")(source),
         Unreadable::Bad(problem) => bad(problem),
@@ -133,6 +134,7 @@ enum Unreadable {
 }
 
 fn assemble(
+    endpoint: &RpcUrl,
     wanted: &[Wanted],
     answers: &[RawAnswer],
     served_at: DateTime<Utc>,
@@ -141,7 +143,8 @@ fn assemble(
     let mut answers = answers.iter();
     for (number, hash) in wanted {
         let (Some(Some(block)), Some(Some(receipts))) = (answers.next(), answers.next()) else { break };
-        let fetched = read_block(block, receipts, served_at).map_err(Unreadable::Json)?;
+        let mut fetched = read_block(block, receipts, served_at).map_err(Unreadable::Json)?;
+        fetched.unknown_fields.hide_secrets(endpoint);
         check_identity(&fetched, *number, *hash).map_err(Unreadable::Bad)?;
         let is_of_this_block = fetched.receipts.iter().all(|receipt| receipt.block_hash == fetched.reference.hash);
         // After a reorg, honest nodes answer an empty list for a block that their chain has no more.
@@ -207,5 +210,25 @@ mod tests {
         let refused = read(8, UnknownFormats::Refuse).unwrap_err();
         assert_eq!(refused.code(), "chain.bad_unknown_format");
         assert_eq!(read(8, UnknownFormats::Accept).unwrap().timestamp, 8);
+    }
+
+    #[test]
+    fn a_field_that_is_named_as_a_key_of_the_address_does_not_show_it() {
+        const KEY: &str = "k3yk3yk3y";
+        let endpoint = RpcUrl::parse(&format!("https://node.example/v2/{KEY}")).unwrap();
+        let mut json = serde_json::to_value(alloy::consensus::Header::default()).unwrap();
+        json["hash"] = serde_json::to_value(B256::ZERO).unwrap();
+        json["transactions"] = serde_json::json!([]);
+        json[KEY] = serde_json::json!("0x00");
+        let raw = |json: &serde_json::Value| serde_json::value::to_raw_value(json).unwrap();
+        let answers = [Some(raw(&json)), Some(raw(&serde_json::json!([])))];
+        let wanted = [(BlockNumber(0), None)];
+        let of_header = header(&endpoint, &answers, &Checks::ALL, None).unwrap_err();
+        let of_block = blocks(&endpoint, &wanted, &answers, &Checks::ALL, DateTime::UNIX_EPOCH).unwrap_err();
+        for refused in [of_header, of_block] {
+            assert_eq!(refused.code(), "chain.bad_unknown_format");
+            let shown = format!("{refused} {refused:?}");
+            assert!(shown.contains("[secret]") && !shown.contains(KEY), "{shown}");
+        }
     }
 }

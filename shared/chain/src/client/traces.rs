@@ -30,7 +30,7 @@ struct Tracer {
 impl ChainClient {
     /// The same blocks with their traces, or unchanged if `method` is [`TraceMethod::None`].
     ///
-    /// Absent: an endpoint that answers does not have the traces of all of them; it may not have the blocks any more.
+    /// Absent: no endpoint that answers has those of one of them; they may not have the block any more.
     pub async fn trace(&self, blocks: Vec<VerifiedBlock>, method: TraceMethod) -> Answer<Vec<VerifiedBlock>> {
         if method == TraceMethod::None {
             return Answer::Present(blocks);
@@ -54,26 +54,40 @@ impl ChainClient {
         group: Vec<VerifiedBlock>,
         method: TraceMethod,
     ) -> Result<Option<Vec<VerifiedBlock>>, Failure> {
-        let asked = group.iter().map(VerifiedBlock::block).filter(|block| method.asks_about(block));
-        let calls: Vec<Call> = asked.filter_map(|block| call(method, block.reference)).collect();
-        let Some(name) = calls.first().map(|call| call.method) else {
-            return Ok(Some(group.into_iter().map(without_traces).collect()));
-        };
         let group = Arc::new(group);
-        let shared = Arc::clone(&group);
-        let asking = self.ask(&calls, move |endpoint, answers, _| {
-            let malformed = |error: serde_json::Error| ChainError::malformed(endpoint, name, &error);
-            read_group(&shared, method, answers, malformed)
-        });
-        let Some(traces) = asking.await? else { return Ok(None) };
+        let mut traces: Vec<BlockTraces> = Vec::with_capacity(group.len());
+        while traces.len() < group.len() {
+            match self.ask_for_traces(&group, traces.len(), method).await? {
+                Some(found) => traces.extend(found),
+                None => return Ok(None),
+            }
+        }
         let group = Arc::unwrap_or_clone(group).into_iter().zip(traces);
         Ok(Some(group.map(|(block, traces)| block.with_traces(traces)).collect()))
     }
-}
 
-fn without_traces(block: VerifiedBlock) -> VerifiedBlock {
-    let none = BlockTraces::none(block.block());
-    block.with_traces(none)
+    /// The traces of the blocks of `group` from the one at `start` on, of one at least; `None` if nobody who answers
+    /// has those of the first.
+    async fn ask_for_traces(
+        &self,
+        group: &Arc<Vec<VerifiedBlock>>,
+        start: usize,
+        method: TraceMethod,
+    ) -> Result<Option<Vec<BlockTraces>>, Failure> {
+        let blocks = group[start..].iter().map(VerifiedBlock::block);
+        let asked: Vec<BlockRef> =
+            blocks.clone().filter(|block| method.asks_about(block)).map(|block| block.reference).collect();
+        let calls: Vec<Call> = asked.iter().filter_map(|block| call(method, *block)).collect();
+        let (Some(first), Some(name)) = (asked.first(), calls.first().map(|call| call.method)) else {
+            return Ok(Some(blocks.map(BlockTraces::none).collect()));
+        };
+        let shared = Arc::clone(group);
+        self.ask_around(&calls, first.number, move |endpoint, answers, _| {
+            let malformed = |error: serde_json::Error| ChainError::malformed(endpoint, name, &error);
+            read_traces(&shared[start..], method, answers, malformed)
+        })
+        .await
+    }
 }
 
 /// The question for one block's traces.
@@ -86,23 +100,23 @@ fn call(method: TraceMethod, block: BlockRef) -> Option<Call> {
     }
 }
 
-/// The traces of all blocks of a group, in order, from the answers about those that were asked about; `None` if one of
-/// these is not there.
-fn read_group(
-    group: &[VerifiedBlock],
+/// The traces of `blocks`, in order, from the answers about those that are asked about, up to the first one of these
+/// that is not there; `None` if that is the first block.
+fn read_traces(
+    blocks: &[VerifiedBlock],
     method: TraceMethod,
     answers: &[RawAnswer],
     malformed: impl Fn(serde_json::Error) -> ChainError,
 ) -> Result<Option<Vec<BlockTraces>>, ChainError> {
     let mut answers = answers.iter();
-    let mut traces = Vec::with_capacity(group.len());
-    for verified in group {
+    let mut traces = Vec::with_capacity(blocks.len());
+    for verified in blocks {
         let block = verified.block();
         if !method.asks_about(block) {
             traces.push(BlockTraces::none(block));
             continue;
         }
-        let Some(Some(answer)) = answers.next() else { return Ok(None) };
+        let Some(Some(answer)) = answers.next() else { break };
         let found = read(block, &verified.verdicts().sender, method, answer);
         traces.push(found.map_err(|untraced| match untraced {
             Untraced::Json(error) => malformed(error),
@@ -110,7 +124,7 @@ fn read_group(
             Untraced::Replaced => ChainError::ReplacedWhileFetching { number: block.reference.number },
         })?);
     }
-    Ok(Some(traces))
+    Ok(Some(traces).filter(|traces| !traces.is_empty()))
 }
 
 /// Splits blocks of these sizes into groups of at most `most_bytes`, each of at least one block; returns their ends.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use isotherm_types::BlockNumber;
 
 use super::standing::State;
+use crate::retry::LONGEST_WAIT;
 
 /// Shortest time between two looks at an endpoint that is passed over.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -95,6 +96,14 @@ pub(crate) fn has_stand_in(views: &[View], asked: usize, now: Instant) -> bool {
     views.iter().enumerate().any(|(place, view)| place != asked && !view.is_excluded && view.is_ready(now))
 }
 
+/// Whether somebody is left, to be asked soon enough, who may have the block at `number`.
+pub(crate) fn may_another_have(views: &[View], number: BlockNumber, now: Instant, rules: Rules) -> bool {
+    views.iter().any(|view| {
+        let is_open = !view.is_excluded && !view.is_quarantined(now) && view.opens_at() <= now + LONGEST_WAIT;
+        is_open && view.may_have(number, now, rules)
+    })
+}
+
 /// The places of endpoints to look at while the one at `asked` is asked: those that would be asked rather than it if
 /// they were well, and all others if it has shown nothing new for longer than a block takes.
 pub(crate) fn looks_due(views: &[View], asked: usize, now: Instant, rules: Rules) -> Vec<usize> {
@@ -149,7 +158,17 @@ impl View {
         self.is_well(now) && self.token_at <= now
     }
 
-    fn is_quarantined(&self, now: Instant) -> bool {
+    /// Whether it may have the block at `number`: it has shown that or a later one, or nothing yet, or has had the time
+    /// to come as far since. One that is well where another is asked is not looked at, so what it has shown may be old.
+    fn may_have(&self, number: BlockNumber, now: Instant, rules: Rules) -> bool {
+        self.head.is_none_or(|head| {
+            let missing = u32::try_from(number.0.saturating_sub(head.number.0)).unwrap_or(u32::MAX);
+            now.saturating_duration_since(head.since) >= rules.block_time.saturating_mul(missing)
+        })
+    }
+
+    /// Whether it is left alone now for what it said. Its state stays the same after that until it answers.
+    pub(crate) fn is_quarantined(&self, now: Instant) -> bool {
         matches!(self.state, State::Quarantined { until, .. } if now < until)
     }
 

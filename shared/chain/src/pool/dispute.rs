@@ -9,7 +9,6 @@ use std::time::Instant;
 use isotherm_types::BlockRef;
 
 use super::Pool;
-use super::standing::State;
 use crate::block::HeaderRef;
 use crate::client::{header_call, quantity};
 
@@ -53,11 +52,11 @@ pub(crate) fn passed_over(opinions: &[(usize, Opinion)], shown_by: usize) -> Vec
 }
 
 impl Pool {
-    /// The places of endpoints that are not quarantined.
+    /// The places of endpoints that are not quarantined now.
     pub(crate) fn trusted(&self) -> Vec<usize> {
-        let views = self.views(&self.inquiry(1, None), Instant::now());
-        let is_trusted = |place: &usize| !matches!(views[*place].state, State::Quarantined { .. });
-        (0..views.len()).filter(is_trusted).collect()
+        let now = Instant::now();
+        let views = self.views(&self.inquiry(1, None), now);
+        (0..views.len()).filter(|place| !views[*place].is_quarantined(now)).collect()
     }
 
     /// Asks the endpoint at `place` what it has at `block`'s number.

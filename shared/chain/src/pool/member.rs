@@ -38,6 +38,10 @@ pub(crate) enum Grounds {
 #[derive(Debug)]
 pub(crate) struct Member {
     endpoint: Endpoint,
+    /// Longest answer that is read.
+    answer_bytes: usize,
+    /// Calls in one batch, as configured.
+    batch_calls: usize,
     record: Mutex<Record>,
 }
 
@@ -89,7 +93,12 @@ impl Member {
             last_error_code: None,
             grounds: None,
         };
-        Ok(Self { endpoint: Endpoint::new(url, limits)?, record: Mutex::new(record) })
+        Ok(Self {
+            endpoint: Endpoint::new(url, limits)?,
+            answer_bytes: limits.answer_bytes,
+            batch_calls: limits.batch_calls.max(1),
+            record: Mutex::new(record),
+        })
     }
 
     /// Scheme, host and port.
@@ -107,17 +116,27 @@ impl Member {
     }
 
     /// Makes all `calls`, in batches, as fast as the endpoint permits, and returns their answers in the same order.
+    /// Ends early, with `enough` answers or more, when it holds as many bytes of them as it may.
     ///
     /// # Errors
-    /// The first failure; a batch that is refused for its size is made smaller first. [`ChainError::RateLimited`]
-    /// without asking, rather than a wait of more than [`LONGEST_WAIT`].
+    /// The first failure; a batch that is refused for its size is made smaller first. [`ChainError::AnswerTooLarge`] if
+    /// it holds as many bytes as it may, and fewer answers than are enough. [`ChainError::RateLimited`] without asking,
+    /// rather than a wait of more than [`LONGEST_WAIT`].
     pub(crate) async fn call_all(
         &self,
         calls: &[Call],
+        enough: usize,
         patience: Option<Duration>,
     ) -> Result<Vec<RawAnswer>, ChainError> {
+        let (most_bytes, mut held_bytes) = (self.most_bytes(calls.len()), 0usize);
         let mut answers = Vec::with_capacity(calls.len());
         while answers.len() < calls.len() {
+            if held_bytes > most_bytes {
+                if answers.len() >= enough {
+                    break;
+                }
+                return Err(ChainError::AnswerTooLarge { endpoint: self.name(), limit_bytes: most_bytes });
+            }
             let rest = &calls[answers.len()..];
             let batch_calls = self.record().batch.calls();
             let (ticket, permitted) = self.turn(rest.len().min(batch_calls), calls.len()).await?;
@@ -125,7 +144,10 @@ impl Member {
             let found = self.endpoint.call(batch, patience).await;
             self.settle(ticket, batch.len(), &found);
             match found {
-                Ok(found) => answers.extend(found),
+                Ok(found) => {
+                    held_bytes += found.iter().flatten().map(|answer| answer.get().len()).sum::<usize>();
+                    answers.extend(found);
+                }
                 Err(ChainError::BatchRefused { .. } | ChainError::AnswerTooLarge { .. }) if batch.len() > 1 => {
                     self.record().batch.refused(batch.len());
                 }
@@ -133,6 +155,12 @@ impl Member {
             }
         }
         Ok(answers)
+    }
+
+    /// Bytes after which no more answers to a question of so many calls are asked for: what its batches may have when
+    /// they are taken at their full size. An endpoint that refuses all but single calls must not have that for each.
+    fn most_bytes(&self, question_calls: usize) -> usize {
+        self.answer_bytes.saturating_mul(question_calls.div_ceil(self.batch_calls))
     }
 
     /// Waits until calls may go: at most `wanted`, of a question of `question_calls`.
@@ -245,10 +273,11 @@ impl Member {
         Look(self)
     }
 
-    /// What it is quarantined for, if it is.
+    /// What it is quarantined for, if it is now.
     pub(crate) fn grounds(&self) -> Option<Grounds> {
-        let record = self.record();
-        record.grounds.clone().filter(|_| matches!(record.standing.state, State::Quarantined { .. }))
+        let (now, record) = (Instant::now(), self.record());
+        let is_quarantined = matches!(record.standing.state, State::Quarantined { until, .. } if now < until);
+        record.grounds.clone().filter(|_| is_quarantined)
     }
 
     /// It as far as the choice of an endpoint for a question of so many calls is concerned.

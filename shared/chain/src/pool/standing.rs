@@ -35,7 +35,7 @@ pub(crate) enum Outcome {
     Answered,
     /// It answered with blocks.
     Served,
-    /// It did not serve a block, or not whole, that is not above the head it had shown.
+    /// It did not serve a block that it had shown, or not whole, or showed one that another endpoint contradicts.
     Withheld,
     /// It did not answer, or not usefully.
     Failed,
@@ -52,18 +52,19 @@ impl Outcome {
     /// refusal for its rate; `is_repeated` if it was asked again at once before, for the same question.
     pub(crate) fn of(error: &ChainError, open_again: Instant, is_repeated: bool) -> Self {
         match error {
+            // A batch that is refused is made smaller: of those, only what can be no smaller gets here.
             ChainError::Unreachable { .. }
             | ChainError::HttpStatus { .. }
             | ChainError::MissingAnswer { .. }
             | ChainError::Malformed { .. }
-            | ChainError::Rpc { .. } => Self::Failed,
+            | ChainError::Rpc { .. }
+            | ChainError::BatchRefused { .. }
+            | ChainError::AnswerTooLarge { .. } => Self::Failed,
             ChainError::RateLimited { .. } => Self::RateLimited { until: open_again },
             ChainError::BadBlock(_) | ChainError::WrongChainId { .. } => Self::Untrue { code: error.code() },
             // After a reorg, honest nodes answer so for a moment.
             ChainError::ReplacedWhileFetching { .. } if is_repeated => Self::Withheld,
             ChainError::Unsupported { .. }
-            | ChainError::BatchRefused { .. }
-            | ChainError::AnswerTooLarge { .. }
             | ChainError::ReplacedWhileFetching { .. }
             | ChainError::TracesWithheld { .. }
             | ChainError::InvalidRpcUrl { .. }
@@ -176,6 +177,19 @@ mod tests {
         assert_eq!(Outcome::of(&replaced, now, true), Outcome::Withheld);
         let silent = ChainError::MissingAnswer { endpoint: "a".to_owned(), method: "eth_chainId" };
         assert_eq!(Outcome::of(&silent, now, true), Outcome::Failed);
+    }
+
+    #[test]
+    fn who_answers_nothing_of_bearable_size_is_left_alone() {
+        let endpoint = || "a".to_owned();
+        let now = Instant::now();
+        for error in [
+            ChainError::BatchRefused { endpoint: endpoint(), calls: 1, message: "too large".to_owned() },
+            ChainError::AnswerTooLarge { endpoint: endpoint(), limit_bytes: 1 },
+        ] {
+            let standing = step(Standing::default(), Outcome::of(&error, now, false), now);
+            assert!(matches!(standing.state, State::Cooling { .. }), "{error}: {standing:?}");
+        }
     }
 
     #[test]

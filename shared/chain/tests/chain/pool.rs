@@ -277,3 +277,23 @@ async fn an_endpoint_that_shows_a_block_and_does_not_serve_it_is_passed_over() {
     assert_eq!(numbers(client.fetch(all()).await), [0, 1, 2, 3]);
     assert_eq!(newest(&client).await, 3, "its head is not believed for a while");
 }
+
+#[tokio::test]
+async fn an_endpoint_that_has_served_its_quarantine_is_heard_before_it_is_asked() {
+    let headers = headers(8).await;
+    let (asked, other) = (endpoint(&headers[3]).await, endpoint(&headers[8]).await);
+    let limits = Limits { quarantine: Duration::ZERO, block_time: Duration::from_secs(3600), ..Limits::default() };
+    let client = connect(&[asked.url(), other.url()], limits).await;
+    let mut lie = headers[8].clone();
+    lie["hash"] = headers[7]["hash"].clone();
+    show(&other, &lie);
+    asked.inject(FaultRule::new("eth_getBlockByNumber", 1, Fault::ServerError));
+    let shown = client.heads(FINALITY).await.unwrap().latest.reference;
+    assert_eq!(words(&client), ["healthy", "quarantined"]);
+
+    show(&other, &headers[8]);
+    for (server, header) in [(&asked, headers[3].clone()), (&other, Value::Null)] {
+        server.set("eth_getBlockByNumber", &json!(["0x3", false]), header);
+    }
+    assert!(client.is_disputed(shown).await);
+}

@@ -151,7 +151,7 @@ fn quantity(value: &Value) -> String {
 
 const BLOCKS: u64 = 5;
 
-async fn chain() -> Anvil {
+pub(crate) async fn chain() -> Anvil {
     let chain = Anvil::start(AnvilOptions { chain_id: 143, ..AnvilOptions::deterministic() }).await.unwrap();
     let options = TrafficOptions { transactions_per_block: 8, empty_block_one_in: 0 };
     let mut traffic = Traffic::new(chain.rpc_url(), 143, 3, options);
@@ -161,20 +161,20 @@ async fn chain() -> Anvil {
     chain
 }
 
-async fn client(urls: &[&str]) -> ChainClient {
+pub(crate) async fn client(urls: &[&str]) -> ChainClient {
     let urls = urls.iter().map(|url| RpcUrl::parse(url).unwrap()).collect();
     let limits = Limits { request_timeout: Duration::from_secs(5), ..Limits::default() };
     ChainClient::connect(urls, ChainId(143), limits, Arc::new(SystemClock)).await.unwrap()
 }
 
-fn present<T: std::fmt::Debug>(answer: Answer<T>) -> T {
+pub(crate) fn present<T: std::fmt::Debug>(answer: Answer<T>) -> T {
     match answer {
         Answer::Present(value) => value,
         other => panic!("{other:?}"),
     }
 }
 
-async fn fetch(client: &ChainClient) -> Vec<VerifiedBlock> {
+pub(crate) async fn fetch(client: &ChainClient) -> Vec<VerifiedBlock> {
     present(client.fetch(BlockRange::new(BlockNumber(0), BlockNumber(BLOCKS)).unwrap()).await)
 }
 
@@ -200,7 +200,7 @@ async fn a_node_is_asked_by_either_method_or_not_at_all() {
 }
 
 /// The chain's blocks and what it says of their traces by number, on tape.
-async fn record(chain: &Anvil) -> Tape {
+pub(crate) async fn record(chain: &Anvil) -> Tape {
     let mut tape = Tape::default();
     tape.record(chain.rpc(), "eth_chainId", json!([])).await.unwrap();
     for number in 0..BLOCKS {
@@ -212,7 +212,7 @@ async fn record(chain: &Anvil) -> Tape {
     tape
 }
 
-fn about_block_2(fault: Fault) -> FaultRule {
+pub(crate) fn about_block_2(fault: Fault) -> FaultRule {
     FaultRule { params: Some(json!(["0x2"])), ..FaultRule::new("trace_block", usize::MAX, fault) }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, Bytes};
-use isotherm_chain::verify::{Verdicts, verify, verify_as_far_as};
+use isotherm_chain::verify::{Verdicts, check_gas_used, verify, verify_as_far_as};
 use isotherm_chain::{Answer, ChainClient, Check, Checks, FetchedBlock, Limits, RpcUrl, UnknownFormats, Verdict};
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
 use isotherm_types::{BlockNumber, BlockRange, ChainId, SystemClock};
@@ -102,7 +102,7 @@ async fn each_untruth_is_found_and_named() {
 fn unknown(run: &[FetchedBlock]) -> [Vec<FetchedBlock>; 2] {
     let (mut header, mut transaction) = (run.to_vec(), run.to_vec());
     header[1].header.timestamp += 1;
-    header[1].unknown_fields = vec!["extDataHash".to_owned()];
+    header[1].unknown_fields = ["extDataHash"].into_iter().collect();
     transaction[0].transactions[0].transaction_type = Some(0x7e);
     [header, transaction]
 }
@@ -203,9 +203,25 @@ async fn a_check_that_is_left_out_is_told_with_its_reason_and_the_others_are_mad
     let bad = |checks: Checks| verify_as_far_as(altered.clone(), &checks).expect_err("a log is missing").code();
     assert_eq!(bad(Checks { logs_bloom: never, ..Checks::ALL }), "chain.bad_receipts_root");
     assert_eq!(bad(Checks { receipts_root: never, ..Checks::ALL }), "chain.bad_logs_bloom");
+    // A receipt that lacks what its encoding must have excuses no log.
+    altered[0].receipts[1].status = None;
+    let rootless = Checks { receipts_root: never, ..Checks::ALL };
+    let found = verify_as_far_as(altered, &rootless).expect_err("a log is missing");
+    assert_eq!(found.code(), "chain.bad_logs_bloom");
     // Number and place are checked on every chain.
     let mut shuffled = run;
     shuffled[0].receipts.swap(0, 1);
     let nothing = Checks { receipts_root: never, logs_bloom: never, ..Checks::ALL };
     assert_eq!(verify_as_far_as(shuffled, &nothing).expect_err("out of place").code(), "chain.bad_receipt_place");
+}
+
+#[tokio::test]
+async fn a_header_that_counts_gas_before_refunds_excuses_no_receipt() {
+    let mut block = run().await.remove(0);
+    block.header.block_access_list_hash = Some(B256::ZERO);
+    block.header.gas_used += 1;
+    let Verdict::NotVerifiable(reason) = check_gas_used(&block).unwrap() else { panic!("it was compared") };
+    assert!(reason.contains("EIP-7778"), "{reason}");
+    block.receipts[1].gas_used += 1;
+    assert_eq!(check_gas_used(&block).expect_err("no step of the total").code(), "chain.bad_receipt_gas");
 }

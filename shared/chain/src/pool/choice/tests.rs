@@ -95,6 +95,35 @@ fn a_stand_in_is_one_that_can_be_asked_at_once() {
 }
 
 #[test]
+fn who_may_have_a_block_is_worth_asking_after_one_that_does_not() {
+    let start = Instant::now() + Duration::from_secs(1000);
+    let now = ms(start, 5000);
+    let shown = |number, since_ms| {
+        let head = SeenHead { number: BlockNumber(number), since: ms(start, since_ms) };
+        View { head: Some(head), ..well(now, 0) }
+    };
+    let cases: Vec<(&str, View, bool)> = vec![
+        ("it has shown the block", well(now, 9), true),
+        ("it has shown a later one", well(now, 10), true),
+        ("it has shown nothing yet", View { head: None, ..well(now, 0) }, true),
+        ("it was below just now", well(now, 8), false),
+        ("it was one block below for less than a block's time", shown(8, 4701), false),
+        ("it may have come so far since", shown(8, 4700), true),
+        ("it was three blocks below for less than three", shown(6, 4101), false),
+        ("it may have come so far, too", shown(6, 4100), true),
+        ("it opens soon", cooling(now, 9, 15_000), true),
+        ("it does not", limited(now, 9, 15_001), false),
+        ("it has refused", View { is_excluded: true, ..well(now, 9) }, false),
+        ("its quarantine is almost over", quarantined(now, 9, Duration::from_secs(599)), false),
+        ("its quarantine is over", quarantined(now, 9, Duration::from_secs(600)), true),
+    ];
+    for (case, view, expected) in cases {
+        let asked = View { is_excluded: true, ..well(now, 9) };
+        assert_eq!(may_another_have(&[asked, view], BlockNumber(9), now, RULES), expected, "{case}: {view:?}");
+    }
+}
+
+#[test]
 fn what_is_preferred_and_passed_over_is_looked_at_again() {
     let start = Instant::now();
     let now = ms(start, 5000);
