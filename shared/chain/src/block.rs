@@ -13,6 +13,10 @@ use isotherm_types::{BlockNumber, BlockRef};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+mod unknown_fields;
+
+pub use unknown_fields::UnknownFields;
+
 /// A header as far as fork choice needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderRef {
@@ -36,7 +40,7 @@ pub struct FetchedBlock {
     /// The receipts, in order.
     pub receipts: Vec<Receipt>,
     /// Fields of the block object that belong to no known header or body. Looked for only if the hash does not fit.
-    pub unknown_fields: Vec<String>,
+    pub unknown_fields: UnknownFields,
     /// When the answer that held it arrived.
     pub served_at: DateTime<Utc>,
     /// Length of the answers that held it.
@@ -201,7 +205,7 @@ pub struct ReadHeader {
     /// The hash that its known fields have.
     pub computed_hash: B256,
     /// Fields that belong to no known header or body. Looked for only if the hash does not fit.
-    pub unknown_fields: Vec<String>,
+    pub unknown_fields: UnknownFields,
 }
 
 /// Reads the header of a block object, and computes its hash.
@@ -212,7 +216,7 @@ pub fn read_header(block: &RawValue) -> Result<ReadHeader, serde_json::Error> {
     let header: Header = serde_json::from_str(block.get())?;
     let Hash { hash } = serde_json::from_str(block.get())?;
     let computed_hash = header.hash_slow();
-    let unknown_fields = if computed_hash == hash { Vec::new() } else { unknown_fields(block)? };
+    let unknown_fields = unknown_fields(block, computed_hash == hash)?;
     let reference = BlockRef { number: BlockNumber(header.number), hash };
     let found = HeaderRef { reference, parent_hash: header.parent_hash, timestamp: header.timestamp };
     Ok(ReadHeader { found, computed_hash, unknown_fields })
@@ -230,7 +234,7 @@ pub fn read_block(
     // Twice over the text: skipping is far cheaper than collecting fields that a flattened struct would need.
     let header: Header = serde_json::from_str(block.get())?;
     let body: Body = serde_json::from_str(block.get())?;
-    let unknown_fields = if header.hash_slow() == body.hash { Vec::new() } else { unknown_fields(block)? };
+    let unknown_fields = unknown_fields(block, header.hash_slow() == body.hash)?;
     Ok(FetchedBlock {
         reference: BlockRef { number: BlockNumber(header.number), hash: body.hash },
         header,
@@ -242,34 +246,6 @@ pub fn read_block(
     })
 }
 
-fn unknown_fields(block: &RawValue) -> Result<Vec<String>, serde_json::Error> {
-    const BODY: [&str; 6] = ["hash", "size", "totalDifficulty", "transactions", "uncles", "withdrawals"];
-    const HEADER: [&str; 23] = [
-        "parentHash",
-        "sha3Uncles",
-        "miner",
-        "stateRoot",
-        "transactionsRoot",
-        "receiptsRoot",
-        "logsBloom",
-        "difficulty",
-        "number",
-        "gasLimit",
-        "gasUsed",
-        "timestamp",
-        "extraData",
-        "mixHash",
-        "nonce",
-        "baseFeePerGas",
-        "withdrawalsRoot",
-        "blobGasUsed",
-        "excessBlobGas",
-        "parentBeaconBlockRoot",
-        "requestsHash",
-        "blockAccessListHash",
-        "slotNumber",
-    ];
-    let fields: std::collections::BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_str(block.get())?;
-    let is_known = |name: &String| HEADER.contains(&name.as_str()) || BODY.contains(&name.as_str());
-    Ok(fields.into_keys().filter(|name| !is_known(name)).collect())
+fn unknown_fields(block: &RawValue, hash_fits: bool) -> Result<UnknownFields, serde_json::Error> {
+    if hash_fits { Ok(UnknownFields::default()) } else { serde_json::from_str(block.get()) }
 }

@@ -132,8 +132,12 @@ fn envelope(transaction: &Transaction) -> Result<EthereumTxEnvelope<TxEip4844>, 
     })
 }
 
-/// The EIP-2718 encoding of a receipt and its Bloom filter, which is made from the logs.
-pub(crate) fn encode_receipt(transaction_type: u8, receipt: &Receipt) -> Result<(Vec<u8>, Bloom), NotEncodable> {
+/// The EIP-2718 encoding of a receipt, whose logs have the Bloom filter `logs_bloom`.
+pub(crate) fn encode_receipt(
+    transaction_type: u8,
+    receipt: &Receipt,
+    logs_bloom: Bloom,
+) -> Result<Vec<u8>, NotEncodable> {
     let known = TxType::try_from(transaction_type).map_err(|_| NotEncodable::UnknownType(transaction_type))?;
     let status = match (receipt.status, receipt.root) {
         (Some(status), _) => Eip658Value::Eip658(status == 1),
@@ -148,8 +152,7 @@ pub(crate) fn encode_receipt(transaction_type: u8, receipt: &Receipt) -> Result<
             data: LogData::new_unchecked(log.topics.clone(), log.data.clone()),
         })
         .collect();
-    let logs_bloom = alloy::primitives::logs_bloom(&logs);
     let inner = ConsensusReceipt { status, cumulative_gas_used: receipt.cumulative_gas_used, logs };
     let envelope = ReceiptEnvelope::from_typed(known, ReceiptWithBloom { receipt: inner, logs_bloom });
-    Ok((envelope.encoded_2718(), logs_bloom))
+    Ok(envelope.encoded_2718())
 }

@@ -117,6 +117,10 @@ impl Endpoint {
                 response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
             return Err(ChainError::RateLimited { endpoint: self.name(), wait: seconds.map(Duration::from_secs) });
         }
+        // What is said beside these is about the key of the address, in words that may be taken for others.
+        if matches!(status.as_u16(), 401 | 403) {
+            return Err(ChainError::HttpStatus { endpoint: self.name(), status: status.as_u16() });
+        }
         let mut bytes = Vec::with_capacity(response.content_length().map_or(0, |length| self.bounded(length)));
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             if bytes.len() + chunk.len() > self.answer_bytes {
@@ -133,5 +137,49 @@ impl Endpoint {
 
     fn bounded(&self, length: u64) -> usize {
         usize::try_from(length).unwrap_or(usize::MAX).min(self.answer_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What comes of a call that is answered with this HTTP status, and this error beside it.
+    async fn call(status: &str, message: &str) -> Result<Vec<RawAnswer>, ChainError> {
+        let body = serde_json::json!({"jsonrpc": "2.0", "id": 0, "error": {"code": -32_000, "message": message}});
+        let (body, head) = (body.to_string(), format!("HTTP/1.1 {status}\r\nconnection: close\r\n"));
+        let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = RpcUrl::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let endpoint = Endpoint::new(url, &Limits::default()).unwrap();
+        let batch = [Call::new("eth_chainId", [0u8; 0])];
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "the request is cut");
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        };
+        tokio::join!(endpoint.call(&batch, None), serve).0
+    }
+
+    #[tokio::test]
+    async fn a_refused_key_is_no_block_that_is_not_there() {
+        for status in ["401 Unauthorized", "403 Forbidden"] {
+            match call(status, "account not found").await {
+                Err(ChainError::HttpStatus { status: found, .. }) => assert!(status.starts_with(&found.to_string())),
+                other => panic!("{other:?}"),
+            }
+        }
+        for status in ["400 Bad Request", "200 OK"] {
+            let found = call(status, "block not found").await.unwrap();
+            assert!(matches!(found.as_slice(), [None]), "{status}: {found:?}");
+            let error = call(status, "API key not found").await.unwrap_err();
+            assert!(matches!(error, ChainError::Rpc { .. }), "{status}: {error}");
+        }
     }
 }

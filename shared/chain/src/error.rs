@@ -28,8 +28,8 @@ pub enum ChainError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// No address was given.
-    #[error("no RPC address is configured")]
+    /// No address was given, or only such over WebSocket.
+    #[error("no RPC address over HTTP is configured")]
     NoEndpoint,
     /// The endpoint serves another chain.
     #[error("{endpoint} serves chain {found}, not chain {expected}")]
@@ -57,7 +57,7 @@ pub enum ChainError {
         #[source]
         source: reqwest::Error,
     },
-    /// An HTTP status that is not a success, without a JSON-RPC error in the body.
+    /// An HTTP status that is not a success, without a JSON-RPC error in the body; 401 and 403 whatever the body says.
     #[error("{endpoint} answered with HTTP status {status}")]
     HttpStatus {
         /// The endpoint.

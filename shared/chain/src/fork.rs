@@ -174,7 +174,8 @@ impl Classified for HaltReason {
     fn code(&self) -> &'static str {
         match self {
             Self::BelowFinalized { .. } => "chain.reorg_below_finalized",
-            Self::TooDeep { .. } | Self::BelowFirstBlock { .. } => "chain.reorg_too_deep",
+            Self::TooDeep { .. } => "chain.reorg_too_deep",
+            Self::BelowFirstBlock { .. } => "chain.reorg_below_first_block",
             Self::BelowWatermark { .. } => "chain.reorg_below_watermark",
         }
     }

@@ -139,8 +139,11 @@ impl ResponseFrame {
 impl ErrorFrame {
     /// Whether the server means that the block is not there (yet).
     pub(crate) fn is_absent(&self) -> bool {
-        // -32601 is "method not found". Geth and anvil answer `null`; Monad answers -32602 "Block requested not found".
-        self.code != -32601 && ["not found", "blockoutofrange", "unknown block"].iter().any(|words| self.says(words))
+        // Geth and anvil answer `null`; Monad answers -32602 "Block requested not found".
+        let is_missed = ["not found", "blockoutofrange", "unknown block"].iter().any(|words| self.says(words));
+        // What providers say of a wrong key or a method of another plan, under many codes.
+        let is_of_something_else = ["method", "key", "project"].iter().any(|words| self.says(words));
+        is_missed && !is_of_something_else && !self.is_unsupported()
     }
 
     /// Whether the server means that it does not have the method.
@@ -205,7 +208,11 @@ mod tests {
     fn errors_are_told_apart() {
         let error = |code, message: &str| ErrorFrame { code, message: message.to_owned() };
         assert!(error(-32602, "Block requested not found. Request might be querying historical state").is_absent());
-        assert!(!error(-32601, "Method not found").is_absent());
+        assert!(error(-32001, "BlockOutOfRangeError: block height is 22 but requested was 23").is_absent());
+        for message in ["API key not found", "The method trace_block not found", "Project not found"] {
+            assert!(!error(-32000, message).is_absent(), "{message}");
+        }
+        assert!(!error(-32601, "trace_block not found").is_absent());
         assert!(error(-32601, "Method not found").is_unsupported());
         assert!(error(-32005, "daily quota").is_rate_limit());
         assert!(error(-32603, "response exceeds size limit").is_too_large());

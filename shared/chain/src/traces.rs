@@ -3,8 +3,8 @@
 //! A node tells them in one of two ways ([`TraceMethod`]): `trace_block` answers with flat traces,
 //! `debug_traceBlockByHash` with nested frames; [`read`] makes the same of both and holds it against the block. The top
 //! frame of each transaction must have its recipient, value and input, and its sender where the block's senders were
-//! recovered. Nothing in a block commits to the frames below, nor to the gas, the output and the error of any frame:
-//! those are taken on the endpoint's word.
+//! recovered. Nothing in a block commits to the frames below, nor to the gas, the output and the error of any frame, nor
+//! to the rewards: those are taken on the endpoint's word, rewards only where a block may have them.
 //!
 //! It must never follow the nesting of an answer with its own stack, never take the traces of another block, and never
 //! let a value through that hot storage cannot hold.
@@ -21,6 +21,9 @@ mod check;
 mod cut;
 mod flat;
 mod nested;
+
+/// Bytes of an error's text that are kept: a node may put into it what a contract said, of whatever length.
+const LONGEST_ERROR: usize = 4096;
 
 /// How a chain's node is asked for traces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +43,19 @@ impl TraceMethod {
     /// `trace_block` tells and `debug_traceBlockByHash` does not; the genesis block has neither.
     pub(crate) fn asks_about(self, block: &FetchedBlock) -> bool {
         let has_transactions = !block.transactions.is_empty();
-        let has_rewards = !block.header.difficulty.is_zero() && block.reference.number.previous().is_some();
         match self {
-            Self::TraceBlock => has_transactions || has_rewards,
+            Self::TraceBlock => has_transactions || may_have_rewards(block),
             Self::DebugTraceBlock => has_transactions,
             Self::None => false,
         }
     }
+}
+
+/// Whether anybody can be rewarded for `block`: with proof of stake nobody is, nor for the genesis block.
+///
+/// Source: EIP-3675, which sets the difficulty to 0.
+fn may_have_rewards(block: &FetchedBlock) -> bool {
+    !block.header.difficulty.is_zero() && block.reference.number.previous().is_some()
 }
 
 /// A call frame of a transaction, or a reward.
@@ -62,7 +71,7 @@ pub struct Trace {
     pub action: Action,
     /// What came of it; `None` if it failed without an output, or has none by its nature.
     pub outcome: Option<Outcome>,
-    /// Why it failed.
+    /// Why it failed; a long text is cut.
     pub error: Option<String>,
 }
 
@@ -180,14 +189,21 @@ pub fn read(
     method: TraceMethod,
     answer: &RawValue,
 ) -> Result<BlockTraces, Untraced> {
-    let traces = match method {
+    let mut traces = match method {
         TraceMethod::TraceBlock => flat::read(block, answer)?,
         TraceMethod::DebugTraceBlock => nested::read(block, answer)?,
         TraceMethod::None => Vec::new(),
     };
+    traces.iter_mut().filter_map(|trace| trace.error.as_mut()).for_each(cut_error);
     check::values(&traces)?;
     check::places(block, sender, &traces)?;
     Ok(BlockTraces { block: block.reference, traces, size_bytes: answer.get().len() })
+}
+
+fn cut_error(error: &mut String) {
+    let kept = error.floor_char_boundary(LONGEST_ERROR);
+    error.truncate(kept);
+    error.shrink_to_fit();
 }
 
 /// An answer that is JSON, but not of the method's form.

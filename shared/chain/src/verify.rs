@@ -5,8 +5,8 @@
 //! nothing vouches for: what a block does not commit to follows from what it does (sender, price paid, contract's
 //! address), or is taken out. What a later fork brings is refused, unless the chain's profile accepts it.
 //!
-//! Taken on the endpoint's word: the contract's address of a creation that failed (`contract`), and traces below the
-//! top ([`crate::traces`]).
+//! Taken on the endpoint's word: the contract's address of a creation that failed or whose receipt tells no status
+//! (`contract`), traces below the top, and rewards ([`crate::traces`]).
 
 use isotherm_types::BlockRef;
 

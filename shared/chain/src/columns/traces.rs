@@ -2,6 +2,8 @@
 //!
 //! Values are spelled as cryo spells them, not as nodes do: `delegate_call`, and `reward` for the reward of a block.
 
+use std::fmt::Write as _;
+
 use alloy::primitives::{Address, Bytes, U256};
 use arrow::array::RecordBatch;
 use isotherm_types::{ChainId, Dataset};
@@ -174,6 +176,10 @@ fn created(outcome: &Outcome) -> Option<Address> {
 
 /// Empty at the top, then `0`, `0_1`.
 fn path(trace_address: &[u32]) -> String {
-    let steps: Vec<String> = trace_address.iter().map(u32::to_string).collect();
-    steps.join("_")
+    let mut path = String::new();
+    for (depth, step) in trace_address.iter().enumerate() {
+        let separator = if depth == 0 { "" } else { "_" };
+        write!(path, "{separator}{step}").expect("a text takes what is written");
+    }
+    path
 }

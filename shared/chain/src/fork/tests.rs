@@ -195,7 +195,7 @@ fn a_reorg_below_the_first_stored_block_halts() {
     let stored = Branch::new(10, 12);
     let other = Branch { first: 9, hashes: (9..=14).map(|number| (number, hash(number, 1))).collect() };
     let state = stored.stored(None, None);
-    assert_eq!(halt_code(follow(&stored, &state, &other, 64).0), "chain.reorg_too_deep");
+    assert_eq!(halt_code(follow(&stored, &state, &other, 64).0), "chain.reorg_below_first_block");
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn another_genesis_block_halts() {
     let stored = Branch::new(0, 2);
     let other = Branch { first: 0, hashes: (0..=3).map(|number| (number, hash(number, 1))).collect() };
     let state = stored.stored(None, None);
-    assert_eq!(halt_code(follow(&stored, &state, &other, 64).0), "chain.reorg_too_deep");
+    assert_eq!(halt_code(follow(&stored, &state, &other, 64).0), "chain.reorg_below_first_block");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use alloy::primitives::{Address, keccak256};
 
+use super::cut::LONGEST_PATH;
 use super::{Action, Outcome, Trace, misshapen};
 use crate::block::FetchedBlock;
 use crate::verify::{BadBlock, Verdict};
@@ -67,7 +68,8 @@ fn compare(block: &FetchedBlock, sender: &Verdict, index: usize, top: &Trace) ->
 /// Every value has a place in hot storage. Nothing vouches for these, so that an endpoint could stop the follower.
 ///
 /// # Errors
-/// A gas above what `bigint` holds, or an error's text with a NUL, which Postgres refuses.
+/// A gas above what `bigint` holds, an error's text with a NUL, which Postgres refuses, or a path that is longer than
+/// the EVM calls are deep.
 pub(super) fn values(traces: &[Trace]) -> Result<(), serde_json::Error> {
     for trace in traces {
         let gas = match &trace.action {
@@ -80,6 +82,9 @@ pub(super) fn values(traces: &[Trace]) -> Result<(), serde_json::Error> {
         };
         if let Some(gas) = [gas, gas_used].into_iter().flatten().find(|gas| i64::try_from(*gas).is_err()) {
             return Err(misshapen(format_args!("{gas} is no amount of gas")));
+        }
+        if trace.trace_address.len() > LONGEST_PATH {
+            return Err(misshapen(format_args!("a path has {} steps", trace.trace_address.len())));
         }
         if trace.error.as_ref().is_some_and(|error| error.contains('\0')) {
             return Err(misshapen("an error's text holds a NUL"));

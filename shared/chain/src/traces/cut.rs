@@ -5,7 +5,7 @@
 //! refused, by serde later.
 
 /// Longest path of a frame: 1024 calls below the top, and a self-destruction there. Source: Yellow Paper, appendix H.
-const LONGEST_PATH: usize = 1025;
+pub(super) const LONGEST_PATH: usize = 1025;
 
 /// Bytes of a frame's own text: its type and its sender alone take more. Without this bound, the three bytes of `{},`
 /// would ask for more than a hundred bytes of memory.

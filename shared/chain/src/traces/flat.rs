@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::Error as _;
 use serde_json::value::RawValue;
 
-use super::{Action, CallType, Outcome, RewardType, Trace, Untraced};
+use super::{Action, CallType, Outcome, RewardType, Trace, Untraced, may_have_rewards};
 use crate::block::FetchedBlock;
 use crate::verify::BadBlock;
 
@@ -86,7 +86,7 @@ struct FlatResult {
     address: Option<Address>,
 }
 
-/// The traces of `block`, by transaction and path, the rewards last.
+/// The traces of `block`, by transaction and path, the rewards last. A reward where nobody can be rewarded is left out.
 ///
 /// # Errors
 /// [`Untraced`]; one top frame for each transaction is not asked for yet.
@@ -99,7 +99,10 @@ pub(super) fn read(block: &FetchedBlock, answer: &RawValue) -> Result<Vec<Trace>
     for (index, trace) in flat.iter().enumerate() {
         check_place(block, index, trace)?;
     }
-    let mut traces = flat.into_iter().map(FlatTrace::into_trace).collect::<Result<Vec<Trace>, _>>()?;
+    // Versions of Erigon tell a reward with proof of stake too (issue 5344 there), and are no liars for it.
+    let has_rewards = may_have_rewards(block);
+    let kept = flat.into_iter().filter(|trace| has_rewards || trace.kind != Kind::Reward);
+    let mut traces = kept.map(FlatTrace::into_trace).collect::<Result<Vec<Trace>, _>>()?;
     // A path is before all that begin with it, as a frame is before those that it calls.
     let transaction = |trace: &Trace| trace.transaction_index.unwrap_or(usize::MAX);
     traces.sort_by(|left, right| {

@@ -5,6 +5,7 @@ use isotherm_types::BlockNumber;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::block::UnknownFields;
 
 const FROM: &str = "0x0000000000000000000000000000000000000001";
 const TO: &str = "0x0000000000000000000000000000000000000002";
@@ -32,7 +33,7 @@ fn block() -> FetchedBlock {
         header: Header::default(),
         transactions: serde_json::from_value(transactions).unwrap(),
         receipts: serde_json::from_value(json!([receipt(0, "0xc350"), receipt(1, "0x30d40")])).unwrap(),
-        unknown_fields: Vec::new(),
+        unknown_fields: UnknownFields::default(),
         served_at: DateTime::UNIX_EPOCH,
         size_bytes: 0,
     }
@@ -100,8 +101,11 @@ fn nested() -> Value {
 }
 
 fn read_value(method: TraceMethod, answer: &Value) -> Result<BlockTraces, Untraced> {
-    let answer = serde_json::value::to_raw_value(answer).unwrap();
-    read(&block(), &Verdict::Ok, method, &answer)
+    read_of(&block(), method, answer)
+}
+
+fn read_of(block: &FetchedBlock, method: TraceMethod, answer: &Value) -> Result<BlockTraces, Untraced> {
+    read(block, &Verdict::Ok, method, &serde_json::value::to_raw_value(answer).unwrap())
 }
 
 /// Whether it is refused, and as what.
@@ -139,18 +143,27 @@ fn both_methods_give_the_same_traces() {
     assert_eq!(from_flat.traces()[1], expected);
 }
 
+/// A flat trace of proof of work.
+fn reward() -> Value {
+    json!({"type": "reward", "subtraces": 0, "traceAddress": [], "blockHash": hash(9), "blockNumber": 7,
+        "action": {"author": FROM, "value": "0x1", "rewardType": "uncle"}, "result": null})
+}
+
 #[test]
 fn flat_traces_come_in_the_order_of_execution_whatever_the_node_does_and_rewards_come_last() {
+    let mut mined = block();
+    mined.header.difficulty = U256::from(1);
     let mut answer = flat();
-    let reward = json!({"type": "reward", "subtraces": 0, "traceAddress": [], "blockHash": hash(9), "blockNumber": 7,
-        "action": {"author": FROM, "value": "0x1", "rewardType": "uncle"}, "result": null});
-    answer.as_array_mut().unwrap().insert(0, reward);
+    answer.as_array_mut().unwrap().insert(0, reward());
     answer.as_array_mut().unwrap()[1..].reverse();
-    let found = read_value(TraceMethod::TraceBlock, &answer).unwrap();
+    let found = read_of(&mined, TraceMethod::TraceBlock, &answer).unwrap();
     let (reward, others) = found.traces().split_last().unwrap();
     assert_eq!(others, read_value(TraceMethod::TraceBlock, &flat()).unwrap().traces());
     assert_eq!((reward.transaction_index, reward.outcome.is_none()), (None, true));
     assert!(matches!(reward.action, Action::Reward { reward_type: RewardType::Uncle, .. }));
+
+    let of_no_work = read_value(TraceMethod::TraceBlock, &answer).unwrap();
+    assert_eq!(of_no_work.traces(), others, "nobody is rewarded with proof of stake");
 }
 
 type Lie = fn(&mut Value);
@@ -186,12 +199,24 @@ fn each_untrue_flat_answer_is_found_and_named() {
         ("json", |answer| answer[2]["action"]["gas"] = json!("0x8000000000000000")),
         ("json", |answer| answer[1]["result"]["gasUsed"] = json!("0x10000000000000000")),
         ("json", |answer| answer[2]["error"] = json!("a\0b")),
+        ("json", |answer| answer[2]["traceAddress"] = json!(vec![0; cut::LONGEST_PATH + 1])),
     ];
     for (place, (name, lie)) in lies.iter().enumerate() {
         let mut answer = flat();
         lie(&mut answer);
         assert_eq!(refusal(TraceMethod::TraceBlock, &answer), *name, "case {place}");
     }
+}
+
+#[test]
+fn a_long_error_is_cut() {
+    let mut answer = flat();
+    answer[1]["error"] = json!(format!("x{}", "é".repeat(3_000)));
+    answer[2]["traceAddress"] = json!(vec![0; cut::LONGEST_PATH]);
+    let found = read_value(TraceMethod::TraceBlock, &answer).unwrap();
+    let kept = format!("x{}", "é".repeat(2_047));
+    assert_eq!(found.traces()[1].error.as_ref(), Some(&kept), "4,096 bytes would end inside a letter");
+    assert_eq!(found.traces()[2].trace_address.len(), cut::LONGEST_PATH, "a path may be as long as the calls are deep");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use alloy::consensus::proofs::ordered_trie_root_encoded;
 use alloy::primitives::{B256, Bloom};
 use isotherm_types::BlockRef;
 
-use super::{BadBlock, Checks, Verdict, unencodable};
+use super::{BadBlock, Checks, UnknownFormats, Verdict, unencodable};
 use crate::block::{FetchedBlock, Receipt};
 use crate::encoding::encode_receipt;
 
@@ -21,38 +21,53 @@ pub fn check_receipts(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
 /// Number, place and logs' indexes are always checked: no chain has them otherwise.
 pub(super) fn check(block: &FetchedBlock, checks: &Checks) -> Result<Verdict, BadBlock> {
     check_places(block)?;
-    let reference = block.reference;
-    let has_bloom = checks.logs_bloom.is_made_at(reference.number);
-    let why_no_root = || checks.receipts_root.why_not("receipts root", reference.number);
-    if !has_bloom && let Some(why_not) = why_no_root() {
-        return Ok(why_not);
-    }
-    let mut encoded = Vec::with_capacity(block.receipts.len());
-    let mut bloom = Bloom::ZERO;
-    for (index, (transaction, receipt)) in block.transactions.iter().zip(&block.receipts).enumerate() {
-        match encode_receipt(transaction.type_number(), receipt) {
-            Ok((bytes, receipt_bloom)) => {
-                encoded.push(bytes);
-                bloom.accrue_bloom(&receipt_bloom);
-            }
-            Err(reason) => {
-                return match why_no_root() {
-                    Some(why_not) => Ok(why_not),
-                    None => unencodable(reference, index, &reason, checks.unknown_formats),
-                };
-            }
+    let number = block.reference.number;
+    let why_no_root = checks.receipts_root.why_not("receipts root", number);
+    // Made once: each is part of its receipt's encoding too.
+    let blooms = || -> Vec<Bloom> { block.receipts.iter().map(bloom).collect() };
+    match (checks.logs_bloom.is_made_at(number), why_no_root) {
+        (false, Some(why_not)) => Ok(why_not),
+        (false, None) => check_root(block, &blooms(), checks.unknown_formats),
+        (true, Some(why_not)) => check_bloom(block, &blooms()).map(|()| why_not),
+        (true, None) => {
+            let blooms = blooms();
+            check_bloom(block, &blooms)?;
+            check_root(block, &blooms, checks.unknown_formats)
         }
     }
-    if has_bloom && bloom != block.header.logs_bloom {
-        let header = Box::new(block.header.logs_bloom);
-        return Err(BadBlock::LogsBloom { block: reference, header, computed: Box::new(bloom) });
+}
+
+/// Bloom filter of a receipt. It needs the logs alone, whatever the receipt lacks.
+fn bloom(receipt: &Receipt) -> Bloom {
+    let mut bloom = Bloom::ZERO;
+    receipt.logs.iter().for_each(|log| bloom.accrue_raw_log(log.address, &log.topics));
+    bloom
+}
+
+fn check_bloom(block: &FetchedBlock, of_receipts: &[Bloom]) -> Result<(), BadBlock> {
+    let mut computed = Bloom::ZERO;
+    of_receipts.iter().for_each(|bloom| computed.accrue_bloom(bloom));
+    let header = block.header.logs_bloom;
+    if computed != header {
+        let (header, computed) = (Box::new(header), Box::new(computed));
+        return Err(BadBlock::LogsBloom { block: block.reference, header, computed });
     }
-    if let Some(why_not) = why_no_root() {
-        return Ok(why_not);
+    Ok(())
+}
+
+fn check_root(block: &FetchedBlock, blooms: &[Bloom], unknown_formats: UnknownFormats) -> Result<Verdict, BadBlock> {
+    let (reference, header) = (block.reference, block.header.receipts_root);
+    let mut encoded = Vec::with_capacity(block.receipts.len());
+    let pairs = block.transactions.iter().zip(&block.receipts);
+    for (index, ((transaction, receipt), bloom)) in pairs.zip(blooms).enumerate() {
+        match encode_receipt(transaction.type_number(), receipt, *bloom) {
+            Ok(bytes) => encoded.push(bytes),
+            Err(reason) => return unencodable(reference, index, &reason, unknown_formats),
+        }
     }
     let computed = ordered_trie_root_encoded(&encoded);
-    if computed != block.header.receipts_root {
-        return Err(BadBlock::ReceiptsRoot { block: reference, header: block.header.receipts_root, computed });
+    if computed != header {
+        return Err(BadBlock::ReceiptsRoot { block: reference, header, computed });
     }
     Ok(Verdict::Ok)
 }
@@ -88,13 +103,12 @@ fn check_place(block: BlockRef, index: usize, transaction: B256, receipt: &Recei
 
 /// Each receipt's gas is the step of the running total, and the last total is the header's.
 ///
+/// The latter cannot be told of a block with a block access list: from that fork on, the header counts gas before
+/// refunds, and receipts as before. Source: EIP-7778.
+///
 /// # Errors
 /// [`BadBlock::GasUsed`], [`BadBlock::ReceiptGas`].
 pub fn check_gas_used(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
-    // EIP-7778: from the fork that brings block access lists on, the header counts gas before refunds.
-    if block.header.block_access_list_hash.is_some() {
-        return Ok(Verdict::NotVerifiable("the header counts gas before refunds (EIP-7778)".to_owned()));
-    }
     let mut total = 0u64;
     for (index, receipt) in block.receipts.iter().enumerate() {
         let computed = total.checked_add(receipt.gas_used);
@@ -103,6 +117,9 @@ pub fn check_gas_used(block: &FetchedBlock) -> Result<Verdict, BadBlock> {
             return Err(BadBlock::ReceiptGas { block: block.reference, index, before, gas_used, cumulative });
         }
         total = receipt.cumulative_gas_used;
+    }
+    if block.header.block_access_list_hash.is_some() {
+        return Ok(Verdict::NotVerifiable("the header counts gas before refunds (EIP-7778)".to_owned()));
     }
     if total != block.header.gas_used {
         let header = block.header.gas_used;
