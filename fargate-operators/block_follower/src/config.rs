@@ -17,7 +17,7 @@ pub struct FollowerConfig {
     pub chain: String,
     /// Where to begin. A stored tip always wins.
     pub start: Start,
-    /// Pause between two questions for the newest block, while nothing is new.
+    /// Pause between two questions for the newest block, while nothing is new and none is announced.
     poll_interval: Duration,
     /// Blocks in each partition, hot and cold. Cannot be changed later.
     pub partition_blocks: u64,
@@ -168,6 +168,11 @@ impl From<StartField> for Start {
 
 #[cfg(test)]
 mod tests {
+    use isotherm_platform::operator_main;
+    use isotherm_types::operator::OPERATOR_PROTOCOL;
+    use isotherm_types::{Classified as _, Fence, TaskId, TaskSpec};
+    use serde_json::json;
+
     use super::*;
 
     const FULL: &str = r#"{"chain_id":31337,"chain":"demo","start":"latest","poll_interval_ms":100,"partition_blocks":100,
@@ -224,6 +229,30 @@ mod tests {
         assert!(error(&format!(r#"{start}{finality},"profile":{{"chain_id":5}}}}"#)).contains("name"));
         let known = format!(r#"{start}{finality},"partition_blocks":9}}"#);
         assert_eq!(serde_json::from_str::<FollowerConfig>(&known).unwrap().profile.partition_blocks, 9);
+    }
+
+    #[test]
+    fn a_profile_out_of_the_bounds_of_a_chains_file_is_refused_at_the_start() {
+        let spec = |block_time_ms: u64| TaskSpec {
+            version: OPERATOR_PROTOCOL,
+            task_id: TaskId(1),
+            fence: Fence(1),
+            attempt: 1,
+            job: "follow-five".to_owned(),
+            config: json!({
+                "chain_id": 5, "chain": "five", "start": "latest",
+                "profile": {
+                    "chain_id": 5, "name": "five", "block_time_ms": block_time_ms, "finality": { "kind": "tags" },
+                },
+            }),
+            input: json!({}),
+        };
+        let read = |block_time_ms| operator_main::config::<FollowerConfig>(&spec(block_time_ms));
+        assert_eq!(read(250).unwrap().profile.block_time_ms, 250);
+        let error = read(0).unwrap_err();
+        assert_eq!(error.code(), "job.config_invalid");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "block_time_ms of the profile is 0; it must be a whole number from 1 to 3600000");
     }
 
     #[test]

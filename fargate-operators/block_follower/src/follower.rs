@@ -1,4 +1,5 @@
-//! The loop: look at the chain's newest block, decide, act; without a pause while something is missing.
+//! The loop: look at the chain's newest block, decide, act; without a pause while something is missing. A block that is
+//! announced ends a pause early, and is asked for as any other.
 //!
 //! What is decided is in `isotherm_chain::fork`, what is written is in [`crate::store`]. The loop never appends beyond
 //! the newest block that the chain has shown, and asks by number as well as by hash, so that a branch of equal height
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use isotherm_chain::fork::Stored;
-use isotherm_chain::{Answer, ChainClient, ChainError, Heads, VerifiedBlock};
+use isotherm_chain::{Answer, ChainClient, ChainError, Heads, VerifiedBlock, WakeUp};
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_platform::{Fault, Stop};
 use isotherm_types::{BlockNumber, BlockRef, Classified as _, Disposition};
@@ -36,6 +37,7 @@ const NEAR_TIP_BLOCKS: usize = 4;
 pub(crate) struct Follower {
     config: FollowerConfig,
     client: ChainClient,
+    wake_up: WakeUp,
     store: Store,
     stop: Stop,
     progress: Progress,
@@ -88,6 +90,7 @@ impl Follower {
     pub(crate) fn new(
         config: FollowerConfig,
         client: ChainClient,
+        wake_up: WakeUp,
         store: Store,
         stop: Stop,
         progress: Progress,
@@ -102,6 +105,7 @@ impl Follower {
             knows_stored: false,
             config,
             client,
+            wake_up,
             store,
             stop,
             progress,
@@ -113,6 +117,12 @@ impl Follower {
     /// # Errors
     /// [`FollowerError::Halted`], an outage of the chain that lasts, and whatever the database says.
     pub(crate) async fn run(mut self) -> Result<OperatorEnd, Fault> {
+        let end = self.follow().await;
+        self.status.last_words(&self.client).await;
+        end
+    }
+
+    async fn follow(&mut self) -> Result<OperatorEnd, Fault> {
         self.stored = self.store.stored().await?;
         self.knows_stored = true;
         match (&self.stored, self.config.start) {
@@ -127,7 +137,7 @@ impl Follower {
             (None, start) => tracing::info!(chain.id = self.config.chain_id.0, ?start, "following a new chain"),
         }
         loop {
-            let pause = match self.round().await {
+            let paused = match self.round().await {
                 Ok(Round::Stopped) => return Ok(OperatorEnd::Released),
                 Ok(Round::Advanced) => {
                     self.outage.end();
@@ -137,7 +147,7 @@ impl Follower {
                     self.outage.end();
                     // The chain was asked and has nothing new: that is no stall.
                     self.progress.waiting();
-                    self.config.poll_interval()
+                    self.unless_stopped(self.idle()).await
                 }
                 Err(RoundError::Fatal(fault)) => return Err(fault),
                 Err(RoundError::NotNow(error)) => {
@@ -147,16 +157,25 @@ impl Follower {
                         error.message = %error,
                         "no block can be stored now"
                     );
+                    self.gaps.was_away();
                     if matches!(error, FollowerError::DatabaseAway { .. }) {
                         self.knows_stored = false;
                     }
                     self.outage.note(Instant::now(), error)?;
-                    OUTAGE_PAUSE
+                    self.unless_stopped(tokio::time::sleep(OUTAGE_PAUSE)).await
                 }
             };
-            if self.unless_stopped(tokio::time::sleep(pause)).await.is_none() {
+            if paused.is_none() {
                 return Ok(OperatorEnd::Released);
             }
+        }
+    }
+
+    /// The pause while nothing is new.
+    async fn idle(&self) {
+        tokio::select! {
+            () = tokio::time::sleep(self.config.poll_interval()) => {}
+            () = self.wake_up.announced() => {}
         }
     }
 
@@ -223,6 +242,7 @@ impl Follower {
             };
             let (committed, fetched) = tokio::join!(self.append(blocks, heads), fetch);
             self.stored = Some(committed?);
+            self.status.looked(&self.client, None);
             let Some(upcoming) = upcoming else {
                 self.lag.emit(Instant::now(), &self.config.chain, heads.latest.timestamp);
                 return Ok(Round::Advanced);

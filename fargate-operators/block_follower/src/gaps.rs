@@ -100,6 +100,11 @@ pub(crate) enum RunStart {
     Tip(BlockRef),
 }
 
+/// Whether something says which block belongs there.
+fn is_named(gap: &Gap) -> bool {
+    gap.above_hash.is_some() || gap.named_hash.is_some()
+}
+
 /// The highest run of `gaps`, which come highest first, of at most `most_blocks`; `None` if there is none, or if what
 /// belongs there is not known.
 pub(crate) fn next_run(gaps: &[Gap], most_blocks: u64) -> Option<Run> {

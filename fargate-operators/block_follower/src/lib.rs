@@ -1,9 +1,9 @@
 //! Follows a chain into hot storage: an `always_on` operator, one for each chain.
 //!
-//! Place in the flow: asks the chain for its newest block, fetches and verifies what is missing (`isotherm_chain`),
-//! and appends it to hot storage together with the events that announce it, one transaction a block at the tip and
-//! one a batch while it catches up. A reorg is replaced in one transaction; where that would touch a final or a cold
-//! block, the chain is halted and a person decides.
+//! Place in the flow: asks the chain for its newest block, at its interval and when one is announced, fetches and
+//! verifies what is missing (`isotherm_chain`), and appends it to hot storage together with the events that announce
+//! it, one transaction a block at the tip and one a batch while it catches up. A reorg is replaced in one transaction;
+//! where that would touch a final or a cold block, the chain is halted and a person decides.
 //!
 //! It must never write under a stale fence, never store a block whose parent is not the stored tip, never store what
 //! was not verified, and never guess at a fork.
@@ -20,7 +20,7 @@ mod store;
 
 use std::sync::Arc;
 
-use isotherm_chain::{ChainClient, RpcUrl};
+use isotherm_chain::{ChainClient, RpcUrls, WakeUp, WakeUpLimits};
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
 use isotherm_platform::{Environment, Fault, Secret};
@@ -52,15 +52,16 @@ pub async fn follow(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fau
 async fn prepare(spec: TaskSpec, mut context: Context) -> Result<Follower, Fault> {
     let config: FollowerConfig = operator_main::config(&spec)?;
     let secrets = Secrets::read(&mut context.environment)?;
-    let urls = RpcUrl::parse_list(secrets.rpc_urls.expose())?;
+    let urls = RpcUrls::parse(secrets.rpc_urls.expose())?;
     // Both at once: a follower that is started anew is behind by as long as this takes.
     let (pool, client) = tokio::join!(
         database::connect(&secrets.database_url, PoolOptions::source("block_follower")),
-        ChainClient::connect(urls, config.chain_id, config.profile.limits(), Arc::new(SystemClock)),
+        ChainClient::connect(urls.endpoints, config.chain_id, config.profile.limits(), Arc::new(SystemClock)),
     );
     let (pool, client) = (pool?, client?);
     let store = Store::open(pool, &config, spec.task_id, spec.fence).await?;
-    Ok(Follower::new(config, client, store, context.stop, context.progress))
+    let wake_up = WakeUp::start(urls.wake_ups, &WakeUpLimits::for_blocks_every(config.profile.block_time()))?;
+    Ok(Follower::new(config, client, wake_up, store, context.stop, context.progress))
 }
 
 /// What the job's secrets are filled with.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use isotherm_chain::{ChainClient, EndpointHealth, Evidence, Heads};
 use isotherm_hot_store::evidence;
 use isotherm_hot_store::follower_status::{EndpointStatus, Said, SeenHead};
+use isotherm_platform::Fault;
 use isotherm_types::B256;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -31,6 +32,7 @@ const LOOKS: usize = 6;
 
 /// Takes note of what the follower sees and does, and has it written down. Dropping it ends the writing.
 pub(crate) struct Reporter {
+    store: Store,
     seen: watch::Sender<Seen>,
     evidence: Arc<Unwritten>,
     is_asked: Arc<AtomicBool>,
@@ -51,8 +53,8 @@ impl Reporter {
         let (seen, latest) = watch::channel(Seen::default());
         let evidence = Arc::new(Unwritten::default());
         let is_asked = Arc::new(AtomicBool::new(false));
-        let writer = tokio::spawn(write(store, latest, Arc::clone(&evidence), Arc::clone(&is_asked)));
-        Self { seen, evidence, is_asked, writer }
+        let writer = tokio::spawn(write(store.clone(), latest, Arc::clone(&evidence), Arc::clone(&is_asked)));
+        Self { store, seen, evidence, is_asked, writer }
     }
 
     /// Notes a look at the chain: how its endpoints do, what they were caught at, and what they showed if they
@@ -78,6 +80,23 @@ impl Reporter {
         self.seen.send_modify(|seen| seen.stored_blocks += block_count);
     }
 
+    /// Writes down, once, what endpoints have been caught at and what is not written yet: the follower ends. Nothing
+    /// else is written from then on. Without evidence nothing is asked of the database; a failure is told and changes
+    /// nothing.
+    pub(crate) async fn last_words(&mut self, client: &ChainClient) {
+        self.evidence.add(client.take_evidence().into_iter().map(written).collect());
+        self.writer.abort();
+        // What it was about to write is back when it has ended.
+        let _ = (&mut self.writer).await;
+        if let Err(fault) = keep(&self.store, &self.evidence).await {
+            tracing::warn!(
+                error.code = fault.code(),
+                error.message = %fault.message(),
+                "the last evidence of untrue answers cannot be written"
+            );
+        }
+    }
+
     /// Takes the request of a person for a look at the gaps; returns whether there was one.
     pub(crate) fn take_gap_request(&self) -> bool {
         self.is_asked.swap(false, Ordering::Relaxed)
@@ -95,18 +114,12 @@ async fn write(store: Store, mut latest: watch::Receiver<Seen>, unwritten: Arc<U
     let mut is_failing = false;
     while latest.changed().await.is_ok() {
         let seen = latest.borrow_and_update().clone();
-        let evidence = unwritten.take();
-        let said = store.say(&speed.said(Instant::now(), seen), &evidence).await;
-        if said.is_err() {
-            unwritten.put_back(evidence);
+        let said = store.say(&speed.said(Instant::now(), seen)).await;
+        if let Ok(true) = said {
+            is_asked.store(true, Ordering::Relaxed);
         }
-        match said {
-            Ok(are_gaps_asked_for) => {
-                if are_gaps_asked_for {
-                    is_asked.store(true, Ordering::Relaxed);
-                }
-                is_failing = false;
-            }
+        match said.and(keep(&store, &unwritten).await) {
+            Ok(()) => is_failing = false,
             Err(fault) if !is_failing => {
                 tracing::warn!(
                     error.code = fault.code(),
@@ -119,6 +132,16 @@ async fn write(store: Store, mut latest: watch::Receiver<Seen>, unwritten: Arc<U
         }
         tokio::time::sleep(INTERVAL).await;
     }
+}
+
+/// Writes down the evidence that waits for it, if there is any.
+async fn keep(store: &Store, unwritten: &Unwritten) -> Result<(), Fault> {
+    let evidence = unwritten.take();
+    if !evidence.pieces().is_empty() {
+        store.keep_evidence(evidence.pieces()).await?;
+    }
+    evidence.forget();
+    Ok(())
 }
 
 /// How an endpoint does, as it is written down.

@@ -11,9 +11,11 @@ use crate::error::{HotStoreError, bigint};
 
 /// Creates the chain's first-level partitions where they are missing.
 pub(crate) async fn ensure_chain(conn: &mut PgConnection, chain_id: ChainId) -> Result<(), HotStoreError> {
+    let table_of = |dataset: Dataset| format!("hot.{dataset}_{chain_id}");
+    let missing = missing(conn, &Dataset::ALL.map(table_of)).await?;
     for dataset in Dataset::ALL {
-        let table = format!("hot.{dataset}_{chain_id}");
-        if exists(conn, &table).await? {
+        let table = table_of(dataset);
+        if !missing.contains(&table) {
             continue;
         }
         execute(
@@ -36,13 +38,17 @@ pub(crate) async fn ensure_leaves(
     partition_blocks: u64,
     blocks: BlockRange,
 ) -> Result<bool, HotStoreError> {
-    let mut created = false;
-    for leaf in leaves(partition_blocks, blocks) {
-        for dataset in Dataset::ALL {
-            created |= ensure_leaf(conn, chain_id, dataset, leaf).await?;
+    let wanted: Vec<(Dataset, BlockRange)> =
+        leaves(partition_blocks, blocks).flat_map(|leaf| Dataset::ALL.map(|dataset| (dataset, leaf))).collect();
+    let tables: Vec<String> = wanted.iter().map(|(dataset, leaf)| leaf_table(chain_id, *dataset, *leaf)).collect();
+    // Asked each time, and all at once: what is remembered would be wrong after somebody else has dropped one.
+    let missing = missing(conn, &tables).await?;
+    for ((dataset, leaf), table) in wanted.into_iter().zip(&tables) {
+        if missing.contains(table) {
+            create_leaf(conn, chain_id, dataset, leaf, table).await?;
         }
     }
-    Ok(created)
+    Ok(!missing.is_empty())
 }
 
 /// The aligned runs that `blocks` falls into, and one more ahead, so that the leaf is there before it is needed.
@@ -55,16 +61,17 @@ fn leaves(partition_blocks: u64, blocks: BlockRange) -> impl Iterator<Item = Blo
     })
 }
 
-async fn ensure_leaf(
+fn leaf_table(chain_id: ChainId, dataset: Dataset, leaf: BlockRange) -> String {
+    format!("hot.{dataset}_{chain_id}_{:0>10}", leaf.start())
+}
+
+async fn create_leaf(
     conn: &mut PgConnection,
     chain_id: ChainId,
     dataset: Dataset,
     leaf: BlockRange,
-) -> Result<bool, HotStoreError> {
-    let table = format!("hot.{dataset}_{chain_id}_{:0>10}", leaf.start());
-    if exists(conn, &table).await? {
-        return Ok(false);
-    }
+    table: &str,
+) -> Result<(), HotStoreError> {
     let (start, end) = (bigint(leaf.start()), bigint(leaf.end()));
     execute(conn, format!("CREATE TABLE {table} (LIKE hot.{dataset} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
         .await?;
@@ -73,16 +80,16 @@ async fn ensure_leaf(
         conn,
         format!("ALTER TABLE hot.{dataset}_{chain_id} ATTACH PARTITION {table} FOR VALUES FROM ({start}) TO ({end})"),
     )
-    .await?;
-    Ok(true)
+    .await
 }
 
-async fn exists(conn: &mut PgConnection, table: &str) -> Result<bool, HotStoreError> {
-    sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(table)
-        .fetch_one(conn)
+/// Those of `tables` that are not there.
+async fn missing(conn: &mut PgConnection, tables: &[String]) -> Result<Vec<String>, HotStoreError> {
+    sqlx::query_scalar("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL")
+        .bind(tables)
+        .fetch_all(conn)
         .await
-        .map_err(HotStoreError::database("look for a partition"))
+        .map_err(HotStoreError::database("look for partitions"))
 }
 
 async fn execute(conn: &mut PgConnection, sql: String) -> Result<(), HotStoreError> {

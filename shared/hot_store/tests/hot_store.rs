@@ -171,6 +171,33 @@ async fn a_projection_reads_only_the_columns_asked_for_in_their_order() {
 }
 
 #[tokio::test]
+async fn one_question_an_append_finds_the_partitions_that_are_there_and_those_that_are_gone() {
+    let (_database, mut conn) = database().await;
+    append(&mut conn, CHAIN, &batch(range(0, 12), 0, B256::ZERO, 1)).await.unwrap();
+    let before = partition_questions(&mut conn).await;
+    append(&mut conn, CHAIN, &batch(range(12, 14), 0, hash(11, 0), 1)).await.unwrap();
+    assert_eq!(partition_questions(&mut conn).await, before + 1);
+
+    take_back(&mut conn, CHAIN, reference(9, 0), reference(14, 1)).await.unwrap();
+    let gone = "DROP TABLE hot.logs_31337_0000000010, hot.blocks_31337_0000000010";
+    sqlx::raw_sql(gone).execute(&mut conn).await.unwrap();
+    append(&mut conn, CHAIN, &batch(range(10, 15), 1, hash(9, 0), 1)).await.unwrap();
+    assert_eq!(rows::count(&mut conn, CHAIN, Dataset::Logs, range(0, 99)).await.unwrap(), 15);
+}
+
+/// How often this connection has asked which tables are there.
+async fn partition_questions(conn: &mut PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT coalesce(sum(generic_plans + custom_plans), 0)::bigint FROM pg_prepared_statements
+          WHERE statement LIKE $1",
+    )
+    .bind("%to_regclass%")
+    .fetch_one(conn)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
 async fn a_batch_that_does_not_continue_the_tip_is_refused() {
     let (_database, mut conn) = database().await;
     append(&mut conn, CHAIN, &batch(range(5, 8), 0, B256::ZERO, 1)).await.unwrap();

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use isotherm_lab::benchmark::cpu_of_tree;
 use isotherm_lab::postgres::{Data, Postgres, StartOptions, TestDatabase};
+use isotherm_platform::Secret;
+use isotherm_platform::database::{self, PoolOptions};
 use isotherm_types::TaskId;
 use sqlx::PgConnection;
 use sqlx::postgres::PgListener;
@@ -58,8 +60,11 @@ impl Stage {
         Self { server, database, task_id: TaskId(task_id), folder }
     }
 
+    /// A connection as the follower has: the legs differ in what they send alone.
     pub(crate) async fn connect(&self) -> PgConnection {
-        self.database.connect().await.expect("a connection")
+        let url = Secret::new(self.database.url.clone());
+        let pool = database::connect(&url, PoolOptions::operator("benchmark")).await.expect("a pool");
+        pool.acquire().await.expect("a connection").detach()
     }
 
     /// Removes every row, keeps tables, partitions and indexes, and lets the server settle.

@@ -2,7 +2,8 @@
 //!
 //! What belongs into a gap follows by hash from the stored block above it. Never writes what was not verified, and
 //! halts the chain where a gap cannot be closed. An endpoint that gives no usable answer has not said that it lacks a
-//! block: that is an outage and no reason to halt.
+//! block: that is an outage and no reason to halt. A block for which there is none again and again is left behind, for
+//! the gaps below it to be closed, and come back to.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,7 +53,7 @@ impl Follower {
         let (within, page) = match self.look(state).await {
             Ok(Some(found)) => found,
             Ok(None) => {
-                self.gaps.left(None);
+                self.gaps.left(Instant::now(), None);
                 return Ok(Round::Idle);
             }
             // The blocks' own transactions tell whether the database is away; a look can wait, and be a smaller one.
@@ -68,13 +69,17 @@ impl Follower {
             }
         };
         self.gaps.has_looked();
-        match next_run(&page.gaps, self.gaps.run_blocks()) {
+        let gaps = self.gaps.reachable(within, &page.gaps);
+        match next_run(gaps, self.gaps.run_blocks()) {
             Some(run) => {
-                self.gaps.left(Some(within));
+                self.gaps.left(Instant::now(), Some(within));
                 self.close(run, heads).await
             }
-            None if page.gaps.is_empty() => {
-                self.gaps.left(BlockRange::new(within.start(), page.blocks.start()).ok());
+            None if gaps.is_empty() => {
+                if let Some(lowest) = page.gaps.last() {
+                    self.gaps.leave_behind(lowest.number);
+                }
+                self.gaps.left(Instant::now(), BlockRange::new(within.start(), page.blocks.start()).ok());
                 Ok(Round::Idle)
             }
             // Nothing says what belongs there: what is above has changed meanwhile.
@@ -88,6 +93,7 @@ impl Follower {
             State::Done => None,
             State::Going(within) => Some(within),
             State::Wanted => self.store.hot_blocks().await?,
+            State::Again(blocks) => self.store.hot_blocks().await?.and_then(|hot| hot.intersection(blocks)),
         };
         match within {
             Some(within) => Ok(Some((within, self.store.look_for_gaps(self.gaps.page_of(within)).await?))),
@@ -171,7 +177,16 @@ impl Follower {
         let block = match unseen {
             Unseen::Stopped => return Ok(Round::Stopped),
             Unseen::Failed(error) => {
-                self.gaps.has_not_fetched(Instant::now());
+                if self.gaps.has_not_fetched(Instant::now(), run) {
+                    tracing::warn!(
+                        chain.id = self.config.chain_id.0,
+                        block.number = run.numbers.last().0,
+                        gap.kind = run.kind.as_str(),
+                        error.code = error.code(),
+                        "no endpoint gives a usable answer about a block that is missing or not whole: gaps below it \
+                         are closed first, then it is asked for again; if it stays so, use an endpoint that has it"
+                    );
+                }
                 return Err(error.into());
             }
             Unseen::Absent(block) => block,

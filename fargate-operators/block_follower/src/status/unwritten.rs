@@ -16,13 +16,14 @@ impl Unwritten {
         bound(&mut pieces);
     }
 
-    /// Takes all.
-    pub(super) fn take(&self) -> Vec<Evidence> {
-        std::mem::take(&mut *self.pieces())
+    /// Takes all. They come back unless they are [`Taken::forget`]ten, also from a writer that is stopped midway.
+    pub(super) fn take(&self) -> Taken<'_> {
+        let pieces = std::mem::take(&mut *self.pieces());
+        Taken { from: self, pieces }
     }
 
     /// Takes pieces back that could not be written down; they are older than what has come since.
-    pub(super) fn put_back(&self, older: Vec<Evidence>) {
+    fn put_back(&self, older: Vec<Evidence>) {
         let mut pieces = self.pieces();
         pieces.splice(0..0, older);
         bound(&mut pieces);
@@ -30,6 +31,31 @@ impl Unwritten {
 
     fn pieces(&self) -> MutexGuard<'_, Vec<Evidence>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Pieces that are being written down.
+#[derive(Debug)]
+pub(super) struct Taken<'a> {
+    from: &'a Unwritten,
+    pieces: Vec<Evidence>,
+}
+
+impl Taken<'_> {
+    /// The pieces, in the order of their time.
+    pub(super) fn pieces(&self) -> &[Evidence] {
+        &self.pieces
+    }
+
+    /// They are written down.
+    pub(super) fn forget(mut self) {
+        self.pieces.clear();
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.from.put_back(std::mem::take(&mut self.pieces));
     }
 }
 
@@ -59,8 +85,12 @@ mod tests {
         numbers.map(piece).collect()
     }
 
-    fn numbers(pieces: Vec<Evidence>) -> Vec<u64> {
-        pieces.into_iter().map(|piece| piece.answer_bytes).collect()
+    /// What is there, which is written down by that.
+    fn numbers(unwritten: &Unwritten) -> Vec<u64> {
+        let taken = unwritten.take();
+        let numbers = taken.pieces().iter().map(|piece| piece.answer_bytes).collect();
+        taken.forget();
+        numbers
     }
 
     #[test]
@@ -69,18 +99,18 @@ mod tests {
         unwritten.add(pieces(0..2));
         let failed = unwritten.take();
         unwritten.add(pieces(2..4));
-        unwritten.put_back(failed);
-        assert_eq!(numbers(unwritten.take()), [0, 1, 2, 3]);
-        assert!(unwritten.take().is_empty(), "it is taken once");
+        drop(failed);
+        assert_eq!(numbers(&unwritten), [0, 1, 2, 3]);
+        assert!(numbers(&unwritten).is_empty(), "it is taken once");
     }
 
     #[test]
     fn the_newest_are_kept_of_too_many() {
         let unwritten = Unwritten::default();
         unwritten.add(pieces(0..150));
-        assert_eq!(numbers(unwritten.take()), (50..150).collect::<Vec<_>>());
+        assert_eq!(numbers(&unwritten), (50..150).collect::<Vec<_>>());
         unwritten.add(pieces(100..190));
         unwritten.put_back(pieces(0..100));
-        assert_eq!(numbers(unwritten.take()), (90..190).collect::<Vec<_>>());
+        assert_eq!(numbers(&unwritten), (90..190).collect::<Vec<_>>());
     }
 }

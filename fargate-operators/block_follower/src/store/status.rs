@@ -1,4 +1,4 @@
-//! What the follower says of itself, and what is asked of it, in one short transaction.
+//! What the follower says of itself, and what is asked of it, in short transactions.
 
 use std::time::Duration;
 
@@ -13,20 +13,36 @@ use super::{Store, commit};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Store {
-    /// Writes down what the follower says, and what it has caught endpoints at. Returns whether a person has asked for a look at the gaps since the last
+    /// Writes down what the follower says. Returns whether a person has asked for a look at the gaps since the last
     /// time.
-    pub(crate) async fn say(&self, said: &Said, evidence: &[Evidence]) -> Result<bool, Fault> {
+    pub(crate) async fn say(&self, said: &Said) -> Result<bool, Fault> {
         let saying = async {
             let mut conn = self.connection().await?;
             let mut db_tx = self.begin(&mut conn).await?;
             follower_status::write(&mut db_tx, self.chain_id, said).await?;
-            evidence::keep(&mut db_tx, self.chain_id, evidence).await?;
             let is_asked = gaps::take_request(&mut db_tx, self.chain_id).await?;
             commit(db_tx).await?;
             conn.give_back();
             Ok(is_asked)
         };
-        let hurried = Self { patience: self.patience.min(PATIENCE), ..self.clone() };
-        hurried.answered("write the follower's status", saying).await
+        self.hurried().answered("write the follower's status", saying).await
+    }
+
+    /// Writes down what the follower has caught endpoints at. It may be megabytes: what is asked of the follower does
+    /// not wait for it.
+    pub(crate) async fn keep_evidence(&self, evidence: &[Evidence]) -> Result<(), Fault> {
+        let keeping = async {
+            let mut conn = self.connection().await?;
+            let mut db_tx = self.begin(&mut conn).await?;
+            evidence::keep(&mut db_tx, self.chain_id, evidence).await?;
+            commit(db_tx).await?;
+            conn.give_back();
+            Ok(())
+        };
+        self.hurried().answered("keep evidence of untrue answers", keeping).await
+    }
+
+    fn hurried(&self) -> Self {
+        Self { patience: self.patience.min(PATIENCE), ..self.clone() }
     }
 }

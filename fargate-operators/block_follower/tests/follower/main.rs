@@ -10,3 +10,4 @@ mod refusals;
 mod stage;
 mod status;
 mod traces;
+mod wake_up;

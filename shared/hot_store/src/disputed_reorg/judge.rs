@@ -52,6 +52,15 @@ impl Refusal {
     }
 }
 
+impl Dispute {
+    /// Whether it is what the chain of `cursor` is halted for. One of before may be left over when a chain is halted
+    /// for something else.
+    pub fn is_of(&self, cursor: &Cursor) -> bool {
+        let is_of_a_reorg = cursor.halted.as_ref().is_some_and(|halt| halt.code.starts_with("chain.reorg_"));
+        is_of_a_reorg && Some(self.reorg.tip) == cursor.tip && self.permission.is_none()
+    }
+}
+
 /// The reorg that may be accepted.
 ///
 /// `branch_hash` is the hash that the person expects where the follower had to stop, if one was given; `watermark` the
@@ -66,11 +75,7 @@ pub fn judge(
     branch_hash: Option<B256>,
 ) -> Result<DisputedReorg, Refusal> {
     let halt = cursor.halted.as_ref().ok_or(Refusal::NotHalted)?;
-    // A dispute of before may be left over when the chain is halted for something else.
-    let is_of_this_halt = |dispute: &&Dispute| {
-        Some(dispute.reorg.tip) == cursor.tip && dispute.permission.is_none() && halt.code.starts_with("chain.reorg_")
-    };
-    let Some(Dispute { reorg, .. }) = dispute.filter(is_of_this_halt) else {
+    let Some(Dispute { reorg, .. }) = dispute.filter(|dispute| dispute.is_of(cursor)) else {
         return Err(Refusal::NoReorg { code: halt.code.clone() });
     };
     if let Some(given) = branch_hash.filter(|given| *given != reorg.found.hash) {
@@ -160,6 +165,7 @@ mod tests {
         assert_eq!(refused(&moved_on, Some(&dispute), None), "no_reorg");
         let other_reason = Halt { code: "follower.gap_not_served".to_owned(), message: "…".to_owned() };
         let other_halt = Cursor { halted: Some(other_reason), ..cursor.clone() };
+        assert!(dispute.is_of(&cursor) && !dispute.is_of(&other_halt) && !dispute.is_of(&moved_on));
         assert_eq!(refused(&other_halt, Some(&dispute), None), "no_reorg");
         let following = Cursor { halted: None, ..cursor.clone() };
         assert_eq!(refused(&following, Some(&dispute), None), "not_halted");

