@@ -16,6 +16,8 @@ const DELETE_TASK: &str = "DELETE FROM control.tasks WHERE id = $1";
 const DELETE_EVENT: &str = "DELETE FROM control.events WHERE id = $1";
 /// SQLSTATE `foreign_key_violation`.
 const REFERRED_TO: &str = "23503";
+/// SQLSTATE `feature_not_supported`.
+const NOT_SUPPORTED: &str = "0A000";
 
 async fn stage() -> Stage {
     let mut stage = Stage::new().await;
@@ -36,8 +38,12 @@ fn committed() -> EventBody {
 async fn delete(conn: &mut PgConnection, statement: &'static str, id: i64) -> Result<u64, String> {
     match sqlx::query(statement).bind(id).execute(conn).await {
         Ok(deleted) => Ok(deleted.rows_affected()),
-        Err(error) => Err(error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap().into_owned()),
+        Err(error) => Err(sqlstate(&error)),
     }
+}
+
+fn sqlstate(error: &sqlx::Error) -> String {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap().into_owned()
 }
 
 async fn actions(stage: &mut Stage, task_id: TaskId) -> Vec<String> {
@@ -133,6 +139,53 @@ async fn a_task_cannot_be_deleted_while_it_is_claimed() {
         db_tx.commit().await.unwrap();
         assert_eq!(deleting.await.unwrap(), Err(REFERRED_TO.to_owned()), "at once: {at_once}");
     }
+}
+
+#[tokio::test]
+async fn a_transaction_that_does_not_see_who_refers_to_an_event_by_now_cannot_delete_it() {
+    for (level, expected) in [
+        ("READ COMMITTED", REFERRED_TO),
+        ("READ UNCOMMITTED", REFERRED_TO),
+        ("REPEATABLE READ", NOT_SUPPORTED),
+        ("SERIALIZABLE", NOT_SUPPORTED),
+    ] {
+        let mut stage = stage().await;
+        let event_id = events::record(&mut stage.conn, &committed()).await.unwrap();
+        let mut other = stage.connect().await;
+        let begin = sqlx::AssertSqlSafe(format!("BEGIN ISOLATION LEVEL {level}"));
+        let mut db_tx = other.begin_with(begin).await.unwrap();
+        // Its snapshot, if it keeps one, is older than what refers to the event.
+        sqlx::query("SELECT").execute(&mut *db_tx).await.unwrap();
+        assert_eq!(dispatch::handle_event(&mut stage.conn, event_id).await.unwrap().len(), 1);
+        assert_eq!(delete(&mut db_tx, DELETE_EVENT, event_id.0).await, Err(expected.to_owned()), "{level}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_is_not_deleted_under_a_snapshot_of_before() {
+    for (level, expected) in [("READ COMMITTED", Ok(1)), ("SERIALIZABLE", Err(NOT_SUPPORTED.to_owned()))] {
+        let mut stage = stage().await;
+        let task_id = stage.new_task("read", "one").await;
+        let begin = sqlx::AssertSqlSafe(format!("BEGIN ISOLATION LEVEL {level}"));
+        let mut db_tx = stage.conn.begin_with(begin).await.unwrap();
+        assert_eq!(delete(&mut db_tx, DELETE_TASK, task_id.0).await, expected, "{level}");
+    }
+}
+
+#[tokio::test]
+async fn tasks_and_events_are_not_truncated() {
+    let mut stage = stage().await;
+    stage.new_task("read", "one").await;
+    for statement in [
+        "TRUNCATE control.tasks CASCADE",
+        "TRUNCATE control.events CASCADE",
+        "TRUNCATE control.jobs CASCADE",
+        "TRUNCATE control.task_inputs, control.task_attempts, control.events, control.tasks CASCADE",
+    ] {
+        let refused = sqlx::raw_sql(statement).execute(&mut stage.conn).await.unwrap_err();
+        assert_eq!(sqlstate(&refused), NOT_SUPPORTED, "{statement}: {refused}");
+    }
+    assert_eq!(stage.count("SELECT count(*) FROM control.tasks").await, 1);
 }
 
 #[tokio::test]

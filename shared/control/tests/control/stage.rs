@@ -117,12 +117,13 @@ impl Stage {
     }
 }
 
-/// Polls until some connection waits for a lock of another.
+/// Polls until some connection to this database waits for a lock of another; other tests use the same server.
 pub(crate) async fn until_somebody_waits(conn: &mut PgConnection) {
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     loop {
-        let waiting: (i64,) =
-            sqlx::query_as("SELECT count(*) FROM pg_locks WHERE NOT granted").fetch_one(&mut *conn).await.unwrap();
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting: (i64,) = sqlx::query_as(waiting).fetch_one(&mut *conn).await.unwrap();
         if waiting.0 > 0 {
             return;
         }
