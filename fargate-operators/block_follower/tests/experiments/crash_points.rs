@@ -68,8 +68,7 @@ async fn dies_at(stage: &mut Stage, changes: &Value, point: CrashPoint, hit: u64
     if point == CrashPoint::FollowTakenBack {
         follower = Program::start(stage, changes, &variables).await;
         for passage in 1..=hit {
-            // Always other blocks; two empty ones with traffic around them could be the same.
-            reorg(stage, Reorg::EqualAndEmpty, depth).await;
+            replace(stage, depth).await;
             if passage < hit {
                 caught_up(stage, LIMIT).await;
             }
@@ -80,4 +79,13 @@ async fn dies_at(stage: &mut Stage, changes: &Value, point: CrashPoint, hit: u64
     }
     let ended = tokio::time::timeout(LIMIT, follower.end()).await;
     ended.is_ok_and(|signal| signal == Some(Signal::SIGABRT as i32))
+}
+
+/// Replaces the newest `depth` blocks by others. An empty block that is replaced within its second by an empty one is
+/// replaced by itself.
+async fn replace(stage: &mut Stage, depth: u64) {
+    let before = stage.head().await;
+    while stage.head().await == before {
+        reorg(stage, Reorg::EqualAndEmpty, depth).await;
+    }
 }
