@@ -1,8 +1,9 @@
 //! Asks a chain's endpoints: batches, retries by class of error, fails over, and checks the chain id before it
 //! believes an endpoint.
 //!
-//! Blocks leave here verified. One endpoint's word that it does not have a block is never taken for the chain's while
-//! another one may have it. Never asks for more than it is told to, so that the caller bounds memory.
+//! Blocks leave here verified. One endpoint's word that it does not have a block is never taken for the chain's before
+//! each other one that may have it was asked; one that does not answer then changes nothing, and may have it all the
+//! same. Never asks for more than it is told to, so that the caller bounds memory.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

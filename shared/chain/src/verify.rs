@@ -151,14 +151,19 @@ pub fn verify_as_far_as(run: Vec<FetchedBlock>, checks: &Checks) -> Result<Vec<V
 
 fn verify_block(mut block: FetchedBlock, checks: &Checks) -> Result<VerifiedBlock, BadBlock> {
     let (number, unknown) = (block.reference.number, checks.unknown_formats);
+    let header_hash = checks.header_hash.make("header hash", number, || header::check(&block, unknown))?;
+    let commitments = || check_commitments(&block, checks);
+    // Most of the time goes into the senders, most of the rest into the roots.
+    let ((transactions_root, receipts_root, gas_used), sender) = match checks.sender.why_not("sender", number) {
+        Some(why_not) => (commitments()?, why_not),
+        None => sender::check_beside(&block, commitments)?,
+    };
     let verdicts = Verdicts {
-        header_hash: checks.header_hash.make("header hash", number, || header::check(&block, unknown))?,
-        transactions_root: checks
-            .transactions_root
-            .make("transactions root", number, || transactions::check(&block, unknown))?,
-        receipts_root: receipts::check(&block, checks)?,
-        gas_used: checks.gas_used.make("gas", number, || check_gas_used(&block))?,
-        sender: checks.sender.make("sender", number, || check_senders(&block))?,
+        header_hash,
+        transactions_root,
+        receipts_root,
+        gas_used,
+        sender,
         effective_gas_price: checks
             .effective_gas_price
             .make("effective gas price", number, || check_effective_gas_prices(&block))?,
@@ -170,6 +175,16 @@ fn verify_block(mut block: FetchedBlock, checks: &Checks) -> Result<VerifiedBloc
     transactions::keep_signed_fields(&mut block);
     size::check_sizes(&block)?;
     Ok(VerifiedBlock { block, verdicts, traces: None })
+}
+
+/// Transactions, receipts and gas are those of the header.
+fn check_commitments(block: &FetchedBlock, checks: &Checks) -> Result<(Verdict, Verdict, Verdict), BadBlock> {
+    let (number, unknown) = (block.reference.number, checks.unknown_formats);
+    let transactions_root =
+        checks.transactions_root.make("transactions root", number, || transactions::check(block, unknown))?;
+    let receipts_root = receipts::check(block, checks)?;
+    let gas_used = checks.gas_used.make("gas", number, || check_gas_used(block))?;
+    Ok((transactions_root, receipts_root, gas_used))
 }
 
 /// What is not known here cannot be checked, if that is accepted; what a known type must have and has not is untrue.

@@ -41,7 +41,8 @@ pub struct WakeUpLimits {
 }
 
 impl WakeUpLimits {
-    /// For a chain with a block every `block_time`: at most four wake-ups a block, and at most one in 10 ms.
+    /// For a chain with a block every `block_time`: at most four wake-ups a block or one a second, whichever is more,
+    /// and at most one in 10 ms.
     pub fn for_blocks_every(block_time: Duration) -> Self {
         Self {
             breath: (block_time / 4).clamp(BREATH.0, BREATH.1),
@@ -102,16 +103,15 @@ async fn keep_listening(http: reqwest::Client, url: WakeUpUrl, limits: WakeUpLim
     let mut failures = 0_u64;
     loop {
         let opened_at = Instant::now();
-        let mut has_announced = false;
         let hear = |said: Said| {
-            match said {
-                Said::Subscribed => tracing::info!(rpc.endpoint = %url, "new blocks are announced over WebSocket"),
-                Said::Announced => has_announced = true,
+            if said == Said::Subscribed {
+                tracing::info!(rpc.endpoint = %url, "new blocks are announced over WebSocket");
             }
             heard.notify_one();
         };
         let Err(ended) = session::listen(&http, &url, &limits, hear).await;
-        let was_of_use = has_announced || opened_at.elapsed() > limits.longest_pause;
+        // Whatever it announced: one that closes at once each time is a failure each time.
+        let was_of_use = opened_at.elapsed() > limits.longest_pause;
         failures = if was_of_use { 1 } else { failures + 1 };
         tell(&url, &ended, failures);
         tokio::time::sleep(pause(&limits, failures, rand::random())).await;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::LabError;
 
@@ -29,12 +29,18 @@ pub enum Manner {
     Endless,
     /// Answers the subscription with a text that is no JSON.
     Garbage,
-    /// Answers the subscription with a message of 2 MiB.
+    /// Answers the subscription with a message of 2 MiB that announces a block.
     Huge,
     /// Answers the subscription with an error.
     Refusing,
     /// Closes the connection instead of an answer.
     Closing,
+    /// Sends pings as fast as they are read, without an end, instead of an answer.
+    Pinging,
+    /// Answers the subscription as often as it is read, without an end.
+    Repeating,
+    /// Announces one block and closes the connection.
+    Fleeting,
 }
 
 /// A running server. Dropping it closes its port and its connections.
@@ -90,10 +96,10 @@ async fn serve(stream: TcpStream, manner: Manner) {
         let Some(Ok(_subscription)) = socket.next().await else { return };
     }
     let answer = match manner {
-        Manner::Silent => None,
-        Manner::Endless => Some(Message::text(SUBSCRIBED)),
+        Manner::Silent | Manner::Pinging => None,
+        Manner::Endless | Manner::Repeating | Manner::Fleeting => Some(Message::text(SUBSCRIBED)),
         Manner::Garbage => Some(Message::text("<html>502 Bad Gateway</html>")),
-        Manner::Huge => Some(Message::text(" ".repeat(2 << 20))),
+        Manner::Huge => Some(Message::text(format!("{ANNOUNCED}{}", " ".repeat(2 << 20)))),
         Manner::Refusing => {
             Some(Message::text(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}}"#))
         }
@@ -104,9 +110,19 @@ async fn serve(stream: TcpStream, manner: Manner) {
     {
         return;
     }
-    if manner == Manner::Endless {
-        while socket.send(Message::text(ANNOUNCED)).await.is_ok() {}
+    let repeated = match manner {
+        Manner::Endless => Some(Message::text(ANNOUNCED)),
+        Manner::Repeating => Some(Message::text(SUBSCRIBED)),
+        Manner::Pinging => Some(Message::Ping(Bytes::new())),
+        _ => None,
+    };
+    if let Some(message) = repeated {
+        while socket.send(message.clone()).await.is_ok() {}
         return;
+    }
+    if manner == Manner::Fleeting && socket.send(Message::text(ANNOUNCED)).await.is_ok() {
+        // Whether it is closed well changes nothing.
+        let _ = socket.close(None).await;
     }
     // The connection stays open: it is the other side that has to end it.
     std::future::pending::<()>().await;

@@ -2,7 +2,8 @@
 //!
 //! The pool says whom to ask, [`crate::retry`] what to do after a failure. An endpoint that lies is quarantined and the
 //! evidence kept, whatever becomes of the question. No attempt waits longer than [`LONGEST_WAIT`] for an endpoint that
-//! may be asked, and no endpoint's failure is final while another one may do better.
+//! may be asked, and no endpoint's failure is final while another one may do better. Once an endpoint has answered that
+//! it does not have the block, nobody is asked who is quarantined, nor waited for beyond the question's patience.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,7 +26,8 @@ pub(super) struct Question<'a> {
     pub(super) calls: &'a [Call],
     /// So many answers, the first ones, can be read without the rest: what is left when all are too long together.
     pub(super) enough: usize,
-    /// Longest wait for an answer while another endpoint could be asked; as long as any request if absent.
+    /// Longest wait for an answer while another endpoint could be asked, and for each other one's turn and answer after
+    /// one has answered that it does not have the block; as long as any request if absent.
     pub(super) patience: Option<Duration>,
 }
 
@@ -89,7 +91,7 @@ impl ChainClient {
         Read: Fn(&RpcUrl, &[RawAnswer], DateTime<Utc>) -> Result<Option<T>, ChainError> + Send + Sync + 'static,
         T: Send + 'static,
     {
-        let question = Question { calls, enough: 1, patience: None };
+        let question = Question { calls, enough: 1, patience: Some(self.limits.request_timeout) };
         let (mut inquiry, read) = (self.pool.inquiry(calls.len(), Some(number)), Arc::new(read));
         loop {
             let found = self.ask_pool(&question, &mut inquiry, &read).await;
@@ -119,13 +121,17 @@ impl ChainClient {
         let mut attempt = 0;
         let mut last_failure: Option<Failure> = None;
         let (mut again, mut asked_again) = (None, None);
-        let mut deadline = Instant::now() + LONGEST_WAIT;
+        let mut deadline = latest_turn(question, inquiry);
         loop {
             let choice = match again.take() {
                 Some(place) => Choice::Ask(place),
                 None => self.pool.choose_by(inquiry, deadline).await,
             };
             let place = match choice {
+                // Whoever is asked as a last resort is no witness against an honest answer.
+                Choice::Ask(place) if inquiry.is_denied() && self.pool.members()[place].grounds().is_some() => {
+                    return Err(self.distrusted().told_after(last_failure));
+                }
                 Choice::Ask(place) => place,
                 Choice::Wait { place, until } => return Err(self.busy(place, until).told_after(last_failure)),
                 Choice::Nobody => return Err(self.distrusted().told_after(last_failure)),
@@ -139,7 +145,7 @@ impl ChainClient {
                 Err(failure) => failure,
             };
             attempt += 1;
-            deadline = Instant::now() + LONGEST_WAIT;
+            deadline = latest_turn(question, inquiry);
             tracing::debug!(
                 rpc.endpoint = failure.endpoint,
                 rpc.attempt = attempt,
@@ -172,7 +178,8 @@ impl ChainClient {
     {
         let member = &self.pool.members()[place];
         let failure = |error, evidence| Failure { error, endpoint: member.name(), evidence };
-        let patience = question.patience.filter(|_| self.pool.has_stand_in(inquiry, place));
+        let is_bounded = inquiry.is_denied() || self.pool.has_stand_in(inquiry, place);
+        let patience = question.patience.filter(|_| is_bounded);
         self.pool.check_chain_id(member, patience).await.map_err(|error| failure(error, None))?;
         let answers = member.call_all(question.calls, question.enough, patience).await;
         let answers = answers.map_err(|error| failure(error, None))?;
@@ -227,4 +234,10 @@ impl ChainClient {
             None => Failure { error: ChainError::NoEndpoint, endpoint: String::new(), evidence: None },
         }
     }
+}
+
+/// Until when an endpoint's turn is waited for from now on.
+fn latest_turn(question: &Question<'_>, inquiry: &Inquiry) -> Instant {
+    let patience = question.patience.filter(|_| inquiry.is_denied()).unwrap_or(LONGEST_WAIT);
+    Instant::now() + patience.min(LONGEST_WAIT)
 }

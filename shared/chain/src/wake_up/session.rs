@@ -1,8 +1,9 @@
 //! One connection over WebSocket: opens it, subscribes to new heads, and tells what it hears until it ends.
 //!
 //! It is opened as an HTTP request that is upgraded, by the same library that asks the endpoints: TLS, its roots and
-//! proxies are theirs. Never reads a message that is longer than [`LONGEST_MESSAGE`], never waits without an end, and
-//! looks at no more of a message than of which kind it is.
+//! proxies are theirs. Never reads a message that is longer than [`LONGEST_MESSAGE`], never keeps more than
+//! [`MOST_UNSENT`] for a server that does not read, never waits without an end, and looks at no more of a message than
+//! of which kind it is.
 
 use std::convert::Infallible;
 
@@ -11,7 +12,7 @@ use reqwest::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_W
 use reqwest::{StatusCode, Upgraded};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -25,6 +26,9 @@ use super::WakeUpLimits;
 
 /// Longest message that is read, in bytes; a head has some two thousand.
 const LONGEST_MESSAGE: usize = 256 << 10;
+
+/// What is kept to be sent at most, in bytes; a server may ping and not read the answers.
+const MOST_UNSENT: usize = 16 << 10;
 
 /// Source: Ethereum's publish-subscribe API, `eth_subscribe`.
 const SUBSCRIBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
@@ -51,7 +55,9 @@ pub(super) enum Ended {
     },
     #[error("it did not open a connection in time")]
     Slow,
-    #[error("it answered with HTTP status {status}, so it does not speak WebSocket at this address")]
+    #[error(
+        "it answered with HTTP status {status} instead of opening a WebSocket: check the address, its key and the plan"
+    )]
     NotUpgraded { status: u16 },
     #[error("it accepted a WebSocket with the wrong key")]
     WrongKey,
@@ -62,11 +68,11 @@ pub(super) enum Ended {
     },
     #[error("it closed the connection")]
     Closed,
-    #[error("it gave no sign of life")]
+    #[error("it gave no sign of life, or no answer to the subscription, in time")]
     Silent,
     #[error("it refused to announce new blocks")]
     Refused,
-    #[error("it sent a message that is neither an answer nor an announcement")]
+    #[error("it sent a message that is neither an answer nor an announcement, or answered twice")]
     Senseless,
 }
 
@@ -89,8 +95,12 @@ pub(super) async fn listen(
 ) -> Result<Infallible, Ended> {
     let mut socket = timeout(limits.open_timeout, open(http, url)).await.map_err(|_| Ended::Slow)??;
     send(&mut socket, Message::text(SUBSCRIBE), limits).await?;
-    let mut is_answer_due = true;
+    let subscribed_at = Instant::now();
+    let (mut is_answer_due, mut is_subscribed) = (true, false);
     loop {
+        if !is_subscribed && subscribed_at.elapsed() > limits.quiet {
+            return Err(Ended::Silent);
+        }
         let message = match timeout(limits.quiet, socket.next()).await {
             Ok(Some(message)) => message.map_err(broken)?,
             Ok(None) => return Err(Ended::Closed),
@@ -103,7 +113,13 @@ pub(super) async fn listen(
         };
         is_answer_due = false;
         match message {
-            Message::Text(text) => hear(read(text.as_str())?),
+            Message::Text(text) => match read(text.as_str())? {
+                Said::Subscribed if is_subscribed => return Err(Ended::Senseless),
+                said => {
+                    is_subscribed |= said == Said::Subscribed;
+                    hear(said);
+                }
+            },
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             Message::Binary(_) => return Err(Ended::Senseless),
             Message::Close(_) => return Err(Ended::Closed),
@@ -133,11 +149,16 @@ async fn open(http: &reqwest::Client, url: &WakeUpUrl) -> Result<WebSocketStream
         return Err(Ended::WrongKey);
     }
     let upgraded = response.upgrade().await.map_err(unreachable)?;
-    let config = WebSocketConfig::default()
+    Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config())).await)
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
         .read_buffer_size(16 << 10)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MOST_UNSENT)
         .max_message_size(Some(LONGEST_MESSAGE))
-        .max_frame_size(Some(LONGEST_MESSAGE));
-    Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await)
+        .max_frame_size(Some(LONGEST_MESSAGE))
 }
 
 async fn send(socket: &mut WebSocketStream<Upgraded>, message: Message, limits: &WakeUpLimits) -> Result<(), Ended> {
@@ -182,5 +203,32 @@ mod tests {
         for text in senseless {
             assert!(matches!(read(text), Err(Ended::Senseless)), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn answers_to_pings_that_the_server_does_not_read_are_not_kept() {
+        let (near, far) = tokio::io::duplex(1 << 10);
+        let mut client = WebSocketStream::from_raw_socket(near, Role::Client, Some(config())).await;
+        let mut server = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
+        let payload = [0_u8; 125];
+        let serving = async {
+            for _ in 0..2_000 {
+                server.send(Message::Ping(Bytes::copy_from_slice(&payload))).await.unwrap();
+            }
+            server.send(Message::text("now it reads")).await.unwrap();
+            let mut answers = 0_usize;
+            while let Message::Pong(_) = server.next().await.unwrap().unwrap() {
+                answers += 1;
+            }
+            answers
+        };
+        let listening = async {
+            while let Message::Ping(_) = client.next().await.unwrap().unwrap() {}
+            client.flush().await.unwrap();
+            client.send(Message::text("all is sent")).await.unwrap();
+        };
+        let (answers, ()) = tokio::join!(serving, listening);
+        // What is on its way comes on top.
+        assert!(answers * payload.len() < 2 * MOST_UNSENT, "{answers} of 2,000");
     }
 }

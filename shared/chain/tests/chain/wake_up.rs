@@ -65,7 +65,7 @@ async fn announcements_without_an_end_wake_up_no_more_often_than_is_allowed() {
 
 #[tokio::test]
 async fn what_makes_no_sense_wakes_nobody_up_and_is_tried_anew() {
-    for manner in [Manner::Silent, Manner::Garbage, Manner::Huge, Manner::Refusing, Manner::Closing] {
+    for manner in [Manner::Silent, Manner::Garbage, Manner::Huge, Manner::Refusing, Manner::Closing, Manner::Pinging] {
         let server = WebSocketServer::start(manner).await.unwrap();
         let wake_up = listen_to(&[server.url()], &hasty());
         tokio::select! {
@@ -75,6 +75,27 @@ async fn what_makes_no_sense_wakes_nobody_up_and_is_tried_anew() {
             () = wake_up.announced() => panic!("{manner:?} woke somebody up"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_that_answers_again_and_again_is_left() {
+    let server = WebSocketServer::start(Manner::Repeating).await.unwrap();
+    let wake_up = listen_to(&[server.url()], &hasty());
+    wakes_up(&wake_up).await;
+    eventually("a second try", async || server.connections() > 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_announces_once_and_closes_is_left_alone_for_longer_each_time() {
+    let server = WebSocketServer::start(Manner::Fleeting).await.unwrap();
+    let limits = WakeUpLimits { longest_pause: Duration::from_secs(60), ..hasty() };
+    let started = Instant::now();
+    let wake_up = listen_to(&[server.url()], &limits);
+    wakes_up(&wake_up).await;
+    eventually("an eighth try", async || server.connections() > 7).await.unwrap();
+    // Seven pauses, each twice as long as the one before, less up to a half by chance.
+    let shortest = limits.first_pause * 127 / 2;
+    assert!(started.elapsed() >= shortest, "{:?}", started.elapsed());
 }
 
 #[tokio::test]
