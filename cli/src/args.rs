@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use isotherm_chain::chain_profile::MOST_PARTITION_BLOCKS;
 
 mod audit;
 mod chains;
@@ -109,7 +110,7 @@ pub(crate) struct UpArguments {
     pub(crate) start: String,
     /// Blocks in each partition, hot and cold, fixed by the first run; if absent, what the chain's profile has, else
     /// 10000
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_PARTITION_BLOCKS))]
     pub(crate) partition_blocks: Option<u64>,
     /// Blocks below the latest one that count as final, for chains without a `finalized` tag; if absent, what the
     /// chain's profile has

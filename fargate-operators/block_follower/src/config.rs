@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use isotherm_chain::chain_profile::MOST_PARTITION_BLOCKS;
 use isotherm_chain::{ChainProfile, Finality, TraceMethod};
 use isotherm_types::{BlockNumber, ChainId};
 use serde::Deserialize;
@@ -75,8 +76,8 @@ enum ConfigError {
     OtherProfile { chain_id: ChainId, profile: ChainId },
     #[error("no profile of chain {chain_id} is built in, so the job needs `{key}` or a `profile`")]
     NoProfile { chain_id: ChainId, key: &'static str },
-    #[error("partition_blocks is 0; it must be at least 1")]
-    NoPartition,
+    #[error("partition_blocks is {given}; it must be a whole number from 1 to {MOST_PARTITION_BLOCKS}")]
+    Partition { given: u64 },
 }
 
 impl TryFrom<JobConfig> for FollowerConfig {
@@ -85,8 +86,8 @@ impl TryFrom<JobConfig> for FollowerConfig {
     fn try_from(job: JobConfig) -> Result<Self, ConfigError> {
         let profile = profile_of(&job)?;
         let partition_blocks = job.partition_blocks.unwrap_or(profile.partition_blocks);
-        if partition_blocks == 0 {
-            return Err(ConfigError::NoPartition);
+        if !(1..=MOST_PARTITION_BLOCKS).contains(&partition_blocks) {
+            return Err(ConfigError::Partition { given: partition_blocks });
         }
         Ok(Self {
             chain_id: job.chain_id,
@@ -223,12 +224,25 @@ mod tests {
         let finality = r#","finality":{"kind":"tags"}"#;
         assert!(error(&format!("{start}}}")).contains("needs `finality`"));
         assert!(error(&format!("{start}{finality}}}")).contains("needs `partition_blocks`"));
-        assert!(error(&format!(r#"{start}{finality},"partition_blocks":0}}"#)).contains("at least 1"));
         let monad = r#","profile":{"chain_id":143,"name":"monad","block_time_ms":300,"finality":{"kind":"tags"}}"#;
         assert!(error(&format!("{start}{monad}}}")).contains("that of chain 143"));
         assert!(error(&format!(r#"{start}{finality},"profile":{{"chain_id":5}}}}"#)).contains("name"));
         let known = format!(r#"{start}{finality},"partition_blocks":9}}"#);
         assert_eq!(serde_json::from_str::<FollowerConfig>(&known).unwrap().profile.partition_blocks, 9);
+    }
+
+    #[test]
+    fn a_partition_has_a_bounded_number_of_blocks() {
+        let read = |blocks: u64| {
+            let text = FULL.replace(r#""partition_blocks":100"#, &format!(r#""partition_blocks":{blocks}"#));
+            serde_json::from_str::<FollowerConfig>(&text)
+        };
+        assert_eq!(read(10_000_000).unwrap().partition_blocks, 10_000_000);
+        for given in [0, 10_000_001, 1 << 62] {
+            let error = read(given).unwrap_err().to_string();
+            let wanted = format!("partition_blocks is {given}; it must be a whole number from 1 to 10000000");
+            assert!(error.contains(&wanted), "{error}");
+        }
     }
 
     #[test]

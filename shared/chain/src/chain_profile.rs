@@ -34,6 +34,9 @@ pub use schema::json_schema;
 /// Format of the file.
 pub const PROFILES_VERSION: u64 = 1;
 
+/// Most blocks in one partition: far more than is of use, and few enough that no partition's end overflows.
+pub const MOST_PARTITION_BLOCKS: u64 = 10_000_000;
+
 /// Shortest and longest time that an endpoint is given to show its head while another one could be asked.
 const FAILOVER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 

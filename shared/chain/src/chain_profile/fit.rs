@@ -68,7 +68,9 @@ fn fit<P: Clone>(node: &Node<P>, key: &'static Key, of: &str, slips: &mut Vec<Sl
             _ => wrong(span(*least, *most)),
         },
         (Shape::Whole { least, most }, _) => wrong(span(*least, *most)),
-        (Shape::Name, Kind::Plain(text) | Kind::Quoted(text)) if is_name(text) => text.as_str().into(),
+        (Shape::Name, Kind::Plain(text) | Kind::Quoted(text)) if is_name(text) && !is_null(node) => {
+            text.as_str().into()
+        }
         (Shape::Name, _) => {
             wrong(format!("1 to {MAX_NAME} of lower-case letters, digits, - and _, beginning with a letter or digit"))
         }
@@ -123,9 +125,14 @@ fn listed(words: &[(&str, &str)]) -> String {
     }
 }
 
+/// Whether nothing is written there, in one of the ways of YAML.
+fn is_null<P>(node: &Node<P>) -> bool {
+    matches!(&node.kind, Kind::Plain(text) if text.is_empty() || text == "~" || text == "null")
+}
+
 fn described<P>(node: &Node<P>) -> String {
     match &node.kind {
-        Kind::Plain(text) if text.is_empty() || text == "~" || text == "null" => "empty".to_owned(),
+        Kind::Plain(_) if is_null(node) => "empty".to_owned(),
         Kind::Plain(text) => quoted(text).trim_matches('"').to_owned(),
         Kind::Quoted(text) => quoted(text),
         Kind::List(_) => "a list".to_owned(),

@@ -37,9 +37,14 @@ impl From<Slip<Place>> for Misfit {
 
 /// Everything that is wrong with `profile`, up to a hundred things; nothing if it is one.
 pub fn misfits(profile: &Value) -> Vec<Misfit> {
+    fitted(profile).1
+}
+
+/// What `profile` means, and what is wrong with it. Meant is not always what is written: a name may be a number.
+fn fitted(profile: &Value) -> (Value, Vec<Misfit>) {
     let mut slips = Vec::new();
-    fit_table(&node(profile, String::new()), &CHAIN, NAME, &mut slips);
-    slips.into_iter().map(Misfit::from).collect()
+    let meant = fit_table(&node(profile, String::new()), &CHAIN, NAME, &mut slips);
+    (meant, slips.into_iter().map(Misfit::from).collect())
 }
 
 fn node(value: &Value, pointer: String) -> Node<Place> {
@@ -68,11 +73,12 @@ fn entry(key: &str, value: &Value, of: &str) -> Entry<Place> {
 impl<'de> Deserialize<'de> for ChainProfile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        let misfits: Vec<String> = misfits(&value).into_iter().map(|misfit| misfit.message).collect();
-        if !misfits.is_empty() {
-            return Err(de::Error::custom(misfits.join("; ")));
+        let (meant, misfits) = fitted(&value);
+        if misfits.is_empty() {
+            return written::read(meant).map_err(de::Error::custom);
         }
-        written::read(value).map_err(de::Error::custom)
+        let messages: Vec<String> = misfits.into_iter().map(|misfit| misfit.message).collect();
+        Err(de::Error::custom(messages.join("; ")))
     }
 }
 
@@ -97,13 +103,20 @@ mod tests {
         let method = "trace_method of the profile is \"all\"; it must be trace_block, debug_trace_block or none";
         let gas = "gas_used of checks of the profile is -1; \
                    it must be never or the number of the first block that it is made on";
-        let cases: [(Value, &str, bool, &str); 9] = [
+        let cases: [(Value, &str, bool, &str); 10] = [
             (five(|profile| profile["block_time_ms"] = json!(0)), "/block_time_ms", false, time),
+            (
+                five(|profile| profile["name"] = json!(null)),
+                "/name",
+                false,
+                "name of the profile is empty; it must be 1 to 55 of lower-case letters, digits, - and _, beginning \
+                 with a letter or digit",
+            ),
             (
                 five(|profile| profile["partition_blocks"] = json!(1.0)),
                 "/partition_blocks",
                 false,
-                "partition_blocks of the profile is 1.0; it must be a whole number from 1 to 9223372036854775807",
+                "partition_blocks of the profile is 1.0; it must be a whole number from 1 to 10000000",
             ),
             (five(|profile| profile["trace_method"] = json!("all")), "/trace_method", false, method),
             (five(|profile| profile["checks"] = json!({ "gas_used": -1 })), "/checks/gas_used", false, gas),
@@ -151,6 +164,13 @@ mod tests {
         });
         let refused = serde_json::from_value::<ChainProfile>(profile).unwrap_err().to_string();
         assert!(refused.contains("answer_bytes of the profile is 1") && refused.contains("is \"Five\""), "{refused}");
+    }
+
+    #[test]
+    fn a_name_of_digits_is_read_as_a_name() {
+        let profile = five(|profile| profile["name"] = json!(5));
+        assert!(misfits(&profile).is_empty());
+        assert_eq!(serde_json::from_value::<ChainProfile>(profile).unwrap().name, "5");
     }
 
     #[test]

@@ -89,7 +89,12 @@ pub(super) static CHAIN: Table = Table {
             whole(1, MOST),
             "Blocks that a reorg may replace without a person's leave, at most.",
         ),
-        key("partition_blocks", Default("10000"), whole(1, MOST), "Blocks in each partition, hot and cold."),
+        key(
+            "partition_blocks",
+            Default("10000"),
+            whole(1, super::MOST_PARTITION_BLOCKS),
+            "Blocks in each partition, hot and cold.",
+        ),
         key("batch_calls", Default("100"), whole(1, 10_000), "Calls in one JSON-RPC batch, at most."),
         key("answer_bytes", Default("33554432"), whole(1024, 1 << 30), "Bytes of one answer, at most."),
         key("log_range_blocks", Default("1000"), whole(1, 1_000_000), "Blocks in one `eth_getLogs`, at most."),

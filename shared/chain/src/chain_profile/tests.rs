@@ -195,7 +195,7 @@ fn the_schema_and_the_reader_judge_alike() {
     let good = [
         docs("examples/chains.yaml"),
         file(""),
-        file(", max_reorg_depth: 1, partition_blocks: 9223372036854775807, batch_calls: 10000"),
+        file(", max_reorg_depth: 9223372036854775807, partition_blocks: 10000000, batch_calls: 10000"),
         file(", checks: { header_hash: never, logs_bloom: 5 }, trace_method: none"),
         file(", checks: { header_hash: \"never\" }, trace_method: \"none\""),
         file(", checks: { sender: never, effective_gas_price: 7, contract_address: 0, unknown_formats: accept }"),
@@ -211,6 +211,8 @@ fn the_schema_and_the_reader_judge_alike() {
         file(", more: 1"),
         file(", max_reorg_depth: 0"),
         file(", max_reorg_depth: null"),
+        file(", partition_blocks: 0"),
+        file(", partition_blocks: 10000001"),
         file(", batch_calls: 10001"),
         file(", batch_calls: 1.5"),
         file(", answer_bytes: 1073741825"),
