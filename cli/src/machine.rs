@@ -135,7 +135,10 @@ async fn migrated(postgres: &Postgres) -> anyhow::Result<String> {
         .await
         .ok()
         .context("the database that was just started does not answer")?;
-    sqlx::migrate!("../migrations").run(&mut conn).await.context("could not migrate the database")?;
+    sqlx::migrate!("../migrations").run(&mut conn).await.context(
+        "could not migrate the database; if the data are of another version of Isotherm, use that one, or remove them \
+         with `isotherm down --wipe`",
+    )?;
     Ok(database_url)
 }
 

@@ -314,6 +314,8 @@ async fn a_cleared_halt_gives_no_permission() {
     assert_eq!(dispute.permission, None);
     let (_, trail) = scene.json(&["audit", "--subject", "chain:demo"]).await;
     assert_eq!(trail[0]["action"], "looks_again");
+    let (_, status) = scene.json(&["follower", "status"]).await;
+    assert_eq!(status[0]["disputed_reorg"], json!(null), "there is nothing to decide any more");
 }
 
 #[tokio::test]
@@ -358,7 +360,7 @@ async fn gaps_beyond_those_that_are_shown_are_counted() {
 }
 
 #[tokio::test]
-async fn a_look_that_nobody_has_begun_is_shown_with_who_asked_for_it() {
+async fn a_look_that_nobody_has_taken_up_is_shown_with_who_asked_for_it() {
     let scene = Scene::new().await;
     let (_, nobody) = scene.json(&["follower", "gaps"]).await;
     assert_eq!(nobody[0]["asked"], json!(null));

@@ -23,17 +23,18 @@ use crate::output::{grouped, instant, say, table};
 const MOST_SHOWN: usize = 10_000;
 /// Between two looks at what is left.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// A follower that closes no gap for this long, on its way not counted, does not work at it. Longer than it waits for a
-/// block to be served.
+/// A follower that closes no gap for this long, on its way not counted, does not work at it; and none runs if the
+/// request is there for as long. Longer than it waits for a block to be served.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Blocks that a follower looks at in a second, at the least, on its way to a gap.
-const BLOCKS_A_SECOND: u64 = 1_000;
+/// What a follower takes for a page on its way to a gap, at most: it looks at one between two questions for the newest
+/// block.
+const TIME_A_PAGE: Duration = Duration::from_secs(1);
 
 /// What was found in one chain.
 struct Found {
     cursor: Cursor,
     looked: Looked,
-    /// A look that was asked for before and that the follower has not begun.
+    /// A look that was asked for before and that no follower has taken up.
     asked: Option<Request>,
     /// What came of the repair, if one was asked for.
     repair: Option<Repair>,
@@ -43,6 +44,8 @@ struct Found {
 struct Looked {
     /// The blocks that were looked at; `None` if nothing is stored.
     blocks: Option<BlockRange>,
+    /// Pages that it took.
+    page_count: u32,
     gap_count: u64,
     /// The highest first, as many as are shown.
     gaps: Vec<Gap>,
@@ -91,10 +94,11 @@ async fn look(conn: &mut PgConnection, chain_id: ChainId, most_shown: usize) -> 
     // A dataset without a watermark is hot from its first block on.
     let watermark = watermarks.iter().min().copied().filter(|_| watermarks.len() == COUNTED.len());
     let blocks = gaps::hot_blocks(conn, chain_id, watermark).await.context("could not read the chain")?;
-    let mut looked = Looked { blocks, gap_count: 0, gaps: Vec::new() };
+    let mut looked = Looked { blocks, page_count: 0, gap_count: 0, gaps: Vec::new() };
     let mut left = blocks;
     while let Some(within) = left {
         let page = gaps::look(conn, chain_id, within, traces).await.context("could not look for gaps")?;
+        looked.page_count = looked.page_count.saturating_add(1);
         looked.gap_count += page.gaps.len() as u64;
         let room = most_shown - looked.gaps.len();
         looked.gaps.extend(page.gaps.into_iter().take(room));
@@ -111,27 +115,33 @@ async fn watermark(
     catalog::watermark(conn, chain_id, dataset).await.context("could not read the watermark")
 }
 
-/// Whether a repair goes on: how many gaps are left, and when some were last closed.
+/// Whether a repair goes on: how many gaps are left, when some were last closed, and whether a follower knows of it.
 struct Closing {
     left: u64,
     closed_at: Instant,
     patience: Duration,
+    /// Whether a follower has taken the request.
+    is_taken: bool,
 }
 
 impl Closing {
-    /// A repair that begins at `now`. The next gap may be as far down as all that was looked at reaches.
+    /// A repair that is asked for at `now`. The next gap may be as far down as all that was looked at reaches.
     fn begin(now: Instant, looked: &Looked) -> Self {
-        let on_its_way = looked.blocks.map_or(0, |blocks| blocks.block_count().div_ceil(BLOCKS_A_SECOND));
-        Self { left: looked.gap_count, closed_at: now, patience: PATIENCE + Duration::from_secs(on_its_way) }
+        let patience = PATIENCE + TIME_A_PAGE * looked.page_count;
+        Self { left: looked.gap_count, closed_at: now, patience, is_taken: false }
     }
 
-    /// Takes note at `now` of how many are left; returns whether none has been closed for too long.
-    fn is_stuck(&mut self, now: Instant, left: u64) -> bool {
+    /// Takes note at `now` of how many are left and whether the request is still there; returns whether none has been
+    /// closed for too long.
+    fn is_stuck(&mut self, now: Instant, left: u64, is_asked: bool) -> bool {
         if left < self.left {
             self.closed_at = now;
         }
         self.left = left;
-        now.duration_since(self.closed_at) > self.patience
+        // If it is there again, somebody else has asked meanwhile.
+        self.is_taken |= !is_asked;
+        let patience = if self.is_taken { self.patience } else { PATIENCE };
+        now.duration_since(self.closed_at) > patience
     }
 }
 
@@ -149,7 +159,8 @@ async fn repair(conn: &mut PgConnection, cursor: &Cursor, looked: &Looked) -> an
         if left == 0 {
             return Ok(Repair::Done);
         }
-        if closing.is_stuck(Instant::now(), left) {
+        let is_asked = gaps::asked(conn, chain_id).await.context("could not see what is asked for")?.is_some();
+        if closing.is_stuck(Instant::now(), left, is_asked) {
             return Ok(Repair::NotDone(left));
         }
         tokio::time::sleep(INTERVAL).await;
@@ -177,7 +188,7 @@ fn print(found: &[Found]) {
         if let Some(request) = asked {
             say!("{}", request_words(chain, request));
         }
-        let Looked { blocks, gap_count, gaps } = looked;
+        let Looked { blocks, gap_count, gaps, .. } = looked;
         let Some(blocks) = blocks else {
             say!("chain {chain}: nothing is in hot storage");
             continue;
@@ -207,7 +218,10 @@ fn print(found: &[Found]) {
 
 fn request_words(chain: &str, request: &Request) -> String {
     let (by, at) = (&request.asked_by, instant(request.asked_at));
-    format!("chain {chain}: {by} asked for a look at {at}, and the follower has not begun it")
+    format!(
+        "chain {chain}: {by} asked for a look at {at}, and no follower has taken it up; one that runs does so at once, \
+         and looks as soon as the chain has nothing new"
+    )
 }
 
 fn repair_words(chain: &str, repair: Option<&Repair>) -> String {
@@ -280,7 +294,7 @@ mod tests {
         ];
         let found = repairs.map(|repair| Found {
             cursor: halted().cursor,
-            looked: Looked { blocks, gap_count: if repair.is_none() { 20_000 } else { 4 }, gaps: gaps() },
+            looked: Looked { blocks, gaps: gaps(), ..looked(if repair.is_none() { 20_000 } else { 4 }, 1) },
             asked: repair.is_none().then(request),
             repair,
         });
@@ -292,30 +306,44 @@ mod tests {
     }
 
     #[test]
-    fn who_asked_for_a_look_that_nobody_has_begun_is_told() {
+    fn who_asked_for_a_look_that_nobody_has_taken_up_is_told() {
         let words = request_words("demo", &request());
         assert!(words.contains("cli:ann") && words.contains("2026-11-26T10:00:00Z"), "{words}");
+        assert!(words.contains("as soon as the chain has nothing new"), "{words}");
+    }
+
+    fn looked(gap_count: u64, page_count: u32) -> Looked {
+        Looked { blocks: None, page_count, gap_count, gaps: Vec::new() }
     }
 
     #[test]
     fn a_repair_goes_on_as_long_as_any_gap_is_closed_however_many_there_are() {
         let start = Instant::now();
-        let mut closing = Closing::begin(start, &Looked { blocks: None, gap_count: 50_000, gaps: Vec::new() });
+        let mut closing = Closing::begin(start, &looked(50_000, 0));
         for look in 1..=100u32 {
-            assert!(!closing.is_stuck(start + look * PATIENCE / 2, 50_000 - u64::from(look)), "look {look}");
+            assert!(!closing.is_stuck(start + look * PATIENCE / 2, 50_000 - u64::from(look), false), "look {look}");
         }
         let last = start + 50 * PATIENCE;
-        assert!(!closing.is_stuck(last + PATIENCE, 49_900));
-        assert!(closing.is_stuck(last + PATIENCE + INTERVAL, 49_900));
+        assert!(!closing.is_stuck(last + PATIENCE, 49_900, false));
+        assert!(closing.is_stuck(last + PATIENCE + INTERVAL, 49_900, false));
     }
 
     #[test]
     fn a_follower_that_may_be_on_its_way_to_a_gap_is_given_the_time() {
         let start = Instant::now();
-        let blocks = BlockRange::new(BlockNumber(0), BlockNumber(300_000)).ok();
-        let mut closing = Closing::begin(start, &Looked { blocks, gap_count: 1, gaps: Vec::new() });
-        assert!(!closing.is_stuck(start + PATIENCE + Duration::from_secs(300), 1));
-        assert!(closing.is_stuck(start + PATIENCE + Duration::from_secs(301), 1));
+        let mut closing = Closing::begin(start, &looked(1, 300));
+        assert!(!closing.is_stuck(start + INTERVAL, 1, false));
+        assert!(!closing.is_stuck(start + 2 * PATIENCE, 1, true), "somebody else has asked meanwhile");
+        assert!(!closing.is_stuck(start + PATIENCE + Duration::from_secs(300), 1, false));
+        assert!(closing.is_stuck(start + PATIENCE + Duration::from_secs(301), 1, false));
+    }
+
+    #[test]
+    fn a_request_that_no_follower_takes_is_not_waited_for_however_much_there_is_to_look_at() {
+        let start = Instant::now();
+        let mut closing = Closing::begin(start, &looked(1, 300));
+        assert!(!closing.is_stuck(start + PATIENCE, 1, true));
+        assert!(closing.is_stuck(start + PATIENCE + INTERVAL, 1, true));
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub(super) struct ChainStatus {
     pub(super) arrival: Option<TipArrival>,
     pub(super) recent: Option<Lag>,
     pub(super) last_reorg: Option<Invalidation>,
+    /// The reorg that a person decides about or has decided about; not one that is left over.
     pub(super) dispute: Option<Dispute>,
     pub(super) follower: Option<FollowerStatus>,
     /// Untrue answers of its endpoints that are kept.
@@ -84,18 +85,25 @@ async fn collect(conn: &mut PgConnection, name: Option<&str>) -> anyhow::Result<
 
 async fn of_chain(conn: &mut PgConnection, cursor: Cursor) -> anyhow::Result<ChainStatus> {
     let chain_id = cursor.chain_id;
+    let dispute = disputed_reorg::read(conn, chain_id).await.context("could not read the disputed reorg")?;
     let tip_age = cursor::tip_age(conn, chain_id).await.context("could not measure the tip's age")?;
     Ok(ChainStatus {
         tip_age: tip_age.map(|(age, _)| age),
         arrival: follower_status::tip_arrival(conn, chain_id).await.context("could not read the tip's arrival")?,
         recent: lag::recent(conn, chain_id, LAG_BLOCKS).await.context("could not measure the lag")?,
         last_reorg: reorg::last(conn, chain_id).await.context("could not read the last reorg")?,
-        dispute: disputed_reorg::read(conn, chain_id).await.context("could not read the disputed reorg")?,
+        dispute: dispute.filter(|dispute| is_open(&cursor, dispute)),
         follower: follower_status::read(conn, chain_id).await.context("could not read the follower's status")?,
         evidence_count: evidence::count(conn, chain_id).await.context("could not count the evidence")?,
         last_evidence: evidence::newest(conn, chain_id, 1).await.context("could not read the evidence")?.pop(),
         cursor,
     })
+}
+
+/// Whether `dispute` is what the chain is halted for, or waits to be replaced with a person's leave. One that is
+/// neither is left over.
+fn is_open(cursor: &Cursor, dispute: &Dispute) -> bool {
+    dispute.is_of(cursor) || (cursor.halted.is_none() && dispute.permission.is_some())
 }
 
 fn to_json(found: &[ChainStatus]) -> Value {

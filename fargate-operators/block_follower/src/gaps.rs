@@ -10,7 +10,7 @@ use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, Classified, Dispos
 
 mod check;
 
-pub(crate) use check::{GapCheck, State};
+pub(crate) use check::{Absence, GapCheck, State};
 
 /// A block that the endpoints answer not to have for this long cannot be mended.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);

@@ -2,13 +2,13 @@
 //!
 //! What belongs into a gap follows by hash from the stored block above it. Never writes what was not verified, and
 //! halts the chain where a gap cannot be closed. An endpoint that gives no usable answer has not said that it lacks a
-//! block: that is an outage and no reason to halt. A block for which there is none again and again is left behind, for
-//! the gaps below it to be closed, and come back to.
+//! block, whatever the others say: that is an outage and no reason to halt. A block for which there is none again and
+//! again is left behind, for the gaps below it to be closed, and come back to.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use isotherm_chain::{Answer, ChainError, Heads, VerifiedBlock};
+use isotherm_chain::{Answer, ChainError, Heads, HealthState, VerifiedBlock};
 use isotherm_hot_store::cursor::Halt;
 use isotherm_hot_store::gaps::Page;
 use isotherm_platform::Fault;
@@ -16,7 +16,7 @@ use isotherm_types::{BlockRange, BlockRef, Classified as _};
 
 use super::{Follower, Round, RoundError};
 use crate::error::FollowerError;
-use crate::gaps::{GapReason, Run, RunStart, State, contradiction, next_run};
+use crate::gaps::{Absence, GapReason, Run, RunStart, State, contradiction, next_run};
 
 /// Why what belongs into a gap was not fetched.
 #[derive(Debug)]
@@ -37,6 +37,14 @@ fn seen<T>(answer: Option<Answer<T>>, block: BlockRef) -> Result<T, Unseen> {
         Some(Answer::Failed(error)) => Err(Unseen::Failed(error)),
         Some(Answer::Lying(lie)) => Err(Unseen::Failed(lie.into())),
         None => Err(Unseen::Stopped),
+    }
+}
+
+/// Whether an endpoint in this state gives no answer now that counts.
+fn is_away(state: &HealthState) -> bool {
+    match state {
+        HealthState::Cooling { .. } | HealthState::RateLimited { .. } => true,
+        HealthState::Healthy | HealthState::Lagging { .. } | HealthState::Quarantined { .. } => false,
     }
 }
 
@@ -77,7 +85,7 @@ impl Follower {
             }
             None if gaps.is_empty() => {
                 if let Some(lowest) = page.gaps.last() {
-                    self.gaps.leave_behind(lowest.number);
+                    self.gaps.leave_behind(lowest.number, lowest.number);
                 }
                 self.gaps.left(Instant::now(), BlockRange::new(within.start(), page.blocks.start()).ok());
                 Ok(Round::Idle)
@@ -172,7 +180,8 @@ impl Follower {
         Ok(BlockRef { number, hash: header.parent_hash })
     }
 
-    /// Has the repair go on later, with less at once; halts the chain if a single block has been absent for too long.
+    /// Has the repair go on later, with less at once; halts the chain if a single block has been absent for too long
+    /// while every endpoint answered.
     async fn not_fetched(&mut self, run: &Run, unseen: Unseen, heads: &Heads) -> Result<Round, RoundError> {
         let block = match unseen {
             Unseen::Stopped => return Ok(Round::Stopped),
@@ -183,8 +192,9 @@ impl Follower {
                         block.number = run.numbers.last().0,
                         gap.kind = run.kind.as_str(),
                         error.code = error.code(),
-                        "no endpoint gives a usable answer about a block that is missing or not whole: gaps below it \
-                         are closed first, then it is asked for again; if it stays so, use an endpoint that has it"
+                        "no endpoint gives a usable answer about a block that is missing or not whole: gaps further \
+                         below are closed first, then it is asked for again; if it stays so, use an endpoint that has \
+                         it"
                     );
                 }
                 return Err(error.into());
@@ -200,11 +210,23 @@ impl Follower {
             self.gaps.ask_for_fewer();
             return Ok(Round::Idle);
         }
-        if !self.gaps.is_hopeless(Instant::now(), block) {
-            return Ok(Round::Idle);
-        }
         let (number, kind) = (run.numbers.last(), run.kind);
-        Err(self.halt_unmended(GapReason::NotServed { number, kind, block }).await?.into())
+        let is_one_away = self.client.health().iter().any(|endpoint| is_away(&endpoint.state));
+        match self.gaps.not_there(Instant::now(), run, block, is_one_away) {
+            Absence::AskAgain => Ok(Round::Idle),
+            Absence::LeftBehind => {
+                tracing::warn!(
+                    chain.id = self.config.chain_id.0,
+                    block.number = number.0,
+                    gap.kind = kind.as_str(),
+                    "no endpoint that answers has a block that is missing or not whole, and one does not answer: gaps \
+                     further below are closed first, then it is asked for again; if it stays so, put that endpoint \
+                     right, take it from the list, or use one that has the block"
+                );
+                Ok(Round::Idle)
+            }
+            Absence::Hopeless => Err(self.halt_unmended(GapReason::NotServed { number, kind, block }).await?.into()),
+        }
     }
 
     async fn halt_unmended(&self, reason: GapReason) -> Result<Fault, RoundError> {
@@ -216,9 +238,18 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
-    use isotherm_types::{B256, BlockNumber};
+    use isotherm_types::{B256, BlockNumber, Clock as _, SystemClock};
 
     use super::*;
+
+    #[test]
+    fn only_an_endpoint_that_answers_can_say_that_a_block_is_not_there() {
+        let until = SystemClock.now();
+        let quarantined = HealthState::Quarantined { until, code: "chain.bad_hash".to_owned() };
+        let answering = [HealthState::Healthy, HealthState::Lagging { blocks: 9 }, quarantined];
+        assert!(!answering.iter().any(is_away));
+        assert!([HealthState::Cooling { until }, HealthState::RateLimited { until }].iter().all(is_away));
+    }
 
     #[test]
     fn only_the_answer_that_it_is_not_there_says_so() {

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::error::HotStoreError;
 
-/// A look that is asked for and that the follower has not begun.
+/// A look that is asked for. Gone once the follower has taken it, which looks as soon as the chain has nothing new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Who asked last.
@@ -15,7 +15,7 @@ pub struct Request {
     pub asked_at: DateTime<Utc>,
 }
 
-/// Asks for a look. Asked again before the follower has begun, it is one look.
+/// Asks for a look. Asked again before the follower has taken it, it is one look.
 ///
 /// # Errors
 /// What Postgres reports.
@@ -32,7 +32,7 @@ pub async fn ask(conn: &mut PgConnection, chain_id: ChainId, by: &str) -> Result
     Ok(())
 }
 
-/// The look that is asked for; `None` if there is none that the follower has not begun.
+/// The look that is asked for; `None` if there is none that the follower has not taken.
 ///
 /// # Errors
 /// What Postgres reports.
