@@ -81,11 +81,15 @@ async fn dies_at(stage: &mut Stage, changes: &Value, point: CrashPoint, hit: u64
     ended.is_ok_and(|signal| signal == Some(Signal::SIGABRT as i32))
 }
 
-/// Replaces the newest `depth` blocks by others. An empty block that is replaced within its second by an empty one is
-/// replaced by itself.
+/// Replaces the newest `depth` blocks by others: by empty ones, unless they are empty ones already, which would be the
+/// same.
 async fn replace(stage: &mut Stage, depth: u64) {
     let before = stage.head().await;
-    while stage.head().await == before {
-        reorg(stage, Reorg::EqualAndEmpty, depth).await;
+    for how in [Reorg::EqualAndEmpty, Reorg::Equal, Reorg::Longer] {
+        reorg(stage, how, depth).await;
+        if stage.head().await != before {
+            return;
+        }
     }
+    panic!("the newest {depth} blocks are the same after three reorgs");
 }

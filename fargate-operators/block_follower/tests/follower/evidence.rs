@@ -8,10 +8,14 @@ use isotherm_lab::process::eventually;
 use isotherm_lab::tape::{Fault, FaultRule, TapeServer};
 use isotherm_types::ChainId;
 use serde_json::json;
+use sqlx::Connection as _;
 
 use crate::stage::{CHAIN_ID, Stage};
 
 const COUNT: &str = "SELECT count(*) FROM hot.evidence";
+/// The sessions that wait to write evidence.
+const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'hot.evidence'::regclass
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 #[tokio::test]
 async fn an_untrue_answer_is_kept_with_who_gave_it() {
@@ -46,10 +50,21 @@ async fn an_untrue_answer_just_before_the_end_is_kept() {
     let kind = kinds().into_iter().find(|kind| kind.name == "another_field").unwrap();
     let follower = stage.follow_at(&format!("{},{}", liar.addresses()[0], stage.chain.rpc_url()), &json!({}));
     stage.caught_up().await;
+    // What is written beside the follower's work waits until that is stopped.
+    let mut holder = stage.database.connect().await.unwrap();
+    let mut held = holder.begin().await.unwrap();
+    sqlx::query("LOCK TABLE hot.evidence IN EXCLUSIVE MODE").execute(&mut *held).await.unwrap();
     liar.begin(Order { kind, let_through: 0, times: 1, tellers: Tellers::All });
     stage.mine(1).await;
     stage.caught_up().await;
-    follower.stop().await;
+    let waiting = async || stage.number(WAITING).await.unwrap();
+    eventually("the writer to wait", async || waiting().await > 0).await.unwrap();
+    let before = waiting().await;
+    let unlocking = async {
+        eventually("the last words to wait", async || waiting().await > before).await.unwrap();
+        held.rollback().await.unwrap();
+    };
+    tokio::join!(follower.stop(), unlocking);
     assert_eq!(stage.number(COUNT).await, Some(1));
 }
 

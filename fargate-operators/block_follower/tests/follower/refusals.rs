@@ -1,6 +1,6 @@
 //! Where the follower must stop: what it says, and that it has changed nothing.
 
-use crate::stage::Stage;
+use crate::stage::{Running, Stage};
 use isotherm_lab::process::eventually;
 use isotherm_lab::tape::TapeServer;
 use isotherm_types::Disposition;
@@ -21,8 +21,8 @@ async fn halt(stage: &Stage) -> Option<(String, String)> {
     sqlx::query_as(sql).fetch_optional(&stage.pool).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_reorg_below_the_finalized_block_halts_and_changes_nothing() {
+/// A chain of 12 blocks that is followed, stored up to its head and final up to two below it.
+async fn followed() -> (Stage, Running, i64) {
     let mut stage = Stage::new().await;
     stage.mine(12).await;
     let follower = stage.follow(&json!({}));
@@ -30,6 +30,12 @@ async fn a_reorg_below_the_finalized_block_halts_and_changes_nothing() {
     let (head, _) = stage.head().await;
     let finalized = async || stage.number("SELECT finalized_number FROM hot.cursors").await;
     eventually("finality", async || finalized().await == Some(head - 2)).await.unwrap();
+    (stage, follower, head)
+}
+
+#[tokio::test]
+async fn a_reorg_below_the_finalized_block_halts_and_changes_nothing() {
+    let (stage, follower, head) = followed().await;
     let before = contents(&stage).await;
     stage.chain.reorg(3, &[]).await.unwrap();
     let fault = follower.failure().await;
@@ -56,13 +62,7 @@ async fn goes_on_after(stage: &Stage, since: &str) -> bool {
 
 #[tokio::test]
 async fn what_one_endpoint_shows_and_another_contradicts_halts_nobody_until_they_agree() {
-    let mut stage = Stage::new().await;
-    stage.mine(12).await;
-    let follower = stage.follow(&json!({}));
-    stage.caught_up().await;
-    let (head, _) = stage.head().await;
-    let finalized = async || stage.number("SELECT finalized_number FROM hot.cursors").await;
-    eventually("finality", async || finalized().await == Some(head - 2)).await.unwrap();
+    let (stage, follower, head) = followed().await;
     follower.stop().await;
     let before = contents(&stage).await;
     let other = TapeServer::start(stage.record(head + 1).await).await.unwrap();

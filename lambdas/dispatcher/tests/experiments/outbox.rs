@@ -149,8 +149,7 @@ async fn experiment_outbox() {
     .await
     .unwrap();
 
-    // About 90 events and one kill a second, whatever the number of writers: a publisher in an unoptimised build uses up
-    // half a second of a core before it is ready.
+    // About 90 events and one kill a second, whatever the number of writers: a publisher has to start before it publishes.
     let pause = Duration::from_millis(10) * u32::try_from(writers).unwrap();
     let mut writing = tokio::task::JoinSet::new();
     for chain in 0..writers {

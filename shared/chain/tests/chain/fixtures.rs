@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use chrono::DateTime;
 use isotherm_chain::block::read_block;
-use isotherm_chain::verify::{self, check_header_hash, check_senders, check_transactions, verify};
+use isotherm_chain::verify::{check_header_hash, check_senders, check_transactions, verify};
 use isotherm_chain::{FetchedBlock, Verdict, VerifiedBlock, columns};
 use isotherm_types::{ChainId, Dataset};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::verdicts::assert_holds;
 
 /// The folder of the fixtures. Fails in CI if it is missing; elsewhere it says that nothing was checked.
 pub(crate) fn fixtures(name: &str) -> Option<PathBuf> {
@@ -62,21 +64,7 @@ fn the_columns_of_a_recorded_chain_give_every_hash_and_root_back() {
     let (blocks, json) = recorded_chain(&folder);
     assert_eq!(blocks.len(), 61);
     let verified: Vec<VerifiedBlock> = verify(blocks).unwrap();
-    for block in &verified {
-        let verify::Verdicts {
-            header_hash,
-            transactions_root,
-            receipts_root,
-            gas_used,
-            sender,
-            effective_gas_price,
-            contract_address,
-        } = block.verdicts();
-        let of_header = [header_hash, transactions_root, receipts_root, gas_used];
-        for verdict in of_header.into_iter().chain([sender, effective_gas_price, contract_address]) {
-            assert_eq!(*verdict, Verdict::Ok, "{}", block.block().reference);
-        }
-    }
+    verified.iter().for_each(assert_holds);
     let encoded = columns::encode(ChainId(143), &verified).unwrap();
     let (blocks, transactions, logs) =
         (batch(&encoded, Dataset::Blocks), batch(&encoded, Dataset::Transactions), batch(&encoded, Dataset::Logs));

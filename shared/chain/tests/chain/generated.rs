@@ -3,11 +3,13 @@
 
 use chrono::DateTime;
 use isotherm_chain::block::read_block;
-use isotherm_chain::verify::{Verdicts, check_senders, verify};
-use isotherm_chain::{FetchedBlock, Verdict, columns};
+use isotherm_chain::verify::{check_senders, verify};
+use isotherm_chain::{FetchedBlock, columns};
 use isotherm_lab::tape::generate::{ChainPlan, GeneratedChain};
 use isotherm_types::{ChainId, Dataset};
 use serde_json::value::RawValue;
+
+use crate::verdicts::assert_holds;
 
 fn raw(write: impl FnOnce(&mut Vec<u8>)) -> Box<RawValue> {
     let mut bytes = Vec::new();
@@ -39,21 +41,7 @@ fn a_generated_chain_passes_every_check_that_can_be_made() {
     let chain = chain();
     let blocks: Vec<FetchedBlock> = (0..chain.len()).map(|place| read(&chain, place)).collect();
     let verified = verify(blocks).unwrap();
-    for block in &verified {
-        let Verdicts {
-            header_hash,
-            transactions_root,
-            receipts_root,
-            gas_used,
-            sender,
-            effective_gas_price,
-            contract_address,
-        } = block.verdicts();
-        let of_header = [header_hash, transactions_root, receipts_root, gas_used];
-        for verdict in of_header.into_iter().chain([sender, effective_gas_price, contract_address]) {
-            assert_eq!(*verdict, Verdict::Ok, "{}", block.block().reference);
-        }
-    }
+    verified.iter().for_each(assert_holds);
     let rows = columns::encode(ChainId(143), &verified).unwrap();
     let count = |dataset| rows.iter().find(|(found, _)| *found == dataset).unwrap().1.num_rows() as u64;
     let counts = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs].map(count);

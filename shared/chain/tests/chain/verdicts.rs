@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, Bytes};
 use isotherm_chain::verify::{Verdicts, check_gas_used, verify, verify_as_far_as};
-use isotherm_chain::{Answer, ChainClient, Check, Checks, FetchedBlock, Limits, RpcUrl, UnknownFormats, Verdict};
+use isotherm_chain::{
+    Answer, ChainClient, Check, Checks, FetchedBlock, Limits, RpcUrl, UnknownFormats, Verdict, VerifiedBlock,
+};
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
 use isotherm_types::{BlockNumber, BlockRange, ChainId, SystemClock};
 use serde_json::json;
@@ -23,6 +25,23 @@ async fn run() -> Vec<FetchedBlock> {
     }
     chain.mine(2).await.unwrap();
     fetch(&chain, 1, 3).await
+}
+
+/// Every check of the block was made, and held.
+pub(crate) fn assert_holds(block: &VerifiedBlock) {
+    let Verdicts {
+        header_hash,
+        transactions_root,
+        receipts_root,
+        gas_used,
+        sender,
+        effective_gas_price,
+        contract_address,
+    } = block.verdicts();
+    let of_header = [header_hash, transactions_root, receipts_root, gas_used];
+    for verdict in of_header.into_iter().chain([sender, effective_gas_price, contract_address]) {
+        assert_eq!(*verdict, Verdict::Ok, "{}", block.block().reference);
+    }
 }
 
 /// The blocks from `start` to before `end`.
