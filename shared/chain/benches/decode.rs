@@ -54,7 +54,7 @@ fn print(input: &Input, measured: &Measured) {
         let seconds = || samples.iter().map(|sample| sample.seconds);
         let middle = median(seconds());
         println!(
-            "    {name:<12} {:>7.1} MB/s (min {:.1}, max {:.1})   {:>8.1} blocks/s   {:>9.0} transactions/s   \
+            "    {name:<15} {:>7.1} MB/s (min {:.1}, max {:.1})   {:>8.1} blocks/s   {:>9.0} transactions/s   \
              {:.2} CPU-seconds in {middle:.2} s",
             bytes / 1e6 / middle,
             bytes / 1e6 / seconds().fold(0.0, f64::max),
@@ -68,7 +68,7 @@ fn print(input: &Input, measured: &Measured) {
     for (Leg { name, .. }, peer) in LEGS[1..].iter().zip(peers) {
         let by = |time: fn(&Sample) -> f64| median(ours.iter().zip(peer).map(|(ours, peer)| time(peer) / time(ours)));
         println!(
-            "    ratio to {name:<12} {:.2} by wall time, {:.2} by CPU time (medians over rounds)",
+            "    ratio to {name:<15} {:.2} by wall time, {:.2} by CPU time (medians over rounds)",
             by(|sample| sample.seconds),
             by(|sample| sample.cpu_seconds)
         );

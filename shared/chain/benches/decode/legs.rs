@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use alloy_rpc_types_eth::{Block, TransactionReceipt};
 use chrono::DateTime;
 use isotherm_chain::block::read_block;
-use isotherm_chain::verify::verify;
+use isotherm_chain::verify::{Check, Checks, verify, verify_as_far_as};
 use isotherm_chain::{FetchedBlock, columns};
 use isotherm_types::{ChainId, Dataset};
 use serde::Deserialize;
@@ -23,8 +23,9 @@ pub(crate) struct Leg {
 }
 
 /// The follower's way, then its peers.
-pub(crate) const LEGS: [Leg; 4] = [
+pub(crate) const LEGS: [Leg; 5] = [
     Leg { name: "columns", read: follower },
+    Leg { name: "without signers", read: without_signers },
     Leg { name: "own types", read: own_types },
     Leg { name: "alloy types", read: alloy_types },
     Leg { name: "json tree", read: json_tree },
@@ -78,6 +79,15 @@ fn follower(body: &[u8], steps: &mut Steps) -> usize {
     let blocks = steps.timed(STEPS[0], || read_blocks(body));
     let verified = steps.timed(STEPS[1], || verify(blocks).expect("the blocks are true"));
     let encoded = steps.timed(STEPS[2], || columns::encode(CHAIN_ID, &verified).expect("the values fit"));
+    let transactions = encoded.iter().filter(|(dataset, _)| *dataset == Dataset::Transactions);
+    transactions.map(|(_, batch)| batch.num_rows()).sum()
+}
+
+/// The same on a chain whose profile has `sender: never`.
+fn without_signers(body: &[u8], _: &mut Steps) -> usize {
+    let checks = Checks { sender: Check::Never, ..Checks::ALL };
+    let verified = verify_as_far_as(read_blocks(body), &checks).expect("the blocks are true");
+    let encoded = columns::encode(CHAIN_ID, &verified).expect("the values fit");
     let transactions = encoded.iter().filter(|(dataset, _)| *dataset == Dataset::Transactions);
     transactions.map(|(_, batch)| batch.num_rows()).sum()
 }
