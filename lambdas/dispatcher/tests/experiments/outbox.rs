@@ -23,6 +23,11 @@ use crate::stage::{self, DOUBLED, LOST, OUT_OF_ORDER, Stage, WITHOUT_UNIQUE_TASK
 
 /// Publishers that are alive at a time.
 const PUBLISHERS: usize = 2;
+/// Time between two events of all writers.
+const SHORT_PACE: Duration = Duration::from_millis(10);
+/// The emulator of SQS goes over all deduplication ids of the last five minutes for each message that it is sent: above
+/// some 10,000 of them it takes fewer messages than 90 a second, and the lag would be its own.
+const LONG_PACE: Duration = Duration::from_millis(20);
 /// Nothing more is to come when nothing has come for so long.
 const SILENCE: Duration = Duration::from_secs(8);
 
@@ -130,7 +135,7 @@ async fn killer(order: Value, kills: u32, every: Duration, mut random: impl RngC
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn experiment_outbox() {
     let mut experiment = Experiment::begin("outbox", &["delete_after_send", "unique_task"]);
-    let (writers, each, kills) = experiment.scaled((4, 500, 10), (16, 1250, 200));
+    let (writers, each, kills, pace) = experiment.scaled((4, 500, 10, SHORT_PACE), (16, 1250, 200, LONG_PACE));
     let mut stage = Stage::new().await;
     experiment.figure_of_postgres(&mut stage.conn).await;
     if experiment.lacks("unique_task") {
@@ -149,8 +154,8 @@ async fn experiment_outbox() {
     .await
     .unwrap();
 
-    // About 90 events and one kill a second, whatever the number of writers: a publisher has to start before it publishes.
-    let pause = Duration::from_millis(10) * u32::try_from(writers).unwrap();
+    // Whatever the number of writers, and seconds between two kills: a publisher has to start before it publishes.
+    let pause = pace * u32::try_from(writers).unwrap();
     let mut writing = tokio::task::JoinSet::new();
     for chain in 0..writers {
         let conn = stage.database.connect().await.unwrap();
