@@ -1,7 +1,11 @@
 //! Tests of the manifest's rules and of its format.
 
+use boon::{Compiler, Schemas};
+use serde_json::{Value, json};
+
 use super::*;
 
+const SCHEMA: &str = include_str!("../../../../docs/manifest.schema.json");
 const GOLDEN: &str = include_str!("../../../../events-fixtures/manifest/v1.json");
 
 fn range(start: u64, end: u64) -> BlockRange {
@@ -107,4 +111,61 @@ fn only_the_files_of_the_one_before_and_one_more_follow_it() {
     let mut other_chain = second;
     other_chain.chain_id = ChainId(1);
     other_chain.check_follows(Some((&first, sha256))).unwrap_err();
+}
+
+/// Whether the schema accepts a manifest, and whether the reader does.
+fn judged(schemas: &Schemas, schema: boon::SchemaIndex, manifest: &Value) -> (bool, bool) {
+    (schemas.validate(manifest, schema).is_ok(), Manifest::parse(manifest.to_string().as_bytes()).is_ok())
+}
+
+#[test]
+fn the_schema_in_docs_and_the_reader_judge_alike() {
+    let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+    compiler.add_resource("manifest.schema.json", serde_json::from_str(SCHEMA).unwrap()).unwrap();
+    let schema = compiler.compile("manifest.schema.json", &mut schemas).unwrap_or_else(|error| panic!("{error:#}"));
+    let golden: Value = serde_json::from_str(GOLDEN).unwrap();
+    let first: Value = serde_json::to_value(two_versions().0).unwrap();
+    for good in [&golden, &first] {
+        assert_eq!(judged(&schemas, schema, good), (true, true), "{good}");
+    }
+
+    // Every field is needed, and none is there that they do not know.
+    for object in ["", "/files/0", "/files/0/blocks", "/files/0/roots"] {
+        for field in golden.pointer(object).unwrap().as_object().unwrap().keys() {
+            let mut without = golden.clone();
+            without.pointer_mut(object).unwrap().as_object_mut().unwrap().remove(field);
+            assert_eq!(judged(&schemas, schema, &without), (false, false), "without {field} in {object:?}");
+        }
+        let mut with = golden.clone();
+        with.pointer_mut(object).unwrap()["colour"] = json!(1);
+        assert_eq!(judged(&schemas, schema, &with), (false, false), "one more in {object:?}");
+    }
+
+    let changes = [
+        ("/format_version", json!(2)),
+        ("/manifest_version", json!(0)),
+        ("/manifest_version", json!(1)),
+        ("/manifest_version", json!("2")),
+        ("/previous_manifest_sha256", json!(null)),
+        ("/previous_manifest_sha256", json!("AB".repeat(32))),
+        ("/chain_id", json!(-1)),
+        ("/chain", json!("../monad")),
+        ("/dataset", json!("uncles")),
+        ("/files", json!([])),
+        ("/files/0/key", json!("cold/monad/logs/logs_37_99.parquet")),
+        ("/files/0/blocks/start", json!(-1)),
+        ("/files/0/row_count", json!(1.5)),
+        ("/files/0/size_bytes", json!(-1)),
+        ("/files/0/sha256", json!("ab")),
+        ("/files/0/first_block_hash", json!("0x00")),
+        ("/files/0/schema_version", json!("1")),
+        ("/files/0/writer_version", json!(1)),
+        ("/files/0/roots/header_hash", json!("fine")),
+        ("/files/0/roots/header_hash", json!({ "not_verifiable": {} })),
+    ];
+    for (place, value) in changes {
+        let mut changed = golden.clone();
+        *changed.pointer_mut(place).unwrap() = value;
+        assert_eq!(judged(&schemas, schema, &changed), (false, false), "{place}: {}", changed.pointer(place).unwrap());
+    }
 }
