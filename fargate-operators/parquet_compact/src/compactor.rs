@@ -242,7 +242,8 @@ impl Compactor {
                 let file = manifest.newest_file();
                 // Final blocks change only if a person has accepted that they are replaced, maybe after they were read.
                 let last = BlockRef { number: file.blocks.last(), hash: file.last_block_hash };
-                if !cursor::hold_block(&mut db_tx, self.chain_id, last).await? {
+                let is_held = cursor::hold_block(&mut db_tx, self.chain_id, last).await?;
+                if !is_held && !self.is_below_hot(&mut db_tx, last.number).await? {
                     return Err(CompactError::Replaced { last });
                 }
                 let event = EventBody::PartitionCommitted {
@@ -259,6 +260,12 @@ impl Compactor {
             Ok(outcome)
         };
         answered("commit a partition", committing).await
+    }
+
+    /// Whether `block` is from before hot storage begins: of a backfill that died, whose manifest is adopted.
+    async fn is_below_hot(&self, conn: &mut PgConnection, block: BlockNumber) -> Result<bool, CompactError> {
+        let cursor = cursor::read(conn, self.chain_id).await?;
+        Ok(cursor.and_then(|cursor| cursor.first_block).is_some_and(|first_block| block < first_block))
     }
 
     async fn watermark(&self, dataset: Dataset) -> Result<Option<BlockNumber>, CompactError> {

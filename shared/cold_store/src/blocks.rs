@@ -1,7 +1,8 @@
 //! The blocks of a partition: every one there, each the child of the one before.
 //!
-//! Built from the rows of `blocks` in the same snapshot as the rows to be written, so that each of those can be held
-//! against the hash of its block. Pure. Never says that a range is complete when a block is missing.
+//! Built from the rows of `blocks` that belong to the rows to be written: read in the same snapshot, or made of the
+//! same answers of an endpoint. Each of those can then be held against the hash of its block. Pure. Never says that a
+//! range is complete when a block is missing.
 
 use arrow::array::{Array, FixedSizeBinaryArray, RecordBatch, UInt32Array};
 use isotherm_types::disposition::{Classified, Disposition};
@@ -57,8 +58,15 @@ impl PartitionBlocks {
 
     /// Position of `block` in the range, from 0; `None` outside it.
     pub fn index(&self, block: BlockNumber) -> Option<usize> {
-        let offset = block.0.checked_sub(self.blocks.start().0)?;
-        usize::try_from(offset).ok().filter(|index| *index < self.hashes.len())
+        index_of(block, self.blocks, self.hashes.len())
+    }
+}
+
+impl From<PartitionBlocks> for PartitionBlocksBuilder {
+    /// A builder that all blocks are in.
+    fn from(whole: PartitionBlocks) -> Self {
+        let PartitionBlocks { blocks, parent_hash, hashes, transaction_counts } = whole;
+        Self { blocks, parent_hash: Some(parent_hash), hashes, transaction_counts }
     }
 }
 
@@ -72,6 +80,21 @@ pub struct PartitionBlocksBuilder {
 }
 
 impl PartitionBlocksBuilder {
+    /// Blocks that are in so far; the next one is that many after the range's start.
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether none is in yet.
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// Position of `block` in the range, from 0, and its hash; `None` unless it is in.
+    pub fn find(&self, block: BlockNumber) -> Option<(usize, B256)> {
+        index_of(block, self.blocks, self.hashes.len()).map(|index| (index, self.hashes[index]))
+    }
+
     /// Takes in rows of `blocks` that have at least [`LINK_COLUMNS`].
     ///
     /// # Errors
@@ -112,6 +135,12 @@ impl PartitionBlocksBuilder {
             _ => Err(LinkError::Missing { blocks, found: hashes.len() as u64 }),
         }
     }
+}
+
+/// Position of `block` in the range, from 0; `None` unless it is one of the first `count` blocks.
+fn index_of(block: BlockNumber, blocks: BlockRange, count: usize) -> Option<usize> {
+    let offset = block.0.checked_sub(blocks.start().0)?;
+    usize::try_from(offset).ok().filter(|index| *index < count)
 }
 
 fn column<'a, T: Array + 'static>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a T, LinkError> {

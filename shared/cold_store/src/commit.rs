@@ -3,21 +3,25 @@
 //! [`StagedFile`] (on local disk) → [`StoredFile`] (on S3, read back) → [`CommittedManifest`] (a manifest on S3 lists
 //! it) → [`crate::catalog::commit`] in the caller's transaction. Dropping any of them is safe: nothing was promised
 //! yet, and the next run finds what is there, checks it, and goes on. Two runs at once write the same bytes to the
-//! same keys; of two different manifests for one version, one is written, and the other run adopts it.
+//! same keys; of two different manifests for one version, one is written, and the other run adopts it. A file may also
+//! wait between the second step and the third, as a [`PendingFile`] in Postgres, until its neighbour is listed.
 
 use bytes::Bytes;
-use isotherm_types::{B256, BlockNumber};
+use isotherm_types::B256;
 
-use crate::catalog::DatasetHead;
+use crate::catalog::pending::PendingFile;
 use crate::digest::{ObjectDigest, Sha256Digest};
 use crate::error::ColdStoreError;
 use crate::layout::{self, Partition};
-use crate::manifest::{DataFile, Manifest, ManifestError};
+use crate::manifest::{DataFile, End, Manifest, ManifestError};
 use crate::objects::{ObjectError, ObjectStore, PutOutcome, Source};
 use crate::scratch_file::ScratchFile;
 
-/// Most that is read as a manifest; about 300,000 files.
-const MANIFEST_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
+mod current;
+
+pub use current::CurrentManifest;
+
+use current::{parse, read_manifest};
 
 /// A finished data file on local disk; it goes when this value goes, or the process.
 #[derive(Debug)]
@@ -36,15 +40,14 @@ pub struct StoredFile {
     file: DataFile,
 }
 
-/// The newest manifest that Postgres knows, read and checked; where the next one takes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CurrentManifest(Option<(Manifest, Sha256Digest)>);
-
 /// A manifest on S3 that follows the one Postgres knows, every file of it in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedManifest {
     manifest: Manifest,
     sha256: Sha256Digest,
+    grew: End,
+    /// Parent of the first block of the newest file; `None` if another run listed it and did not say.
+    parent_hash: Option<B256>,
 }
 
 /// What came of listing a file.
@@ -52,7 +55,7 @@ pub struct CommittedManifest {
 pub enum Listing {
     /// The next manifest lists our file.
     Ours(CommittedManifest),
-    /// Another run wrote the next manifest, with another file at its end. Commit theirs, then list ours after it.
+    /// Another run wrote the next manifest, with another file at one of its ends. Commit theirs, then list ours.
     Theirs {
         /// Their manifest; its newest file was read back.
         manifest: CommittedManifest,
@@ -87,72 +90,48 @@ impl StagedFile {
     }
 }
 
-impl CurrentManifest {
-    /// A dataset of which nothing is cold.
-    pub fn none() -> Self {
-        Self(None)
-    }
-
-    /// Reads the manifest that `head` names, and checks that it is the one that was committed.
-    ///
-    /// # Errors
-    /// [`ObjectError::Missing`] or [`ObjectError::Altered`] if it is not; [`ManifestError`] if it cannot be read.
-    pub async fn load(objects: &ObjectStore, head: Option<&DatasetHead>) -> Result<Self, ColdStoreError> {
-        let Some(head) = head else { return Ok(Self::none()) };
-        let key = &head.manifest_key;
-        let bytes = read_manifest(objects, key).await?;
-        let found = ObjectDigest::of(&bytes);
-        if found.sha256 != head.manifest_sha256 {
-            let expected = ObjectDigest { sha256: head.manifest_sha256, ..found };
-            return Err(ObjectError::Altered { key: key.clone(), expected, found }.into());
-        }
-        Ok(Self(Some((parse(key, &bytes)?, found.sha256))))
-    }
-
-    /// The manifest; `None` if nothing is cold.
-    pub fn manifest(&self) -> Option<&Manifest> {
-        self.0.as_ref().map(|(manifest, _)| manifest)
-    }
-
-    /// Last block listed; `None` if nothing is cold.
-    pub fn last_block(&self) -> Option<BlockNumber> {
-        self.last_file().map(|file| file.blocks.last())
-    }
-
-    fn last_file(&self) -> Option<&DataFile> {
-        self.manifest().and_then(|manifest| manifest.files.last())
-    }
-
-    fn next(&self, partition: &Partition, file: DataFile) -> Result<Manifest, ManifestError> {
-        match &self.0 {
-            None => Manifest::first(partition, file),
-            Some((manifest, sha256)) => manifest.successor(*sha256, file),
-        }
-    }
-
-    fn check_followed_by(&self, next: &Manifest) -> Result<(), ManifestError> {
-        next.check_follows(self.0.as_ref().map(|(manifest, sha256)| (manifest, *sha256)))
-    }
-}
-
 impl StoredFile {
     /// How manifests list it.
     pub fn file(&self) -> &DataFile {
         &self.file
     }
 
-    /// Writes the manifest after `current`, with this file at its end, to the next version's key.
+    /// Its place in cold storage.
+    pub fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
+    /// Parent of its first block.
+    pub fn parent_hash(&self) -> B256 {
+        self.parent_hash
+    }
+
+    /// A file that has waited. It was read back before it was recorded; that it is still there is looked up.
+    ///
+    /// # Errors
+    /// [`ObjectError::Missing`] or [`ObjectError::Altered`] if it has gone or has another length; else what S3 reports.
+    pub async fn waiting(objects: &ObjectStore, pending: PendingFile) -> Result<Self, ColdStoreError> {
+        let PendingFile { partition, parent_hash, file, .. } = pending;
+        if objects.size_bytes(&file.key).await? != Some(file.size_bytes) {
+            objects.verify(&file.key, &file.digest()).await?;
+        }
+        Ok(Self { partition, parent_hash, file })
+    }
+
+    /// Writes the manifest after `current`, with this file at the end that it adjoins, to the next version's key.
     ///
     /// If the key is taken by a manifest that follows `current` too, that one counts, once its newest file has read
     /// back as listed.
     ///
     /// # Errors
-    /// [`ManifestError::BrokenChain`] if the file's first block is no child of the last block listed;
-    /// [`ManifestError::NotNext`] if the key is taken by anything else; [`ManifestError::Gap`] if the file does not
-    /// begin where `current` ends; else what S3 reports.
+    /// [`ManifestError::BrokenChain`] if the file's first block is no child of the last block listed, or the first
+    /// block listed none of the file's last; [`ManifestError::UnknownParent`] if nobody knows;
+    /// [`ManifestError::NotNext`] if the key is taken by anything else; [`ManifestError::Gap`] if the file adjoins
+    /// neither end of `current`; else what S3 reports.
     pub async fn list(self, objects: &ObjectStore, current: &CurrentManifest) -> Result<Listing, ColdStoreError> {
-        self.check_parent(current)?;
+        self.check_links(current)?;
         let manifest = current.next(&self.partition, self.file.clone())?;
+        let grew = current.check_followed_by(&manifest)?;
         let key = manifest.key();
         let bytes = Bytes::from(manifest.to_bytes()?);
         let digest = ObjectDigest::of(&bytes);
@@ -162,10 +141,14 @@ impl StoredFile {
             Err(ObjectError::Conflict { .. }) => return self.adopt(objects, current, &key).await,
             Err(error) => return Err(error.into()),
         }
-        Ok(Listing::Ours(CommittedManifest { manifest, sha256: digest.sha256 }))
+        let parent_hash = Some(self.parent_hash);
+        Ok(Listing::Ours(CommittedManifest { manifest, sha256: digest.sha256, grew, parent_hash }))
     }
 
-    fn check_parent(&self, current: &CurrentManifest) -> Result<(), ManifestError> {
+    fn check_links(&self, current: &CurrentManifest) -> Result<(), ManifestError> {
+        if current.first_file().is_some_and(|first| self.file.blocks.is_followed_by(first.blocks)) {
+            current.check_lower_link(self.file.last_block_hash)?;
+        }
         match current.last_file() {
             Some(last) if last.blocks.is_followed_by(self.file.blocks) && last.last_block_hash != self.parent_hash => {
                 Err(ManifestError::BrokenChain {
@@ -190,15 +173,31 @@ impl StoredFile {
         if !belongs_here {
             return Err(ManifestError::NotNext { key: key.to_owned() }.into());
         }
-        current.check_followed_by(&manifest)?;
-        let theirs = CommittedManifest { sha256: Sha256Digest::of(&bytes), manifest };
+        let grew = current.check_followed_by(&manifest)?;
+        let theirs = CommittedManifest { sha256: Sha256Digest::of(&bytes), manifest, grew, parent_hash: None };
         let file = theirs.newest_file();
+        if grew == End::First && current.first_parent_hash.is_some() {
+            current.check_lower_link(file.last_block_hash)?;
+        }
         objects.verify(&file.key, &file.digest()).await?;
         // The same object, described in other words: by another version of the writer, say.
-        if (&file.key, file.digest()) == (&self.file.key, self.file.digest()) {
+        let is_ours = (&file.key, file.digest()) == (&self.file.key, self.file.digest());
+        // A block has one parent, whoever lists it.
+        let begins_alike = file.first_block_hash == self.file.first_block_hash;
+        let theirs = CommittedManifest { parent_hash: begins_alike.then_some(self.parent_hash), ..theirs };
+        if is_ours {
             return Ok(Listing::Ours(theirs));
         }
         Ok(Listing::Theirs { manifest: theirs, ours: Box::new(self) })
+    }
+}
+
+impl Listing {
+    /// The manifest that is to be committed, ours or theirs.
+    pub fn manifest(&self) -> &CommittedManifest {
+        match self {
+            Self::Ours(manifest) | Self::Theirs { manifest, .. } => manifest,
+        }
     }
 }
 
@@ -220,17 +219,20 @@ impl CommittedManifest {
 
     /// The file that it lists and the manifest before did not.
     pub fn newest_file(&self) -> &DataFile {
-        self.manifest.files.last().expect("a validated manifest lists a file")
+        let newest = match self.grew {
+            End::First => self.manifest.files.first(),
+            End::Last => self.manifest.files.last(),
+        };
+        newest.expect("a validated manifest lists a file")
     }
-}
 
-fn parse(key: &str, bytes: &[u8]) -> Result<Manifest, ColdStoreError> {
-    Manifest::parse(bytes).map_err(|source| ColdStoreError::UnusableManifest { key: key.to_owned(), source })
-}
+    /// Where that file is.
+    pub fn grew(&self) -> End {
+        self.grew
+    }
 
-async fn read_manifest(objects: &ObjectStore, key: &str) -> Result<Bytes, ObjectError> {
-    match objects.read(key, MANIFEST_LIMIT_BYTES).await? {
-        Some(bytes) => Ok(bytes),
-        None => Err(ObjectError::Missing { key: key.to_owned() }),
+    /// Parent of that file's first block; `None` if another run listed it and did not say.
+    pub fn parent_hash(&self) -> Option<B256> {
+        self.parent_hash
     }
 }

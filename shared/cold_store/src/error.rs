@@ -1,5 +1,7 @@
 //! The crate's error: one of its parts', each with its own code and advice.
 
+use arrow::error::ArrowError;
+use isotherm_types::BlockNumber;
 use isotherm_types::disposition::{Classified, Disposition};
 
 use crate::catalog::CatalogError;
@@ -28,6 +30,17 @@ pub enum ColdStoreError {
         #[source]
         source: ManifestError,
     },
+    /// A file of `blocks` that says nothing of a block that it holds.
+    #[error("the header of block {block} cannot be read from {key}")]
+    Header {
+        /// The file.
+        key: String,
+        /// The block.
+        block: BlockNumber,
+        /// Why; `None` if it has no such row.
+        #[source]
+        source: Option<ArrowError>,
+    },
     /// The catalogue in Postgres.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -39,6 +52,7 @@ impl Classified for ColdStoreError {
             Self::ParquetFile(error) => error.disposition(),
             Self::Object(error) => error.disposition(),
             Self::Manifest(error) | Self::UnusableManifest { source: error, .. } => error.disposition(),
+            Self::Header { .. } => Disposition::GiveUp,
             Self::Catalog(error) => error.disposition(),
         }
     }
@@ -48,6 +62,7 @@ impl Classified for ColdStoreError {
             Self::ParquetFile(error) => error.code(),
             Self::Object(error) => error.code(),
             Self::Manifest(error) | Self::UnusableManifest { source: error, .. } => error.code(),
+            Self::Header { .. } => "cold_store.unreadable_header",
             Self::Catalog(error) => error.code(),
         }
     }

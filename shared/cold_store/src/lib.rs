@@ -5,6 +5,9 @@
 //! and the watermark moves in one transaction of Postgres ([`catalog`]). Every step is conditional and repeatable, so
 //! that a crash between any two leaves a state that the next run completes, and two runs at once leave one history.
 //!
+//! A dataset grows at either end, one file a manifest: compaction adds final blocks at the end, backfill history at the
+//! beginning. Files that are finished before their neighbours wait in Postgres ([`catalog::pending`], [`growth`]).
+//!
 //! Compactor, backfill and checker share this crate, so that they agree on every byte. It reads no environment,
 //! never overwrites or deletes an object, and never decides what is final: the caller says so.
 
@@ -14,6 +17,7 @@ pub mod commit;
 pub mod compaction;
 pub mod digest;
 pub mod error;
+pub mod growth;
 pub mod layout;
 pub mod manifest;
 pub mod objects;
@@ -26,6 +30,6 @@ pub use commit::{CommittedManifest, CurrentManifest, Listing, StagedFile, Stored
 pub use digest::{ObjectDigest, Sha256Digest};
 pub use error::ColdStoreError;
 pub use layout::{ChainName, Partition};
-pub use manifest::{DataFile, Manifest, RootVerdict, RootVerdicts};
+pub use manifest::{DataFile, End, Manifest, RootVerdict, RootVerdicts};
 pub use objects::ObjectStore;
 pub use parquet_file::PartitionWriter;

@@ -1,8 +1,8 @@
 //! Manifests: which files make up a dataset, and the proof of them.
 //!
-//! Version n+1 of a dataset's manifest lists the files of version n and one more, and holds the SHA-256 of version n,
-//! so that the newest manifest proves all of them. Format 1 is kept as a sample in `events-fixtures/manifest/v1.json`.
-//! Pure; a manifest is read strictly, and checked as a whole before anyone uses it.
+//! Version n+1 of a dataset's manifest lists the files of version n and one more, at either end, and holds the SHA-256
+//! of version n, so that the newest manifest proves all of them. Format 1 is kept as a sample in
+//! `events-fixtures/manifest/v1.json`. Pure; a manifest is read strictly, and checked as a whole before anyone uses it.
 
 use isotherm_types::{B256, BlockNumber, BlockRange, ChainId, Dataset};
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,15 @@ impl RootVerdicts {
     }
 }
 
+/// The end of the list of files at which a manifest has one more than the manifest before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Before all others: history was added.
+    First,
+    /// After all others.
+    Last,
+}
+
 /// Whether a root came out as the header says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -124,15 +133,19 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The manifest after this one, whose digest is `sha256`, with `file` at the end.
+    /// The manifest after this one, whose digest is `sha256`, with `file` at the end that it adjoins.
     ///
     /// # Errors
-    /// As [`Manifest::validate`]; [`ManifestError::Gap`] if `file` does not begin where the last one ends.
+    /// As [`Manifest::validate`]; [`ManifestError::Gap`] if `file` neither ends where the first one begins nor begins
+    /// where the last one ends.
     pub fn successor(&self, sha256: Sha256Digest, file: DataFile) -> Result<Self, ManifestError> {
         let mut next = self.clone();
         next.manifest_version += 1;
         next.previous_manifest_sha256 = Some(sha256);
-        next.files.push(file);
+        match self.files.first() {
+            Some(first) if file.blocks.is_followed_by(first.blocks) => next.files.insert(0, file),
+            _ => next.files.push(file),
+        }
         next.validate()?;
         Ok(next)
     }
@@ -203,22 +216,26 @@ impl Manifest {
         Ok(())
     }
 
-    /// Checks that this is a next manifest after `previous`: its files and one more.
+    /// Checks that this is a next manifest after `previous`, its files and one more, and says where that one is.
+    /// The only file of a first manifest counts as the last.
     ///
     /// # Errors
     /// [`ManifestError::NotNext`] if it is not.
-    pub fn check_follows(&self, previous: Option<(&Self, Sha256Digest)>) -> Result<(), ManifestError> {
-        let follows = match previous {
-            None => self.manifest_version == 1 && self.files.len() == 1,
-            Some((previous, sha256)) => {
-                let (chain_id, chain, dataset) = (previous.chain_id, &previous.chain, previous.dataset);
-                (self.chain_id, &self.chain, self.dataset) == (chain_id, chain, dataset)
-                    && self.manifest_version == previous.manifest_version + 1
-                    && self.previous_manifest_sha256 == Some(sha256)
-                    && self.files.split_last().is_some_and(|(_, before)| before == previous.files)
-            }
+    pub fn check_follows(&self, previous: Option<(&Self, Sha256Digest)>) -> Result<End, ManifestError> {
+        let not_next = || ManifestError::NotNext { key: self.key() };
+        let Some((previous, sha256)) = previous else {
+            let is_first = self.manifest_version == 1 && self.files.len() == 1;
+            return if is_first { Ok(End::Last) } else { Err(not_next()) };
         };
-        if follows { Ok(()) } else { Err(ManifestError::NotNext { key: self.key() }) }
+        let (chain_id, chain, dataset) = (previous.chain_id, &previous.chain, previous.dataset);
+        let takes_on = (self.chain_id, &self.chain, self.dataset) == (chain_id, chain, dataset)
+            && self.manifest_version == previous.manifest_version + 1
+            && self.previous_manifest_sha256 == Some(sha256);
+        match (self.files.split_first(), self.files.split_last()) {
+            (_, Some((_, before))) if takes_on && before == previous.files => Ok(End::Last),
+            (Some((_, after)), _) if takes_on && after == previous.files => Ok(End::First),
+            _ => Err(not_next()),
+        }
     }
 }
 

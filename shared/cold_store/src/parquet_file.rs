@@ -1,8 +1,9 @@
 //! The one way in which rows become the bytes of a data file.
 //!
-//! Rows come sorted, in batches of any size; they are checked one by one (columns, chain, order, range, the hash of
-//! their block, how many each block has), cut into chunks and row groups at places that depend on the rows alone,
-//! and written to a file without a name while its SHA-256 is taken. Same rows, same bytes: nothing of the clock, the
+//! The blocks of the partition are known before the first row, or come run by run, each before its rows. Rows come
+//! sorted, in batches of any size; they are checked one by one (columns, chain, order, range, the hash of their block,
+//! how many each block has), cut into chunks and row groups at places that depend on the rows alone, and written to a
+//! file without a name while its SHA-256 is taken. Same rows, same bytes: nothing of the clock, the
 //! machine or the batches gets in. Memory holds one chunk of rows, and one row group as it is encoded; both are bounded
 //! by their bytes, however large the rows are.
 
@@ -43,11 +44,11 @@ pub struct WriteProgress {
     pub row_group_count: usize,
 }
 
-/// Writes one partition's file. Dropped before [`PartitionWriter::finish`], it leaves nothing behind.
+/// Writes one partition's file: from blocks that are all known ([`PartitionWriter::create`]), or from blocks as they
+/// come ([`PartitionWriter::create_growing`]), with the same bytes. Dropped before [`PartitionWriter::finish`], it leaves
+/// nothing behind.
 pub struct PartitionWriter {
     partition: Partition,
-    parent_hash: isotherm_types::B256,
-    hashes: (isotherm_types::B256, isotherm_types::B256),
     check: RowCheck,
     chunker: Chunker,
     encoder: Encoder,
@@ -73,20 +74,35 @@ impl PartitionWriter {
         if blocks.blocks() != partition.blocks || !counts_fit {
             return Err(ParquetFileError::Blocks { partition: partition.blocks, given: blocks.blocks() });
         }
+        let check = RowCheck::new(&partition, blocks, rows_per_block);
+        Self::begin(partition, check, scratch)
+    }
+
+    /// The same for blocks that are to come, by [`PartitionWriter::extend`].
+    ///
+    /// # Errors
+    /// [`ParquetFileError::Scratch`] if the file cannot be made.
+    pub fn create_growing(partition: Partition, scratch: &Path) -> Result<Self, ParquetFileError> {
+        let check = RowCheck::growing(&partition);
+        Self::begin(partition, check, scratch)
+    }
+
+    fn begin(partition: Partition, check: RowCheck, scratch: &Path) -> Result<Self, ParquetFileError> {
         let refused = |source| ParquetFileError::Scratch { path: scratch.to_path_buf(), source };
         let (written, file) = ScratchFile::create(scratch).map_err(refused)?;
-
         let encoder = Encoder::new(file, partition.dataset, properties::of(&partition))?;
-        Ok(Self {
-            parent_hash: blocks.parent_hash(),
-            hashes: (blocks.first_hash(), blocks.last_hash()),
-            check: RowCheck::new(&partition, blocks, rows_per_block),
-            chunker: Chunker::default(),
-            encoder,
-            scratch: scratch.to_path_buf(),
-            written,
-            partition,
-        })
+        let scratch = scratch.to_path_buf();
+        Ok(Self { partition, check, chunker: Chunker::default(), encoder, scratch, written })
+    }
+
+    /// Takes in the next blocks of the partition, before their rows: rows of `blocks` with at least
+    /// [`crate::blocks::LINK_COLUMNS`], and how many rows of the dataset each of them must have.
+    ///
+    /// # Errors
+    /// [`ParquetFileError::Links`] at the first block that is not the child of the one before, or not the next one;
+    /// [`ParquetFileError::Counts`] if there is not one number for each block. The writer is of no use after.
+    pub fn extend(&mut self, blocks: &RecordBatch, rows_per_block: &[u64]) -> Result<(), ParquetFileError> {
+        self.check.extend(blocks, rows_per_block)
     }
 
     /// Takes the next rows, which have the columns of the dataset's schema in its order.
@@ -109,13 +125,13 @@ impl PartitionWriter {
     /// Finishes the file.
     ///
     /// # Errors
-    /// [`ParquetFileError::RowCount`] if a block has not as many rows as it must; else what encoding and writing
-    /// report.
+    /// [`ParquetFileError::Links`] if a block is missing; [`ParquetFileError::RowCount`] if one has not as many rows as
+    /// it must; else what encoding and writing report.
     pub fn finish(mut self, roots: RootVerdicts) -> Result<StagedFile, ParquetFileError> {
         if let Some(chunk) = self.chunker.finish() {
             self.encode(&chunk)?;
         }
-        let row_count = self.check.finish()?;
+        let (blocks, row_count) = self.check.finish()?;
         let (encoded, digest) =
             self.encoder.finish().map_err(|error| ParquetFileError::of_writing(error, &self.scratch))?;
         assert_eq!(encoded, row_count, "every checked row is in a chunk, and every chunk is encoded");
@@ -125,13 +141,13 @@ impl PartitionWriter {
             row_count,
             size_bytes: digest.size_bytes,
             sha256: digest.sha256,
-            first_block_hash: self.hashes.0,
-            last_block_hash: self.hashes.1,
+            first_block_hash: blocks.first_hash(),
+            last_block_hash: blocks.last_hash(),
             schema_version: SCHEMA_VERSION,
             writer_version: WRITER_VERSION.to_owned(),
             roots,
         };
-        Ok(StagedFile { partition: self.partition, parent_hash: self.parent_hash, file, written: self.written })
+        Ok(StagedFile { partition: self.partition, parent_hash: blocks.parent_hash(), file, written: self.written })
     }
 
     fn encode(&mut self, chunk: &[RecordBatch]) -> Result<(), ParquetFileError> {

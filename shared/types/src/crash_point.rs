@@ -39,11 +39,21 @@ pub enum CrashPoint {
     CompactCommitting,
     /// The partition is committed; nobody has been told.
     CompactCommitted,
+    /// A fetched partition's files are on local disk.
+    IngestStaged,
+    /// One of them is on S3 and read back; Postgres does not know it.
+    IngestStored,
+    /// It waits in Postgres; no manifest lists it.
+    IngestPending,
+    /// A manifest lists it; Postgres does not know the manifest.
+    IngestListed,
+    /// It is in the catalogue; nobody has been told.
+    IngestCommitted,
 }
 
 impl CrashPoint {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::WorkerClaimed,
         Self::WorkerOperatorEnded,
         Self::WorkerWrittenDown,
@@ -59,6 +69,11 @@ impl CrashPoint {
         Self::CompactListed,
         Self::CompactCommitting,
         Self::CompactCommitted,
+        Self::IngestStaged,
+        Self::IngestStored,
+        Self::IngestPending,
+        Self::IngestListed,
+        Self::IngestCommitted,
     ];
 
     /// The name by which it is armed.
@@ -79,6 +94,11 @@ impl CrashPoint {
             Self::CompactListed => "compact.listed",
             Self::CompactCommitting => "compact.committing",
             Self::CompactCommitted => "compact.committed",
+            Self::IngestStaged => "ingest.staged",
+            Self::IngestStored => "ingest.stored",
+            Self::IngestPending => "ingest.pending",
+            Self::IngestListed => "ingest.listed",
+            Self::IngestCommitted => "ingest.committed",
         }
     }
 

@@ -3,6 +3,7 @@
 #[path = "../../../../shared/cold_store/tests/cold_store/rows.rs"]
 mod rows;
 
+mod adopting;
 mod breaking_off;
 mod moving;
 mod outages;

@@ -1,6 +1,7 @@
 //! What can be wrong with the catalogue.
 
 use isotherm_types::disposition::{Classified, Disposition};
+use isotherm_types::{BlockRange, Dataset};
 
 /// Why the catalogue could not be read or moved.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,18 @@ pub enum CatalogError {
         #[source]
         source: std::num::TryFromIntError,
     },
+    /// Some of a file's blocks are in another file already.
+    #[error(
+        "{dataset} of blocks {blocks} cannot wait for their place: blocks {other} are in cold storage, or wait, already"
+    )]
+    Overlap {
+        /// The file's dataset.
+        dataset: Dataset,
+        /// Its blocks.
+        blocks: BlockRange,
+        /// Blocks of the other file.
+        other: BlockRange,
+    },
     /// A row that was locked changed all the same.
     #[error("{rows} rows of cold.datasets were moved instead of 1")]
     Unlocked {
@@ -32,7 +45,7 @@ impl Classified for CatalogError {
         match self {
             Self::Postgres(sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_)) => Disposition::GiveUp,
             Self::Postgres(_) | Self::Unlocked { .. } => Disposition::Retry,
-            Self::TooLarge { .. } => Disposition::GiveUp,
+            Self::TooLarge { .. } | Self::Overlap { .. } => Disposition::GiveUp,
         }
     }
 
@@ -43,6 +56,7 @@ impl Classified for CatalogError {
             }
             Self::Postgres(_) => "cold_store.postgres",
             Self::TooLarge { .. } => "cold_store.number_too_large",
+            Self::Overlap { .. } => "cold_store.overlap",
             Self::Unlocked { .. } => "cold_store.catalog_unlocked",
         }
     }

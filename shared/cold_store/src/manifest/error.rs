@@ -56,6 +56,14 @@ pub enum ManifestError {
         /// Hash of the last block of the file before.
         last_block_hash: B256,
     },
+    /// A file cannot be added before the first one, as nobody knows what that one's parent is.
+    #[error(
+        "nobody knows the parent of the first block of {key}; move the dataset blocks to cold storage that far first"
+    )]
+    UnknownParent {
+        /// The first file listed.
+        key: String,
+    },
     /// The next version's key is taken by a manifest that does not follow the committed one.
     #[error("manifest {key} does not follow the committed one")]
     NotNext {
@@ -71,6 +79,8 @@ impl Classified for ManifestError {
             Self::Key { .. } | Self::Gap { .. } | Self::BrokenChain { .. } | Self::NotNext { .. } => {
                 Disposition::GiveUp
             }
+            // Known as soon as the blocks are in cold storage that far.
+            Self::UnknownParent { .. } => Disposition::Retry,
         }
     }
 
@@ -79,6 +89,7 @@ impl Classified for ManifestError {
             Self::Json { .. } | Self::Format { .. } => "cold_store.manifest_format",
             Self::Chain { .. } | Self::NoFiles | Self::Key { .. } | Self::Gap { .. } => "cold_store.manifest_invalid",
             Self::BrokenChain { .. } => "cold_store.broken_chain",
+            Self::UnknownParent { .. } => "cold_store.first_parent_unknown",
             Self::NotNext { .. } => "cold_store.manifest_conflict",
         }
     }

@@ -96,8 +96,8 @@ fn a_file_that_leaves_a_gap_cannot_be_added() {
 fn only_the_files_of_the_one_before_and_one_more_follow_it() {
     let (first, second) = two_versions();
     let sha256 = Sha256Digest::of(&first.to_bytes().unwrap());
-    first.check_follows(None).unwrap();
-    second.check_follows(Some((&first, sha256))).unwrap();
+    assert_eq!(first.check_follows(None).unwrap(), End::Last);
+    assert_eq!(second.check_follows(Some((&first, sha256))).unwrap(), End::Last);
 
     second.check_follows(None).unwrap_err();
     first.check_follows(Some((&first, sha256))).unwrap_err();
@@ -111,6 +111,31 @@ fn only_the_files_of_the_one_before_and_one_more_follow_it() {
     let mut other_chain = second;
     other_chain.chain_id = ChainId(1);
     other_chain.check_follows(Some((&first, sha256))).unwrap_err();
+}
+
+#[test]
+fn a_file_before_the_first_follows_too_and_nowhere_else() {
+    let (first, second) = two_versions();
+    let digest_of = |manifest: &Manifest| Sha256Digest::of(&manifest.to_bytes().unwrap());
+    let lower = second.successor(digest_of(&second), file(30, 37)).unwrap();
+    let starts: Vec<u64> = lower.files.iter().map(|file| file.blocks.start().0).collect();
+    assert_eq!(starts, [30, 37, 100]);
+    assert_eq!(lower.first_block(), Some(BlockNumber(30)));
+    assert_eq!(Manifest::parse(&lower.to_bytes().unwrap()).unwrap(), lower);
+    assert_eq!(lower.check_follows(Some((&second, digest_of(&second)))).unwrap(), End::First);
+
+    // One more at each end, or none at all, is no next version.
+    lower.check_follows(Some((&first, digest_of(&first)))).unwrap_err();
+    let mut both = Manifest { manifest_version: 2, previous_manifest_sha256: Some(digest_of(&first)), ..lower };
+    both.validate().unwrap();
+    both.check_follows(Some((&first, digest_of(&first)))).unwrap_err();
+    both.files = first.files.clone();
+    both.check_follows(Some((&first, digest_of(&first)))).unwrap_err();
+
+    for (start, end) in [(29, 36), (30, 38), (0, 30), (37, 100), (99, 200)] {
+        let found = second.successor(digest_of(&second), file(start, end));
+        assert!(matches!(found, Err(ManifestError::Gap { .. })), "{start}..{end}");
+    }
 }
 
 /// Whether the schema accepts a manifest, and whether the reader does.

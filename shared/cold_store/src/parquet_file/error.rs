@@ -8,6 +8,8 @@ use isotherm_types::disposition::{Classified, Disposition};
 use isotherm_types::{B256, BlockNumber, BlockRange, ChainId, Dataset};
 use parquet::errors::ParquetError;
 
+use crate::blocks::LinkError;
+
 /// Why rows do not make a data file.
 #[derive(Debug, thiserror::Error)]
 pub enum ParquetFileError {
@@ -18,6 +20,17 @@ pub enum ParquetFileError {
         partition: BlockRange,
         /// The blocks that were given.
         given: BlockRange,
+    },
+    /// The blocks that came are not one chain over the partition.
+    #[error(transparent)]
+    Links(#[from] LinkError),
+    /// Blocks came without the numbers of their rows, or with some too many.
+    #[error("{counts} numbers of rows came with {blocks} blocks")]
+    Counts {
+        /// Blocks that came.
+        blocks: usize,
+        /// Numbers that came with them.
+        counts: usize,
     },
     /// The temporary file cannot be made or written; a full disk, say.
     #[error("{path} cannot be written")]
@@ -54,6 +67,14 @@ pub enum ParquetFileError {
         block: BlockNumber,
         /// The partition's blocks.
         blocks: BlockRange,
+    },
+    /// A row of a block that is in the partition, but has not come yet.
+    #[error("a row of {dataset} came before its block, which is {block}")]
+    TooEarly {
+        /// The dataset.
+        dataset: Dataset,
+        /// The row's block.
+        block: BlockNumber,
     },
     /// A row that is not after the one before: out of order, or doubled. A place is block and index in it.
     #[error("a row of {dataset} at {found:?} came after the one at {before:?}")]
@@ -114,7 +135,9 @@ impl Classified for ParquetFileError {
             // The disk is full, or was: there is more room elsewhere or later.
             Self::Scratch { .. } | Self::Parquet(_) => Disposition::Retry,
             Self::Blocks { .. } | Self::Columns { .. } | Self::Arrow(_) | Self::Chain { .. } => Disposition::GiveUp,
-            Self::OutsideRange { .. } | Self::Order { .. } => Disposition::GiveUp,
+            Self::OutsideRange { .. } | Self::TooEarly { .. } | Self::Order { .. } => Disposition::GiveUp,
+            Self::Links(error) => error.disposition(),
+            Self::Counts { .. } => Disposition::GiveUp,
             Self::BlockHash { .. } | Self::RowCount { .. } => Disposition::GiveUp,
         }
     }
@@ -125,9 +148,11 @@ impl Classified for ParquetFileError {
             Self::Columns { .. } | Self::Arrow(_) => "cold_store.columns",
             Self::Blocks { .. } | Self::OutsideRange { .. } => "cold_store.outside_range",
             Self::Chain { .. } => "cold_store.wrong_chain",
+            Self::Links(error) => error.code(),
+            Self::TooEarly { .. } => "cold_store.missing_block",
             Self::Order { .. } => "cold_store.row_order",
             Self::BlockHash { .. } => "cold_store.row_block_hash",
-            Self::RowCount { .. } => "cold_store.row_count",
+            Self::Counts { .. } | Self::RowCount { .. } => "cold_store.row_count",
         }
     }
 }

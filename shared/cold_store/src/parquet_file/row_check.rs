@@ -2,14 +2,15 @@
 //!
 //! A row belongs to a file if it has the dataset's columns, is of the partition's chain and range, names the hash of
 //! its block, and stands after the row before it; a block is complete if it has as many rows as its header or its
-//! transactions say. Pure. Invariant: what passes is sorted and has no duplicates.
+//! transactions say. The blocks are known from the beginning, or come run by run, each before its rows. Pure.
+//! Invariant: what passes is sorted and has no duplicates.
 
 use arrow::array::{Array, AsArray, FixedSizeBinaryArray, RecordBatch};
 use arrow::datatypes::{DataType, UInt32Type, UInt64Type};
 use isotherm_types::{B256, BlockNumber, BlockRange, ChainId, Dataset};
 
 use super::ParquetFileError;
-use crate::blocks::PartitionBlocks;
+use crate::blocks::{PartitionBlocks, PartitionBlocksBuilder};
 use crate::layout::Partition;
 
 /// A row's place in its dataset: its block, then its index in it.
@@ -19,7 +20,9 @@ pub(super) struct RowCheck {
     chain_id: ChainId,
     dataset: Dataset,
     range: BlockRange,
-    blocks: PartitionBlocks,
+    /// The blocks whose rows may come.
+    blocks: PartitionBlocksBuilder,
+    /// Rows that each of these must have; `None` if nobody knows.
     expected_rows: Option<Vec<u64>>,
     found_rows: Vec<u64>,
     last: Option<Place>,
@@ -27,20 +30,47 @@ pub(super) struct RowCheck {
 }
 
 impl RowCheck {
+    /// A check whose blocks are all known.
     pub(super) fn new(partition: &Partition, blocks: PartitionBlocks, rows_per_block: Option<Vec<u64>>) -> Self {
         let block_count = blocks.transaction_counts().len();
         // A block is its own only row, whatever the caller knows.
         let own = (partition.dataset == Dataset::Blocks).then(|| vec![1; block_count]);
         Self {
+            blocks: blocks.into(),
+            expected_rows: own.or(rows_per_block),
+            found_rows: vec![0; block_count],
+            ..Self::growing(partition)
+        }
+    }
+
+    /// A check whose blocks are to come.
+    pub(super) fn growing(partition: &Partition) -> Self {
+        Self {
             chain_id: partition.chain_id,
             dataset: partition.dataset,
             range: partition.blocks,
-            blocks,
-            expected_rows: own.or(rows_per_block),
-            found_rows: vec![0; block_count],
+            blocks: PartitionBlocks::builder(partition.blocks),
+            expected_rows: Some(Vec::new()),
+            found_rows: Vec::new(),
             last: None,
             row_count: 0,
         }
+    }
+
+    /// Takes in the next blocks, and how many rows each must have.
+    pub(super) fn extend(&mut self, blocks: &RecordBatch, rows_per_block: &[u64]) -> Result<(), ParquetFileError> {
+        if rows_per_block.len() != blocks.num_rows() {
+            return Err(ParquetFileError::Counts { blocks: blocks.num_rows(), counts: rows_per_block.len() });
+        }
+        self.blocks.push(blocks)?;
+        self.found_rows.resize(self.blocks.len(), 0);
+        if let Some(expected) = &mut self.expected_rows {
+            match self.dataset {
+                Dataset::Blocks => expected.resize(self.blocks.len(), 1),
+                Dataset::Transactions | Dataset::Logs | Dataset::Traces => expected.extend_from_slice(rows_per_block),
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn row_count(&self) -> u64 {
@@ -72,12 +102,13 @@ impl RowCheck {
         Ok(batch)
     }
 
-    /// The number of rows, once every block is found to have all of its rows.
-    pub(super) fn finish(&self) -> Result<u64, ParquetFileError> {
+    /// The blocks and the number of rows, once every block is there and found to have all of its rows.
+    pub(super) fn finish(self) -> Result<(PartitionBlocks, u64), ParquetFileError> {
+        let blocks = self.blocks.finish()?;
         let expected = self.expected_rows.iter().flatten();
         let wrong = expected.zip(&self.found_rows).zip(self.range.start().0..).find(|((left, right), _)| left != right);
         match wrong {
-            None => Ok(self.row_count),
+            None => Ok((blocks, self.row_count)),
             Some(((expected, found), block)) => Err(ParquetFileError::RowCount {
                 dataset: self.dataset,
                 block: BlockNumber(block),
@@ -104,10 +135,12 @@ impl RowCheck {
         hashes: &FixedSizeBinaryArray,
         row: usize,
     ) -> Result<(), ParquetFileError> {
-        let Some(index) = self.blocks.index(block) else {
-            return Err(ParquetFileError::OutsideRange { block, blocks: self.range });
+        let Some((index, expected)) = self.blocks.find(block) else {
+            return Err(match self.range.contains(block) {
+                true => ParquetFileError::TooEarly { dataset: self.dataset, block },
+                false => ParquetFileError::OutsideRange { block, blocks: self.range },
+            });
         };
-        let expected = self.blocks.hash(block).expect("a block that has an index has a hash");
         let found = hashes.value(row);
         if found != expected.as_slice() {
             let found = B256::from_slice(found);

@@ -1,7 +1,9 @@
 //! Cold storage against a real S3 protocol, a real Postgres and a real Parquet reader.
 
 mod bucket;
+mod growth;
 mod objects;
 mod parquet_files;
 mod rows;
+mod waiting;
 mod write_protocol;

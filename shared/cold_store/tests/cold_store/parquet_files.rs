@@ -70,6 +70,70 @@ fn the_same_rows_in_any_batches_make_the_same_bytes() {
     }
 }
 
+fn growing(dataset: Dataset, blocks: BlockRange) -> PartitionWriter {
+    PartitionWriter::create_growing(partition(chain(), dataset, blocks), &std::env::temp_dir()).unwrap()
+}
+
+/// Takes in the blocks of a run, and how many rows each has.
+fn extend(writer: &mut PartitionWriter, dataset: Dataset, run: BlockRange) -> Result<(), ParquetFileError> {
+    writer.extend(&chain().rows(Dataset::Blocks, run), &chain().rows_per_block(dataset, run))
+}
+
+#[test]
+fn blocks_that_come_run_by_run_make_the_same_bytes() {
+    let blocks = range(37, 1_500);
+    for dataset in Dataset::ALL {
+        let whole = staged(chain(), dataset, blocks);
+        for run_blocks in [1, 7, 500] {
+            let mut writer = growing(dataset, blocks);
+            let mut start = 37;
+            while start < 1_500 {
+                let run = range(start, (start + run_blocks).min(1_500));
+                extend(&mut writer, dataset, run).unwrap();
+                writer.write(&chain().rows(dataset, run)).unwrap();
+                start = run.end().0;
+            }
+            let grown = writer.finish(verdicts()).unwrap();
+            assert_eq!(grown.file(), whole.file(), "{dataset} in runs of {run_blocks}");
+            assert_eq!(std::fs::read(grown.path()).unwrap(), std::fs::read(whole.path()).unwrap());
+        }
+    }
+}
+
+#[test]
+fn blocks_that_come_run_by_run_are_all_there_and_one_chain() {
+    let (blocks, dataset) = (range(100, 110), Dataset::Logs);
+    let rows = |run| chain().rows(dataset, run);
+    let mut writer = growing(dataset, blocks);
+    extend(&mut writer, dataset, range(100, 105)).unwrap();
+    let early = writer.write(&rows(range(100, 107))).unwrap_err();
+    assert!(matches!(early, ParquetFileError::TooEarly { .. }), "{early}");
+
+    let finished = |runs: &[BlockRange], written: BlockRange| {
+        let mut writer = growing(dataset, blocks);
+        let taken = runs.iter().try_for_each(|run| extend(&mut writer, dataset, *run));
+        taken.and_then(|()| writer.write(&rows(written))).and_then(|_| writer.finish(verdicts()).map(drop))
+    };
+    let (lower, upper) = (range(100, 105), range(105, 110));
+    finished(&[lower, upper], blocks).unwrap();
+    let code = |runs: &[BlockRange], written| finished(runs, written).unwrap_err().code();
+    assert_eq!(code(&[], blocks), "cold_store.missing_block");
+    assert_eq!(code(&[lower], lower), "cold_store.missing_block");
+    assert_eq!(code(&[upper], upper), "cold_store.missing_block");
+    assert_eq!(code(&[lower, lower], lower), "cold_store.missing_block");
+    assert_eq!(code(&[lower, range(105, 111)], blocks), "cold_store.missing_block");
+    assert_eq!(code(&[lower, upper], lower), "cold_store.row_count");
+
+    let mut writer = growing(dataset, blocks);
+    extend(&mut writer, dataset, lower).unwrap();
+    let branch = MadeChain { seed: 1, ..chain() };
+    let counts = branch.rows_per_block(dataset, upper);
+    let forked = writer.extend(&branch.rows(Dataset::Blocks, upper), &counts).unwrap_err();
+    assert_eq!(forked.code(), "cold_store.broken_chain");
+    let too_few = growing(dataset, blocks).extend(&chain().rows(Dataset::Blocks, upper), &counts[1..]).unwrap_err();
+    assert!(matches!(too_few, ParquetFileError::Counts { blocks: 5, counts: 4 }), "{too_few}");
+}
+
 #[test]
 fn a_row_group_of_large_rows_ends_by_its_bytes_wherever_batches_end() {
     const MEBIBYTE: i64 = 1024 * 1024;

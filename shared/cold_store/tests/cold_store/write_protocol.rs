@@ -9,20 +9,20 @@ use sqlx::{Connection, PgConnection};
 use crate::bucket::{Bucket, staged};
 use crate::rows::{MadeChain, range};
 
-const DATASET: Dataset = Dataset::Transactions;
+pub(crate) const DATASET: Dataset = Dataset::Transactions;
 
-fn chain() -> MadeChain {
+pub(crate) fn chain() -> MadeChain {
     MadeChain::new(143)
 }
 
-struct Cold {
-    bucket: Bucket,
+pub(crate) struct Cold {
+    pub(crate) bucket: Bucket,
     database: TestDatabase,
 }
 
 /// Steps after which a run can break off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
+pub(crate) enum Step {
     Staged,
     Stored,
     Listed,
@@ -30,25 +30,25 @@ enum Step {
 }
 
 impl Cold {
-    async fn create() -> Self {
+    pub(crate) async fn create() -> Self {
         Self { bucket: Bucket::create().await, database: TestDatabase::migrated().await.unwrap() }
     }
 
-    async fn connect(&self) -> PgConnection {
+    pub(crate) async fn connect(&self) -> PgConnection {
         self.database.connect().await.unwrap()
     }
 
-    async fn current(&self) -> CurrentManifest {
+    pub(crate) async fn current(&self) -> CurrentManifest {
         let mut conn = self.connect().await;
         let head = catalog::head(&mut conn, chain().chain_id, DATASET).await.unwrap();
         CurrentManifest::load(&self.bucket.objects, head.as_ref()).await.unwrap()
     }
 
-    async fn store(&self, blocks: BlockRange) -> StoredFile {
+    pub(crate) async fn store(&self, blocks: BlockRange) -> StoredFile {
         staged(chain(), DATASET, blocks).store(&self.bucket.objects).await.unwrap()
     }
 
-    async fn commit(&self, manifest: &CommittedManifest) -> CommitOutcome {
+    pub(crate) async fn commit(&self, manifest: &CommittedManifest) -> CommitOutcome {
         let mut conn = self.connect().await;
         let mut db_tx = conn.begin().await.unwrap();
         let outcome = catalog::commit(&mut db_tx, manifest).await.unwrap();
@@ -57,7 +57,7 @@ impl Cold {
     }
 
     /// Runs the protocol for one partition as a compactor does, up to and with `last`; others' work is adopted.
-    async fn run(&self, blocks: BlockRange, last: Step) -> Result<(), ColdStoreError> {
+    pub(crate) async fn run(&self, blocks: BlockRange, last: Step) -> Result<(), ColdStoreError> {
         let objects = &self.bucket.objects;
         let file = staged(chain(), DATASET, blocks);
         if last == Step::Staged {
@@ -87,7 +87,7 @@ impl Cold {
     }
 
     /// Checks the history from the newest manifest to the first, and that Postgres says the same.
-    async fn check(&self, expected: &[BlockRange]) {
+    pub(crate) async fn check(&self, expected: &[BlockRange]) {
         let mut conn = self.connect().await;
         let head = catalog::head(&mut conn, chain().chain_id, DATASET).await.unwrap();
         let partitions = catalog::partitions(&mut conn, chain().chain_id, DATASET).await.unwrap();
@@ -99,6 +99,8 @@ impl Cold {
         };
         assert_eq!(Some(head.watermark), expected.last().map(|blocks| blocks.last()));
         assert_eq!(Some(head.first_block), expected.first().map(|blocks| blocks.start()));
+        let first_parent_hash = expected.first().map(|blocks| chain().parent_hash(blocks.start().0));
+        assert_eq!(head.first_parent_hash, first_parent_hash);
         assert_eq!(head.manifest_version, expected.len() as u64);
 
         let current = CurrentManifest::load(&self.bucket.objects, Some(&head)).await.unwrap();
@@ -112,14 +114,16 @@ impl Cold {
             assert_eq!((file.first_block_hash, file.last_block_hash), hashes);
         }
         while let Some(sha256) = manifest.previous_manifest_sha256 {
-            let before = isotherm_cold_store::layout::manifest_key(
+            let key = isotherm_cold_store::layout::manifest_key(
                 &manifest.chain,
                 manifest.dataset,
                 manifest.manifest_version - 1,
             );
-            let bytes = self.bucket.objects.read(&before, 1 << 20).await.unwrap().unwrap();
+            let bytes = self.bucket.objects.read(&key, 1 << 20).await.unwrap().unwrap();
             assert_eq!(isotherm_cold_store::Sha256Digest::of(&bytes), sha256);
-            manifest = isotherm_cold_store::Manifest::parse(&bytes).unwrap();
+            let before = isotherm_cold_store::Manifest::parse(&bytes).unwrap();
+            manifest.check_follows(Some((&before, sha256))).unwrap();
+            manifest = before;
         }
         assert_eq!(manifest.manifest_version, 1);
     }
