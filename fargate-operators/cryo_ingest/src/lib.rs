@@ -1,0 +1,89 @@
+//! Backfills cold storage from the chain itself: history that nobody followed.
+//!
+//! A task is a range of whole partitions. For each of them it asks the chain whether its last block is final, fetches
+//! and verifies the blocks (`isotherm_chain`), writes the Parquet files of all asked datasets side by side
+//! (`isotherm_cold_store`), stores them, and lets them wait in `cold.pending_files`; then whatever adjoins cold storage
+//! is listed and committed under the task's fence, whoever fetched it. Tasks may run at once and end in any order. The
+//! bytes are those that `parquet_compact` writes of the same blocks. What is cold or waits already is not fetched
+//! again, so a repeated task does nothing.
+//!
+//! It must never write a block that is not final or was not verified, never touch hot rows, and never commit under a
+//! stale fence.
+
+mod config;
+mod error;
+mod fetch;
+mod fetch_size;
+mod ingest;
+mod outage;
+mod plan;
+mod writers;
+
+use std::sync::Arc;
+
+use isotherm_chain::{ChainClient, RpcUrls};
+use isotherm_cold_store::ObjectStore;
+use isotherm_platform::Fault;
+use isotherm_platform::aws::Clients;
+use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::operator_main::{self, Context, OperatorEnd};
+use isotherm_types::{BlockRange, SystemClock, TaskSpec};
+use serde::Deserialize;
+
+pub use config::IngestConfig;
+pub use error::IngestError;
+pub use ingest::{DatasetReport, Ingest, Step};
+
+/// What one task is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Whole partitions. Where cold storage begins inside one, that one is fetched up to there.
+    pub blocks: BlockRange,
+    /// Whether the range may begin inside a partition: no older history is wanted, then or later.
+    #[serde(default)]
+    pub may_begin_inside: bool,
+}
+
+/// Runs one task.
+///
+/// # Errors
+/// Bad settings, a range that is not final yet, and whatever the chain, Postgres or S3 report.
+pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault> {
+    let stop = context.stop.clone();
+    let (ingest, input) = tokio::select! {
+        biased;
+        () = stop.requested() => return Ok(OperatorEnd::Released),
+        prepared = prepare(&spec, context) => prepared?,
+    };
+    Ok(ingest.run(input).await?)
+}
+
+/// Reads the settings and connects to chain, database and bucket.
+async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Input), Fault> {
+    let config: IngestConfig = operator_main::config(spec)?;
+    let input: Input = operator_main::input(spec)?;
+    let mut environment = context.environment;
+    let (database_url, rpc_urls) = (environment.secret("DATABASE_URL"), environment.secret("RPC_URLS"));
+    let bucket = environment.bucket("cold");
+    let checked = environment.check()?;
+    let urls = RpcUrls::parse(rpc_urls.open(&checked).expose())?;
+    let database_url = database_url.open(&checked);
+    let (pool, client, clients) = tokio::join!(
+        database::connect(&database_url, PoolOptions::operator("cryo_ingest")),
+        ChainClient::connect(urls.endpoints, config.chain_id, config.profile.limits(), Arc::new(SystemClock)),
+        Clients::load(),
+    );
+    let ingest = Ingest {
+        pool: pool?,
+        client: client?,
+        objects: ObjectStore::new(clients.s3().clone(), bucket.open(&checked)),
+        config,
+        task: (spec.task_id, spec.fence),
+        scratch: std::env::temp_dir(),
+        progress: context.progress,
+        stop: context.stop,
+        on_step: Box::new(|_| ()),
+    };
+    Ok((ingest, input))
+}

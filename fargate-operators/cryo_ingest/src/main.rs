@@ -1,0 +1,8 @@
+//! `cryo_ingest`, started by the worker: a task on standard input, its result on standard output.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    isotherm_platform::operator_main::run("cryo_ingest", operator_cryo_ingest::run).await
+}
