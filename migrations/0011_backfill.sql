@@ -27,3 +27,14 @@ CREATE TABLE cold.pending_files (
     FOREIGN KEY (chain_id, dataset) REFERENCES cold.datasets,
     CHECK (end_block > start_block)
 );
+
+-- Who asks the endpoints of a chain now, so that a backfill leaves the tip its part of what they permit. Each process
+-- renews its row every few seconds; an older row counts for nothing. Kept by shared/control/src/rate_shares.rs.
+CREATE TABLE control.rate_shares (
+    chain_id bigint NOT NULL,
+    -- One attempt at a task: its id and fence.
+    holder   text NOT NULL CHECK (length(holder) BETWEEN 1 AND 200),
+    purpose  text NOT NULL CHECK (purpose IN ('tip', 'backfill')),
+    seen_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (chain_id, holder)
+);

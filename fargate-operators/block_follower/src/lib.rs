@@ -20,9 +20,10 @@ mod store;
 
 use std::sync::Arc;
 
-use isotherm_chain::{ChainClient, RpcUrls, WakeUp, WakeUpLimits};
+use isotherm_chain::{ChainClient, RateShare, RpcUrls, WakeUp, WakeUpLimits};
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
+use isotherm_platform::rate_share::RateShareKeeper;
 use isotherm_platform::{Environment, Fault, Secret};
 use isotherm_types::{SystemClock, TaskSpec};
 
@@ -40,16 +41,18 @@ use store::Store;
 /// [`FollowerError::Halted`].
 pub async fn follow(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault> {
     let stop = context.stop.clone();
-    let follower = tokio::select! {
+    let (follower, share) = tokio::select! {
         biased;
         () = stop.requested() => return Ok(OperatorEnd::Released),
-        follower = prepare(spec, context) => follower?,
+        prepared = prepare(spec, context) => prepared?,
     };
-    follower.run().await
+    let end = follower.run().await;
+    share.leave().await;
+    end
 }
 
 /// Reads the settings and connects to chain and database.
-async fn prepare(spec: TaskSpec, mut context: Context) -> Result<Follower, Fault> {
+async fn prepare(spec: TaskSpec, mut context: Context) -> Result<(Follower, RateShareKeeper), Fault> {
     let config: FollowerConfig = operator_main::config(&spec)?;
     let secrets = Secrets::read(&mut context.environment)?;
     let urls = RpcUrls::parse(secrets.rpc_urls.expose())?;
@@ -59,9 +62,12 @@ async fn prepare(spec: TaskSpec, mut context: Context) -> Result<Follower, Fault
         ChainClient::connect(urls.endpoints, config.chain_id, config.profile.limits(), Arc::new(SystemClock)),
     );
     let (pool, client) = (pool?, client?);
+    let set = client.share_setter();
+    let set = move |thousandths| set(RateShare::of_thousand(thousandths));
+    let share = RateShareKeeper::for_tip(pool.clone(), config.chain_id, (spec.task_id, spec.fence), set);
     let store = Store::open(pool, &config, spec.task_id, spec.fence).await?;
     let wake_up = WakeUp::start(urls.wake_ups, &WakeUpLimits::for_blocks_every(config.profile.block_time()))?;
-    Ok(Follower::new(config, client, wake_up, store, context.stop, context.progress))
+    Ok((Follower::new(config, client, wake_up, store, context.stop, context.progress), share))
 }
 
 /// What the job's secrets are filled with.

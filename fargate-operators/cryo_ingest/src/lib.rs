@@ -21,12 +21,13 @@ mod writers;
 
 use std::sync::Arc;
 
-use isotherm_chain::{ChainClient, RpcUrls};
+use isotherm_chain::{ChainClient, RateShare, RpcUrls};
 use isotherm_cold_store::ObjectStore;
 use isotherm_platform::Fault;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
+use isotherm_platform::rate_share::RateShareKeeper;
 use isotherm_types::{BlockRange, SystemClock, TaskSpec};
 use serde::Deserialize;
 
@@ -51,16 +52,19 @@ pub struct Input {
 /// Bad settings, a range that is not final yet, and whatever the chain, Postgres or S3 report.
 pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault> {
     let stop = context.stop.clone();
-    let (ingest, input) = tokio::select! {
+    let (ingest, input, share) = tokio::select! {
         biased;
         () = stop.requested() => return Ok(OperatorEnd::Released),
         prepared = prepare(&spec, context) => prepared?,
     };
-    Ok(ingest.run(input).await?)
+    let end = ingest.run(input).await;
+    share.leave().await;
+    Ok(end?)
 }
 
-/// Reads the settings and connects to chain, database and bucket.
-async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Input), Fault> {
+/// Reads the settings, connects to chain, database and bucket, and waits until whoever else asks the chain's endpoints has
+/// made room.
+async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Input, RateShareKeeper), Fault> {
     let config: IngestConfig = operator_main::config(spec)?;
     let input: Input = operator_main::input(spec)?;
     let mut environment = context.environment;
@@ -74,16 +78,20 @@ async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Input), F
         ChainClient::connect(urls.endpoints, config.chain_id, config.profile.limits(), Arc::new(SystemClock)),
         Clients::load(),
     );
+    let (pool, client) = (pool?, client?);
+    let (task, set) = ((spec.task_id, spec.fence), client.share_setter());
+    let set = move |thousandths| set(RateShare::of_thousand(thousandths));
+    let share = RateShareKeeper::for_backfill(pool.clone(), config.chain_id, task, set).await;
     let ingest = Ingest {
-        pool: pool?,
-        client: client?,
+        pool,
+        client,
         objects: ObjectStore::new(clients.s3().clone(), bucket.open(&checked)),
         config,
-        task: (spec.task_id, spec.fence),
+        task,
         scratch: std::env::temp_dir(),
         progress: context.progress,
         stop: context.stop,
         on_step: Box::new(|_| ()),
     };
-    Ok((ingest, input))
+    Ok((ingest, input, share))
 }

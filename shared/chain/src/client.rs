@@ -19,7 +19,7 @@ use crate::endpoint::{Endpoint, RawAnswer};
 use crate::error::ChainError;
 use crate::heads::{Finality, Heads};
 use crate::json_rpc::Call;
-use crate::pool::{EndpointHealth, Evidence, Member, Pool};
+use crate::pool::{EndpointHealth, Evidence, Member, Pool, RateShare};
 use crate::rpc_url::{CallRate, RpcUrl};
 use crate::verify::Checks;
 
@@ -146,6 +146,16 @@ impl ChainClient {
     /// How the endpoints do, in order of preference.
     pub fn health(&self) -> Vec<EndpointHealth> {
         self.pool.health()
+    }
+
+    /// What sets the part of every endpoint's rate that this client may take, for as long as the client lives.
+    pub fn share_setter(&self) -> impl Fn(RateShare) + Send + Sync + use<> {
+        let pool = Arc::downgrade(&self.pool);
+        move |share| {
+            if let Some(pool) = pool.upgrade() {
+                pool.members().iter().for_each(|member| member.set_share(share));
+            }
+        }
     }
 
     /// What was kept of untrue answers since this was last called, the oldest first. At most 64; of more, the oldest

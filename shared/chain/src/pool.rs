@@ -31,10 +31,12 @@ mod dispute;
 mod evidence;
 mod health;
 mod member;
+mod rate_share;
 mod standing;
 
 pub use evidence::{Evidence, KEPT_CHARS};
 pub use health::{EndpointHealth, HealthState};
+pub use rate_share::RateShare;
 
 pub(crate) use choice::Choice;
 pub(crate) use dispute::{are_in_dispute, passed_over};

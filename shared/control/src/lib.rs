@@ -22,6 +22,7 @@ pub mod events;
 pub mod jobs;
 pub mod outbox;
 pub mod pipeline;
+pub mod rate_shares;
 pub mod reap;
 pub mod task;
 pub mod tasks;

@@ -7,11 +7,12 @@
 //!
 //! The limit is configured, or learnt from refusals (HTTP 429). After one, calls go in small steps for a while, so
 //! that the next refusal tells how many were permitted. A learnt limit is seldom tried upwards, ever more seldom if
-//! that is refused.
+//! that is refused. Where other processes ask the same endpoint, only a share of the limit is taken.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::rate_share::RateShare;
 use crate::rpc_url::CallRate;
 
 /// Window of a limit that is learnt.
@@ -65,6 +66,8 @@ pub(crate) struct TokenBucket {
     limit: Option<usize>,
     /// The configured limit: no try goes above it.
     ceiling: Option<usize>,
+    /// The part of the limit that this process may take.
+    share: RateShare,
     taken: VecDeque<Taken>,
     next_ticket: u64,
     /// The endpoint's shortest answer: what a call takes at least, there and back.
@@ -87,6 +90,7 @@ impl TokenBucket {
             window: rate.map_or(WINDOW, |rate| rate.per.max(Duration::from_millis(1))),
             limit,
             ceiling: limit,
+            share: RateShare::WHOLE,
             taken: VecDeque::new(),
             next_ticket: 0,
             shortest: None,
@@ -100,7 +104,17 @@ impl TokenBucket {
         }
     }
 
-    /// What is permitted, as far as it is known.
+    /// Takes only this part of the limit from now on.
+    pub(crate) fn set_share(&mut self, share: RateShare) {
+        self.share = share;
+    }
+
+    /// Calls in a window that this process may make; `None` while no limit is known.
+    fn own_limit(&self) -> Option<usize> {
+        self.limit.map(|limit| self.share.of(limit))
+    }
+
+    /// What is permitted to all together, as far as it is known.
     pub(crate) fn rate(&self) -> Option<CallRate> {
         let calls = u32::try_from(self.limit?).unwrap_or(u32::MAX);
         Some(CallRate { calls, per: self.window })
@@ -114,7 +128,7 @@ impl TokenBucket {
     /// When the next call may go; `now` if it may at once.
     pub(crate) fn next_token(&self, now: Instant) -> Instant {
         let opens_at = self.closed_until.map_or(now, |until| until.max(now));
-        let Some(limit) = self.limit else { return opens_at };
+        let Some(limit) = self.own_limit() else { return opens_at };
         let mut used = self.used(now);
         if used < limit {
             return opens_at;
@@ -134,12 +148,12 @@ impl TokenBucket {
     /// Whether so many calls could go at once.
     pub(crate) fn has_room(&self, now: Instant, calls: usize) -> bool {
         let is_open = self.closed_until.is_none_or(|until| until <= now);
-        is_open && self.limit.is_none_or(|limit| limit.saturating_sub(self.used(now)) >= calls)
+        is_open && self.own_limit().is_none_or(|limit| limit.saturating_sub(self.used(now)) >= calls)
     }
 
     /// Whether so many calls are more than any window permits.
     pub(crate) fn is_exceeded_by(&self, calls: usize) -> bool {
-        self.limit.is_some_and(|limit| calls > limit)
+        self.own_limit().is_some_and(|limit| calls > limit)
     }
 
     /// Takes tokens for up to `wanted` calls, which must then be sent together, at once.
@@ -150,7 +164,7 @@ impl TokenBucket {
             return Permit::Wait(at);
         }
         let mut calls = wanted.max(1);
-        if let Some(limit) = self.limit {
+        if let Some(limit) = self.own_limit() {
             calls = calls.min(limit.saturating_sub(self.used(now)).max(1));
         }
         if let Some(step) = self.careful_step(now) {

@@ -16,6 +16,7 @@ use super::bucket::{Permit, TokenBucket};
 use super::choice::{SeenHead, View};
 use super::evidence::Evidence;
 use super::health::{EndpointHealth, HealthState};
+use super::rate_share::RateShare;
 use super::standing::{Outcome, Standing, State};
 use crate::client::Limits;
 use crate::endpoint::{Endpoint, RawAnswer};
@@ -113,6 +114,11 @@ impl Member {
 
     fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes only this part of what it permits from now on.
+    pub(crate) fn set_share(&self, share: RateShare) {
+        self.record().bucket.set_share(share);
     }
 
     /// Makes all `calls`, in batches, as fast as the endpoint permits, and returns their answers in the same order.

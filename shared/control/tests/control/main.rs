@@ -15,6 +15,7 @@ mod model;
 mod outbox;
 mod pausing;
 mod pipelines;
+mod rate_shares;
 mod reaping;
 mod retrying;
 mod stage;

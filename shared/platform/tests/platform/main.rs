@@ -2,4 +2,5 @@
 
 mod database_outages;
 mod dead_letters;
+mod rate_sharing;
 mod stopping;

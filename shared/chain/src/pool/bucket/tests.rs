@@ -283,3 +283,18 @@ proptest::proptest! {
         proptest::prop_assert!(log.refused.is_empty(), "{:?}", log.refused);
     }
 }
+
+#[test]
+fn of_a_limit_that_others_use_too_only_the_share_is_taken() {
+    for (thousandths, permitted) in [(500, 12), (250, 6), (1, 1), (1000, 25)] {
+        for question in [3, 8, 64] {
+            let (mut bucket, mut limiter) = (TokenBucket::new(Some(rate(25, 1000))), Limiter::sliding(permitted));
+            bucket.set_share(RateShare::of_thousand(thousandths));
+            let log = run(&mut bucket, &mut limiter, question, 30, None, || (MS, MS));
+            assert_eq!(log.refused, [], "{thousandths} thousandths, {question} a question");
+            let used = log.rate_between(5, 30) / permitted as f64;
+            assert!(used >= 0.8, "{thousandths} thousandths, {question} a question: {used} was used");
+            assert_eq!(bucket.rate().map(|rate| rate.calls), Some(25), "the limit is known as before");
+        }
+    }
+}
