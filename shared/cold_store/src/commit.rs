@@ -20,6 +20,7 @@ use crate::scratch_file::ScratchFile;
 mod current;
 
 pub use current::CurrentManifest;
+pub(crate) use current::MANIFEST_LIMIT_BYTES;
 
 use current::{parse, read_manifest};
 

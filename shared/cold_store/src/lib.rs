@@ -8,6 +8,8 @@
 //! A dataset grows at either end, one file a manifest: compaction adds final blocks at the end, backfill history at the
 //! beginning. Files that are finished before their neighbours wait in Postgres ([`catalog::pending`], [`growth`]).
 //!
+//! Whether all of this still is what was put there is found out by [`integrity`], from the objects alone.
+//!
 //! Compactor, backfill and checker share this crate, so that they agree on every byte. It reads no environment,
 //! never overwrites or deletes an object, and never decides what is final: the caller says so.
 
@@ -18,10 +20,12 @@ pub mod compaction;
 pub mod digest;
 pub mod error;
 pub mod growth;
+pub mod integrity;
 pub mod layout;
 pub mod manifest;
 pub mod objects;
 pub mod parquet_file;
+pub mod roots;
 
 mod scratch_file;
 

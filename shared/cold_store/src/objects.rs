@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use crate::digest::{ObjectDigest, RunningDigest};
 
+mod copy;
 mod error;
 
 pub use error::ObjectError;

@@ -29,11 +29,11 @@ const FEWEST_LEFT: usize = 12;
 /// Blocks below the chain's newest one that are looked at after each lie; all are at the end.
 const RECENT: i64 = 6;
 /// How long occasions for a lie are given. An endpoint that has failed, which leads up to some, is left alone for seconds.
-const OCCASIONS: Duration = Duration::from_secs(15);
+const OCCASIONS: Duration = Duration::from_secs(60);
 /// A follower that has not gone on by then never will.
 const LIMIT: Duration = Duration::from_secs(20);
 /// An error that has not been named by then never will: a follower writes down how its endpoints do every 2 s.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// After it a client asks an endpoint in single calls for a while, of which the other kinds are not told.
 const ENDLESS: &str = "endless_body";
 

@@ -11,7 +11,7 @@ use crate::manifest::{DataFile, End, Manifest, ManifestError};
 use crate::objects::{ObjectError, ObjectStore};
 
 /// Most that is read as a manifest; about 300,000 files.
-const MANIFEST_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
+pub(crate) const MANIFEST_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The newest manifest that Postgres knows, read and checked; where the next one takes on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,10 @@
 
 mod bucket;
 mod growth;
+mod integrity;
 mod objects;
 mod parquet_files;
+mod roots;
 mod rows;
 mod waiting;
 mod write_protocol;

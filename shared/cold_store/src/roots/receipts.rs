@@ -1,0 +1,99 @@
+//! Rows of `transactions` as the receipts that they are, but for the logs.
+
+use alloy::consensus::{Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxType};
+use alloy::eips::Encodable2718;
+use alloy::primitives::{B256, Bloom, Log};
+use arrow::array::{BooleanArray, FixedSizeBinaryArray, RecordBatch, UInt32Array, UInt64Array};
+
+use super::RootFault;
+use super::cells::{column, fixed, hash, hash_opt};
+
+/// The receipts of one block.
+pub(super) struct Receipts<'a>(Vec<Columns<'a>>);
+
+/// Columns of a batch.
+struct Columns<'a> {
+    transaction_hash: &'a FixedSizeBinaryArray,
+    transaction_type: &'a UInt32Array,
+    success: &'a BooleanArray,
+    post_state_root: &'a FixedSizeBinaryArray,
+    gas_used: &'a UInt64Array,
+    cumulative_gas_used: &'a UInt64Array,
+    log_count: &'a UInt32Array,
+}
+
+/// One receipt.
+#[derive(Clone, Copy)]
+pub(super) struct ReceiptRow<'a> {
+    columns: &'a Columns<'a>,
+    row: usize,
+}
+
+impl<'a> Receipts<'a> {
+    pub(super) fn of(batches: &'a [RecordBatch]) -> Result<Self, RootFault> {
+        let of = |batch: &'a RecordBatch| {
+            Ok(Columns {
+                transaction_hash: fixed(batch, "transaction_hash", 32)?,
+                transaction_type: column(batch, "transaction_type")?,
+                success: column(batch, "success")?,
+                post_state_root: fixed(batch, "post_state_root", 32)?,
+                gas_used: column(batch, "gas_used")?,
+                cumulative_gas_used: column(batch, "cumulative_gas_used")?,
+                log_count: column(batch, "log_count")?,
+            })
+        };
+        Ok(Self(batches.iter().map(of).collect::<Result<_, _>>()?))
+    }
+
+    /// The receipts in order.
+    pub(super) fn rows(&self) -> impl Iterator<Item = ReceiptRow<'_>> {
+        self.0.iter().flat_map(|columns| (0..columns.gas_used.len()).map(move |row| ReceiptRow { columns, row }))
+    }
+
+    /// Checks that each one's gas is the step of the running total.
+    ///
+    /// The header's own total is not compared: from EIP-7778 on it counts gas before refunds. It is part of its hash.
+    pub(super) fn check_gas(&self) -> Result<(), RootFault> {
+        let mut before = 0u64;
+        for (index, ReceiptRow { columns, row }) in (0..).zip(self.rows()) {
+            let (gas_used, cumulative) = (columns.gas_used.value(row), columns.cumulative_gas_used.value(row));
+            if before.checked_add(gas_used) != Some(cumulative) {
+                return Err(RootFault::Gas { index, gas_used, before, cumulative });
+            }
+            before = cumulative;
+        }
+        Ok(())
+    }
+
+    /// The EIP-2718 encoding of each, with the logs and the Bloom filter that belong to it.
+    pub(super) fn encoded(&self, logs: Vec<Vec<Log>>, blooms: &[Bloom]) -> Result<Vec<Vec<u8>>, RootFault> {
+        let with_logs = self.rows().zip(logs).zip(blooms);
+        with_logs.map(|((receipt, logs), bloom)| receipt.encoded(logs, *bloom)).collect()
+    }
+}
+
+impl ReceiptRow<'_> {
+    pub(super) fn transaction_hash(self) -> B256 {
+        hash(self.columns.transaction_hash, self.row)
+    }
+
+    pub(super) fn log_count(self) -> u64 {
+        u64::from(self.columns.log_count.value(self.row))
+    }
+
+    fn encoded(self, logs: Vec<Log>, logs_bloom: Bloom) -> Result<Vec<u8>, RootFault> {
+        let Self { columns, row } = self;
+        let number = columns.transaction_type.value(row);
+        let known = u8::try_from(number).ok().and_then(|number| TxType::try_from(number).ok());
+        let known = known.ok_or_else(|| RootFault::Unverifiable {
+            reason: format!("transaction type {number:#04x} is not known"),
+        })?;
+        let status = match hash_opt(columns.post_state_root, row) {
+            Some(root) => Eip658Value::PostState(root),
+            None => Eip658Value::Eip658(columns.success.value(row)),
+        };
+        let cumulative_gas_used = columns.cumulative_gas_used.value(row);
+        let receipt = Receipt { status, cumulative_gas_used, logs };
+        Ok(ReceiptEnvelope::from_typed(known, ReceiptWithBloom { receipt, logs_bloom }).encoded_2718())
+    }
+}
