@@ -301,7 +301,8 @@ impl Ingest {
             let mut db_tx = conn.begin().await.map_err(refused("begin a transaction"))?;
             tasks::assert_fence(&mut db_tx, task_id, fence).await?;
             let outcome = catalog::commit(&mut db_tx, manifest).await?;
-            if outcome == CommitOutcome::Committed {
+            // A merge that a compactor had listed brings nothing new.
+            if outcome == CommitOutcome::Committed && manifest.change().is_growth() {
                 self.check_hot_rows(&mut db_tx, last).await?;
                 let event = EventBody::PartitionCommitted {
                     chain_id: self.config.chain_id,

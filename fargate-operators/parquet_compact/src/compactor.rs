@@ -1,4 +1,5 @@
-//! One task's work: plan in a snapshot, stage, store, list, commit, until nothing up to the asked block is due.
+//! One task's work: plan in a snapshot, stage, store, list, commit, until nothing up to the asked block is due; then
+//! merge short files, and in the end remove hot rows that have long been cold.
 //!
 //! It never waits for the database without a limit, and never hands a connection on whose work broke off.
 
@@ -7,10 +8,13 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use isotherm_cold_store::catalog::{self, CommitOutcome, DatasetHead};
 use isotherm_cold_store::compaction::{CompactionState, due_partitions};
-use isotherm_cold_store::{ChainName, CommittedManifest, CurrentManifest, Listing, ObjectStore, Partition, StagedFile};
+use isotherm_cold_store::{
+    ChainName, Change, CommittedManifest, CurrentManifest, Listing, ObjectStore, Partition, StagedFile,
+};
 use isotherm_control::{events, tasks};
 use isotherm_hot_store::cursor;
 use isotherm_platform::Stop;
@@ -22,6 +26,9 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::error::CompactError;
 use crate::staging;
+
+mod cleanup;
+mod merging;
 
 /// Compacts the datasets of one chain for one task.
 pub struct Compactor {
@@ -35,6 +42,10 @@ pub struct Compactor {
     pub chain: ChainName,
     /// The claim under which every commit is made.
     pub task: (TaskId, Fence),
+    /// Whether short files are merged.
+    pub merge: bool,
+    /// How long hot rows stay after they became cold; `None`: for ever.
+    pub drop_hot_after: Option<Duration>,
     /// Folder for files on their way.
     pub scratch: PathBuf,
     /// Says how far the work has come.
@@ -45,7 +56,7 @@ pub struct Compactor {
     pub on_step: Box<dyn Fn(Step) + Send + Sync>,
 }
 
-/// A step on the way of a partition.
+/// A step on the way of a partition, of a merged file, or of hot rows that go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The file is on local disk.
@@ -56,6 +67,18 @@ pub enum Step {
     Listed,
     /// The watermark has moved.
     Committed,
+    /// A merged file is on local disk.
+    MergeStaged,
+    /// It is on S3 and read back.
+    MergeStored,
+    /// A manifest on S3 lists it in the place of the short ones.
+    MergeListed,
+    /// The catalogue lists it.
+    MergeCommitted,
+    /// A leaf of hot storage is a table of its own.
+    Detached,
+    /// It is dropped.
+    Dropped,
 }
 
 /// What was done for one dataset; part of the task's output.
@@ -71,6 +94,8 @@ pub struct DatasetReport {
     pub size_bytes: u64,
     /// Last block in cold storage; `None` if nothing is cold.
     pub watermark: Option<BlockNumber>,
+    /// Files that this task merged short ones into.
+    pub merged_count: u64,
 }
 
 /// The task is to stop; whatever was not committed is found and taken on by the next attempt.
@@ -97,7 +122,16 @@ impl Compactor {
                 Err(Stopped) => return Ok(OperatorEnd::Released),
             }
         }
-        Ok(OperatorEnd::Completed(serde_json::json!({ "datasets": reports })))
+        let cleaned = match self.drop_hot_after {
+            Some(grace) => self.clean_up(grace, &done).await?,
+            None => Ok(0),
+        };
+        Ok(match cleaned {
+            Ok(dropped) => {
+                OperatorEnd::Completed(serde_json::json!({ "datasets": reports, "dropped_hot_partitions": dropped }))
+            }
+            Err(Stopped) => OperatorEnd::Released,
+        })
     }
 
     async fn compact(
@@ -123,7 +157,7 @@ impl Compactor {
             let outcome = self.commit(&manifest).await?;
             let file = manifest.newest_file();
             match outcome {
-                CommitOutcome::Committed => {
+                CommitOutcome::Committed if manifest.change().is_growth() => {
                     (partition_count, row_count, size_bytes) =
                         (partition_count + 1, row_count + file.row_count, size_bytes + file.size_bytes);
                     tracing::info!(
@@ -132,13 +166,19 @@ impl Compactor {
                         manifest.version = manifest.manifest().manifest_version, "a partition is in cold storage",
                     );
                 }
-                CommitOutcome::AlreadyCommitted => {}
+                // Or a merge that another run had listed.
+                CommitOutcome::Committed | CommitOutcome::AlreadyCommitted => {}
                 CommitOutcome::Stale { .. } => return Err(CompactError::Overtaken { dataset }),
             }
             self.step(Step::Committed, done, &format!("{partition} is in cold storage"));
         }
+        let merged = if self.merge { self.merge_short_files(dataset, done).await? } else { Ok(0) };
+        let merged_count = match merged {
+            Ok(merged_count) => merged_count,
+            Err(stopped) => return Ok(Err(stopped)),
+        };
         let watermark = self.watermark(dataset).await?;
-        Ok(Ok(DatasetReport { dataset, partition_count, row_count, size_bytes, watermark }))
+        Ok(Ok(DatasetReport { dataset, partition_count, row_count, size_bytes, watermark, merged_count }))
     }
 
     /// Plans and reads in one snapshot: what is final there is what is read.
@@ -239,27 +279,37 @@ impl Compactor {
             tasks::assert_fence(&mut db_tx, task_id, fence).await?;
             let outcome = catalog::commit(&mut db_tx, manifest).await?;
             if outcome == CommitOutcome::Committed {
-                let file = manifest.newest_file();
-                // Final blocks change only if a person has accepted that they are replaced, maybe after they were read.
-                let last = BlockRef { number: file.blocks.last(), hash: file.last_block_hash };
-                let is_held = cursor::hold_block(&mut db_tx, self.chain_id, last).await?;
-                if !is_held && !self.is_below_hot(&mut db_tx, last.number).await? {
-                    return Err(CompactError::Replaced { last });
+                match manifest.change() {
+                    Change::First | Change::Last => self.announce(&mut db_tx, manifest).await?,
+                    // The same rows in another file: there is nothing new for anybody.
+                    Change::Replaced { .. } => CrashPoint::MergeCommitting.pass(),
                 }
-                let event = EventBody::PartitionCommitted {
-                    chain_id: self.chain_id,
-                    dataset: manifest.manifest().dataset,
-                    blocks: file.blocks,
-                    manifest_version: manifest.manifest().manifest_version,
-                };
-                events::record(&mut db_tx, &event).await?;
-                CrashPoint::CompactCommitting.pass();
             }
             db_tx.commit().await.map_err(refused("commit"))?;
             conn.give_back();
             Ok(outcome)
         };
         answered("commit a partition", committing).await
+    }
+
+    /// Tells of a partition that is new in cold storage, once hot storage is found to have the same blocks still.
+    async fn announce(&self, db_tx: &mut PgConnection, manifest: &CommittedManifest) -> Result<(), CompactError> {
+        let file = manifest.newest_file();
+        // Final blocks change only if a person has accepted that they are replaced, maybe after they were read.
+        let last = BlockRef { number: file.blocks.last(), hash: file.last_block_hash };
+        let is_held = cursor::hold_block(db_tx, self.chain_id, last).await?;
+        if !is_held && !self.is_below_hot(db_tx, last.number).await? {
+            return Err(CompactError::Replaced { last });
+        }
+        let event = EventBody::PartitionCommitted {
+            chain_id: self.chain_id,
+            dataset: manifest.manifest().dataset,
+            blocks: file.blocks,
+            manifest_version: manifest.manifest().manifest_version,
+        };
+        events::record(db_tx, &event).await?;
+        CrashPoint::CompactCommitting.pass();
+        Ok(())
     }
 
     /// Whether `block` is from before hot storage begins: of a backfill that died, whose manifest is adopted.
@@ -288,6 +338,12 @@ impl Compactor {
             Step::Stored => CrashPoint::CompactStored,
             Step::Listed => CrashPoint::CompactListed,
             Step::Committed => CrashPoint::CompactCommitted,
+            Step::MergeStaged => CrashPoint::MergeStaged,
+            Step::MergeStored => CrashPoint::MergeStored,
+            Step::MergeListed => CrashPoint::MergeListed,
+            Step::MergeCommitted => CrashPoint::MergeCommitted,
+            Step::Detached => CrashPoint::CleanupDetached,
+            Step::Dropped => CrashPoint::CleanupDropped,
         };
         // Before the report, so that a crash leaves a step that nobody has heard of.
         crash_point.pass();

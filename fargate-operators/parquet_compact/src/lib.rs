@@ -5,11 +5,15 @@
 //! stored, listed in a manifest and committed under the task's fence, together with the event that tells the others.
 //! What is cold already is left alone, so a repeated task does nothing. It stops between steps when asked to.
 //!
-//! What is due is decided by `isotherm_cold_store::compaction`; it never removes hot rows, and never touches a block
-//! that is not final.
+//! Short files that make up a partition are merged into one. If the job asks for it, hot rows go that have been cold
+//! for a grace period.
+//!
+//! What is due is decided by `isotherm_cold_store::compaction` and `merge`, and what may go by
+//! `isotherm_hot_store::cleanup`. It never removes a row that is not cold, and never touches a block that is not final.
 
 mod compactor;
 mod error;
+mod grace;
 mod silence;
 mod staging;
 
@@ -23,6 +27,7 @@ use serde::Deserialize;
 
 pub use compactor::{Compactor, DatasetReport, Step};
 pub use error::CompactError;
+pub use grace::GracePeriod;
 
 /// The job's settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +39,16 @@ pub struct Config {
     pub chain: ChainName,
     /// What to compact, in this order.
     pub datasets: Vec<Dataset>,
+    /// Whether short files that make up a partition are merged into one.
+    #[serde(default = "merges")]
+    pub merge: bool,
+    /// How long hot rows stay after they became cold; absent: for ever.
+    #[serde(default)]
+    pub drop_hot_after_seconds: Option<GracePeriod>,
+}
+
+fn merges() -> bool {
+    true
 }
 
 /// What one task is about.
@@ -63,6 +78,8 @@ pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault>
         chain_id: config.chain_id,
         chain: config.chain,
         task: (spec.task_id, spec.fence),
+        merge: config.merge,
+        drop_hot_after: config.drop_hot_after_seconds.map(GracePeriod::duration),
         scratch: std::env::temp_dir(),
         progress: context.progress,
         stop: context.stop,

@@ -13,10 +13,12 @@ use crate::digest::Sha256Digest;
 mod advance;
 mod decode;
 mod error;
+mod files;
 pub mod pending;
 
 pub use advance::commit;
 pub use error::CatalogError;
+pub use files::{age, overlapping, shorter_than};
 
 use decode::{parsed, unsigned};
 
@@ -74,7 +76,8 @@ pub struct DataPartition {
 /// What came of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
-    /// The file is in cold storage now: the watermark stands at its last block, or `first_block` at its first.
+    /// The file is in cold storage now: the watermark stands at its last block, or `first_block` at its first, unless
+    /// it took the place of others.
     Committed,
     /// This very file was committed before.
     AlreadyCommitted,

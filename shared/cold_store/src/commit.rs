@@ -13,7 +13,7 @@ use crate::catalog::pending::PendingFile;
 use crate::digest::{ObjectDigest, Sha256Digest};
 use crate::error::ColdStoreError;
 use crate::layout::{self, Partition};
-use crate::manifest::{DataFile, End, Manifest, ManifestError};
+use crate::manifest::{Change, DataFile, Manifest, ManifestError};
 use crate::objects::{ObjectError, ObjectStore, PutOutcome, Source};
 use crate::scratch_file::ScratchFile;
 
@@ -46,7 +46,7 @@ pub struct StoredFile {
 pub struct CommittedManifest {
     manifest: Manifest,
     sha256: Sha256Digest,
-    grew: End,
+    change: Change,
     /// Parent of the first block of the newest file; `None` if another run listed it and did not say.
     parent_hash: Option<B256>,
 }
@@ -56,7 +56,7 @@ pub struct CommittedManifest {
 pub enum Listing {
     /// The next manifest lists our file.
     Ours(CommittedManifest),
-    /// Another run wrote the next manifest, with another file at one of its ends. Commit theirs, then list ours.
+    /// Another run wrote the next manifest, with another file. Commit theirs, then list ours.
     Theirs {
         /// Their manifest; its newest file was read back.
         manifest: CommittedManifest,
@@ -132,7 +132,27 @@ impl StoredFile {
     pub async fn list(self, objects: &ObjectStore, current: &CurrentManifest) -> Result<Listing, ColdStoreError> {
         self.check_links(current)?;
         let manifest = current.next(&self.partition, self.file.clone())?;
-        let grew = current.check_followed_by(&manifest)?;
+        self.write(objects, current, manifest).await
+    }
+
+    /// Writes the manifest after `current` that lists this file in the place of those whose blocks it has, as
+    /// [`StoredFile::list`] writes one that lists it beside them. The other files' objects stay.
+    ///
+    /// # Errors
+    /// [`ManifestError::NotNext`] if it does not have the blocks and as many rows as several files that `current`
+    /// lists, or if the key is taken by anything that does not follow `current`; else what S3 reports.
+    pub async fn replace(self, objects: &ObjectStore, current: &CurrentManifest) -> Result<Listing, ColdStoreError> {
+        let manifest = current.next_merged(self.file.clone())?;
+        self.write(objects, current, manifest).await
+    }
+
+    async fn write(
+        self,
+        objects: &ObjectStore,
+        current: &CurrentManifest,
+        manifest: Manifest,
+    ) -> Result<Listing, ColdStoreError> {
+        let change = current.check_followed_by(&manifest)?;
         let key = manifest.key();
         let bytes = Bytes::from(manifest.to_bytes()?);
         let digest = ObjectDigest::of(&bytes);
@@ -143,7 +163,7 @@ impl StoredFile {
             Err(error) => return Err(error.into()),
         }
         let parent_hash = Some(self.parent_hash);
-        Ok(Listing::Ours(CommittedManifest { manifest, sha256: digest.sha256, grew, parent_hash }))
+        Ok(Listing::Ours(CommittedManifest { manifest, sha256: digest.sha256, change, parent_hash }))
     }
 
     fn check_links(&self, current: &CurrentManifest) -> Result<(), ManifestError> {
@@ -174,10 +194,10 @@ impl StoredFile {
         if !belongs_here {
             return Err(ManifestError::NotNext { key: key.to_owned() }.into());
         }
-        let grew = current.check_followed_by(&manifest)?;
-        let theirs = CommittedManifest { sha256: Sha256Digest::of(&bytes), manifest, grew, parent_hash: None };
+        let change = current.check_followed_by(&manifest)?;
+        let theirs = CommittedManifest { sha256: Sha256Digest::of(&bytes), manifest, change, parent_hash: None };
         let file = theirs.newest_file();
-        if grew == End::First && current.first_parent_hash.is_some() {
+        if change == Change::First && current.first_parent_hash.is_some() {
             current.check_lower_link(file.last_block_hash)?;
         }
         objects.verify(&file.key, &file.digest()).await?;
@@ -220,16 +240,17 @@ impl CommittedManifest {
 
     /// The file that it lists and the manifest before did not.
     pub fn newest_file(&self) -> &DataFile {
-        let newest = match self.grew {
-            End::First => self.manifest.files.first(),
-            End::Last => self.manifest.files.last(),
+        let newest = match self.change {
+            Change::First => self.manifest.files.first(),
+            Change::Last => self.manifest.files.last(),
+            Change::Replaced { index, .. } => self.manifest.files.get(index),
         };
         newest.expect("a validated manifest lists a file")
     }
 
-    /// Where that file is.
-    pub fn grew(&self) -> End {
-        self.grew
+    /// Where that file is, and whether it stands for others that the manifest before listed.
+    pub fn change(&self) -> Change {
+        self.change
     }
 
     /// Parent of that file's first block; `None` if another run listed it and did not say.

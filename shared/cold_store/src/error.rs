@@ -41,6 +41,15 @@ pub enum ColdStoreError {
         #[source]
         source: Option<ArrowError>,
     },
+    /// A data file with the bytes that its manifest lists, which cannot be read all the same.
+    #[error("the rows of {key} cannot be read")]
+    UnreadableFile {
+        /// The file.
+        key: String,
+        /// Why.
+        #[source]
+        source: ArrowError,
+    },
     /// The catalogue in Postgres.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -52,7 +61,7 @@ impl Classified for ColdStoreError {
             Self::ParquetFile(error) => error.disposition(),
             Self::Object(error) => error.disposition(),
             Self::Manifest(error) | Self::UnusableManifest { source: error, .. } => error.disposition(),
-            Self::Header { .. } => Disposition::GiveUp,
+            Self::Header { .. } | Self::UnreadableFile { .. } => Disposition::GiveUp,
             Self::Catalog(error) => error.disposition(),
         }
     }
@@ -63,6 +72,7 @@ impl Classified for ColdStoreError {
             Self::Object(error) => error.code(),
             Self::Manifest(error) | Self::UnusableManifest { source: error, .. } => error.code(),
             Self::Header { .. } => "cold_store.unreadable_header",
+            Self::UnreadableFile { .. } => "cold_store.unreadable_file",
             Self::Catalog(error) => error.code(),
         }
     }

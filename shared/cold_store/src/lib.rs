@@ -5,8 +5,10 @@
 //! and the watermark moves in one transaction of Postgres ([`catalog`]). Every step is conditional and repeatable, so
 //! that a crash between any two leaves a state that the next run completes, and two runs at once leave one history.
 //!
-//! A dataset grows at either end, one file a manifest: compaction adds final blocks at the end, backfill history at the
-//! beginning. Files that are finished before their neighbours wait in Postgres ([`catalog::pending`], [`growth`]).
+//! A dataset grows at either end, one file a manifest: compaction adds final blocks at the end, backfill history at
+//! the beginning. Files that are finished before their neighbours wait in Postgres ([`catalog::pending`], [`growth`]).
+//! Short files that make up a partition between them are merged into one ([`merge`]); the objects of the short ones
+//! stay.
 //!
 //! Whether all of this still is what was put there is found out by [`integrity`], from the objects alone.
 //!
@@ -23,6 +25,7 @@ pub mod growth;
 pub mod integrity;
 pub mod layout;
 pub mod manifest;
+pub mod merge;
 pub mod objects;
 pub mod parquet_file;
 pub mod roots;
@@ -34,6 +37,6 @@ pub use commit::{CommittedManifest, CurrentManifest, Listing, StagedFile, Stored
 pub use digest::{ObjectDigest, Sha256Digest};
 pub use error::ColdStoreError;
 pub use layout::{ChainName, Partition};
-pub use manifest::{DataFile, End, Manifest, RootVerdict, RootVerdicts};
+pub use manifest::{Change, DataFile, Manifest, RootVerdict, RootVerdicts};
 pub use objects::ObjectStore;
 pub use parquet_file::PartitionWriter;

@@ -1,8 +1,9 @@
 //! Manifests: which files make up a dataset, and the proof of them.
 //!
-//! Version n+1 of a dataset's manifest lists the files of version n and one more, at either end, and holds the SHA-256
-//! of version n, so that the newest manifest proves all of them. Format 1 is kept as a sample in
-//! `events-fixtures/manifest/v1.json`. Pure; a manifest is read strictly, and checked as a whole before anyone uses it.
+//! Version n+1 of a dataset's manifest lists the files of version n and one more, at either end, or one file in the
+//! place of several ([`Change`]). It holds the SHA-256 of version n, so that the newest manifest proves all of them.
+//! Format 1 is kept as a sample in `events-fixtures/manifest/v1.json`. Pure; a manifest is read strictly, and checked
+//! as a whole before anyone uses it.
 
 use isotherm_types::{B256, BlockNumber, BlockRange, ChainId, Dataset};
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{ObjectDigest, Sha256Digest};
 use crate::layout::{self, ChainName, Partition};
 
+mod change;
 mod error;
 
+pub use change::Change;
 pub use error::ManifestError;
 
 /// Format of the manifests that this program writes.
@@ -87,15 +90,6 @@ impl RootVerdicts {
     pub fn all(verdict: &RootVerdict) -> Self {
         Self { header_hash: verdict.clone(), transactions_root: verdict.clone(), receipts_root: verdict.clone() }
     }
-}
-
-/// The end of the list of files at which a manifest has one more than the manifest before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Before all others: history was added.
-    First,
-    /// After all others.
-    Last,
 }
 
 /// Whether a root came out as the header says.
@@ -216,26 +210,23 @@ impl Manifest {
         Ok(())
     }
 
-    /// Checks that this is a next manifest after `previous`, its files and one more, and says where that one is.
-    /// The only file of a first manifest counts as the last.
+    /// Checks that this is a next manifest after `previous`, and says what it changes of its files. The only file of a
+    /// first manifest counts as the last.
     ///
     /// # Errors
     /// [`ManifestError::NotNext`] if it is not.
-    pub fn check_follows(&self, previous: Option<(&Self, Sha256Digest)>) -> Result<End, ManifestError> {
+    pub fn check_follows(&self, previous: Option<(&Self, Sha256Digest)>) -> Result<Change, ManifestError> {
         let not_next = || ManifestError::NotNext { key: self.key() };
         let Some((previous, sha256)) = previous else {
             let is_first = self.manifest_version == 1 && self.files.len() == 1;
-            return if is_first { Ok(End::Last) } else { Err(not_next()) };
+            return if is_first { Ok(Change::Last) } else { Err(not_next()) };
         };
         let (chain_id, chain, dataset) = (previous.chain_id, &previous.chain, previous.dataset);
         let takes_on = (self.chain_id, &self.chain, self.dataset) == (chain_id, chain, dataset)
             && self.manifest_version == previous.manifest_version + 1
             && self.previous_manifest_sha256 == Some(sha256);
-        match (self.files.split_first(), self.files.split_last()) {
-            (_, Some((_, before))) if takes_on && before == previous.files => Ok(End::Last),
-            (Some((_, after)), _) if takes_on && after == previous.files => Ok(End::First),
-            _ => Err(not_next()),
-        }
+        let change = if takes_on { Change::between(&previous.files, &self.files) } else { None };
+        change.ok_or_else(not_next)
     }
 }
 

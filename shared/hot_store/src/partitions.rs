@@ -61,7 +61,8 @@ fn leaves(partition_blocks: u64, blocks: BlockRange) -> impl Iterator<Item = Blo
     })
 }
 
-fn leaf_table(chain_id: ChainId, dataset: Dataset, leaf: BlockRange) -> String {
+/// The table of a leaf.
+pub(crate) fn leaf_table(chain_id: ChainId, dataset: Dataset, leaf: BlockRange) -> String {
     format!("hot.{dataset}_{chain_id}_{:0>10}", leaf.start())
 }
 

@@ -9,6 +9,7 @@ mod sandbox_program;
 
 use std::time::{Duration, Instant};
 
+use isotherm_hot_store::cleanup::{self, Leaf, LeafState, Removal};
 use isotherm_query::boundary::{self, open_snapshot};
 use isotherm_query::error::QueryError;
 use isotherm_query::plan::{BlockBounds, Need, Needs};
@@ -143,6 +144,39 @@ async fn a_watermark_that_moves_meanwhile_changes_nothing() {
     assert_eq!(boundary::read(&mut snapshot, &needs).await.unwrap(), before);
     drop(snapshot);
     assert_eq!(rows(&platform, "select count(*) from transactions").await, [[json!(count(35))]]);
+}
+
+/// Red switch: a leaf that is not cold takes rows with it.
+#[tokio::test]
+async fn hot_rows_that_are_cold_may_go_and_every_answer_stays_the_same() {
+    let platform = half_cold().await;
+    let sql = "select count(*), sum(value) from transactions";
+    let before = rows(&platform, sql).await;
+    drop_leaves(&platform, 0).await;
+    drop_leaves(&platform, 10).await;
+    let hot: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM hot.transactions").fetch_one(&platform.engine.pool).await.unwrap();
+    assert_eq!(hot.cast_unsigned(), 15 * TRANSACTIONS);
+    assert_eq!(rows(&platform, sql).await, before);
+    for dataset in [Dataset::Blocks, Dataset::Transactions, Dataset::Logs] {
+        let sql = format!("select count(*) from {dataset}");
+        let expected = made_chain::rows(dataset, range(0, 35)).num_rows();
+        assert_eq!(rows(&platform, &sql).await, [[json!(expected)]], "{dataset}");
+    }
+
+    drop_leaves(&platform, 20).await;
+    assert_eq!(rows(&platform, "select count(*) from transactions").await, [[json!(25 * TRANSACTIONS)]]);
+}
+
+/// Removes the hot rows of the partition that begins with block `start`, whatever may still need them.
+async fn drop_leaves(platform: &Platform, start: u64) {
+    let mut conn = platform.connect().await;
+    let leaves = cleanup::leaves(&mut conn, CHAIN, 10).await.unwrap();
+    for leaf in leaves.into_iter().filter(|leaf| leaf.blocks.start().0 == start) {
+        assert_eq!(cleanup::remove(&mut conn, CHAIN, &leaf).await.unwrap(), Removal::Detached);
+        let detached = Leaf { state: LeafState::Detached, ..leaf };
+        assert_eq!(cleanup::remove(&mut conn, CHAIN, &detached).await.unwrap(), Removal::Gone);
+    }
 }
 
 #[tokio::test]

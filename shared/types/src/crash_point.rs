@@ -39,6 +39,20 @@ pub enum CrashPoint {
     CompactCommitting,
     /// The partition is committed; nobody has been told.
     CompactCommitted,
+    /// A merged file is on local disk.
+    MergeStaged,
+    /// It is on S3 and read back; no manifest lists it.
+    MergeStored,
+    /// A manifest lists it in the place of the short ones; Postgres does not know the manifest.
+    MergeListed,
+    /// The catalogue has it in their place; the transaction is open.
+    MergeCommitting,
+    /// The merge is committed; nobody has been told.
+    MergeCommitted,
+    /// A leaf of hot storage is no part of its table any more; it is not dropped.
+    CleanupDetached,
+    /// It is dropped; the others of its blocks are not.
+    CleanupDropped,
     /// A fetched partition's files are on local disk.
     IngestStaged,
     /// One of them is on S3 and read back; Postgres does not know it.
@@ -53,7 +67,7 @@ pub enum CrashPoint {
 
 impl CrashPoint {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 27] = [
         Self::WorkerClaimed,
         Self::WorkerOperatorEnded,
         Self::WorkerWrittenDown,
@@ -69,6 +83,13 @@ impl CrashPoint {
         Self::CompactListed,
         Self::CompactCommitting,
         Self::CompactCommitted,
+        Self::MergeStaged,
+        Self::MergeStored,
+        Self::MergeListed,
+        Self::MergeCommitting,
+        Self::MergeCommitted,
+        Self::CleanupDetached,
+        Self::CleanupDropped,
         Self::IngestStaged,
         Self::IngestStored,
         Self::IngestPending,
@@ -94,6 +115,13 @@ impl CrashPoint {
             Self::CompactListed => "compact.listed",
             Self::CompactCommitting => "compact.committing",
             Self::CompactCommitted => "compact.committed",
+            Self::MergeStaged => "merge.staged",
+            Self::MergeStored => "merge.stored",
+            Self::MergeListed => "merge.listed",
+            Self::MergeCommitting => "merge.committing",
+            Self::MergeCommitted => "merge.committed",
+            Self::CleanupDetached => "cleanup.detached",
+            Self::CleanupDropped => "cleanup.dropped",
             Self::IngestStaged => "ingest.staged",
             Self::IngestStored => "ingest.stored",
             Self::IngestPending => "ingest.pending",

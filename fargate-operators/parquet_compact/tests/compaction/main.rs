@@ -5,6 +5,8 @@ mod rows;
 
 mod adopting;
 mod breaking_off;
+mod cleanup;
+mod merging;
 mod moving;
 mod outages;
 mod process;

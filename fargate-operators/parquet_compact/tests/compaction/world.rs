@@ -8,7 +8,10 @@ use aws_sdk_s3::operation::get_object::GetObjectError;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use isotherm_cold_store::catalog::{self, DataPartition};
-use isotherm_cold_store::{ChainName, CurrentManifest, ObjectStore};
+use isotherm_cold_store::{
+    ChainName, CommittedManifest, CurrentManifest, Listing, ObjectStore, Partition, PartitionBlocks, PartitionWriter,
+    RootVerdict, RootVerdicts, StagedFile,
+};
 use isotherm_control::tasks::{self, Claim, Claimant, Created, NewTask};
 use isotherm_hot_store::rows::Order;
 use isotherm_hot_store::{BlockBatch, cursor};
@@ -19,7 +22,7 @@ use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, Dataset, Fence, JobId, TaskId, TaskSpec};
 use operator_parquet_compact::{CompactError, Compactor, Step};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::rows::{MadeChain, range};
 
@@ -132,6 +135,8 @@ impl World {
             chain_id: self.chain.chain_id,
             chain: ChainName::new("made").unwrap(),
             task,
+            merge: true,
+            drop_hot_after: None,
             scratch: std::env::temp_dir(),
             progress: Progress::unheard(),
             stop,
@@ -143,6 +148,44 @@ impl World {
     pub(crate) async fn compact(&self, blocks: BlockRange) -> Result<OperatorEnd, CompactError> {
         let spec = self.claim().await;
         self.compactor((spec.task_id, spec.fence), None).run(&DATASETS, blocks).await
+    }
+
+    /// A file as one writer makes it of all rows at once.
+    pub(crate) fn staged(&self, dataset: Dataset, blocks: BlockRange) -> StagedFile {
+        let chain_id = self.chain.chain_id;
+        let partition = Partition { chain_id, chain: ChainName::new("made").unwrap(), dataset, blocks };
+        let mut linked = PartitionBlocks::builder(blocks);
+        linked.push(&self.chain.rows(Dataset::Blocks, blocks)).unwrap();
+        let scratch = std::env::temp_dir();
+        let mut writer = PartitionWriter::create(partition, linked.finish().unwrap(), None, &scratch).unwrap();
+        writer.write(&self.chain.rows(dataset, blocks)).unwrap();
+        writer.finish(RootVerdicts::all(&RootVerdict::Ok)).unwrap()
+    }
+
+    /// Lists `blocks` of a dataset in the next manifest, as a backfill does that dies then.
+    pub(crate) async fn list_and_die(&self, dataset: Dataset, blocks: BlockRange) -> CommittedManifest {
+        let stored = self.staged(dataset, blocks).store(&self.objects).await.unwrap();
+        let head = catalog::head(&mut *self.connect().await, self.chain.chain_id, dataset).await.unwrap();
+        let current = CurrentManifest::load(&self.objects, head.as_ref()).await.unwrap();
+        let listing = stored.list(&self.objects, &current).await.unwrap();
+        let Listing::Ours(manifest) = listing else { panic!("nobody else writes here") };
+        manifest
+    }
+
+    /// Puts `blocks` of every dataset into cold storage, as a backfill does.
+    pub(crate) async fn backfill(&self, blocks: BlockRange) {
+        for dataset in DATASETS {
+            let manifest = self.list_and_die(dataset, blocks).await;
+            let mut conn = self.connect().await;
+            let mut db_tx = conn.begin().await.unwrap();
+            catalog::commit(&mut db_tx, &manifest).await.unwrap();
+            db_tx.commit().await.unwrap();
+        }
+    }
+
+    /// As far as what is cold is concerned.
+    pub(crate) async fn let_an_hour_pass(&self) {
+        self.execute("UPDATE cold.data_partitions SET committed_at = committed_at - interval '1 hour'").await;
     }
 
     pub(crate) async fn keys(&self) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 
 use isotherm_types::operator::{EXIT_FAILED, EXIT_OK};
-use isotherm_types::{BlockRange, Disposition, OperatorLine, OperatorResult, TaskSpec};
+use isotherm_types::{BlockNumber, BlockRange, Disposition, OperatorLine, OperatorResult, TaskSpec};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -19,6 +19,13 @@ pub(crate) async fn claim(world: &World, blocks: BlockRange) -> TaskSpec {
     let mut spec = world.claim().await;
     spec.config = json!({ "chain_id": world.chain.chain_id, "chain": "made", "datasets": DATASETS });
     spec.input = json!({ "blocks": blocks });
+    spec
+}
+
+/// A new task with nothing to move, of a job that has hot rows dropped.
+pub(crate) async fn claim_with_cleanup(world: &World) -> TaskSpec {
+    let mut spec = claim(world, BlockRange::single(BlockNumber(0))).await;
+    spec.config["drop_hot_after_seconds"] = json!(1_800);
     spec
 }
 

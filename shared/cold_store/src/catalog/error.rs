@@ -32,6 +32,20 @@ pub enum CatalogError {
         /// Blocks of the other file.
         other: BlockRange,
     },
+    /// The files that a merged one stands for are not the catalogue's.
+    #[error(
+        "{found} files of {dataset} are in cold storage for blocks {blocks}, but a merged one stands for {expected}"
+    )]
+    Replaced {
+        /// The dataset.
+        dataset: Dataset,
+        /// Blocks of the merged file.
+        blocks: BlockRange,
+        /// Files that it stands for.
+        expected: usize,
+        /// Files in the catalogue.
+        found: i64,
+    },
     /// A row that was locked changed all the same.
     #[error("{rows} rows of cold.datasets were moved instead of 1")]
     Unlocked {
@@ -45,7 +59,7 @@ impl Classified for CatalogError {
         match self {
             Self::Postgres(sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_)) => Disposition::GiveUp,
             Self::Postgres(_) | Self::Unlocked { .. } => Disposition::Retry,
-            Self::TooLarge { .. } | Self::Overlap { .. } => Disposition::GiveUp,
+            Self::TooLarge { .. } | Self::Overlap { .. } | Self::Replaced { .. } => Disposition::GiveUp,
         }
     }
 
@@ -54,6 +68,7 @@ impl Classified for CatalogError {
             Self::Postgres(sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_)) => {
                 "cold_store.catalog_corrupt"
             }
+            Self::Replaced { .. } => "cold_store.catalog_corrupt",
             Self::Postgres(_) => "cold_store.postgres",
             Self::TooLarge { .. } => "cold_store.number_too_large",
             Self::Overlap { .. } => "cold_store.overlap",

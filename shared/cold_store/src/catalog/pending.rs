@@ -61,7 +61,8 @@ pub struct Adjacent {
 /// after it was committed.
 ///
 /// # Errors
-/// [`CatalogError::Overlap`] if some of its blocks are cold, or wait, in another file; else as [`head`].
+/// [`CatalogError::Overlap`] if some of its blocks are cold, or wait, in another file, unless all of them are cold in
+/// one; else as [`head`].
 pub async fn record(
     conn: &mut PgConnection,
     stored: &StoredFile,
@@ -93,8 +94,11 @@ pub async fn record(
         let other = blocks_of(&row)?;
         let is_same = other == file.blocks && row.try_get::<String, _>("sha256")? == file.sha256.to_string();
         let is_cold: bool = row.try_get("is_cold")?;
+        let is_within = other.start() <= file.blocks.start() && file.blocks.end() <= other.end();
         return match (is_same, is_cold) {
             (true, true) => Ok(RecordOutcome::AlreadyCommitted),
+            // Merged with its neighbours meanwhile.
+            (false, true) if is_within => Ok(RecordOutcome::AlreadyCommitted),
             (true, false) => Ok(RecordOutcome::AlreadyRecorded),
             (false, _) => Err(CatalogError::Overlap { dataset: partition.dataset, blocks: file.blocks, other }),
         };

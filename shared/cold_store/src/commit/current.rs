@@ -7,7 +7,7 @@ use crate::catalog::DatasetHead;
 use crate::digest::{ObjectDigest, Sha256Digest};
 use crate::error::ColdStoreError;
 use crate::layout::Partition;
-use crate::manifest::{DataFile, End, Manifest, ManifestError};
+use crate::manifest::{Change, DataFile, Manifest, ManifestError};
 use crate::objects::{ObjectError, ObjectStore};
 
 /// Most that is read as a manifest; about 300,000 files.
@@ -75,8 +75,13 @@ impl CurrentManifest {
         }
     }
 
-    /// Checks that `next` is a next manifest, and says where its newest file is.
-    pub(super) fn check_followed_by(&self, next: &Manifest) -> Result<End, ManifestError> {
+    pub(super) fn next_merged(&self, file: DataFile) -> Result<Manifest, ManifestError> {
+        let (manifest, sha256) = self.newest.as_ref().ok_or(ManifestError::NoFiles)?;
+        manifest.successor_merged(*sha256, file)
+    }
+
+    /// Checks that `next` is a next manifest, and says what it changes.
+    pub(super) fn check_followed_by(&self, next: &Manifest) -> Result<Change, ManifestError> {
         next.check_follows(self.newest.as_ref().map(|(manifest, sha256)| (manifest, *sha256)))
     }
 

@@ -96,8 +96,8 @@ fn a_file_that_leaves_a_gap_cannot_be_added() {
 fn only_the_files_of_the_one_before_and_one_more_follow_it() {
     let (first, second) = two_versions();
     let sha256 = Sha256Digest::of(&first.to_bytes().unwrap());
-    assert_eq!(first.check_follows(None).unwrap(), End::Last);
-    assert_eq!(second.check_follows(Some((&first, sha256))).unwrap(), End::Last);
+    assert_eq!(first.check_follows(None).unwrap(), Change::Last);
+    assert_eq!(second.check_follows(Some((&first, sha256))).unwrap(), Change::Last);
 
     second.check_follows(None).unwrap_err();
     first.check_follows(Some((&first, sha256))).unwrap_err();
@@ -122,7 +122,7 @@ fn a_file_before_the_first_follows_too_and_nowhere_else() {
     assert_eq!(starts, [30, 37, 100]);
     assert_eq!(lower.first_block(), Some(BlockNumber(30)));
     assert_eq!(Manifest::parse(&lower.to_bytes().unwrap()).unwrap(), lower);
-    assert_eq!(lower.check_follows(Some((&second, digest_of(&second)))).unwrap(), End::First);
+    assert_eq!(lower.check_follows(Some((&second, digest_of(&second)))).unwrap(), Change::First);
 
     // One more at each end, or none at all, is no next version.
     lower.check_follows(Some((&first, digest_of(&first)))).unwrap_err();
@@ -136,6 +136,79 @@ fn a_file_before_the_first_follows_too_and_nowhere_else() {
         let found = second.successor(digest_of(&second), file(start, end));
         assert!(matches!(found, Err(ManifestError::Gap { .. })), "{start}..{end}");
     }
+}
+
+/// A manifest of four files, its digest, and what merging the second and third of them makes.
+fn with_a_run() -> (Manifest, Sha256Digest, DataFile) {
+    let files = [(0, 10), (10, 14), (14, 20), (20, 30)].map(|(start, end)| file(start, end));
+    let manifest = Manifest {
+        manifest_version: 4,
+        previous_manifest_sha256: Some(Sha256Digest::of(b"before")),
+        files: files.into(),
+        ..two_versions().1
+    };
+    let sha256 = Sha256Digest::of(&manifest.to_bytes().unwrap());
+    (manifest, sha256, file(10, 20))
+}
+
+#[test]
+fn a_merged_file_takes_the_place_of_those_whose_blocks_it_has() {
+    let (before, sha256, merged) = with_a_run();
+    let next = before.successor_merged(sha256, merged).unwrap();
+    let ranges: Vec<BlockRange> = next.files.iter().map(|file| file.blocks).collect();
+    assert_eq!(ranges, [range(0, 10), range(10, 20), range(20, 30)]);
+    assert_eq!((&next.files[0], &next.files[2]), (&before.files[0], &before.files[3]));
+    let change = next.check_follows(Some((&before, sha256))).unwrap();
+    assert_eq!((change, change.is_growth()), (Change::Replaced { index: 1, file_count: 2 }, false));
+    assert_eq!(Manifest::parse(&next.to_bytes().unwrap()).unwrap(), next);
+
+    // All of them, and the first or last ones, as well.
+    for (start, end, expected) in [
+        (0, 30, Change::Replaced { index: 0, file_count: 4 }),
+        (0, 14, Change::Replaced { index: 0, file_count: 2 }),
+        (14, 30, Change::Replaced { index: 2, file_count: 2 }),
+    ] {
+        let next = before.successor_merged(sha256, file(start, end)).unwrap();
+        assert_eq!(next.check_follows(Some((&before, sha256))).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_merged_file_that_is_not_exactly_its_parts_follows_nothing() {
+    let (before, sha256, merged) = with_a_run();
+    type Break = fn(&mut DataFile);
+    let table: &[(&str, Break)] = &[
+        ("a row more", |file| file.row_count += 1),
+        ("a row less", |file| file.row_count -= 1),
+        ("another first block", |file| file.first_block_hash = B256::ZERO),
+        ("another last block", |file| file.last_block_hash = B256::ZERO),
+        ("other columns", |file| file.schema_version += 1),
+    ];
+    for (what, break_it) in table {
+        let mut broken = merged.clone();
+        break_it(&mut broken);
+        assert!(matches!(before.successor_merged(sha256, broken), Err(ManifestError::NotNext { .. })), "{what}");
+    }
+    // A part of a file, one whole file, and blocks that are not there: nothing is merged.
+    for (start, end) in [(10, 19), (12, 20), (5, 20), (10, 14), (30, 40)] {
+        before.successor_merged(sha256, file(start, end)).unwrap_err();
+    }
+
+    let next = before.successor_merged(sha256, merged).unwrap();
+    let mut two_changes = next.clone();
+    two_changes.files.push(file(30, 40));
+    two_changes.validate().unwrap();
+    two_changes.check_follows(Some((&before, sha256))).unwrap_err();
+    let mut altered_beside = next.clone();
+    altered_beside.files[2].size_bytes += 1;
+    altered_beside.check_follows(Some((&before, sha256))).unwrap_err();
+    let mut shortened = next;
+    shortened.files.pop();
+    shortened.check_follows(Some((&before, sha256))).unwrap_err();
+    let mut without_the_last =
+        Manifest { manifest_version: 5, previous_manifest_sha256: Some(sha256), ..before.clone() };
+    without_the_last.files.pop();
+    without_the_last.check_follows(Some((&before, sha256))).unwrap_err();
 }
 
 /// Whether the schema accepts a manifest, and whether the reader does.

@@ -2,7 +2,7 @@
 
 use isotherm_cold_store::catalog::CommitOutcome;
 use isotherm_cold_store::catalog::pending::{self, RecordOutcome};
-use isotherm_cold_store::{ColdStoreError, End, Listing, StoredFile};
+use isotherm_cold_store::{Change, ColdStoreError, Listing, StoredFile};
 use isotherm_types::{BlockNumber, BlockRange, Classified, TaskId};
 use sqlx::Connection;
 
@@ -146,11 +146,11 @@ async fn a_manifest_that_grew_at_the_other_end_is_adopted_for_what_it_is() {
     let Listing::Ours(left) = cold.store(range(10, 20)).await.list(objects, &current).await.unwrap() else {
         panic!("nobody else has written")
     };
-    assert_eq!((left.grew(), left.newest_file().blocks), (End::First, range(10, 20)));
+    assert_eq!((left.change(), left.newest_file().blocks), (Change::First, range(10, 20)));
 
     let listing = cold.store(range(30, 40)).await.list(objects, &current).await.unwrap();
     let Listing::Theirs { manifest, ours } = listing else { panic!("version 2 is taken") };
-    assert_eq!((manifest.grew(), manifest.newest_file().blocks), (End::First, range(10, 20)));
+    assert_eq!((manifest.change(), manifest.newest_file().blocks), (Change::First, range(10, 20)));
     assert_eq!(cold.commit(&manifest).await, CommitOutcome::Committed);
     // It waits no longer, and the parent that it waited with is kept.
     cold.check(&tens(10, 30)).await;
@@ -158,7 +158,7 @@ async fn a_manifest_that_grew_at_the_other_end_is_adopted_for_what_it_is() {
     assert_eq!(cold.commit(&left).await, CommitOutcome::AlreadyCommitted);
 
     let listing = ours.list(objects, &cold.current().await).await.unwrap();
-    assert_eq!(listing.manifest().grew(), End::Last);
+    assert_eq!(listing.manifest().change(), Change::Last);
     assert_eq!(cold.commit(listing.manifest()).await, CommitOutcome::Committed);
     cold.check(&tens(10, 40)).await;
 }

@@ -3,6 +3,7 @@
 mod bucket;
 mod growth;
 mod integrity;
+mod merging;
 mod objects;
 mod parquet_files;
 mod roots;

@@ -86,8 +86,14 @@ impl Cold {
         }
     }
 
-    /// Checks the history from the newest manifest to the first, and that Postgres says the same.
+    /// Checks the history from the newest manifest to the first, each with one file more, and that Postgres says the
+    /// same.
     pub(crate) async fn check(&self, expected: &[BlockRange]) {
+        self.check_history(expected, expected.len() as u64).await;
+    }
+
+    /// The same of a history whose newest manifest is of version `manifest_version`.
+    pub(crate) async fn check_history(&self, expected: &[BlockRange], manifest_version: u64) {
         let mut conn = self.connect().await;
         let head = catalog::head(&mut conn, chain().chain_id, DATASET).await.unwrap();
         let partitions = catalog::partitions(&mut conn, chain().chain_id, DATASET).await.unwrap();
@@ -101,7 +107,7 @@ impl Cold {
         assert_eq!(Some(head.first_block), expected.first().map(|blocks| blocks.start()));
         let first_parent_hash = expected.first().map(|blocks| chain().parent_hash(blocks.start().0));
         assert_eq!(head.first_parent_hash, first_parent_hash);
-        assert_eq!(head.manifest_version, expected.len() as u64);
+        assert_eq!(head.manifest_version, manifest_version);
 
         let current = CurrentManifest::load(&self.bucket.objects, Some(&head)).await.unwrap();
         let mut manifest = current.manifest().unwrap().clone();
