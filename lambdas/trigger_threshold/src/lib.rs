@@ -118,7 +118,8 @@ impl ThresholdTrigger {
         match events::read(&mut conn, wake.event_id).await?.body {
             EventBody::DatasetAdvanced { chain_id, .. }
             | EventBody::DatasetInvalidated { chain_id, .. }
-            | EventBody::PartitionCommitted { chain_id, .. } => Ok(chain_id),
+            | EventBody::PartitionCommitted { chain_id, .. }
+            | EventBody::IntegrityViolated { chain_id, .. } => Ok(chain_id),
             EventBody::TriggerFired { .. } | EventBody::TaskFailed { .. } => {
                 Err(event::NotAboutAChain { event_id: wake.event_id }.into())
             }

@@ -1,4 +1,5 @@
-//! Cold storage's catalogue in Postgres: `cold.datasets`, `cold.data_partitions` and `cold.pending_files`.
+//! Cold storage's catalogue in Postgres: `cold.datasets`, `cold.data_partitions`, `cold.pending_files` and
+//! `cold.integrity_checks`.
 //!
 //! These rows are what a query reads in its snapshot; the manifests on S3 are the proof of them. The caller owns the
 //! transaction. A commit takes only the manifest that follows the one it finds under the lock of the dataset's row,
@@ -11,6 +12,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use crate::digest::Sha256Digest;
 
 mod advance;
+pub mod checks;
 mod decode;
 mod error;
 mod files;

@@ -76,6 +76,8 @@ metrics! {
     OUTBOX_PENDING = "outbox_pending", Count;
     /// Calls made to the chain's nodes.
     RPC_REQUESTS_TOTAL = "rpc_requests_total", Count;
+    /// What is known to be wrong with cold storage after a check of it.
+    INTEGRITY_FINDINGS = "integrity_findings", Count;
     /// Bytes written to cold storage.
     BYTES_WRITTEN = "bytes_written", Bytes;
     /// How long a query took.

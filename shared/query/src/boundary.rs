@@ -4,9 +4,10 @@
 //! above it up to the tip, and both were true at the same instant. The snapshot must stay open until the hot rows
 //! were copied out: read in two snapshots, a partition that became cold in between is counted twice or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use isotherm_cold_store::catalog;
+use isotherm_cold_store::catalog::checks::UnsoundFile;
+use isotherm_cold_store::catalog::{self, checks};
 use isotherm_hot_store::cursor;
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
 use serde::{Serialize, Serializer};
@@ -85,7 +86,8 @@ pub async fn open_snapshot(pool: &PgPool) -> Result<Transaction<'static, Postgre
 /// Reads tips, watermarks and file lists in the caller's snapshot, and keeps what `needs` asks for.
 ///
 /// # Errors
-/// [`QueryError::UnknownChain`] if cold storage has a chain without a cursor; what Postgres reports.
+/// [`QueryError::UnknownChain`] if cold storage has a chain without a cursor; [`QueryError::ColdFileUnsound`] if a
+/// check found a file that is needed not to be as listed; what Postgres reports.
 pub async fn read(snapshot: &mut PgConnection, needs: &Needs) -> Result<Boundary, QueryError> {
     let cursors = cursor::all(snapshot).await?;
     let heads = catalog::datasets(snapshot).await?;
@@ -125,7 +127,22 @@ pub async fn read(snapshot: &mut PgConnection, needs: &Needs) -> Result<Boundary
             watermarks,
         });
     }
+    if !boundary.cold.is_empty() {
+        check_sound(&boundary.cold, checks::unsound_files(snapshot).await?)?;
+    }
     Ok(boundary)
+}
+
+/// Checks that none of `files` is one that a check has found to be other than listed.
+fn check_sound(files: &[ColdFile], unsound: Vec<UnsoundFile>) -> Result<(), QueryError> {
+    if unsound.is_empty() {
+        return Ok(());
+    }
+    let keys: HashSet<&str> = files.iter().map(|file| file.object_key.as_str()).collect();
+    match unsound.into_iter().find(|file| keys.contains(file.object_key.as_str())) {
+        Some(UnsoundFile { object_key, fault }) => Err(QueryError::ColdFileUnsound { key: object_key, fault }),
+        None => Ok(()),
+    }
 }
 
 /// Blocks above the watermark, up to the tip. Without a watermark nothing is cold, and all are hot.
@@ -163,6 +180,23 @@ mod tests {
         assert_eq!(hot_blocks(None, None), None);
         // Block 0 may be the only cold block.
         assert_eq!(hot_blocks(tip(1), Some(BlockNumber(0))), range(1, 2));
+    }
+
+    #[test]
+    fn an_unsound_file_matters_to_whoever_needs_it() {
+        let needed = ["cold/a", "cold/b"].map(|key| ColdFile {
+            chain_id: ChainId(1),
+            dataset: Dataset::Logs,
+            blocks: BlockRange::single(BlockNumber(0)),
+            object_key: key.to_owned(),
+            size_bytes: 1,
+        });
+        let unsound = |key: &str| UnsoundFile { object_key: key.to_owned(), fault: "digest_differs".to_owned() };
+        assert!(check_sound(&needed, vec![]).is_ok());
+        assert!(check_sound(&needed, vec![unsound("cold/c")]).is_ok());
+        let refused = check_sound(&needed, vec![unsound("cold/c"), unsound("cold/b")]).unwrap_err();
+        let expected = "a check found the cold file cold/b not to be what was committed (digest_differs)";
+        assert_eq!(refused.to_string(), expected);
     }
 
     #[test]

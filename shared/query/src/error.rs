@@ -81,6 +81,14 @@ pub enum QueryError {
         /// DuckDB's words; keys in the place of URLs.
         message: String,
     },
+    /// A check found a file of cold storage to be other than committed, and none since found it mended.
+    #[error("a check found the cold file {key} not to be what was committed ({fault})")]
+    ColdFileUnsound {
+        /// Its key.
+        key: String,
+        /// Stable name of what is wrong.
+        fault: String,
+    },
     /// Cold storage holds a chain that hot storage does not know.
     #[error("cold storage holds blocks up to {watermark} of chain {chain_id}, which has no cursor")]
     UnknownChain {
@@ -162,6 +170,7 @@ impl QueryError {
             Self::ColdFileMissing { .. }
             | Self::ColdFileAltered { .. }
             | Self::ColdFileUnreadable { .. }
+            | Self::ColdFileUnsound { .. }
             | Self::UnknownChain { .. }
             | Self::Database(_)
             | Self::HotStore(_)
@@ -179,7 +188,10 @@ impl QueryError {
             Self::Syntax { position, .. } | Self::Invalid { position, .. } => (None, *position),
             Self::Refused(refusal) => (None, refusal.position()),
             Self::NotAQuery { .. } => (Some("only SELECT can be run".to_owned()), None),
-            Self::ColdFileMissing { .. } | Self::ColdFileAltered { .. } | Self::ColdFileUnreadable { .. } => {
+            Self::ColdFileMissing { .. }
+            | Self::ColdFileAltered { .. }
+            | Self::ColdFileUnreadable { .. }
+            | Self::ColdFileUnsound { .. } => {
                 (Some("no answer is given rather than one with fewer rows".to_owned()), None)
             }
             _ => (None, None),
@@ -205,6 +217,7 @@ impl Classified for QueryError {
             | Self::Failed { .. }
             | Self::ColdFileMissing { .. }
             | Self::ColdFileAltered { .. }
+            | Self::ColdFileUnsound { .. }
             | Self::UnknownChain { .. }
             | Self::SandboxProtocol { .. }
             | Self::Arrow(_) => Disposition::GiveUp,
@@ -223,6 +236,7 @@ impl Classified for QueryError {
             Self::ColdFileMissing { .. } => "query.cold_file_missing",
             Self::ColdFileAltered { .. } => "query.cold_file_altered",
             Self::ColdFileUnreadable { .. } => "query.cold_file_unreadable",
+            Self::ColdFileUnsound { .. } => "query.cold_file_unsound",
             Self::UnknownChain { .. } => "query.unknown_chain",
             Self::Database(_) => "query.database",
             Self::HotStore(_) => "query.hot_store",

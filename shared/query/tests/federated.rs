@@ -9,16 +9,19 @@ mod sandbox_program;
 
 use std::time::{Duration, Instant};
 
+use isotherm_cold_store::catalog::checks::{self, Recorded, Sighting};
+use isotherm_cold_store::integrity::{Fault, Finding};
 use isotherm_hot_store::cleanup::{self, Leaf, LeafState, Removal};
 use isotherm_query::boundary::{self, open_snapshot};
 use isotherm_query::error::QueryError;
 use isotherm_query::plan::{BlockBounds, Need, Needs};
 use isotherm_query::render;
 use isotherm_query::{QueryAnswer, QueryRequest};
-use isotherm_types::{BlockNumber, Classified, Dataset};
+use isotherm_types::{BlockNumber, Classified, Dataset, Disposition, TaskId};
 use made_chain::{CHAIN, TRANSACTIONS, compact, follow, hash, range};
 use platform::Platform;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 
 async fn run(platform: &Platform, sql: &str) -> Result<QueryAnswer, QueryError> {
     platform.engine.run(QueryRequest { sql: sql.to_owned(), timeout: Duration::from_secs(20) }).await
@@ -199,6 +202,42 @@ async fn a_missing_or_altered_cold_file_fails_the_query_by_name() {
     let error = run(&platform, "select count(*) from logs").await.unwrap_err();
     assert_eq!(error.code(), "query.cold_file_altered");
     assert!(error.to_string().contains(key), "{error}");
+}
+
+/// As a check records what it finds wrong with the rows of blocks 10..20.
+async fn record(conn: &mut PgConnection, object: &str, fault: Fault) -> Recorded {
+    let finding = Finding {
+        dataset: Dataset::Logs,
+        object: object.to_owned(),
+        blocks: Some(range(10, 20)),
+        fault,
+        message: "as a check says it".to_owned(),
+    };
+    let sighting = Sighting { chain_id: CHAIN, finding: &finding, evidence: &json!({}), task_id: TaskId(1) };
+    checks::record(conn, &sighting).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_file_with_an_open_finding_of_level_file_is_not_read_until_it_is_resolved() {
+    let platform = half_cold().await;
+    let mut conn = platform.connect().await;
+    let (all, key) = ("select count(*) from logs", "cold/made/logs/logs_0000000010_0000000019.parquet");
+    // What the rows say of each other is no reason to refuse the file that was committed.
+    record(&mut conn, key, Fault::ReceiptsRoot).await;
+    // Nobody lists this one any more.
+    record(&mut conn, "cold/made/logs/logs_0000000010_0000000014.parquet", Fault::ObjectMissing).await;
+    assert_eq!(rows(&platform, all).await, [[json!(35 * 2 * TRANSACTIONS)]]);
+
+    let recorded = record(&mut conn, key, Fault::DigestDiffers).await;
+    let error = run(&platform, all).await.unwrap_err();
+    assert_eq!((error.code(), error.disposition()), ("query.cold_file_unsound", Disposition::GiveUp));
+    assert!(error.to_string().contains(key) && error.to_string().contains("digest_differs"), "{error}");
+    let elsewhere = "select count(*) from logs where block_number < 10";
+    assert_eq!(rows(&platform, elsewhere).await, [[json!(10 * 2 * TRANSACTIONS)]]);
+
+    let now = checks::now(&mut conn).await.unwrap();
+    assert_eq!(checks::resolve(&mut conn, &[recorded.id], now).await.unwrap(), 1);
+    assert_eq!(rows(&platform, all).await, [[json!(35 * 2 * TRANSACTIONS)]]);
 }
 
 #[tokio::test]

@@ -56,6 +56,21 @@ pub enum EventBody {
         /// Version of the manifest that first lists it.
         manifest_version: u64,
     },
+    /// A check found something wrong with cold storage that was not known.
+    IntegrityViolated {
+        /// Its chain.
+        chain_id: ChainId,
+        /// Its dataset.
+        dataset: Dataset,
+        /// Row of `cold.integrity_checks`.
+        check_id: i64,
+        /// Key of the file or manifest.
+        object_key: String,
+        /// The blocks that it concerns; absent if it is not about blocks.
+        blocks: Option<BlockRange>,
+        /// Stable name of what is wrong.
+        fault: String,
+    },
     /// A trigger asks for a task.
     TriggerFired {
         /// Whose job it is.
@@ -91,6 +106,7 @@ impl EventBody {
             Self::DatasetAdvanced { .. } => "dataset_advanced",
             Self::DatasetInvalidated { .. } => "dataset_invalidated",
             Self::PartitionCommitted { .. } => "partition_committed",
+            Self::IntegrityViolated { .. } => "integrity_violated",
             Self::TriggerFired { .. } => "trigger_fired",
             Self::TaskFailed { .. } => "task_failed",
         }
@@ -101,7 +117,9 @@ impl EventBody {
         match self {
             Self::DatasetAdvanced { .. } => &[Queue::Thresholds],
             Self::DatasetInvalidated { .. } => &[Queue::Thresholds, Queue::Events],
-            Self::PartitionCommitted { .. } | Self::TriggerFired { .. } => &[Queue::Events],
+            Self::PartitionCommitted { .. } | Self::IntegrityViolated { .. } | Self::TriggerFired { .. } => {
+                &[Queue::Events]
+            }
             Self::TaskFailed { .. } => &[Queue::DeadLetters],
         }
     }
@@ -109,7 +127,10 @@ impl EventBody {
     /// The organisation that it belongs to; `None` for what happens to a chain, which belongs to all.
     pub fn org_id(&self) -> Option<OrgId> {
         match self {
-            Self::DatasetAdvanced { .. } | Self::DatasetInvalidated { .. } | Self::PartitionCommitted { .. } => None,
+            Self::DatasetAdvanced { .. }
+            | Self::DatasetInvalidated { .. }
+            | Self::PartitionCommitted { .. }
+            | Self::IntegrityViolated { .. } => None,
             Self::TriggerFired { org_id, .. } | Self::TaskFailed { org_id, .. } => Some(*org_id),
         }
     }
@@ -123,7 +144,9 @@ impl EventBody {
             Self::DatasetAdvanced { chain_id, .. } | Self::DatasetInvalidated { chain_id, .. } => {
                 format!("chain-{chain_id}")
             }
-            Self::PartitionCommitted { chain_id, dataset, .. } => format!("chain-{chain_id}-{dataset}"),
+            Self::PartitionCommitted { chain_id, dataset, .. } | Self::IntegrityViolated { chain_id, dataset, .. } => {
+                format!("chain-{chain_id}-{dataset}")
+            }
             Self::TriggerFired { org_id, job_id, .. } | Self::TaskFailed { org_id, job_id, .. } => {
                 format!("org-{}-job-{}", org_id.0, job_id.0)
             }
@@ -196,6 +219,20 @@ mod tests {
         assert_eq!(event.body.message_group(), "chain-143-logs");
         let again = serde_json::to_value(&event).unwrap();
         assert_eq!(again["kind"], event.body.kind());
+    }
+
+    #[test]
+    fn a_fault_of_cold_storage_is_told_with_or_without_blocks() {
+        let read = |blocks: &str| {
+            let start = r#"{"id":7,"kind":"integrity_violated","chain_id":143,"dataset":"logs","check_id":1,"#;
+            let end = r#""object_key":"cold/monad/logs/x","fault":"object_missing"}"#;
+            serde_json::from_str::<Event>(&format!(r#"{start}"blocks":{blocks},{end}"#)).unwrap()
+        };
+        let about_blocks = read(r#"{"start":0,"end":100}"#);
+        assert_ne!(about_blocks, read("null"));
+        assert_eq!((about_blocks.body.kind(), about_blocks.body.org_id()), ("integrity_violated", None));
+        assert_eq!(about_blocks.body.queues(), [Queue::Events]);
+        assert_eq!(about_blocks.body.message_group(), "chain-143-logs");
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub fn route(event: &Event, jobs: &[Job]) -> Vec<Routed> {
         EventBody::DatasetInvalidated { chain_id, datasets, blocks, .. } => {
             about_data(event, jobs, *chain_id, datasets, *blocks, &event_key(event))
         }
+        // People mend cold storage; no job reads data that are wrong.
+        EventBody::IntegrityViolated { .. } => Vec::new(),
         // Told to `thresholds` or `dead_letters` only.
         EventBody::DatasetAdvanced { .. } | EventBody::TaskFailed { .. } => Vec::new(),
     }
@@ -238,6 +240,19 @@ mod tests {
             proptest::prop_assert!(parts.windows(2).all(|pair| pair[0].is_followed_by(pair[1])));
             proptest::prop_assert!(parts.windows(2).all(|pair| pair[0].end().0 % size == 0));
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_makes_no_task_for_jobs_that_read_it() {
+        let body = EventBody::IntegrityViolated {
+            chain_id: ChainId(143),
+            dataset: Dataset::Logs,
+            check_id: 1,
+            object_key: "cold/monad/logs/logs_0000000000_0000000099.parquet".to_owned(),
+            blocks: None,
+            fault: "object_missing".to_owned(),
+        };
+        assert!(route(&Event { id: EventId(7), body }, &[job(1, Strategy::PerUpdate, &["143/logs"])]).is_empty());
     }
 
     #[test]

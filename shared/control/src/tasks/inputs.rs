@@ -30,7 +30,9 @@ pub fn of_event(event: &EventBody, within: Option<BlockRange>) -> Vec<TaskInput>
         EventBody::PartitionCommitted { chain_id, dataset, blocks, .. } => {
             (*chain_id, std::slice::from_ref(dataset), *blocks)
         }
-        EventBody::TriggerFired { .. } | EventBody::TaskFailed { .. } => return Vec::new(),
+        EventBody::IntegrityViolated { .. } | EventBody::TriggerFired { .. } | EventBody::TaskFailed { .. } => {
+            return Vec::new();
+        }
     };
     let blocks = within.unwrap_or(blocks);
     let mut inputs: Vec<TaskInput> = Vec::with_capacity(datasets.len());

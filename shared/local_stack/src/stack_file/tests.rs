@@ -157,7 +157,7 @@ fn a_launched_worker_can_be_woken() {
 #[test]
 fn an_operator_that_nobody_launches_is_refused() {
     assert_eq!(
-        fault_with("[block_follower, cryo_ingest, parquet_compact, noop]", "[block_follower, cryo_ingest, noop]"),
+        fault_with("integrity_check, parquet_compact, noop]", "integrity_check, noop]"),
         "operators.parquet_compact: no function launches it"
     );
 }

@@ -1,0 +1,8 @@
+//! `integrity_check`, started by the worker: a task on standard input, its result on standard output.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    isotherm_platform::operator_main::run("integrity_check", operator_integrity_check::run).await
+}
