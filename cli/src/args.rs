@@ -13,6 +13,7 @@ mod jobs;
 mod span;
 mod tasks;
 mod triggers;
+mod verify;
 
 pub(crate) use audit::{AuditArguments, SubjectWord};
 pub(crate) use chains::{ChainsArguments, ChainsCommand};
@@ -23,6 +24,7 @@ pub(crate) use follower::{
 pub(crate) use jobs::{FiringArguments, JobsArguments, JobsCommand};
 pub(crate) use tasks::{ListTasks, State, TasksArguments, TasksCommand};
 pub(crate) use triggers::{TriggersArguments, TriggersCommand};
+pub(crate) use verify::VerifyArguments;
 
 /// Follows an EVM chain into Postgres and Parquet, and answers SQL over both.
 #[derive(Debug, Parser)]
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     Audit(AuditArguments),
     /// Store what webhooks are signed with
     Secrets(SecretsArguments),
+    /// Check cold storage against one manifest, from its objects alone; exit code 3 if something is wrong
+    Verify(VerifyArguments),
     /// Check each part that is needed, and say how to mend what is not right
     Doctor,
 }

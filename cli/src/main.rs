@@ -32,6 +32,7 @@ mod status;
 mod tasks;
 mod triggers;
 mod up;
+mod verify;
 mod yaml_file;
 
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Dlq(arguments) => dlq::run(&home, &arguments).await,
         Command::Audit(arguments) => audit::run(&home, &arguments).await,
         Command::Secrets(arguments) => secrets::run(&home, &arguments).await,
+        Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Doctor => doctor::run(&home).await,
     }
 }

@@ -110,6 +110,7 @@ impl Ingest {
             committed_count: 0,
         };
         let reports = self.config.datasets.iter().map(report).collect();
+        self.set_up().await?;
         let mut state = State { done: 0, size: FetchSize::new(self.config.batch_bytes), reports };
         // What an attempt left that was killed between its steps.
         if let Err(Stopped) = self.commit_adjacent(&mut state).await? {
@@ -121,6 +122,20 @@ impl Ingest {
             }
         }
         Ok(OperatorEnd::Completed(serde_json::json!({ "datasets": state.reports })))
+    }
+
+    /// Makes the chain known, if nobody follows it: what is cold of a chain that is not is in no answer.
+    async fn set_up(&self) -> Result<(), IngestError> {
+        let IngestConfig { chain_id, chain, partition_blocks, .. } = &self.config;
+        self.ask("set the chain up", async |conn| match cursor::read(conn, *chain_id).await? {
+            Some(cursor) => self.check_settings(&cursor),
+            None => {
+                let mut db_tx = conn.begin().await.map_err(refused("begin a transaction"))?;
+                cursor::ensure(&mut db_tx, *chain_id, chain.as_str(), partition_blocks.get()).await?;
+                db_tx.commit().await.map_err(refused("commit"))
+            }
+        })
+        .await
     }
 
     async fn ingest(&self, partition: BlockRange, state: &mut State) -> Result<Result<(), Stopped>, IngestError> {
@@ -152,7 +167,6 @@ impl Ingest {
         let chain_id = self.config.chain_id;
         self.ask("say what is in cold storage", async |conn| {
             let cursor = cursor::read(conn, chain_id).await?;
-            self.check_settings(cursor.as_ref())?;
             let mut held = Vec::with_capacity(self.config.datasets.len());
             for dataset in &self.config.datasets {
                 let head = catalog::head(conn, chain_id, *dataset).await?;
@@ -169,21 +183,19 @@ impl Ingest {
         .await
     }
 
-    /// Checks that hot storage, if it knows the chain, cuts it into the same partitions under the same name.
-    fn check_settings(&self, cursor: Option<&Cursor>) -> Result<(), IngestError> {
+    /// Checks that hot storage cuts the chain into the same partitions under the same name.
+    fn check_settings(&self, cursor: &Cursor) -> Result<(), IngestError> {
         let (name, partition_blocks) = (self.config.chain.as_str(), self.config.partition_blocks);
-        match cursor {
-            Some(cursor) if cursor.chain != name || cursor.partition_blocks != partition_blocks.get() => {
-                Err(IngestError::OtherChain {
-                    chain_id: self.config.chain_id,
-                    expected: name.to_owned(),
-                    expected_blocks: partition_blocks,
-                    found: cursor.chain.clone(),
-                    found_blocks: cursor.partition_blocks,
-                })
-            }
-            _ => Ok(()),
+        if cursor.chain == name && cursor.partition_blocks == partition_blocks.get() {
+            return Ok(());
         }
+        Err(IngestError::OtherChain {
+            chain_id: self.config.chain_id,
+            expected: name.to_owned(),
+            expected_blocks: partition_blocks,
+            found: cursor.chain.clone(),
+            found_blocks: cursor.partition_blocks,
+        })
     }
 
     /// Fetches `blocks` and writes their files to local disk; the next run is fetched while one is encoded. `None` if

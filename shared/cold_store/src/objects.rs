@@ -1,10 +1,11 @@
 //! Objects on S3, written once and never again.
 //!
 //! Every write is conditional: an object that exists already is left alone, and is fine only if it holds the same
-//! bytes. Reads that matter check length and SHA-256. Nothing here deletes or overwrites. The client comes from the
-//! caller, with its credentials, retries and endpoint.
+//! bytes. Reads that matter check length and SHA-256. Nothing here overwrites, and only [`crate::garbage`] deletes. The
+//! client comes from the caller, with its credentials, retries and endpoint. A copy of the bucket in a folder is read
+//! in the same way.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -18,14 +19,24 @@ use crate::digest::{ObjectDigest, RunningDigest};
 
 mod copy;
 mod error;
+mod folder;
 
 pub use error::ObjectError;
 
-/// The bucket that holds cold storage.
+use folder::Folder;
+
+/// The bucket that holds cold storage, or a copy of it on disk.
 #[derive(Clone, Debug)]
 pub struct ObjectStore {
-    client: aws_sdk_s3::Client,
+    place: Place,
     bucket: String,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    S3(aws_sdk_s3::Client),
+    /// For reading only.
+    Folder(Folder),
 }
 
 /// Where the bytes of a new object come from.
@@ -49,12 +60,27 @@ pub enum PutOutcome {
 impl ObjectStore {
     /// The bucket `bucket`, reached through `client`.
     pub fn new(client: aws_sdk_s3::Client, bucket: impl Into<String>) -> Self {
-        Self { client, bucket: bucket.into() }
+        Self { place: Place::S3(client), bucket: bucket.into() }
     }
 
-    /// The bucket's name.
+    /// A copy of a bucket, for reading only: the object with key `a/b` is the file `a/b` in the folder `root`.
+    pub fn folder(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        let bucket = root.display().to_string();
+        Self { place: Place::Folder(Folder::new(root)), bucket }
+    }
+
+    /// The bucket's name; of a copy the folder's.
     pub fn bucket(&self) -> &str {
         &self.bucket
+    }
+
+    /// S3, for what a copy cannot do.
+    fn s3(&self, action: &'static str, key: &str) -> Result<&aws_sdk_s3::Client, ObjectError> {
+        match &self.place {
+            Place::S3(client) => Ok(client),
+            Place::Folder(_) => Err(ObjectError::OnlyACopy { action, key: key.to_owned() }),
+        }
     }
 
     /// Writes an object that does not exist yet. S3 checks the body against `digest` as it arrives.
@@ -63,13 +89,15 @@ impl ObjectStore {
     /// to it is under way.
     ///
     /// # Errors
-    /// [`ObjectError::Conflict`] if the key is taken by other bytes, else what reading the source or S3 reports.
+    /// [`ObjectError::Conflict`] if the key is taken by other bytes, [`ObjectError::OnlyACopy`], else what reading the
+    /// source or S3 reports.
     pub async fn put_if_absent(
         &self,
         key: &str,
         source: Source<'_>,
         digest: &ObjectDigest,
     ) -> Result<PutOutcome, ObjectError> {
+        let client = self.s3("write", key)?;
         let body = match source {
             Source::Bytes(bytes) => ByteStream::from(bytes.clone()),
             Source::File(path) => ByteStream::from_path(path)
@@ -77,8 +105,7 @@ impl ObjectStore {
                 .map_err(|source| ObjectError::Source { key: key.to_owned(), source })?,
         };
         let checksum = base64::engine::general_purpose::STANDARD.encode(digest.sha256.as_bytes());
-        let answer = self
-            .client
+        let answer = client
             .put_object()
             .bucket(&self.bucket)
             .key(key)
@@ -157,7 +184,11 @@ impl ObjectStore {
     /// # Errors
     /// What S3 reports.
     pub async fn size_bytes(&self, key: &str) -> Result<Option<u64>, ObjectError> {
-        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+        let client = match &self.place {
+            Place::S3(client) => client,
+            Place::Folder(folder) => return folder.size_bytes(key).await,
+        };
+        match client.head_object().bucket(&self.bucket).key(key).send().await {
             Ok(head) => Ok(head.content_length().and_then(|length| u64::try_from(length).ok())),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(failed("look up", key, error)),
@@ -169,17 +200,22 @@ impl ObjectStore {
     /// Signs locally; asks nobody whether the object exists.
     ///
     /// # Errors
-    /// [`ObjectError::Presign`] for a span that S3 does not allow, else missing credentials.
+    /// [`ObjectError::Presign`] for a span that S3 does not allow, [`ObjectError::OnlyACopy`], else missing
+    /// credentials.
     pub async fn presign_get(&self, key: &str, expires_in: Duration) -> Result<String, ObjectError> {
         let config = PresigningConfig::expires_in(expires_in)
             .map_err(|source| ObjectError::Presign { key: key.to_owned(), source })?;
-        let request = self.client.get_object().bucket(&self.bucket).key(key).presigned(config).await;
+        let request = self.s3("presign", key)?.get_object().bucket(&self.bucket).key(key).presigned(config).await;
         request.map(|request| request.uri().to_owned()).map_err(|error| failed("presign", key, error))
     }
 
     /// Passes the object's bytes to `take` piece by piece until it returns `false`.
     async fn read_pieces(&self, key: &str, mut take: impl FnMut(&[u8]) -> bool) -> Result<Found, ObjectError> {
-        let answer = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let client = match &self.place {
+            Place::S3(client) => client,
+            Place::Folder(folder) => return folder.read_pieces(key, take).await,
+        };
+        let answer = client.get_object().bucket(&self.bucket).key(key).send().await;
         let mut body = match answer {
             Ok(answer) => answer.body,
             Err(error) if is_missing(&error) => return Ok(Found::Missing),

@@ -1,17 +1,17 @@
 //! Whether the rows of a block are what its header commits to, told from the rows alone.
 //!
-//! Header hash, transactions root, receipts root and Bloom filter are computed from the cells of `blocks`, `transactions`
-//! and `logs`; no code is shared with what filled them from a node's answers. Cells that no root covers are checked as
-//! far as others tell them: places, counts, gas. The sender is not recovered. Pure; memory is that of one block.
+//! Header hash, transactions root, receipts root and Bloom filter are computed from the cells of `blocks`,
+//! `transactions` and `logs`. Cells that no root covers are checked as far as others tell them: places, counts, gas.
+//! The sender is not recovered. Pure; memory is that of one block.
 //!
 //! Source: Yellow Paper, 4.4; EIP-2718 and the EIP of each type and header field.
 
-use alloy::consensus::proofs::ordered_trie_root_encoded;
-use alloy::primitives::{Bloom, keccak256};
+use alloy::primitives::keccak256;
 use arrow::array::RecordBatch;
 use isotherm_types::B256;
 
 mod cells;
+mod encodings;
 mod header;
 mod logs;
 mod receipts;
@@ -100,7 +100,17 @@ pub enum RootFault {
         /// Rows.
         found: u64,
     },
-    /// Logs are not numbered without a gap, or name a transaction that is not theirs.
+    /// A log names another transaction than the one at its place.
+    #[error("log {index} names transaction {found}, but the one at its place is {expected}")]
+    LogTransaction {
+        /// Its place in the block.
+        index: u64,
+        /// As the log says.
+        found: B256,
+        /// As the transaction says.
+        expected: B256,
+    },
+    /// Logs are not numbered without a gap, or are of no transaction of the block.
     #[error("log {found} of transaction {transaction} stands where log {index} belongs")]
     LogPlace {
         /// Its place in the block.
@@ -160,7 +170,7 @@ pub fn check_block(rows: &BlockRows<'_>) -> Result<(), RootFault> {
         return Err(RootFault::TransactionCount { header: header.transaction_count(), found });
     }
     let encoded = transactions.encoded()?;
-    let computed = ordered_trie_root_encoded(&encoded);
+    let computed = encoded.root();
     if computed != header.transactions_root() {
         return Err(RootFault::TransactionsRoot { header: header.transactions_root(), computed });
     }
@@ -171,14 +181,11 @@ pub fn check_block(rows: &BlockRows<'_>) -> Result<(), RootFault> {
         }
     }
     let receipts = Receipts::of(rows.transactions)?;
-    let logs = Logs::of(rows.logs)?.by_transaction(&receipts)?;
-    let blooms: Vec<Bloom> = logs.iter().map(|logs| logs::bloom(logs)).collect();
-    let mut bloom = Bloom::ZERO;
-    blooms.iter().for_each(|of_receipt| bloom.accrue_bloom(of_receipt));
+    let (encoded, bloom) = receipts.encoded(&Logs::of(rows.logs)?)?;
     if bloom != header.logs_bloom() {
         return Err(RootFault::LogsBloom {});
     }
-    let computed = ordered_trie_root_encoded(&receipts.encoded(logs, &blooms)?);
+    let computed = encoded.root();
     if computed != header.receipts_root() {
         return Err(RootFault::ReceiptsRoot { header: header.receipts_root(), computed });
     }

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod crash_point;
 pub mod dataset;
 pub mod disposition;
+pub mod encoding;
 pub mod event;
 pub mod ids;
 pub mod operator;

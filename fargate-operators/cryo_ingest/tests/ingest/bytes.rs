@@ -3,13 +3,14 @@
 
 use isotherm_cold_store::catalog::DataPartition;
 use isotherm_cold_store::{ChainName, Sha256Digest};
+use isotherm_hot_store::cursor;
 use isotherm_platform::Stop;
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_types::{BlockRange, ChainId, Dataset};
 use operator_parquet_compact::Compactor;
 use serde_json::json;
 
-use crate::world::{CHAIN_ID, World, range, recorded_chain};
+use crate::world::{CHAIN_ID, PARTITION_BLOCKS, World, range, recorded_chain};
 
 async fn compact(world: &World, blocks: BlockRange) {
     let spec = world.claim().await;
@@ -117,4 +118,13 @@ async fn history_is_added_below_what_was_followed_and_compaction_goes_on_above()
         }
         assert_eq!(world.fetched().iter().filter(|number| **number < 15).count(), 15);
     }
+}
+
+#[tokio::test]
+async fn a_chain_that_nobody_follows_is_known_before_its_first_file_is_cold() {
+    let world = World::create(recorded_chain(11).await).await;
+    world.ingest(range(0, 10), &json!({ "datasets": ["blocks"] })).await.unwrap();
+    let mut conn = world.pool.acquire().await.unwrap();
+    let cursor = cursor::read(&mut conn, ChainId(CHAIN_ID)).await.unwrap().expect("queries look for the chain here");
+    assert_eq!((cursor.chain.as_str(), cursor.partition_blocks, cursor.tip), ("made", PARTITION_BLOCKS, None));
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use isotherm_types::Dataset;
 
-use super::{Found, ObjectError, ObjectStore, failed};
+use super::{Found, ObjectError, ObjectStore, Place, failed};
 use crate::digest::{ObjectDigest, RunningDigest};
 use crate::error::ColdStoreError;
 use crate::layout::{ChainName, Object, PREFIX};
@@ -44,14 +44,21 @@ impl ObjectStore {
     /// Version of the newest manifest that is stored of a dataset, `None` if there is none.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// What S3 reports, or the disk that a copy is on.
     pub(crate) async fn newest_manifest_version(
         &self,
         chain: &ChainName,
         dataset: Dataset,
     ) -> Result<Option<u64>, ObjectError> {
         let prefix = format!("{PREFIX}/{chain}/{dataset}/manifests/");
-        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(&prefix);
+        let client = match &self.place {
+            Place::S3(client) => client,
+            Place::Folder(folder) => {
+                let keys = folder.keys(&prefix).await?;
+                return Ok(keys.iter().filter_map(|key| version_of(key)).max());
+            }
+        };
+        let request = client.list_objects_v2().bucket(&self.bucket).prefix(&prefix);
         let mut pages = request.into_paginator().send();
         let mut newest = None;
         while let Some(page) = pages.next().await {

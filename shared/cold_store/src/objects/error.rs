@@ -1,5 +1,7 @@
 //! What can go wrong with an object.
 
+use std::io;
+
 use aws_sdk_s3::presigning::PresigningConfigError;
 use aws_sdk_s3::primitives::ByteStreamError;
 use isotherm_types::disposition::{Classified, Disposition};
@@ -21,6 +23,25 @@ pub enum ObjectError {
         /// Its words.
         #[source]
         source: Box<aws_sdk_s3::Error>,
+    },
+    /// A copy of the bucket on disk could not be read.
+    #[error("the copy of the bucket could not {action} {key}")]
+    Folder {
+        /// What was asked of it.
+        action: &'static str,
+        /// Of which object.
+        key: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A copy of the bucket on disk was to do what only S3 can.
+    #[error("a copy of the bucket is only read; it does not {action} {key}")]
+    OnlyACopy {
+        /// What was asked of it.
+        action: &'static str,
+        /// Of which object.
+        key: String,
     },
     /// The object's bytes ended early or failed the transport's own checksum.
     #[error("the bytes of {key} broke off")]
@@ -93,12 +114,15 @@ impl Classified for ObjectError {
             Self::Cut { .. } | Self::Source { .. } => Disposition::Retry,
             Self::Conflict { .. } | Self::Missing { .. } | Self::Altered { .. } => Disposition::GiveUp,
             Self::TooLarge { .. } | Self::Presign { .. } => Disposition::GiveUp,
+            Self::Folder { .. } | Self::OnlyACopy { .. } => Disposition::GiveUp,
         }
     }
 
     fn code(&self) -> &'static str {
         match self {
             Self::S3 { .. } => "cold_store.s3",
+            Self::Folder { .. } => "cold_store.folder",
+            Self::OnlyACopy { .. } => "cold_store.only_a_copy",
             Self::Cut { .. } => "cold_store.object_cut",
             Self::Source { .. } => "cold_store.staged_file",
             Self::Conflict { .. } => "cold_store.object_conflict",

@@ -1,12 +1,15 @@
 //! Rows of `transactions` as the receipts that they are, but for the logs.
 
-use alloy::consensus::{Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxType};
-use alloy::eips::Encodable2718;
-use alloy::primitives::{B256, Bloom, Log};
+use alloy::consensus::Eip658Value;
+use alloy::primitives::{B256, Bloom};
 use arrow::array::{BooleanArray, FixedSizeBinaryArray, RecordBatch, UInt32Array, UInt64Array};
+use isotherm_types::encoding::{EncodableReceipt, Items};
 
 use super::RootFault;
 use super::cells::{column, fixed, hash, hash_opt};
+use super::encodings::Encodings;
+use super::logs::{Logs, take};
+use super::transactions::{not_encoded, type_number};
 
 /// The receipts of one block.
 pub(super) struct Receipts<'a>(Vec<Columns<'a>>);
@@ -31,7 +34,7 @@ pub(super) struct ReceiptRow<'a> {
 
 impl<'a> Receipts<'a> {
     pub(super) fn of(batches: &'a [RecordBatch]) -> Result<Self, RootFault> {
-        let of = |batch: &'a RecordBatch| {
+        let of = |batch: &'a RecordBatch| -> Result<Columns<'a>, RootFault> {
             Ok(Columns {
                 transaction_hash: fixed(batch, "transaction_hash", 32)?,
                 transaction_type: column(batch, "transaction_type")?,
@@ -65,10 +68,21 @@ impl<'a> Receipts<'a> {
         Ok(())
     }
 
-    /// The EIP-2718 encoding of each, with the logs and the Bloom filter that belong to it.
-    pub(super) fn encoded(&self, logs: Vec<Vec<Log>>, blooms: &[Bloom]) -> Result<Vec<Vec<u8>>, RootFault> {
-        let with_logs = self.rows().zip(logs).zip(blooms);
-        with_logs.map(|((receipt, logs), bloom)| receipt.encoded(logs, *bloom)).collect()
+    /// The EIP-2718 encoding of each with its logs, and the Bloom filter of all of these. Logs must be numbered through
+    /// the block without a gap.
+    pub(super) fn encoded(&self, logs: &Logs<'_>) -> Result<(Encodings, Bloom), RootFault> {
+        let mut left = logs.rows();
+        let (mut encoded, mut of_block, mut joined) = (Encodings::default(), Bloom::ZERO, Vec::new());
+        for (index, receipt) in (0..).zip(self.rows()) {
+            joined.clear();
+            let bloom = take(&mut left, (index, receipt), &mut joined)?;
+            of_block.accrue_bloom(&bloom);
+            encoded.push(|out| receipt.encode(index, &bloom, Items(&joined), out))?;
+        }
+        match left.next() {
+            Some(log) => Err(log.misplaced()),
+            None => Ok((encoded, of_block)),
+        }
     }
 }
 
@@ -81,19 +95,16 @@ impl ReceiptRow<'_> {
         u64::from(self.columns.log_count.value(self.row))
     }
 
-    fn encoded(self, logs: Vec<Log>, logs_bloom: Bloom) -> Result<Vec<u8>, RootFault> {
+    fn encode(self, index: u64, logs_bloom: &Bloom, logs: Items<'_>, out: &mut Vec<u8>) -> Result<(), RootFault> {
         let Self { columns, row } = self;
-        let number = columns.transaction_type.value(row);
-        let known = u8::try_from(number).ok().and_then(|number| TxType::try_from(number).ok());
-        let known = known.ok_or_else(|| RootFault::Unverifiable {
-            reason: format!("transaction type {number:#04x} is not known"),
-        })?;
+        let transaction_type = type_number(columns.transaction_type.value(row))?;
         let status = match hash_opt(columns.post_state_root, row) {
             Some(root) => Eip658Value::PostState(root),
             None => Eip658Value::Eip658(columns.success.value(row)),
         };
         let cumulative_gas_used = columns.cumulative_gas_used.value(row);
-        let receipt = Receipt { status, cumulative_gas_used, logs };
-        Ok(ReceiptEnvelope::from_typed(known, ReceiptWithBloom { receipt, logs_bloom }).encoded_2718())
+        let status = Some(status);
+        let receipt = EncodableReceipt { transaction_type, status, cumulative_gas_used, logs_bloom, logs };
+        receipt.encode(out).map_err(|reason| not_encoded(&reason, index))
     }
 }

@@ -1,17 +1,15 @@
 //! Rows of `transactions` as the signed transactions that they are.
 
-use alloy::consensus::{EthereumTxEnvelope, Signed, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy, TxType};
-use alloy::eips::Encodable2718;
-use alloy::eips::eip2930::AccessList;
-use alloy::eips::eip7702::SignedAuthorization;
-use alloy::primitives::{B256, Signature, TxKind};
-use alloy::rlp::Decodable;
+use alloy::primitives::B256;
+use alloy::rlp::Encodable;
 use arrow::array::{
     Array, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, RecordBatch, UInt32Array, UInt64Array,
 };
+use isotherm_types::encoding::{EncodedList, NotEncodable, SignedTransaction, joined_hashes};
 
 use super::RootFault;
-use super::cells::{address_opt, bytes, bytes_opt, column, fixed, hash, number, u64_opt, wei};
+use super::cells::{address_opt, bytes_opt, column, fixed, hash, number, u64_opt, wei};
+use super::encodings::Encodings;
 
 /// The transactions of one block.
 pub(super) struct Transactions<'a>(Vec<Columns<'a>>);
@@ -54,16 +52,17 @@ impl<'a> Transactions<'a> {
     }
 
     /// The EIP-2718 encoding of each.
-    pub(super) fn encoded(&self) -> Result<Vec<Vec<u8>>, RootFault> {
+    pub(super) fn encoded(&self) -> Result<Encodings, RootFault> {
         let rows = self.0.iter().flat_map(|columns| (0..columns.hash.len()).map(move |row| (columns, row)));
-        let encode = |(index, (columns, row)): (u64, (&Columns<'_>, usize))| {
+        let mut encoded = Encodings::default();
+        for (index, (columns, row)) in (0..).zip(rows) {
             let found = columns.index.value(row);
             if found != index {
                 return Err(RootFault::TransactionPlace { index, found });
             }
-            Ok(columns.envelope(row, index)?.encoded_2718())
-        };
-        (0..).zip(rows).map(encode).collect()
+            encoded.push(|out| columns.encode(row, index, out))?;
+        }
+        Ok(encoded)
     }
 }
 
@@ -92,99 +91,68 @@ impl<'a> Columns<'a> {
         })
     }
 
-    /// The signed transaction of `row`, which is the block's at `index`.
-    fn envelope(&self, row: usize, index: u64) -> Result<EthereumTxEnvelope<TxEip4844>, RootFault> {
-        let number_of_type = self.transaction_type.value(row);
-        let known = u8::try_from(number_of_type).ok().and_then(|number| TxType::try_from(number).ok());
-        let known = known.ok_or_else(|| RootFault::Unverifiable {
-            reason: format!("transaction type {number_of_type:#04x} is not known"),
-        })?;
-        let empty = |column| RootFault::Cell { column, row: index };
-        let price = |array, name| wei(array, row).ok_or_else(|| empty(name));
-        let gas_price = || price(self.gas_price, "gas_price");
-        let max_fee = || price(self.max_fee, "max_fee_per_gas");
-        let max_priority_fee = || price(self.max_priority_fee, "max_priority_fee_per_gas");
-        let signed_chain_id = u64_opt(self.chain_id, row);
-        let chain_id = || signed_chain_id.ok_or_else(|| empty("signed_chain_id"));
-        let recipient = address_opt(self.to, row);
-        let called = || recipient.ok_or_else(|| empty("to_address"));
-        let access_list =
-            || -> Result<AccessList, RootFault> { decoded(self.access_list, row).ok_or_else(|| empty("access_list")) };
-        let to = recipient.map_or(TxKind::Create, TxKind::Call);
-        let (nonce, gas_limit) = (self.nonce.value(row), self.gas_limit.value(row));
-        let (value, input) = (number(self.value, row), bytes(self.input, row));
-        let signature = Signature::new(number(self.r, row), number(self.s, row), self.y_parity.value(row));
-        let hash = hash(self.hash, row);
-        Ok(match known {
-            TxType::Legacy => {
-                let gas_price = gas_price()?;
-                let inner = TxLegacy { chain_id: signed_chain_id, nonce, gas_price, gas_limit, to, value, input };
-                EthereumTxEnvelope::Legacy(Signed::new_unchecked(inner, signature, hash))
-            }
-            TxType::Eip2930 => {
-                let (chain_id, gas_price, access_list) = (chain_id()?, gas_price()?, access_list()?);
-                let inner = TxEip2930 { chain_id, nonce, gas_price, gas_limit, to, value, access_list, input };
-                EthereumTxEnvelope::Eip2930(Signed::new_unchecked(inner, signature, hash))
-            }
-            TxType::Eip1559 => {
-                let inner = TxEip1559 {
-                    chain_id: chain_id()?,
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas: max_fee()?,
-                    max_priority_fee_per_gas: max_priority_fee()?,
-                    to,
-                    value,
-                    access_list: access_list()?,
-                    input,
-                };
-                EthereumTxEnvelope::Eip1559(Signed::new_unchecked(inner, signature, hash))
-            }
-            TxType::Eip4844 => {
-                let inner = TxEip4844 {
-                    chain_id: chain_id()?,
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas: max_fee()?,
-                    max_priority_fee_per_gas: max_priority_fee()?,
-                    to: called()?,
-                    value,
-                    access_list: access_list()?,
-                    blob_versioned_hashes: self.blob_hashes(row).ok_or_else(|| empty("blob_versioned_hashes"))?,
-                    max_fee_per_blob_gas: price(self.max_blob_fee, "max_fee_per_blob_gas")?,
-                    input,
-                };
-                EthereumTxEnvelope::Eip4844(Signed::new_unchecked(inner, signature, hash))
-            }
-            TxType::Eip7702 => {
-                let authorization_list: Option<Vec<SignedAuthorization>> = decoded(self.authorizations, row);
-                let inner = TxEip7702 {
-                    chain_id: chain_id()?,
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas: max_fee()?,
-                    max_priority_fee_per_gas: max_priority_fee()?,
-                    to: called()?,
-                    value,
-                    access_list: access_list()?,
-                    authorization_list: authorization_list.ok_or_else(|| empty("authorization_list"))?,
-                    input,
-                };
-                EthereumTxEnvelope::Eip7702(Signed::new_unchecked(inner, signature, hash))
-            }
-        })
-    }
-
-    fn blob_hashes(&self, row: usize) -> Option<Vec<B256>> {
-        let joined = bytes_opt(self.blob_hashes, row)?;
-        let hashes = joined.chunks_exact(32);
-        hashes.remainder().is_empty().then(|| hashes.map(B256::from_slice).collect())
+    /// Appends the encoding of `row`, which is the block's at `index`. Lists are taken over as they are stored.
+    fn encode(&self, row: usize, index: u64, out: &mut Vec<u8>) -> Result<(), RootFault> {
+        let wrong = |column| RootFault::Cell { column, row: index };
+        let list = |array, column| match bytes_opt(array, row) {
+            Some(bytes) => EncodedList::new(bytes).map(Some).ok_or_else(|| wrong(column)),
+            None => Ok(None),
+        };
+        let access_list = list(self.access_list, "access_list")?;
+        let authorizations = list(self.authorizations, "authorization_list")?;
+        let blob_hashes = match bytes_opt(self.blob_hashes, row) {
+            Some(joined) => Some(joined_hashes(joined).ok_or_else(|| wrong("blob_versioned_hashes"))?),
+            None => None,
+        };
+        let transaction = SignedTransaction {
+            transaction_type: type_number(self.transaction_type.value(row))?,
+            chain_id: u64_opt(self.chain_id, row),
+            nonce: self.nonce.value(row),
+            gas_price: wei(self.gas_price, row),
+            max_priority_fee_per_gas: wei(self.max_priority_fee, row),
+            max_fee_per_gas: wei(self.max_fee, row),
+            max_fee_per_blob_gas: wei(self.max_blob_fee, row),
+            gas_limit: self.gas_limit.value(row),
+            to: address_opt(self.to, row),
+            value: number(self.value, row),
+            input: self.input.value(row),
+            access_list: access_list.as_ref().map(|list| list as &dyn Encodable),
+            blob_versioned_hashes: blob_hashes.as_ref().map(|hashes| hashes as &dyn Encodable),
+            authorization_list: authorizations.as_ref().map(|list| list as &dyn Encodable),
+            y_parity: Some(self.y_parity.value(row)),
+            r: number(self.r, row),
+            s: number(self.s, row),
+        };
+        transaction.encode(out).map_err(|reason| not_encoded(&reason, index))
     }
 }
 
-/// What a cell holds as RLP, to its last byte.
-fn decoded<T: Decodable>(array: &BinaryArray, row: usize) -> Option<T> {
-    let mut left = bytes_opt(array, row)?;
-    let value = T::decode(&mut left).ok()?;
-    left.is_empty().then_some(value)
+/// The EIP-2718 type in a cell.
+pub(super) fn type_number(cell: u32) -> Result<u8, RootFault> {
+    let unknown = |_| RootFault::Unverifiable { reason: format!("transaction type {cell:#04x} is not known") };
+    u8::try_from(cell).map_err(unknown)
+}
+
+/// Why the transaction at `index` of the block, or its receipt, has no encoding.
+pub(super) fn not_encoded(reason: &NotEncodable, index: u64) -> RootFault {
+    match reason {
+        NotEncodable::UnknownType(_) => RootFault::Unverifiable { reason: reason.to_string() },
+        NotEncodable::MissingField { field, .. } => RootFault::Cell { column: column_of(field), row: index },
+    }
+}
+
+/// The column of a field of the Execution API.
+fn column_of(field: &'static str) -> &'static str {
+    match field {
+        "chainId" => "signed_chain_id",
+        "gasPrice" => "gas_price",
+        "maxPriorityFeePerGas" => "max_priority_fee_per_gas",
+        "maxFeePerGas" => "max_fee_per_gas",
+        "maxFeePerBlobGas" => "max_fee_per_blob_gas",
+        "to" => "to_address",
+        "accessList" => "access_list",
+        "blobVersionedHashes" => "blob_versioned_hashes",
+        "authorizationList" => "authorization_list",
+        other => other,
+    }
 }

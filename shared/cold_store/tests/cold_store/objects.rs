@@ -67,6 +67,35 @@ async fn a_signed_url_reads_without_credentials_or_headers() {
 }
 
 #[tokio::test]
+async fn a_copy_in_a_folder_is_read_like_the_bucket_and_never_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let large: Vec<u8> = (0..3_000_000_u32).map(|index| u8::try_from(index % 251).unwrap()).collect();
+    std::fs::create_dir(folder.path().join("a")).unwrap();
+    std::fs::write(folder.path().join("a/b"), &large).unwrap();
+    let objects = ObjectStore::folder(folder.path());
+    assert_eq!(objects.bucket(), folder.path().to_str().unwrap());
+
+    let (digest, size_bytes) = (ObjectDigest::of(&large), large.len() as u64);
+    assert_eq!(objects.read("a/b", size_bytes).await.unwrap().unwrap(), large);
+    assert!(matches!(objects.read("a/b", size_bytes - 1).await, Err(ObjectError::TooLarge { .. })));
+    assert_eq!(objects.read_digest("a/b").await.unwrap(), Some(digest));
+    assert_eq!(objects.size_bytes("a/b").await.unwrap(), Some(size_bytes));
+    // Below what is a file there is nothing, as in a bucket.
+    for missing in ["a/c", "b/c", "a/b/c"] {
+        assert_eq!(objects.read(missing, 10).await.unwrap(), None, "{missing}");
+        assert_eq!(objects.size_bytes(missing).await.unwrap(), None, "{missing}");
+    }
+    let unreadable = objects.read("a", 10).await.unwrap_err();
+    assert_eq!((unreadable.code(), unreadable.disposition()), ("cold_store.folder", Disposition::GiveUp));
+
+    let bytes = Bytes::from_static(b"new");
+    let put = objects.put_if_absent("a/c", Source::Bytes(&bytes), &ObjectDigest::of(&bytes)).await.unwrap_err();
+    let signed = objects.presign_get("a/b", Duration::from_secs(60)).await.unwrap_err();
+    assert_eq!((put.code(), signed.code()), ("cold_store.only_a_copy", "cold_store.only_a_copy"));
+    assert!(!folder.path().join("a/c").exists());
+}
+
+#[tokio::test]
 async fn a_missing_bucket_is_no_missing_object_and_an_unreachable_s3_is_retried() {
     let bucket = Bucket::create().await;
     let nowhere = ObjectStore::new(bucket.client.clone(), "cold-that-never-was");

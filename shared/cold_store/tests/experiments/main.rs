@@ -1,0 +1,15 @@
+//! Experiments on cold storage: somebody with the bucket's keys changes what is in it, and a check must say what.
+//!
+//! `./isotherm lab` runs their long forms; see `docs/benchmarks.md`.
+
+#[path = "../cold_store/bucket.rs"]
+#[allow(dead_code, reason = "the tests of cold storage use all of it")]
+mod bucket;
+#[path = "../cold_store/rows.rs"]
+#[allow(dead_code, reason = "the tests of cold storage use all of it")]
+mod rows;
+#[path = "../cold_store/integrity/sealed.rs"]
+#[allow(dead_code, reason = "the tests of cold storage use all of it")]
+mod sealed;
+
+mod tampered_bucket;
