@@ -50,8 +50,8 @@ pub(crate) async fn ask_chain_id(rpc_urls: &str, expected: Option<ChainId>) -> a
     Ok(chain_id)
 }
 
-/// Longest name: with `compact-` before it, it still fits a job's name of 63 characters.
-const MAX_NAME: usize = 55;
+/// Longest name: with `backfill-` before it, it still fits a job's name of 63 characters.
+const MAX_NAME: usize = 54;
 
 /// A chain's name stands in object keys, job names and the name of a secret.
 pub(crate) fn check_name(chain: &str) -> anyhow::Result<()> {

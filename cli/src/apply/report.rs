@@ -231,8 +231,11 @@ mod tests {
 ~ change     job compact-demo
                config.chain: \"a\\u001b[2J\" → \"demo\"
                run_timeout_seconds: nothing → 600.0
-  leave      job heartbeat
+  leave      job backfill-demo
++ create     job check-demo
++ create     job heartbeat
 + create     trigger compact-when-final
++ create     trigger check-every-day
 + create     trigger heartbeat-every-minute
 + create     schedule of heartbeat-every-minute: rate(1 minute) in UTC
 ~ change     schedule of hourly: rate(1 hour) in UTC → rate(2 hours) in UTC
@@ -240,7 +243,7 @@ mod tests {
 - remove     schedule of trigger-9: rate(1 day) in UTC
 warning: job follow-demo is a source that runs and is not in the file: it is stopped; `isotherm demo` made it, from a \
 pipeline built in code: to go on following demo, take its job into the file, as in docs/examples
-organisation default: 2 to create, 1 to change, 1 to deactivate, 1 left; schedules: 1 to create, 1 to change, 1 to remove, \
+organisation default: 5 to create, 1 to change, 1 to deactivate, 1 left; schedules: 1 to create, 1 to change, 1 to remove, \
 1 left";
         assert_eq!(report().text(), expected);
     }
@@ -256,7 +259,7 @@ organisation default: 2 to create, 1 to change, 1 to deactivate, 1 left; schedul
         report.schedules.retain(|row| row.change == Change::Unchanged);
         assert!(report.is_empty());
         let last =
-            "nothing to do in organisation default: 3 job(s), 2 trigger(s) and 1 schedule(s) are as the file says";
+            "nothing to do in organisation default: 5 job(s), 3 trigger(s) and 1 schedule(s) are as the file says";
         assert_eq!(report.text().lines().last(), Some(last));
         report.schedules.push(row("hourly", Change::Created, None, Some("rate(1 hour)")));
         assert!(!report.is_empty(), "a schedule alone is a change");

@@ -109,7 +109,7 @@ mod tests {
                 five(|profile| profile["name"] = json!(null)),
                 "/name",
                 false,
-                "name of the profile is empty; it must be 1 to 55 of lower-case letters, digits, - and _, beginning \
+                "name of the profile is empty; it must be 1 to 54 of lower-case letters, digits, - and _, beginning \
                  with a letter or digit",
             ),
             (

@@ -48,8 +48,8 @@ pub(super) enum Shape {
     List(&'static Table),
 }
 
-/// Longest name of a chain: with `compact-` before it, it still fits a job's name of 63 characters.
-pub(super) const MAX_NAME: usize = 55;
+/// Longest name of a chain: with `backfill-` before it, it still fits a job's name of 63 characters.
+pub(super) const MAX_NAME: usize = 54;
 
 /// Largest number of a block, a chain or a span that Postgres can hold.
 const MOST: u64 = i64::MAX.unsigned_abs();

@@ -138,7 +138,7 @@ chains:
     name: six
     finality: { kind: tags, blocks: 3 }
 ";
-    let name = "1 to 55 of lower-case letters, digits, - and _, beginning with a letter or digit";
+    let name = "1 to 54 of lower-case letters, digits, - and _, beginning with a letter or digit";
     assert_eq!(
         faults(text),
         [

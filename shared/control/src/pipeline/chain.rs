@@ -1,4 +1,5 @@
-//! The pipeline of one chain, built in code: follow it, compact what is final, and beat once a minute.
+//! The pipeline of one chain, built in code: follow it, compact what is final, backfill what is asked for, check once a day
+//! what is cold, and beat once a minute.
 //!
 //! `docs/examples/demo-pipeline.yaml` is the same as a file; a test compares the two.
 
@@ -84,20 +85,37 @@ impl ChainSettings {
             StartBlock::Number(number) => json!(number),
             StartBlock::Stored => json!("stored"),
         };
-        let finality = match self.finality {
-            Finality::Tags => json!({ "kind": "tags" }),
-            Finality::Depth { blocks } => json!({ "kind": "depth", "blocks": blocks }),
-        };
-        let mut config = json!({
+        self.with_profile(json!({
             "chain_id": self.chain_id,
             "chain": self.chain,
             "start": start,
             "poll_interval_ms": self.poll_interval_ms,
             "partition_blocks": self.partition_blocks,
             "max_reorg_depth": self.max_reorg_depth,
-            "finality": finality,
+            "finality": self.finality(),
             "batch_bytes": self.batch_bytes,
-        });
+        }))
+    }
+
+    fn backfill_config(&self) -> Value {
+        self.with_profile(json!({
+            "chain_id": self.chain_id,
+            "chain": self.chain,
+            "datasets": FOLLOWED,
+            "partition_blocks": self.partition_blocks,
+            "finality": self.finality(),
+            "batch_bytes": self.batch_bytes,
+        }))
+    }
+
+    fn finality(&self) -> Value {
+        match self.finality {
+            Finality::Tags => json!({ "kind": "tags" }),
+            Finality::Depth { blocks } => json!({ "kind": "depth", "blocks": blocks }),
+        }
+    }
+
+    fn with_profile(&self, mut config: Value) -> Value {
         if let Some(profile) = &self.profile {
             config["profile"] = profile.clone();
         }
@@ -108,7 +126,7 @@ impl ChainSettings {
 /// Name of the secret that holds the database's address.
 const DATABASE_SECRET: &str = "isotherm/database";
 
-/// Datasets that the follower writes and compaction moves.
+/// Datasets that the follower writes, compaction moves and a backfill fetches.
 const FOLLOWED: [Dataset; 3] = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs];
 
 /// The pipeline of one chain.
@@ -124,14 +142,31 @@ pub fn for_chain(settings: &ChainSettings) -> Pipeline {
         stall_timeout_seconds: Some(90.0),
         ..job(format!("follow-{chain}"), "block_follower")
     };
+    let followed = FOLLOWED.map(|dataset| DatasetName { chain_id: Some(settings.chain_id), dataset }).to_vec();
     let compact = JobDefinition {
         strategy: Strategy::PerPartition,
         config: json!({ "chain_id": settings.chain_id, "chain": chain, "datasets": FOLLOWED }),
-        secrets: BTreeMap::from([database]),
-        output_datasets: FOLLOWED.map(|dataset| DatasetName { chain_id: Some(settings.chain_id), dataset }).to_vec(),
+        secrets: BTreeMap::from([database.clone()]),
+        output_datasets: followed.clone(),
         max_attempts: 5,
         run_timeout_seconds: Some(600.0),
         ..job(format!("compact-{chain}"), "parquet_compact")
+    };
+    let backfill = JobDefinition {
+        strategy: Strategy::PerPartition,
+        config: settings.backfill_config(),
+        secrets: BTreeMap::from([database.clone(), ("RPC_URLS".to_owned(), settings.rpc_secret())]),
+        output_datasets: followed,
+        max_attempts: 5,
+        max_concurrency: 2,
+        // As the follower's: an outage of the endpoint is waited for.
+        stall_timeout_seconds: Some(90.0),
+        ..job(format!("backfill-{chain}"), "cryo_ingest")
+    };
+    let check = JobDefinition {
+        config: json!({ "chain_id": settings.chain_id, "chain": chain }),
+        secrets: BTreeMap::from([database]),
+        ..job(format!("check-{chain}"), "integrity_check")
     };
     let heartbeat = JobDefinition {
         config: json!({ "steps": 3, "step_ms": 100 }),
@@ -154,6 +189,14 @@ pub fn for_chain(settings: &ChainSettings) -> Pipeline {
             input: defaults::object(),
         },
         TriggerDefinition {
+            name: "check-every-day".to_owned(),
+            job: check.name.clone(),
+            cron: Some(CronConfig::every("rate(1 day)")),
+            webhook: None,
+            threshold: None,
+            input: defaults::object(),
+        },
+        TriggerDefinition {
             name: "heartbeat-every-minute".to_owned(),
             job: heartbeat.name.clone(),
             cron: Some(CronConfig::every("rate(1 minute)")),
@@ -162,7 +205,7 @@ pub fn for_chain(settings: &ChainSettings) -> Pipeline {
             input: defaults::object(),
         },
     ];
-    Pipeline { version: PIPELINE_VERSION, jobs: vec![follow, compact, heartbeat], triggers }
+    Pipeline { version: PIPELINE_VERSION, jobs: vec![follow, compact, backfill, check, heartbeat], triggers }
 }
 
 /// A job with everything that a file need not say.
