@@ -32,7 +32,7 @@ CREATE TABLE cold.pending_files (
 -- renews its row every few seconds; an older row counts for nothing. Kept by shared/control/src/rate_shares.rs.
 CREATE TABLE control.rate_shares (
     chain_id bigint NOT NULL,
-    -- One attempt at a task: its id and fence.
+    -- A task: its id. Its next attempt takes the row over.
     holder   text NOT NULL CHECK (length(holder) BETWEEN 1 AND 200),
     purpose  text NOT NULL CHECK (purpose IN ('tip', 'backfill')),
     seen_at  timestamptz NOT NULL DEFAULT now(),

@@ -6,9 +6,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use isotherm_chain::chain_profile::MOST_PARTITION_BLOCKS;
 
 mod audit;
+mod backfill;
 mod chains;
+mod cold;
 mod dlq;
 mod follower;
+mod gaps;
 mod jobs;
 mod span;
 mod tasks;
@@ -16,11 +19,14 @@ mod triggers;
 mod verify;
 
 pub(crate) use audit::{AuditArguments, SubjectWord};
+pub(crate) use backfill::BackfillArguments;
 pub(crate) use chains::{ChainsArguments, ChainsCommand};
+pub(crate) use cold::{ColdArguments, ColdCommand, GcArguments};
 pub(crate) use dlq::{DlqArguments, DlqCommand, Meant};
 pub(crate) use follower::{
     EvidenceArguments, FollowerArguments, FollowerCommand, FollowerStatusArguments, GapsArguments, ResumeArguments,
 };
+pub(crate) use gaps::MissingArguments;
 pub(crate) use jobs::{FiringArguments, JobsArguments, JobsCommand};
 pub(crate) use tasks::{ListTasks, State, TasksArguments, TasksCommand};
 pub(crate) use triggers::{TriggersArguments, TriggersCommand};
@@ -61,6 +67,12 @@ pub(crate) enum Command {
     Jobs(JobsArguments),
     /// Look at how chains are followed, decide about a halted one, find gaps
     Follower(FollowerArguments),
+    /// Fetch history from the chain into cold storage, and watch it come
+    Backfill(BackfillArguments),
+    /// Blocks that are missing in hot and cold storage together, and how to fill them; exit code 1 if there are any
+    Gaps(MissingArguments),
+    /// Look at cold storage's objects, remove those that nothing names
+    Cold(ColdArguments),
     /// Look at triggers and their firings, and fire them
     Triggers(TriggersArguments),
     /// Look at dead letters, send them back or drop them

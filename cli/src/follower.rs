@@ -15,7 +15,7 @@ use crate::home::Home;
 
 mod advice;
 mod evidence;
-mod gaps;
+pub(crate) mod gaps;
 mod resume;
 mod status;
 mod view;

@@ -23,6 +23,8 @@ use crate::output::say;
 
 /// Account of the emulator; an access key id of twelve digits is the account's number.
 pub(crate) const ACCOUNT: &str = "000000000000";
+/// What names of buckets end with.
+pub(crate) const BUCKET_SUFFIX: &str = "local";
 /// Name of the one database.
 const DATABASE: &str = "isotherm";
 /// How often the emulator's list of ECS tasks is looked at.
@@ -147,7 +149,7 @@ async fn provisioned(aws: &LocalAws, programs: &Path, database_url: &str) -> any
     let stack = Stack::read(&root.join("terraform/stack.yaml")).context("could not read the stack file")?;
     let options = Options {
         sources: Sources { programs: programs.to_path_buf(), duckdb: tools::tools_folder()?.join("duckdb") },
-        bucket_suffix: "local".to_owned(),
+        bucket_suffix: BUCKET_SUFFIX.to_owned(),
         secrets: BTreeMap::from([("database".to_owned(), json!({ "url": database_url }).to_string())]),
     };
     say!("creating queues, buckets, functions, schedules and routes …");

@@ -6,7 +6,9 @@
 mod apply;
 mod args;
 mod audit;
+mod backfill;
 mod chains;
+mod cold;
 mod comparison;
 mod connected;
 mod demo;
@@ -17,6 +19,7 @@ mod exit;
 mod figures;
 mod fire;
 mod follower;
+mod gaps;
 #[cfg(test)]
 mod golden;
 mod home;
@@ -29,6 +32,7 @@ mod query;
 mod schedules;
 mod secrets;
 mod status;
+mod stored_chains;
 mod tasks;
 mod triggers;
 mod up;
@@ -68,6 +72,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Tasks(arguments) => tasks::run(&home, &arguments).await,
         Command::Jobs(arguments) => jobs::run(&home, &arguments).await,
         Command::Follower(arguments) => follower::run(&home, &arguments).await,
+        Command::Backfill(arguments) => backfill::run(&home, &arguments).await,
+        Command::Gaps(arguments) => gaps::run(&home, &arguments).await,
+        Command::Cold(arguments) => cold::run(&home, &arguments).await,
         Command::Triggers(arguments) => triggers::run(&home, &arguments).await,
         Command::Dlq(arguments) => dlq::run(&home, &arguments).await,
         Command::Audit(arguments) => audit::run(&home, &arguments).await,

@@ -1,6 +1,7 @@
 //! Tables for people, JSON for programs.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -78,9 +79,41 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// Characters of a progress bar.
+const BAR_WIDTH: usize = 30;
+
+/// How much of `total` is done, as a bar and in percent: `[###---…] 10.0 %`. Nothing of nothing is all of it.
+pub(crate) fn bar(done: u64, total: u64) -> String {
+    let done = done.min(total);
+    let filled = u128::from(done) * BAR_WIDTH as u128;
+    let filled = filled.checked_div(u128::from(total)).and_then(|filled| usize::try_from(filled).ok());
+    let filled = filled.unwrap_or(BAR_WIDTH).min(BAR_WIDTH);
+    let percent = if total == 0 { 100.0 } else { done as f64 * 100.0 / total as f64 };
+    format!("[{}{}] {percent:.1} %", "#".repeat(filled), "-".repeat(BAR_WIDTH - filled))
+}
+
+/// A span in its two largest units.
+pub(crate) fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, seconds) => format!("{seconds} s"),
+        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (days, hours, _, _) => format!("{days} d {hours} h"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bar_is_filled_as_far_as_the_work_is_done() {
+        assert_eq!(bar(1, 4), format!("[{}{}] 25.0 %", "#".repeat(7), "-".repeat(23)));
+        assert_eq!(bar(0, 0), format!("[{}] 100.0 %", "#".repeat(30)));
+        assert_eq!(bar(9, 4), bar(4, 4));
+        assert_eq!(bar(u64::MAX, u64::MAX), bar(1, 1));
+    }
 
     #[test]
     fn thousands_are_set_apart() {

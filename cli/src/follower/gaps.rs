@@ -20,7 +20,7 @@ use crate::output;
 use crate::output::{grouped, instant, say, table};
 
 /// Gaps that are shown, the highest; all are counted.
-const MOST_SHOWN: usize = 10_000;
+pub(crate) const MOST_SHOWN: usize = 10_000;
 /// Between two looks at what is left.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// A follower that closes no gap for this long, on its way not counted, does not work at it; and none runs if the
@@ -41,17 +41,23 @@ struct Found {
 }
 
 /// What a look at a chain has found.
-struct Looked {
+pub(crate) struct Looked {
     /// The blocks that were looked at; `None` if nothing is stored.
-    blocks: Option<BlockRange>,
+    pub(crate) blocks: Option<BlockRange>,
     /// Pages that it took.
     page_count: u32,
-    gap_count: u64,
+    pub(crate) gap_count: u64,
     /// The highest first, as many as are shown.
-    gaps: Vec<Gap>,
+    pub(crate) gaps: Vec<Gap>,
 }
 
 impl Looked {
+    /// For tests of what is said of it.
+    #[cfg(test)]
+    pub(crate) fn made_up(blocks: BlockRange, gap_count: u64, gaps: Vec<Gap>) -> Self {
+        Self { blocks: Some(blocks), page_count: 1, gap_count, gaps }
+    }
+
     fn are_all_shown(&self) -> bool {
         self.gaps.len() as u64 == self.gap_count
     }
@@ -85,7 +91,7 @@ pub(super) async fn run(connected: &mut Connected, wanted: &GapsArguments) -> an
 }
 
 /// Looks at all that queries read from hot storage, page by page; keeps `most_shown` gaps and counts all.
-async fn look(conn: &mut PgConnection, chain_id: ChainId, most_shown: usize) -> anyhow::Result<Looked> {
+pub(crate) async fn look(conn: &mut PgConnection, chain_id: ChainId, most_shown: usize) -> anyhow::Result<Looked> {
     let mut watermarks = Vec::with_capacity(COUNTED.len());
     for dataset in COUNTED {
         watermarks.extend(watermark(conn, chain_id, dataset).await?);
@@ -168,7 +174,7 @@ async fn repair(conn: &mut PgConnection, cursor: &Cursor, looked: &Looked) -> an
 }
 
 /// Neighbouring gaps of one kind together, the lowest first.
-fn runs(gaps: &[Gap]) -> Vec<(BlockRange, GapKind)> {
+pub(crate) fn runs(gaps: &[Gap]) -> Vec<(BlockRange, GapKind)> {
     let mut runs: Vec<(BlockRange, GapKind)> = Vec::new();
     for gap in gaps.iter().rev() {
         let single = BlockRange::single(gap.number);

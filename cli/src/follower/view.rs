@@ -12,14 +12,12 @@ use serde_json::{Value, json};
 
 use super::status::ChainStatus;
 use super::{advice, evidence};
-use crate::output::{grouped, instant, say, table};
+use crate::output::{bar, grouped, instant, say, span, table};
 
 /// A follower that is this many blocks behind is catching up; fewer are on their way.
 const BEHIND_BLOCKS: u64 = 5;
 /// A follower says how it does every two seconds.
 const SILENCE: Duration = Duration::from_secs(15);
-/// Characters of a progress bar.
-const BAR_WIDTH: usize = 30;
 
 /// How a chain is followed, as a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,22 +185,9 @@ fn evidence_line(status: &ChainStatus, last: &Evidence) -> String {
 
 fn progress_line(catch_up: CatchUp) -> String {
     let CatchUp { done, total, left } = catch_up;
-    let filled = usize::try_from(u128::from(done) * BAR_WIDTH as u128 / u128::from(total)).unwrap_or(BAR_WIDTH);
-    let bar = format!("{}{}", "#".repeat(filled), "-".repeat(BAR_WIDTH - filled));
-    let percent = done as f64 * 100.0 / total as f64;
+    let bar = bar(done, total);
     let left = left.map_or_else(|| "no end in sight".to_owned(), |left| format!("{} left", span(left)));
-    format!("[{bar}] {percent:.1} %, {} of {} blocks to go, {left}", grouped(total - done), grouped(total))
-}
-
-/// A span in its two largest units.
-fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, seconds) => format!("{seconds} s"),
-        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
-        (days, hours, _, _) => format!("{days} d {hours} h"),
-    }
+    format!("{bar}, {} of {} blocks to go, {left}", grouped(total - done), grouped(total))
 }
 
 fn block(block: BlockRef) -> String {

@@ -3,6 +3,7 @@
 //!
 //! The binaries must have been built (`./isotherm test` does so first).
 
+mod backfill;
 mod causes;
 #[path = "../control_plane/mod.rs"]
 mod control_plane;

@@ -64,7 +64,7 @@ async fn prepare(spec: TaskSpec, mut context: Context) -> Result<(Follower, Rate
     let (pool, client) = (pool?, client?);
     let set = client.share_setter();
     let set = move |thousandths| set(RateShare::of_thousand(thousandths));
-    let share = RateShareKeeper::for_tip(pool.clone(), config.chain_id, (spec.task_id, spec.fence), set);
+    let share = RateShareKeeper::for_tip(pool.clone(), config.chain_id, spec.task_id, set);
     let store = Store::open(pool, &config, spec.task_id, spec.fence).await?;
     let wake_up = WakeUp::start(urls.wake_ups, &WakeUpLimits::for_blocks_every(config.profile.block_time()))?;
     Ok((Follower::new(config, client, wake_up, store, context.stop, context.progress), share))

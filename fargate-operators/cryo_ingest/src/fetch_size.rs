@@ -8,6 +8,11 @@ const FIRST_BLOCKS: u64 = 8;
 /// Blocks of a fetch at most, however small they are.
 const MOST_BLOCKS: u64 = 200;
 
+/// Blocks of a fetch that aims at `batch_bytes`, when a block has so many bytes; at least 1.
+pub fn blocks_per_fetch(batch_bytes: usize, bytes_per_block: usize) -> u64 {
+    ((batch_bytes / bytes_per_block.max(1)) as u64).clamp(1, MOST_BLOCKS)
+}
+
 /// Learns how large blocks are.
 #[derive(Clone, Debug)]
 pub(crate) struct FetchSize {
@@ -23,11 +28,8 @@ impl FetchSize {
 
     /// The blocks to fetch next: from `start` on, `last` at most; `None` after that one.
     pub(crate) fn range(&self, start: BlockNumber, last: BlockNumber) -> Option<BlockRange> {
-        let blocks = match self.bytes_per_block {
-            None => FIRST_BLOCKS,
-            Some(bytes) => (self.batch_bytes / bytes.max(1)) as u64,
-        };
-        let end = start.0.saturating_add(blocks.clamp(1, MOST_BLOCKS)).min(last.0.saturating_add(1));
+        let blocks = self.bytes_per_block.map_or(FIRST_BLOCKS, |bytes| blocks_per_fetch(self.batch_bytes, bytes));
+        let end = start.0.saturating_add(blocks).min(last.0.saturating_add(1));
         BlockRange::new(start, BlockNumber(end)).ok()
     }
 

@@ -12,7 +12,7 @@ use isotherm_hot_store::cursor::{self, Cursor};
 use isotherm_platform::Stop;
 use isotherm_platform::database::{self, Borrowed, PATIENCE};
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
-use isotherm_types::{BlockNumber, BlockRange, BlockRef, CrashPoint, Dataset, EventBody, Fence, TaskId};
+use isotherm_types::{BlockRange, BlockRef, CrashPoint, Dataset, EventBody, Fence, TaskId};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -21,6 +21,7 @@ use crate::config::IngestConfig;
 use crate::error::IngestError;
 use crate::fetch::{Next, Source};
 use crate::fetch_size::FetchSize;
+use crate::held::{held as held_of, hot_first_block};
 use crate::plan::{self, Held, Work};
 use crate::writers::Writers;
 
@@ -169,14 +170,7 @@ impl Ingest {
             let cursor = cursor::read(conn, chain_id).await?;
             let mut held = Vec::with_capacity(self.config.datasets.len());
             for dataset in &self.config.datasets {
-                let head = catalog::head(conn, chain_id, *dataset).await?;
-                let waiting = pending::list(conn, chain_id, *dataset).await?;
-                let of_dataset = Held {
-                    cold: head.and_then(|head| BlockRange::inclusive(head.first_block, head.watermark).ok()),
-                    waiting: waiting.iter().map(|file| file.partition.blocks).collect(),
-                    hot_first_block: hot_first_block(cursor.as_ref(), *dataset),
-                };
-                held.push((*dataset, of_dataset));
+                held.push((*dataset, held_of(conn, chain_id, *dataset, cursor.as_ref()).await?));
             }
             Ok(held)
         })
@@ -371,14 +365,6 @@ impl Ingest {
         (self.on_step)(step);
         if self.stop.is_requested() { Err(Stopped) } else { Ok(()) }
     }
-}
-
-/// First block of a dataset in hot storage; `None` if none is there.
-fn hot_first_block(cursor: Option<&Cursor>, dataset: Dataset) -> Option<BlockNumber> {
-    cursor.and_then(|cursor| match dataset {
-        Dataset::Blocks | Dataset::Transactions | Dataset::Logs => cursor.first_block,
-        Dataset::Traces => cursor.first_traced_block,
-    })
 }
 
 fn refused(action: &'static str) -> impl FnOnce(sqlx::Error) -> IngestError {

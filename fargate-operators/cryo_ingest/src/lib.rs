@@ -14,9 +14,10 @@ mod config;
 mod error;
 mod fetch;
 mod fetch_size;
+mod held;
 mod ingest;
 mod outage;
-mod plan;
+pub mod plan;
 mod writers;
 
 use std::sync::Arc;
@@ -29,14 +30,16 @@ use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
 use isotherm_platform::rate_share::RateShareKeeper;
 use isotherm_types::{BlockRange, SystemClock, TaskSpec};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use config::IngestConfig;
 pub use error::IngestError;
+pub use fetch_size::blocks_per_fetch;
+pub use held::held;
 pub use ingest::{DatasetReport, Ingest, Step};
 
 /// What one task is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// Whole partitions. Where cold storage begins inside one, that one is fetched up to there.
@@ -81,7 +84,7 @@ async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Input, Ra
     let (pool, client) = (pool?, client?);
     let (task, set) = ((spec.task_id, spec.fence), client.share_setter());
     let set = move |thousandths| set(RateShare::of_thousand(thousandths));
-    let share = RateShareKeeper::for_backfill(pool.clone(), config.chain_id, task, set).await;
+    let share = RateShareKeeper::for_backfill(pool.clone(), config.chain_id, spec.task_id, set).await;
     let ingest = Ingest {
         pool,
         client,

@@ -11,20 +11,22 @@ use crate::error::IngestError;
 
 /// What of one dataset needs no fetching.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
+pub struct Held {
     /// Blocks in cold storage; they have no gap.
-    pub(crate) cold: Option<BlockRange>,
+    pub cold: Option<BlockRange>,
     /// Files that wait until their neighbour is listed.
-    pub(crate) waiting: Vec<BlockRange>,
+    pub waiting: Vec<BlockRange>,
     /// First block in hot storage.
-    pub(crate) hot_first_block: Option<BlockNumber>,
+    pub hot_first_block: Option<BlockNumber>,
 }
 
 /// Blocks to fetch once, and what to write of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Work {
-    pub(crate) blocks: BlockRange,
-    pub(crate) datasets: Vec<Dataset>,
+pub struct Work {
+    /// The blocks.
+    pub blocks: BlockRange,
+    /// The datasets that lack them; never empty.
+    pub datasets: Vec<Dataset>,
 }
 
 /// Checks that `blocks` are whole partitions.
@@ -32,7 +34,7 @@ pub(crate) struct Work {
 /// # Errors
 /// [`IngestError::NotWhole`] if they do not end with a partition, or begin inside one that is not block 0's and
 /// `may_begin_inside` does not allow it.
-pub(crate) fn check_whole(
+pub fn check_whole(
     blocks: BlockRange,
     partition_blocks: NonZeroU64,
     may_begin_inside: bool,
@@ -46,7 +48,7 @@ pub(crate) fn check_whole(
 }
 
 /// The partitions of blocks that passed [`check_whole`], in order.
-pub(crate) fn partitions(blocks: BlockRange, partition_blocks: NonZeroU64) -> impl Iterator<Item = BlockRange> {
+pub fn partitions(blocks: BlockRange, partition_blocks: NonZeroU64) -> impl Iterator<Item = BlockRange> {
     let size = partition_blocks.get();
     let from = move |start: BlockNumber| {
         let end = BlockNumber((start.0 / size).saturating_add(1).saturating_mul(size)).min(blocks.end());
@@ -56,7 +58,7 @@ pub(crate) fn partitions(blocks: BlockRange, partition_blocks: NonZeroU64) -> im
 }
 
 /// What is to be fetched of a partition, in the order of blocks.
-pub(crate) fn work(partition: BlockRange, held: &[(Dataset, Held)]) -> Vec<Work> {
+pub fn work(partition: BlockRange, held: &[(Dataset, Held)]) -> Vec<Work> {
     let mut datasets: BTreeMap<(BlockNumber, BlockNumber), Work> = BTreeMap::new();
     for (dataset, held) in held {
         for blocks in missing(partition, held) {
@@ -67,10 +69,10 @@ pub(crate) fn work(partition: BlockRange, held: &[(Dataset, Held)]) -> Vec<Work>
     datasets.into_values().collect()
 }
 
-/// The blocks of a partition that one dataset lacks.
+/// The blocks of `partition` that one dataset lacks, in order.
 ///
 /// While nothing is cold, the partition in which hot storage begins is fetched up to there: compaction moves the rest.
-fn missing(partition: BlockRange, held: &Held) -> Vec<BlockRange> {
+pub fn missing(partition: BlockRange, held: &Held) -> Vec<BlockRange> {
     let hot_first_block = held.hot_first_block.filter(|first| held.cold.is_none() && partition.start() < *first);
     let left_to_compaction = hot_first_block.and_then(|first| BlockRange::new(first, partition.end()).ok());
     let held = held.cold.into_iter().chain(held.waiting.iter().copied()).chain(left_to_compaction);

@@ -20,7 +20,7 @@ pub mod pending;
 
 pub use advance::commit;
 pub use error::CatalogError;
-pub use files::{age, overlapping, shorter_than};
+pub use files::{age, is_named, overlapping, shorter_than};
 
 use decode::{parsed, unsigned};
 

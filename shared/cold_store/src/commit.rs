@@ -20,9 +20,7 @@ use crate::scratch_file::ScratchFile;
 mod current;
 
 pub use current::CurrentManifest;
-pub(crate) use current::MANIFEST_LIMIT_BYTES;
-
-use current::{parse, read_manifest};
+pub(crate) use current::{MANIFEST_LIMIT_BYTES, parse, read_manifest};
 
 /// A finished data file on local disk; it goes when this value goes, or the process.
 #[derive(Debug)]

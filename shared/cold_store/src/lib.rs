@@ -12,8 +12,9 @@
 //!
 //! Whether all of this still is what was put there is found out by [`integrity`], from the objects alone.
 //!
-//! Compactor, backfill and checker share this crate, so that they agree on every byte. It reads no environment,
-//! never overwrites or deletes an object, and never decides what is final: the caller says so.
+//! Compactor, backfill and checker share this crate, so that they agree on every byte. It reads no environment, never
+//! overwrites an object, and never decides what is final: the caller says so. Only [`garbage::delete`] deletes an
+//! object: one that nothing has ever named and that is old enough.
 
 pub mod blocks;
 pub mod catalog;
@@ -21,6 +22,7 @@ pub mod commit;
 pub mod compaction;
 pub mod digest;
 pub mod error;
+pub mod garbage;
 pub mod growth;
 pub mod integrity;
 pub mod layout;

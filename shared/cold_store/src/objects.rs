@@ -20,8 +20,10 @@ use crate::digest::{ObjectDigest, RunningDigest};
 mod copy;
 mod error;
 mod folder;
+mod listing;
 
 pub use error::ObjectError;
+pub use listing::ListedObject;
 
 use folder::Folder;
 

@@ -14,6 +14,7 @@ use crate::audit;
 use crate::error::ControlError;
 
 mod batch;
+mod brief;
 mod cancel;
 mod claim;
 mod dead;
@@ -26,6 +27,7 @@ mod waiting;
 
 pub(crate) use batch::create_answering;
 pub use batch::{Done, claim_many, complete_many, create_many};
+pub use brief::{BriefTask, of_job};
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claim, Claimant, ClaimedTask, Progress, claim, heartbeat, next_due};
 pub use dead::{DeadTask, SinceThen, dead};

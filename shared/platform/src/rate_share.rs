@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use isotherm_control::rate_shares::{self, Others, Purpose, RENEW_EVERY};
-use isotherm_types::{ChainId, Fence, TaskId};
+use isotherm_types::{ChainId, TaskId};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 
@@ -24,15 +24,15 @@ pub struct RateShareKeeper {
 }
 
 impl RateShareKeeper {
-    /// Joins for the newest blocks, and hands `set` the process's part, in thousandths, time and again. Returns at once:
+    /// Joins for the newest blocks under the name of `task_id`, whose next attempt takes its place over, and hands `set` the process's part, in thousandths, time and again. Returns at once:
     /// the tip waits for nobody.
     pub fn for_tip(
         pool: PgPool,
         chain_id: ChainId,
-        task: (TaskId, Fence),
+        task_id: TaskId,
         set: impl Fn(u16) + Send + Sync + 'static,
     ) -> Self {
-        Holder::new(pool, chain_id, task, Purpose::Tip).keep(set)
+        Holder::new(pool, chain_id, task_id, Purpose::Tip).keep(set)
     }
 
     /// Joins for history. Returns when everybody else has made room, or does not count any more; at once if nobody else
@@ -40,10 +40,10 @@ impl RateShareKeeper {
     pub async fn for_backfill(
         pool: PgPool,
         chain_id: ChainId,
-        task: (TaskId, Fence),
+        task_id: TaskId,
         set: impl Fn(u16) + Send + Sync + 'static,
     ) -> Self {
-        let holder = Holder::new(pool, chain_id, task, Purpose::Backfill);
+        let holder = Holder::new(pool, chain_id, task_id, Purpose::Backfill);
         if let Some(others) = holder.settle().await {
             set(others.share(Purpose::Backfill));
         }
@@ -77,8 +77,8 @@ struct Holder {
 }
 
 impl Holder {
-    fn new(pool: PgPool, chain_id: ChainId, (task_id, fence): (TaskId, Fence), purpose: Purpose) -> Self {
-        Self { pool, chain_id, name: format!("{task_id}:{fence}"), purpose }
+    fn new(pool: PgPool, chain_id: ChainId, task_id: TaskId, purpose: Purpose) -> Self {
+        Self { pool, chain_id, name: task_id.to_string(), purpose }
     }
 
     /// Who else is there; `None` if the database does not say.

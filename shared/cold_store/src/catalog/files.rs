@@ -1,4 +1,5 @@
-//! Some of the files of `cold.data_partitions`: the short ones, those of a run of blocks, and how long they are cold.
+//! Some of the files of `cold.data_partitions`: the short ones, those of a run of blocks, how long they are cold, and
+//! whether a key is one of theirs.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -81,4 +82,19 @@ pub async fn age(
     .fetch_one(conn)
     .await?;
     Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
+}
+
+/// Whether the file with this key is in cold storage or waits.
+///
+/// # Errors
+/// [`CatalogError::Postgres`].
+pub async fn is_named(conn: &mut PgConnection, object_key: &str) -> Result<bool, CatalogError> {
+    let is_named = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM cold.data_partitions WHERE object_key = $1)
+             OR EXISTS (SELECT FROM cold.pending_files WHERE file ->> 'key' = $1)",
+    )
+    .bind(object_key)
+    .fetch_one(conn)
+    .await?;
+    Ok(is_named)
 }

@@ -96,11 +96,11 @@ impl CurrentManifest {
     }
 }
 
-pub(super) fn parse(key: &str, bytes: &[u8]) -> Result<Manifest, ColdStoreError> {
+pub(crate) fn parse(key: &str, bytes: &[u8]) -> Result<Manifest, ColdStoreError> {
     Manifest::parse(bytes).map_err(|source| ColdStoreError::UnusableManifest { key: key.to_owned(), source })
 }
 
-pub(super) async fn read_manifest(objects: &ObjectStore, key: &str) -> Result<Bytes, ObjectError> {
+pub(crate) async fn read_manifest(objects: &ObjectStore, key: &str) -> Result<Bytes, ObjectError> {
     match objects.read(key, MANIFEST_LIMIT_BYTES).await? {
         Some(bytes) => Ok(bytes),
         None => Err(ObjectError::Missing { key: key.to_owned() }),

@@ -1,6 +1,7 @@
 //! Cold storage against a real S3 protocol, a real Postgres and a real Parquet reader.
 
 mod bucket;
+mod garbage;
 mod growth;
 mod integrity;
 mod merging;

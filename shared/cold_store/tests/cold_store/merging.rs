@@ -18,7 +18,7 @@ const PARTITION_BLOCKS: NonZeroU64 = NonZeroU64::new(10).unwrap();
 
 /// Steps after which a merge can break off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     Staged,
     Stored,
     Listed,
@@ -44,7 +44,11 @@ async fn plan(cold: &Cold, dataset: Dataset) -> Option<merge::MergePlan> {
 }
 
 /// The lowest merge that is to be done, up to and with `last`; what came of listing it, if it came so far.
-async fn merge_once(cold: &Cold, dataset: Dataset, last: Step) -> Result<Option<CommittedManifest>, ColdStoreError> {
+pub(crate) async fn merge_once(
+    cold: &Cold,
+    dataset: Dataset,
+    last: Step,
+) -> Result<Option<CommittedManifest>, ColdStoreError> {
     let Some(plan) = plan(cold, dataset).await else { return Ok(None) };
     let objects = &cold.bucket.objects;
     let current = CurrentManifest::load(objects, Some(&plan.head)).await?;
@@ -76,7 +80,7 @@ async fn merge_once(cold: &Cold, dataset: Dataset, last: Step) -> Result<Option<
 }
 
 /// Transactions in files of 0..4, 4..10 and 10..20, with their headers.
-async fn with_short_files() -> Cold {
+pub(crate) async fn with_short_files() -> Cold {
     let cold = Cold::create().await;
     for blocks in [range(0, 10), range(10, 20)] {
         add(&cold, Dataset::Blocks, blocks).await;

@@ -8,7 +8,7 @@ use isotherm_lab::process::eventually;
 use isotherm_platform::Secret;
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::rate_share::RateShareKeeper;
-use isotherm_types::{ChainId, Fence, TaskId};
+use isotherm_types::{ChainId, TaskId};
 use sqlx::PgPool;
 
 const CHAIN: ChainId = ChainId(143);
@@ -20,10 +20,6 @@ fn part() -> (Arc<AtomicU16>, impl Fn(u16) + Send + Sync + 'static) {
     (part, move |thousandths| set.store(thousandths, Ordering::SeqCst))
 }
 
-fn task(id: i64) -> (TaskId, Fence) {
-    (TaskId(id), Fence(1))
-}
-
 async fn pool(database: &TestDatabase) -> PgPool {
     database::connect(&Secret::new(database.url.clone()), PoolOptions::operator("test")).await.unwrap()
 }
@@ -33,7 +29,7 @@ async fn a_backfill_begins_when_everybody_has_made_room_and_leaves_the_tip_its_h
     let database = TestDatabase::migrated().await.unwrap();
     let pool = pool(&database).await;
     let (tip, set_tip) = part();
-    let follower = RateShareKeeper::for_tip(pool.clone(), CHAIN, task(1), set_tip);
+    let follower = RateShareKeeper::for_tip(pool.clone(), CHAIN, TaskId(1), set_tip);
     eventually("the follower to be known", async || {
         sqlx::query_scalar::<_, i64>("SELECT count(*) FROM control.rate_shares").fetch_one(&pool).await.unwrap() == 1
     })
@@ -42,10 +38,10 @@ async fn a_backfill_begins_when_everybody_has_made_room_and_leaves_the_tip_its_h
     assert_eq!(tip.load(Ordering::SeqCst), 1000);
 
     let (first, set_first) = part();
-    let first_backfill = RateShareKeeper::for_backfill(pool.clone(), CHAIN, task(2), set_first).await;
+    let first_backfill = RateShareKeeper::for_backfill(pool.clone(), CHAIN, TaskId(2), set_first).await;
     assert_eq!([&tip, &first].map(|part| part.load(Ordering::SeqCst)), [500, 500]);
     let (second, set_second) = part();
-    let second_backfill = RateShareKeeper::for_backfill(pool.clone(), CHAIN, task(3), set_second).await;
+    let second_backfill = RateShareKeeper::for_backfill(pool.clone(), CHAIN, TaskId(3), set_second).await;
     assert_eq!([&tip, &first, &second].map(|part| part.load(Ordering::SeqCst)), [500, 250, 250]);
 
     first_backfill.leave().await;
@@ -63,7 +59,7 @@ async fn a_database_that_is_away_keeps_nobody_from_beginning() {
     let pool = pool(&database).await;
     pool.close().await;
     let (part, set) = part();
-    let backfill = RateShareKeeper::for_backfill(pool, CHAIN, task(1), set).await;
+    let backfill = RateShareKeeper::for_backfill(pool, CHAIN, TaskId(1), set).await;
     assert_eq!(part.load(Ordering::SeqCst), 1000);
     backfill.leave().await;
 }
