@@ -9,6 +9,7 @@ mod audit;
 mod backfill;
 mod chains;
 mod cold;
+mod cold_repair;
 mod dlq;
 mod follower;
 mod gaps;
@@ -22,6 +23,7 @@ pub(crate) use audit::{AuditArguments, SubjectWord};
 pub(crate) use backfill::BackfillArguments;
 pub(crate) use chains::{ChainsArguments, ChainsCommand};
 pub(crate) use cold::{ColdArguments, ColdCommand, GcArguments};
+pub(crate) use cold_repair::ColdRepairArguments;
 pub(crate) use dlq::{DlqArguments, DlqCommand, Meant};
 pub(crate) use follower::{
     EvidenceArguments, FollowerArguments, FollowerCommand, FollowerStatusArguments, GapsArguments, ResumeArguments,
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Apply(ApplyArguments),
     /// Look at the chains that are known, check a file of them
     Chains(ChainsArguments),
+    /// Look at cold storage's objects: have damaged ones restored, remove those that nothing names
+    Cold(ColdArguments),
     /// Look at tasks, retry and cancel them
     Tasks(TasksArguments),
     /// Look at jobs, pause, resume and run them
@@ -71,8 +75,6 @@ pub(crate) enum Command {
     Backfill(BackfillArguments),
     /// Blocks that are missing in hot and cold storage together, and how to fill them; exit code 1 if there are any
     Gaps(MissingArguments),
-    /// Look at cold storage's objects, remove those that nothing names
-    Cold(ColdArguments),
     /// Look at triggers and their firings, and fire them
     Triggers(TriggersArguments),
     /// Look at dead letters, send them back or drop them

@@ -1,4 +1,4 @@
-//! `isotherm cold gc`: objects of cold storage that nothing names, shown or removed.
+//! `isotherm cold`, and of it `gc`: objects of cold storage that nothing names, shown or removed.
 //!
 //! What is garbage, `isotherm_cold_store::garbage` says. Before anything is removed the jobs that write cold storage
 //! have to stand still: a task could be about to name a file that lies there from an earlier attempt.
@@ -16,13 +16,13 @@ use isotherm_local_stack::names;
 use serde_json::{Value, json};
 
 use crate::args::{ColdArguments, ColdCommand, GcArguments};
-use crate::backfill;
 use crate::connected::Connected;
 use crate::home::Home;
 use crate::machine::BUCKET_SUFFIX;
 use crate::output;
 use crate::output::{grouped, maybe_instant, say, span, table};
 use crate::stored_chains;
+use crate::{backfill, cold_repair};
 
 /// The operators that write objects of cold storage.
 const WRITERS: [&str; 2] = ["parquet_compact", backfill::OPERATOR];
@@ -39,7 +39,13 @@ struct Outcome {
 }
 
 pub(crate) async fn run(home: &Home, arguments: &ColdArguments) -> anyhow::Result<ExitCode> {
-    let ColdCommand::Gc(wanted) = &arguments.command;
+    match &arguments.command {
+        ColdCommand::Gc(wanted) => collect_garbage(home, wanted).await,
+        ColdCommand::Repair(wanted) => cold_repair::run(home, wanted).await,
+    }
+}
+
+async fn collect_garbage(home: &Home, wanted: &GcArguments) -> anyhow::Result<ExitCode> {
     let mut connected = Connected::to(home).await?;
     let outcome = collect(&mut connected, wanted).await?;
     output::show(wanted.printed.output, &outcome.to_json(), || outcome.print())?;

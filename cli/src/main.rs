@@ -9,6 +9,7 @@ mod audit;
 mod backfill;
 mod chains;
 mod cold;
+mod cold_repair;
 mod comparison;
 mod connected;
 mod demo;
@@ -69,12 +70,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Plan(arguments) => apply::plan(&home, &arguments).await,
         Command::Apply(arguments) => apply::apply(&home, &arguments).await,
         Command::Chains(arguments) => chains::run(&arguments),
+        Command::Cold(arguments) => cold::run(&home, &arguments).await,
         Command::Tasks(arguments) => tasks::run(&home, &arguments).await,
         Command::Jobs(arguments) => jobs::run(&home, &arguments).await,
         Command::Follower(arguments) => follower::run(&home, &arguments).await,
         Command::Backfill(arguments) => backfill::run(&home, &arguments).await,
         Command::Gaps(arguments) => gaps::run(&home, &arguments).await,
-        Command::Cold(arguments) => cold::run(&home, &arguments).await,
         Command::Triggers(arguments) => triggers::run(&home, &arguments).await,
         Command::Dlq(arguments) => dlq::run(&home, &arguments).await,
         Command::Audit(arguments) => audit::run(&home, &arguments).await,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::Printed;
 use super::span::span;
+use super::{ColdRepairArguments, Printed};
 
 #[derive(Debug, Args)]
 pub(crate) struct ColdArguments {
@@ -17,6 +17,8 @@ pub(crate) struct ColdArguments {
 pub(crate) enum ColdCommand {
     /// Data files that nothing names: no manifest, old or new, and none that waits; only shown without --delete
     Gc(GcArguments),
+    /// Have files restored that a check has found damaged or gone, or only see which; exit code 1 if any cannot be
+    Repair(ColdRepairArguments),
 }
 
 #[derive(Debug, Args)]

@@ -7,10 +7,11 @@ use isotherm_chain::ChainError;
 use isotherm_cold_store::ColdStoreError;
 use isotherm_cold_store::catalog::CatalogError;
 use isotherm_cold_store::parquet_file::ParquetFileError;
+use isotherm_cold_store::restore::NotReproducible;
 use isotherm_control::ControlError;
 use isotherm_hot_store::HotStoreError;
 use isotherm_types::disposition::{Classified, Disposition};
-use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId};
+use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
 
 /// How long a range that is not final is left alone: a few blocks of most chains.
 const FINALITY_WAIT: Duration = Duration::from_secs(5);
@@ -76,6 +77,15 @@ pub enum IngestError {
         /// Last block of a partition, as it was fetched.
         fetched: BlockRef,
     },
+    /// A file is to be restored of a dataset that the job is not about.
+    #[error("a file of {dataset} is to be restored, but the job does not name {dataset} in `datasets`; add it there")]
+    OtherDataset {
+        /// The file's dataset.
+        dataset: Dataset,
+    },
+    /// A file came out otherwise than it is listed.
+    #[error(transparent)]
+    NotReproducible(#[from] Box<NotReproducible>),
     /// Postgres failed between the statements of the stores.
     #[error("postgres could not {action}")]
     Postgres {
@@ -123,6 +133,7 @@ impl Classified for IngestError {
         match self {
             Self::NotFinal { .. } => Disposition::RetryAfter(FINALITY_WAIT),
             Self::NotWhole { .. } | Self::OtherChain { .. } | Self::Contradicted { .. } => Disposition::GiveUp,
+            Self::OtherDataset { .. } | Self::NotReproducible(_) => Disposition::GiveUp,
             Self::Unavailable { .. } | Self::Withheld { .. } | Self::Postgres { .. } | Self::Encoder { .. } => {
                 Disposition::Retry
             }
@@ -141,6 +152,8 @@ impl Classified for IngestError {
             Self::Unavailable { last, .. } => last.code(),
             Self::Withheld { .. } => "ingest.withheld",
             Self::Contradicted { .. } => "ingest.contradicted",
+            Self::OtherDataset { .. } => "ingest.other_dataset",
+            Self::NotReproducible(_) => "ingest.not_reproducible",
             Self::Postgres { .. } => "ingest.postgres",
             Self::Encoder { .. } => "ingest.encoder",
             Self::Chain(error) => error.code(),

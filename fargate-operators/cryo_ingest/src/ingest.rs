@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use isotherm_chain::ChainClient;
+use isotherm_chain::{ChainClient, TraceMethod};
 use isotherm_cold_store::catalog::{self, CommitOutcome, pending};
 use isotherm_cold_store::{CommittedManifest, ObjectStore, Partition, StagedFile, StoredFile};
 use isotherm_control::{events, tasks};
@@ -24,6 +24,8 @@ use crate::fetch_size::FetchSize;
 use crate::held::{held as held_of, hot_first_block};
 use crate::plan::{self, Held, Work};
 use crate::writers::Writers;
+
+mod repair;
 
 /// Backfills the datasets of one chain for one task.
 pub struct Ingest {
@@ -47,7 +49,7 @@ pub struct Ingest {
     pub on_step: Box<dyn Fn(Step) + Send + Sync>,
 }
 
-/// A step on the way of a partition.
+/// A step on the way of a partition, or of a file that is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Its files are on local disk.
@@ -60,6 +62,10 @@ pub enum Step {
     Listed,
     /// It is in the catalogue.
     Committed,
+    /// The bytes of a damaged file are kept.
+    Kept,
+    /// That file is restored and read back.
+    Restored,
 }
 
 /// What was done for one dataset; part of the task's output.
@@ -89,6 +95,18 @@ struct State {
 }
 
 impl State {
+    fn new(config: &IngestConfig) -> Self {
+        let report = |dataset: &Dataset| DatasetReport {
+            dataset: *dataset,
+            file_count: 0,
+            row_count: 0,
+            size_bytes: 0,
+            committed_count: 0,
+        };
+        let reports = config.datasets.iter().map(report).collect();
+        Self { done: 0, size: FetchSize::new(config.batch_bytes), reports }
+    }
+
     fn report(&mut self, dataset: Dataset) -> &mut DatasetReport {
         let found = self.reports.iter_mut().find(|report| report.dataset == dataset);
         found.expect("each of the job's datasets has its report")
@@ -103,16 +121,8 @@ impl Ingest {
     pub async fn run(&self, input: Input) -> Result<OperatorEnd, IngestError> {
         let Input { blocks, may_begin_inside } = input;
         plan::check_whole(blocks, self.config.partition_blocks, may_begin_inside)?;
-        let report = |dataset: &Dataset| DatasetReport {
-            dataset: *dataset,
-            file_count: 0,
-            row_count: 0,
-            size_bytes: 0,
-            committed_count: 0,
-        };
-        let reports = self.config.datasets.iter().map(report).collect();
         self.set_up().await?;
-        let mut state = State { done: 0, size: FetchSize::new(self.config.batch_bytes), reports };
+        let mut state = State::new(&self.config);
         // What an attempt left that was killed between its steps.
         if let Err(Stopped) = self.commit_adjacent(&mut state).await? {
             return Ok(OperatorEnd::Released);
@@ -200,7 +210,8 @@ impl Ingest {
         datasets: &[Dataset],
         state: &mut State,
     ) -> Result<Option<Vec<StagedFile>>, IngestError> {
-        let source = Source { client: &self.client, traces: self.config.traces, stop: &self.stop };
+        let traces = if datasets.contains(&Dataset::Traces) { self.config.traces } else { TraceMethod::None };
+        let source = Source { client: &self.client, traces, stop: &self.stop };
         let Some(last) = source.final_end(blocks, self.config.finality).await? else { return Ok(None) };
         self.ask("say what is in hot storage", async |conn| self.check_hot_rows(conn, last).await).await?;
         let (chain_id, chain) = (self.config.chain_id, &self.config.chain);
@@ -357,6 +368,8 @@ impl Ingest {
             Step::Pending => CrashPoint::IngestPending,
             Step::Listed => CrashPoint::IngestListed,
             Step::Committed => CrashPoint::IngestCommitted,
+            Step::Kept => CrashPoint::RestoreKept,
+            Step::Restored => CrashPoint::RestoreStored,
         };
         // Before the report, so that a crash leaves a step that nobody has heard of.
         crash_point.pass();

@@ -7,8 +7,11 @@
 //! bytes are those that `parquet_compact` writes of the same blocks. What is cold or waits already is not fetched
 //! again, so a repeated task does nothing.
 //!
-//! It must never write a block that is not final or was not verified, never touch hot rows, and never commit under a
-//! stale fence.
+//! A task may also be one file of cold storage that is damaged or gone: it is made again in the same way, and put back
+//! if it has the very bytes that its manifest lists (`isotherm_cold_store::restore`).
+//!
+//! It must never write a block that is not final or was not verified, never touch hot rows, never commit under a stale
+//! fence, and never overwrite an object whose bytes it has not kept.
 
 mod config;
 mod error;
@@ -16,6 +19,7 @@ mod fetch;
 mod fetch_size;
 mod held;
 mod ingest;
+mod input;
 mod outage;
 pub mod plan;
 mod writers;
@@ -29,25 +33,14 @@ use isotherm_platform::aws::Clients;
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
 use isotherm_platform::rate_share::RateShareKeeper;
-use isotherm_types::{BlockRange, SystemClock, TaskSpec};
-use serde::{Deserialize, Serialize};
+use isotherm_types::{SystemClock, TaskSpec};
 
 pub use config::IngestConfig;
 pub use error::IngestError;
 pub use fetch_size::blocks_per_fetch;
 pub use held::held;
 pub use ingest::{DatasetReport, Ingest, Step};
-
-/// What one task is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Input {
-    /// Whole partitions. Where cold storage begins inside one, that one is fetched up to there.
-    pub blocks: BlockRange,
-    /// Whether the range may begin inside a partition: no older history is wanted, then or later.
-    #[serde(default)]
-    pub may_begin_inside: bool,
-}
+pub use input::{Input, Repair, Request};
 
 /// Runs one task.
 ///
@@ -55,21 +48,24 @@ pub struct Input {
 /// Bad settings, a range that is not final yet, and whatever the chain, Postgres or S3 report.
 pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault> {
     let stop = context.stop.clone();
-    let (ingest, input, share) = tokio::select! {
+    let (ingest, request, share) = tokio::select! {
         biased;
         () = stop.requested() => return Ok(OperatorEnd::Released),
         prepared = prepare(&spec, context) => prepared?,
     };
-    let end = ingest.run(input).await;
+    let end = match request {
+        Request::Backfill(input) => ingest.run(input).await,
+        Request::Repair(repair) => ingest.repair(repair).await,
+    };
     share.leave().await;
     Ok(end?)
 }
 
 /// Reads the settings, connects to chain, database and bucket, and waits until whoever else asks the chain's endpoints has
 /// made room.
-async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Input, RateShareKeeper), Fault> {
+async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Request, RateShareKeeper), Fault> {
     let config: IngestConfig = operator_main::config(spec)?;
-    let input: Input = operator_main::input(spec)?;
+    let request: Request = operator_main::input(spec)?;
     let mut environment = context.environment;
     let (database_url, rpc_urls) = (environment.secret("DATABASE_URL"), environment.secret("RPC_URLS"));
     let bucket = environment.bucket("cold");
@@ -96,5 +92,5 @@ async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Input, Ra
         stop: context.stop,
         on_step: Box::new(|_| ()),
     };
-    Ok((ingest, input, share))
+    Ok((ingest, request, share))
 }

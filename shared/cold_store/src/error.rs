@@ -8,6 +8,7 @@ use crate::catalog::CatalogError;
 use crate::manifest::ManifestError;
 use crate::objects::ObjectError;
 use crate::parquet_file::ParquetFileError;
+use crate::restore::RestoreError;
 
 /// Why something could not be put into cold storage, or read from it.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,9 @@ pub enum ColdStoreError {
         #[source]
         source: ArrowError,
     },
+    /// A file that was to be restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// The catalogue in Postgres.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -62,6 +66,7 @@ impl Classified for ColdStoreError {
             Self::Object(error) => error.disposition(),
             Self::Manifest(error) | Self::UnusableManifest { source: error, .. } => error.disposition(),
             Self::Header { .. } | Self::UnreadableFile { .. } => Disposition::GiveUp,
+            Self::Restore(error) => error.disposition(),
             Self::Catalog(error) => error.disposition(),
         }
     }
@@ -73,6 +78,7 @@ impl Classified for ColdStoreError {
             Self::Manifest(error) | Self::UnusableManifest { source: error, .. } => error.code(),
             Self::Header { .. } => "cold_store.unreadable_header",
             Self::UnreadableFile { .. } => "cold_store.unreadable_file",
+            Self::Restore(error) => error.code(),
             Self::Catalog(error) => error.code(),
         }
     }

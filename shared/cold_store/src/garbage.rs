@@ -136,6 +136,7 @@ fn sort(listed: Vec<ListedObject>) -> Stored {
             Ok(Object::Manifest { dataset, manifest_version, .. }) => {
                 stored.datasets.entry(dataset).or_default().manifest_versions.push(manifest_version);
             }
+            Err(_) if layout::is_evidence(&object.key) => {}
             Err(_) => stored.strangers.push(object),
         }
     }
@@ -217,13 +218,14 @@ mod tests {
             "cold/x/logs/manifests/0000000007.json",
             "cold/x/logs/notes.txt",
             "cold/x/blocks/blocks_0_99.parquet",
+            "cold/x/evidence/logs/logs_0000000000_0000000099.parquet.00ff.damaged",
         ];
         let object = |key: &str| ListedObject { key: key.to_owned(), size_bytes: 1, modified_at: None };
         let stored = sort(keys.map(object).into());
-        assert_eq!(stored.object_count, 4);
+        assert_eq!(stored.object_count, 5);
         let logs = &stored.datasets[&Dataset::Logs];
         assert_eq!(logs.files.keys().collect::<Vec<_>>(), [keys[0]]);
         assert_eq!(logs.manifest_versions, [7]);
-        assert_eq!(stored.strangers, [object(keys[2]), object(keys[3])]);
+        assert_eq!(stored.strangers, [object(keys[2]), object(keys[3])], "evidence is kept and is no stranger");
     }
 }

@@ -1,13 +1,16 @@
 //! Names of cold storage's objects.
 //!
 //! `cold/{chain}/{dataset}/{dataset}_{first}_{last}.parquet` for data, both block numbers included and ten digits
-//! wide, so that a listing is in the order of blocks; `cold/{chain}/{dataset}/manifests/{version}.json` beside it.
-//! Pure. One partition has one key for ever, whoever writes it.
+//! wide, so that a listing is in the order of blocks; `cold/{chain}/{dataset}/manifests/{version}.json` beside it;
+//! `cold/{chain}/evidence/{dataset}/…` for bytes that once stood at a data file's key and did not belong there. Pure.
+//! One partition has one key for ever, whoever writes it.
 
 use std::fmt;
 
 use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset};
 use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256Digest;
 
 /// First part of every key.
 pub const PREFIX: &str = "cold";
@@ -98,6 +101,21 @@ pub fn data_key(chain: &ChainName, dataset: Dataset, blocks: BlockRange) -> Stri
 /// Key of a manifest.
 pub fn manifest_key(chain: &ChainName, dataset: Dataset, manifest_version: u64) -> String {
     format!("{PREFIX}/{chain}/{dataset}/manifests/{manifest_version:0>10}.json")
+}
+
+/// Key under which damaged bytes are kept that were found at the key of `partition`. It is no [`Object`]'s, and no
+/// reader's pattern for data files matches it.
+pub fn evidence_key(partition: &Partition, found: Sha256Digest) -> String {
+    let Partition { chain, dataset, .. } = partition;
+    let key = partition.object_key();
+    let file_name = key.rsplit('/').next().unwrap_or(&key);
+    format!("{PREFIX}/{chain}/evidence/{dataset}/{file_name}.{found}.damaged")
+}
+
+/// Whether a key is one of those that [`evidence_key`] gives.
+pub(crate) fn is_evidence(key: &str) -> bool {
+    let mut parts = key.split('/');
+    parts.next() == Some(PREFIX) && parts.nth(1) == Some("evidence") && key.ends_with(".damaged")
 }
 
 /// What a key names.
@@ -197,6 +215,17 @@ mod tests {
         let key = data_key(&chain(), Dataset::Logs, blocks);
         assert_eq!(key, "cold/monad-testnet/logs/logs_0000000000_0000000099.parquet");
         assert_eq!(manifest_key(&chain(), Dataset::Logs, 7), "cold/monad-testnet/logs/manifests/0000000007.json");
+    }
+
+    #[test]
+    fn evidence_is_named_by_its_place_and_its_bytes_and_is_no_object_of_the_layout() {
+        let blocks = BlockRange::new(BlockNumber(0), BlockNumber(100)).unwrap();
+        let partition = Partition { chain_id: ChainId(1), chain: chain(), dataset: Dataset::Logs, blocks };
+        let found = Sha256Digest::of(b"damaged");
+        let key = evidence_key(&partition, found);
+        let expected = format!("cold/monad-testnet/evidence/logs/logs_0000000000_0000000099.parquet.{found}.damaged");
+        assert_eq!(key, expected);
+        assert_eq!(Object::parse(&key), Err(LayoutError::Key { key }));
     }
 
     #[test]

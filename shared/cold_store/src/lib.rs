@@ -10,11 +10,12 @@
 //! Short files that make up a partition between them are merged into one ([`merge`]); the objects of the short ones
 //! stay.
 //!
-//! Whether all of this still is what was put there is found out by [`integrity`], from the objects alone.
+//! Whether all of this still is what was put there is found out by [`integrity`], from the objects alone. A data file
+//! that is not is put back with the same bytes by [`restore`].
 //!
 //! Compactor, backfill and checker share this crate, so that they agree on every byte. It reads no environment, never
-//! overwrites an object, and never decides what is final: the caller says so. Only [`garbage::delete`] deletes an
-//! object: one that nothing has ever named and that is old enough.
+//! overwrites none but a damaged object whose bytes it has kept ([`restore`]), and never decides what is final: the
+//! caller says so. Only [`garbage::delete`] deletes an object: one that nothing has ever named and that is old enough.
 
 pub mod blocks;
 pub mod catalog;
@@ -30,6 +31,7 @@ pub mod manifest;
 pub mod merge;
 pub mod objects;
 pub mod parquet_file;
+pub mod restore;
 pub mod roots;
 
 mod scratch_file;

@@ -1,9 +1,9 @@
 //! Objects on S3, written once and never again.
 //!
 //! Every write is conditional: an object that exists already is left alone, and is fine only if it holds the same
-//! bytes. Reads that matter check length and SHA-256. Nothing here overwrites, and only [`crate::garbage`] deletes. The
-//! client comes from the caller, with its credentials, retries and endpoint. A copy of the bucket in a folder is read
-//! in the same way.
+//! bytes. Reads that matter check length and SHA-256. Nothing here overwrites but what restores a damaged object
+//! (`objects/restore.rs`), and only [`crate::garbage`] deletes. The client comes from the caller, with its credentials,
+//! retries and endpoint. A copy of the bucket in a folder is read in the same way.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,9 +21,11 @@ mod copy;
 mod error;
 mod folder;
 mod listing;
+mod restore;
 
 pub use error::ObjectError;
 pub use listing::ListedObject;
+pub(crate) use restore::FoundObject;
 
 use folder::Folder;
 

@@ -63,11 +63,15 @@ pub enum CrashPoint {
     IngestListed,
     /// It is in the catalogue; nobody has been told.
     IngestCommitted,
+    /// The bytes of a damaged file are kept; it is not overwritten.
+    RestoreKept,
+    /// The file is restored and read back; nobody has been told.
+    RestoreStored,
 }
 
 impl CrashPoint {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::WorkerClaimed,
         Self::WorkerOperatorEnded,
         Self::WorkerWrittenDown,
@@ -95,6 +99,8 @@ impl CrashPoint {
         Self::IngestPending,
         Self::IngestListed,
         Self::IngestCommitted,
+        Self::RestoreKept,
+        Self::RestoreStored,
     ];
 
     /// The name by which it is armed.
@@ -127,6 +133,8 @@ impl CrashPoint {
             Self::IngestPending => "ingest.pending",
             Self::IngestListed => "ingest.listed",
             Self::IngestCommitted => "ingest.committed",
+            Self::RestoreKept => "restore.kept",
+            Self::RestoreStored => "restore.stored",
         }
     }
 

@@ -1,36 +1,15 @@
 //! The same blocks make the same bytes, whoever fetches them, in whatever pieces and order, and history goes below what
 //! was followed.
 
+use isotherm_cold_store::Sha256Digest;
 use isotherm_cold_store::catalog::DataPartition;
-use isotherm_cold_store::{ChainName, Sha256Digest};
 use isotherm_hot_store::cursor;
-use isotherm_platform::Stop;
-use isotherm_platform::operator_main::{OperatorEnd, Progress};
+use isotherm_platform::operator_main::OperatorEnd;
 use isotherm_types::{BlockRange, ChainId, Dataset};
-use operator_parquet_compact::Compactor;
 use serde_json::json;
 
+use crate::compaction::compact;
 use crate::world::{CHAIN_ID, PARTITION_BLOCKS, World, range, recorded_chain};
-
-async fn compact(world: &World, blocks: BlockRange) {
-    let spec = world.claim().await;
-    let (_, stop) = Stop::pair();
-    let compactor = Compactor {
-        pool: world.pool.clone(),
-        objects: world.objects.clone(),
-        chain_id: ChainId(CHAIN_ID),
-        chain: ChainName::new("made").unwrap(),
-        task: (spec.task_id, spec.fence),
-        merge: true,
-        drop_hot_after: None,
-        scratch: std::env::temp_dir(),
-        progress: Progress::unheard(),
-        stop,
-        on_step: Box::new(|_| ()),
-    };
-    let end = compactor.run(&Dataset::ALL, blocks).await.unwrap();
-    assert!(matches!(end, OperatorEnd::Completed(_)));
-}
 
 /// What readers see of the files of all datasets.
 async fn files(world: &World) -> Vec<(String, Sha256Digest, u64)> {

@@ -4,11 +4,12 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 
 use isotherm_platform::crash_points::CRASH_POINT_VARIABLE;
-use isotherm_types::{BlockRange, CrashPoint, OperatorLine, OperatorResult, TaskSpec};
+use isotherm_types::{BlockRange, CrashPoint, Dataset, OperatorLine, OperatorResult, TaskSpec};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use crate::repairing::{damage, key_of};
 use crate::world::{SECRET_ACCESS_KEY, World, config_json, range, recorded_chain};
 
 /// Source: signal(7), `SIGABRT`.
@@ -101,4 +102,34 @@ async fn a_program_that_dies_between_any_two_steps_is_completed_by_the_next() {
         world.check(&[range(0, 10), range(10, 20)]).await;
         assert_eq!(world.keys().await.len(), 4 * 2 * 2, "{}", point.as_str());
     }
+}
+
+#[tokio::test]
+async fn a_repair_that_dies_between_any_two_steps_is_completed_by_the_next() {
+    let world = World::create(recorded_chain(11).await).await;
+    let blocks = range(0, 10);
+    world.ingest(blocks, &json!({})).await.unwrap();
+    let key = key_of(&world, Dataset::Logs, blocks).await;
+    let repair = async || {
+        let mut spec = claim(&world, blocks).await;
+        spec.input = json!({ "repair": { "dataset": "logs", "blocks": blocks } });
+        spec
+    };
+    for (point, outcome) in [
+        (CrashPoint::IngestStaged, "restored"),
+        (CrashPoint::RestoreKept, "restored"),
+        (CrashPoint::RestoreStored, "nothing_to_repair"),
+    ] {
+        damage(&world, &key).await;
+        let (status, lines) = run(&world, &repair().await, &[(CRASH_POINT_VARIABLE, point.as_str())]).await;
+        assert_eq!(status.signal(), Some(SIGABRT), "{point:?}: {lines:?}");
+        let (_, lines) = run(&world, &repair().await, &[]).await;
+        let Some(OperatorLine::Result(OperatorResult::Completed { output })) = lines.last() else {
+            panic!("after {point:?}: {lines:?}");
+        };
+        assert_eq!(output["repair"]["outcome"], outcome, "after {point:?}");
+        world.check(&[blocks]).await;
+    }
+    // The damage was the same each time.
+    assert_eq!(world.keys().await.len(), 4 * 2 + 1);
 }

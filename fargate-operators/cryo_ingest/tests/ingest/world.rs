@@ -36,8 +36,8 @@ pub(crate) struct World {
     pub(crate) objects: ObjectStore,
     pub(crate) account: String,
     pub(crate) endpoint_url: String,
+    pub(crate) s3: aws_sdk_s3::Client,
     chain_id: ChainId,
-    s3: aws_sdk_s3::Client,
     job_id: JobId,
 }
 
@@ -48,10 +48,15 @@ pub(crate) fn range(start: u64, end: u64) -> BlockRange {
 
 /// What a node says of a chain with the traffic of `seed` on it.
 pub(crate) async fn recorded_chain(seed: u64) -> Tape {
+    recorded_blocks(seed, BLOCKS).await
+}
+
+/// The same of a chain of so many blocks; the last two of them are not final.
+pub(crate) async fn recorded_blocks(seed: u64, block_count: u64) -> Tape {
     let chain = Anvil::start(AnvilOptions { chain_id: CHAIN_ID, ..AnvilOptions::deterministic() }).await.unwrap();
     let options = TrafficOptions { transactions_per_block: 6, empty_block_one_in: 5 };
     let mut traffic = Traffic::new(chain.rpc_url(), CHAIN_ID, seed, options);
-    while chain.block_number().await.unwrap() + 1 < BLOCKS {
+    while chain.block_number().await.unwrap() + 1 < block_count {
         traffic.mine_block().await.unwrap();
     }
     let (mut tape, rpc) = (Tape::default(), chain.rpc());
@@ -59,7 +64,7 @@ pub(crate) async fn recorded_chain(seed: u64) -> Tape {
     for tag in ["latest", "safe", "finalized"] {
         tape.record(rpc, "eth_getBlockByNumber", json!([tag, false])).await.unwrap();
     }
-    for number in (0..BLOCKS).map(|number| format!("{number:#x}")) {
+    for number in (0..block_count).map(|number| format!("{number:#x}")) {
         for is_whole in [false, true] {
             tape.record(rpc, "eth_getBlockByNumber", json!([number, is_whole])).await.unwrap();
         }
@@ -77,8 +82,12 @@ impl World {
 
     /// The same before a chain of another id.
     pub(crate) async fn create_of(chain_id: ChainId, tape: Tape) -> Self {
+        Self::create_on(TestDatabase::migrated().await.unwrap(), chain_id, tape).await
+    }
+
+    /// The same with a database of the caller's, which is empty.
+    pub(crate) async fn create_on(database: TestDatabase, chain_id: ChainId, tape: Tape) -> Self {
         let chain = TapeServer::start(tape).await.unwrap();
-        let database = TestDatabase::migrated().await.unwrap();
         let pool = PgPool::connect(&database.url).await.unwrap();
         let job_id: i64 = sqlx::query_scalar(
             "INSERT INTO control.jobs (org_id, name, operator, runtime, strategy, always_on, config, secrets,
@@ -105,7 +114,7 @@ impl World {
         s3.create_bucket().bucket(&bucket).send().await.unwrap();
         let objects = ObjectStore::new(s3.clone(), bucket);
         let endpoint_url = server.endpoint_url();
-        Self { chain, database, pool, objects, account, endpoint_url, chain_id, s3, job_id: JobId(job_id) }
+        Self { chain, database, pool, objects, account, endpoint_url, s3, chain_id, job_id: JobId(job_id) }
     }
 
     /// Makes a task and claims it as a worker does.
@@ -175,9 +184,14 @@ impl World {
 
     /// Follows the chain from the start of `blocks` to their end, the last of which is final then.
     pub(crate) async fn follow(&self, blocks: BlockRange) {
+        self.follow_in(blocks, PARTITION_BLOCKS).await;
+    }
+
+    /// The same in partitions of another size.
+    pub(crate) async fn follow_in(&self, blocks: BlockRange, partition_blocks: u64) {
         let (client, chain_id) = (self.client().await, self.chain_id);
         let mut conn = self.pool.acquire().await.unwrap();
-        cursor::ensure(&mut conn, chain_id, "made", PARTITION_BLOCKS).await.unwrap();
+        cursor::ensure(&mut conn, chain_id, "made", partition_blocks).await.unwrap();
         let fetched = fetch(&client, blocks).await;
         let (first, last) = (fetched[0].block(), fetched[fetched.len() - 1].block());
         let batch = BlockBatch {
@@ -264,7 +278,8 @@ pub(crate) fn config_json(changes: &Value) -> Value {
     config
 }
 
-async fn fetch(client: &ChainClient, blocks: BlockRange) -> Vec<VerifiedBlock> {
+/// All of `blocks`, with their traces.
+pub(crate) async fn fetch(client: &ChainClient, blocks: BlockRange) -> Vec<VerifiedBlock> {
     let mut fetched = Vec::new();
     let mut start = blocks.start();
     while let Ok(rest) = BlockRange::new(start, blocks.end()) {

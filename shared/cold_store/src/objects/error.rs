@@ -87,6 +87,12 @@ pub enum ObjectError {
         /// What is there.
         found: ObjectDigest,
     },
+    /// A damaged object is not the one any more that was looked at, or S3 does not say which one it is.
+    #[error("{key} was to be restored, but is not the object any more that was looked at")]
+    Changed {
+        /// The object.
+        key: String,
+    },
     /// An object is larger than anything that belongs there.
     #[error("{key} is larger than {limit_bytes} bytes")]
     TooLarge {
@@ -111,7 +117,7 @@ impl Classified for ObjectError {
         match self {
             Self::S3 { status: None | Some(408 | 409 | 412 | 429 | 500..), .. } => Disposition::Retry,
             Self::S3 { .. } => Disposition::GiveUp,
-            Self::Cut { .. } | Self::Source { .. } => Disposition::Retry,
+            Self::Cut { .. } | Self::Source { .. } | Self::Changed { .. } => Disposition::Retry,
             Self::Conflict { .. } | Self::Missing { .. } | Self::Altered { .. } => Disposition::GiveUp,
             Self::TooLarge { .. } | Self::Presign { .. } => Disposition::GiveUp,
             Self::Folder { .. } | Self::OnlyACopy { .. } => Disposition::GiveUp,
@@ -128,6 +134,7 @@ impl Classified for ObjectError {
             Self::Conflict { .. } => "cold_store.object_conflict",
             Self::Missing { .. } => "cold_store.object_missing",
             Self::Altered { .. } => "cold_store.object_altered",
+            Self::Changed { .. } => "cold_store.object_changed",
             Self::TooLarge { .. } => "cold_store.object_too_large",
             Self::Presign { .. } => "cold_store.presign",
         }
