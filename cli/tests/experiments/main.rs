@@ -6,7 +6,11 @@
 #[path = "../control_plane/mod.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use all of it")]
 mod control_plane;
+mod backfill_beside_tip;
 mod crash_points;
 mod outages;
 mod sigterm;
+#[path = "../end_to_end/stack.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use all of it")]
+mod stack;
 mod stopped_workers;

@@ -31,9 +31,9 @@ pub(crate) async fn bury(world: &World, spec: &TaskSpec) {
     sqlx::query(sql).bind(rate_share_holder(spec)).execute(&world.pool).await.unwrap();
 }
 
-/// Name of a claim in `control.rate_shares`.
+/// Name of a task in `control.rate_shares`.
 pub(crate) fn rate_share_holder(spec: &TaskSpec) -> String {
-    format!("{}:{}", spec.task_id, spec.fence)
+    spec.task_id.to_string()
 }
 
 /// How the program is started.
