@@ -80,7 +80,8 @@ async fn experiment_backfill_beside_tip() {
     let (torn, misnamed): (i64, i64) = sqlx::query_as(FAULTS).fetch_one(&mut conn).await.unwrap();
     experiment.zero("gaps_or_overlaps", torn);
     experiment.zero("misnamed", misnamed);
-    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM cold.pending_files").fetch_one(&mut conn).await.unwrap();
+    let waiting: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM cold.pending_files").fetch_one(&mut conn).await.unwrap();
     experiment.zero("left_waiting", waiting);
     experiment.zero("differences", differences(&stack, &chain).await);
     experiment.finish();
@@ -103,8 +104,7 @@ async fn connect(stack: &Stack) -> PgConnection {
 
 /// Number of the stored tip; 0 while there is none.
 async fn tip(conn: &mut PgConnection) -> u64 {
-    let tip: Option<i64> =
-        sqlx::query_scalar("SELECT max(tip_number) FROM hot.cursors").fetch_one(conn).await.unwrap();
+    let tip: Option<i64> = sqlx::query_scalar("SELECT max(tip_number) FROM hot.cursors").fetch_one(conn).await.unwrap();
     tip.map_or(0, i64::cast_unsigned)
 }
 

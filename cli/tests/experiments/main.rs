@@ -3,10 +3,10 @@
 //!
 //! `./isotherm lab` runs their long forms; see `docs/benchmarks.md`.
 
+mod backfill_beside_tip;
 #[path = "../control_plane/mod.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use all of it")]
 mod control_plane;
-mod backfill_beside_tip;
 mod crash_points;
 mod outages;
 mod sigterm;

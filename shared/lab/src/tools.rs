@@ -71,6 +71,31 @@ pub fn ministack_python() -> Result<PathBuf, LabError> {
     existing("the AWS emulator's Python", tools_folder()?.join("ministack/bin/python"))
 }
 
+/// A Python that has DuckDB, pyarrow and pandas, as the users of cold storage have them.
+///
+/// # Errors
+/// [`LabError::ToolMissing`] if it is not there.
+pub fn readers_python() -> Result<PathBuf, LabError> {
+    existing("Python with DuckDB, pyarrow and pandas", tools_folder()?.join("readers/bin/python"))
+}
+
+/// DuckDB's extension for reading objects over HTTP.
+///
+/// # Errors
+/// [`LabError::ToolMissing`] if it is not there.
+pub fn httpfs() -> Result<PathBuf, LabError> {
+    existing("DuckDB's extension httpfs", tools_folder()?.join("duckdb/extensions/httpfs.duckdb_extension"))
+}
+
+/// DuckDB's extension for reading Postgres, with which benchmarks compare.
+///
+/// # Errors
+/// [`LabError::ToolMissing`] if it is not there.
+pub fn postgres_scanner() -> Result<PathBuf, LabError> {
+    let path = tools_folder()?.join("duckdb/peers/postgres_scanner.duckdb_extension");
+    existing("DuckDB's extension postgres_scanner", path)
+}
+
 fn existing(tool: &'static str, path: PathBuf) -> Result<PathBuf, LabError> {
     if path.exists() { Ok(path) } else { Err(LabError::ToolMissing { tool, path }) }
 }

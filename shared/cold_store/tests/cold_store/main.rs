@@ -7,6 +7,7 @@ mod integrity;
 mod merging;
 mod objects;
 mod parquet_files;
+mod reading;
 mod restoring;
 mod roots;
 mod rows;

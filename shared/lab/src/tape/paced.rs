@@ -58,6 +58,8 @@ struct Shared {
     /// By place: when the block, or its header, was first part of an answer.
     first_served: Mutex<Vec<Option<Instant>>>,
     served_bytes: AtomicU64,
+    /// Bodies of the HTTP requests, in the order in which they came.
+    requests: Mutex<Vec<Vec<u8>>>,
 }
 
 /// A running server. Dropping it closes the port.
@@ -78,7 +80,8 @@ impl PacedServer {
         let address = listener.local_addr().map_err(LabError::io("listen on", "127.0.0.1"))?;
         let first_served = Mutex::new(vec![None; chain.len()]);
         let (pace, served_bytes) = (Mutex::new(Pace::Held), AtomicU64::new(0));
-        let shared = Arc::new(Shared { chain, pace, first_served, served_bytes });
+        let requests = Mutex::default();
+        let shared = Arc::new(Shared { chain, pace, first_served, served_bytes, requests });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { url: format!("http://{address}"), shared, accepting })
     }
@@ -112,6 +115,11 @@ impl PacedServer {
     pub fn served_bytes(&self) -> u64 {
         self.shared.served_bytes.load(Ordering::Relaxed)
     }
+
+    /// The bodies of all HTTP requests so far, as they came: who sends them again asks the same.
+    pub fn requests(&self) -> Vec<Vec<u8>> {
+        lock(&self.shared.requests).clone()
+    }
 }
 
 impl Drop for PacedServer {
@@ -137,6 +145,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let mut connection = http::Connection::new(stream);
     while let Some(body) = connection.read_request().await {
         let reply = shared.reply_to(&body);
+        lock(&shared.requests).push(body);
         if !connection.write_json(&reply).await {
             return;
         }
@@ -278,5 +287,10 @@ mod tests {
         assert_eq!(ask("eth_getBlockReceipts", json!(["0x11"])).await[2]["blockHash"], block["hash"]);
         assert!(server.first_served_at(1).is_some());
         assert!(rpc.call("eth_syncing", json!([])).await.is_err());
+        let (requests, asked) = (server.requests(), ["eth_chainId", "eth_syncing"]);
+        for (request, method) in [requests.first(), requests.last()].into_iter().zip(asked) {
+            let call: Value = serde_json::from_slice(request.unwrap()).unwrap();
+            assert_eq!(call["method"], method);
+        }
     }
 }

@@ -53,7 +53,8 @@ pub struct Body {
     pub(super) receipts_root: B256,
     pub(super) logs_bloom: Bloom,
     pub(super) gas_used: u64,
-    pub(super) log_count: u64,
+    /// Logs of its receipts.
+    pub log_count: u64,
     /// JSON arrays.
     pub(super) transactions: Template,
     pub(super) transaction_hashes: String,
