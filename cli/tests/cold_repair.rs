@@ -1,17 +1,13 @@
 //! `isotherm cold repair` as a command, on a real database.
 
-use std::fs::{self, File};
-use std::process::Stdio;
+mod announced;
 
+use announced::Announced;
 use isotherm_cold_store::catalog::checks::{self, Sighting};
 use isotherm_cold_store::integrity::{Fault, Finding};
 use isotherm_control::{jobs, pipeline, tasks};
-use isotherm_lab::postgres::TestDatabase;
 use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset, TaskId};
-use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::process::Command;
 
 const LOGS: &str = "cold/demo/logs/logs_0000000000_0000000009.parquet";
 const BLOCKS: &str = "cold/demo/blocks/blocks_0000000000_0000000009.parquet";
@@ -24,32 +20,16 @@ jobs:
   - { name: backfill, operator: cryo_ingest, config: { chain_id: 31337, chain: demo, datasets: [logs] } }
 ";
 
-/// A database with two jobs that looks like a running stack to the command. Its AWS endpoint does not answer.
-struct Scene {
-    folder: TempDir,
-    database: TestDatabase,
-    _lock: Flock<File>,
-}
+/// A database with two jobs.
+struct Scene(Announced);
 
 impl Scene {
     async fn new() -> Self {
-        let database = TestDatabase::migrated().await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let file = File::create(folder.path().join("lock")).unwrap();
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
-        let stack = json!({
-            "pid": std::process::id(), "kind": "demo", "chain": "demo", "endpoint_url": "http://127.0.0.1:1",
-            "api_url": "http://127.0.0.1:1", "database_url": database.url,
-            "cron_target": {
-                "group": "isotherm-triggers", "function_arn": "arn:aws:lambda:us-east-1:000000000000:function:x",
-                "role_arn": "arn:aws:iam::000000000000:role/x", "retry_attempts": 3, "max_event_age_seconds": 3600,
-            },
-        });
-        fs::write(folder.path().join("running.json"), stack.to_string()).unwrap();
-        let mut conn = database.connect().await.unwrap();
+        let scene = Self(Announced::new().await);
+        let mut conn = scene.0.connect().await;
         let org = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();
         pipeline::apply(&mut conn, org, &pipeline::parse(JOBS).unwrap(), "test").await.unwrap();
-        Self { folder, database, _lock: lock }
+        scene
     }
 
     async fn find(&self, key: &str, dataset: Dataset, fault: Fault) {
@@ -63,15 +43,12 @@ impl Scene {
         };
         let (chain_id, evidence, task_id) = (ChainId(31_337), json!({}), TaskId(1));
         let sighting = Sighting { chain_id, finding: &finding, evidence: &evidence, task_id };
-        checks::record(&mut self.database.connect().await.unwrap(), &sighting).await.unwrap();
+        checks::record(&mut self.0.connect().await, &sighting).await.unwrap();
     }
 
     async fn run(&self, further: &[&str]) -> (Option<i32>, String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm"));
-        command.arg("--data").arg(self.folder.path()).args(["cold", "repair", "--chain"]).args(further);
-        let output = command.stdin(Stdio::null()).output().await.unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
+        let ended = self.0.run(&[&["cold", "repair", "--chain"], further].concat()).await;
+        (ended.code, ended.stdout, ended.stderr)
     }
 
     /// Exit code, and outcome of each object by its key.
@@ -108,7 +85,7 @@ async fn what_can_be_restored_gets_a_task_and_the_rest_a_reason() {
     assert!(value["objects"][1]["message"].as_str().unwrap().contains("a manifest is not made again"), "{value:#}");
     assert!(value["objects"][2]["message"].as_str().unwrap().contains("names blocks in `datasets`"), "{value:#}");
     let task_id = TaskId(value["objects"][0]["task_id"].as_i64().unwrap());
-    let mut conn = scene.database.connect().await.unwrap();
+    let mut conn = scene.0.connect().await;
     let task = tasks::show(&mut conn, task_id).await.unwrap().task;
     assert_eq!((task.job.as_str(), task.operator.as_str()), ("backfill", "cryo_ingest"));
     assert_eq!(task.input, json!({"repair": {"dataset": "logs", "blocks": {"start": 0, "end": 10}}}));

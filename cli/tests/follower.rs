@@ -1,21 +1,20 @@
 //! `isotherm follower` as a command, on a real database.
 
-use std::fs::{self, File};
 use std::process::Stdio;
 
+mod announced;
+
+use announced::{Announced, Ended};
 use isotherm_hot_store::cursor::Halt;
 use isotherm_hot_store::disputed_reorg::{self, DisputedReorg, Parting};
 use isotherm_hot_store::evidence::{self, Evidence};
 use isotherm_hot_store::follower_status::{self, EndpointStatus, Said, SeenHead};
 use isotherm_hot_store::{cursor, gaps, stored_hash};
-use isotherm_lab::postgres::TestDatabase;
 use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, Clock as _, SystemClock};
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -39,36 +38,12 @@ const BLOCKS: &str = "
        SET first_block = 0, tip_number = 20, tip_hash = sha256(int8send(20)), finalized_number = 16,
            finalized_hash = sha256(int8send(16))";
 
-#[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-/// A database with one chain that looks like a running stack to the command. Its AWS endpoint does not answer.
-struct Scene {
-    folder: TempDir,
-    database: TestDatabase,
-    _lock: Flock<File>,
-}
+/// A database with one chain.
+struct Scene(Announced);
 
 impl Scene {
     async fn new() -> Self {
-        let database = TestDatabase::migrated().await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let file = File::create(folder.path().join("lock")).unwrap();
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
-        let stack = json!({
-            "pid": std::process::id(), "kind": "demo", "chain": "demo", "endpoint_url": "http://127.0.0.1:1",
-            "api_url": "http://127.0.0.1:1", "database_url": database.url,
-            "cron_target": {
-                "group": "isotherm-triggers", "function_arn": "arn:aws:lambda:us-east-1:000000000000:function:x",
-                "role_arn": "arn:aws:iam::000000000000:role/x", "retry_attempts": 3, "max_event_age_seconds": 3600,
-            },
-        });
-        fs::write(folder.path().join("running.json"), stack.to_string()).unwrap();
-        let scene = Self { folder, database, _lock: lock };
+        let scene = Self(Announced::new().await);
         let mut conn = scene.connect().await;
         cursor::ensure(&mut conn, CHAIN, "demo", 1000).await.unwrap();
         sqlx::raw_sql(BLOCKS).execute(&mut conn).await.unwrap();
@@ -76,22 +51,15 @@ impl Scene {
     }
 
     async fn connect(&self) -> PgConnection {
-        self.database.connect().await.unwrap()
+        self.0.connect().await
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm"));
-        command.arg("--data").arg(self.folder.path()).args(arguments).stdin(Stdio::null());
-        command
+        self.0.command(arguments)
     }
 
     async fn run(&self, arguments: &[&str]) -> Ended {
-        let output = self.command(arguments).output().await.unwrap();
-        Ended {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        self.0.run(arguments).await
     }
 
     /// What the command prints for programs, and its exit code.

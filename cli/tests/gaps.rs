@@ -1,17 +1,13 @@
 //! `isotherm gaps`, and what `isotherm backfill` and `isotherm cold gc` refuse, on a real database.
 
-use std::fs::{self, File};
-use std::process::Stdio;
+mod announced;
 
+use announced::{Announced, Ended};
 use isotherm_control::{jobs, pipeline};
 use isotherm_hot_store::cursor;
-use isotherm_lab::postgres::TestDatabase;
 use isotherm_types::ChainId;
-use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use tempfile::TempDir;
-use tokio::process::Command;
 
 const CHAIN: ChainId = ChainId(31_337);
 
@@ -40,43 +36,18 @@ jobs:
     config: { chain_id: 31337, chain: demo, datasets: [logs], partition_blocks: 20 }
 ";
 
-#[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-/// A database with one chain that nobody has followed yet; it looks like a running stack to the command. Its AWS
-/// endpoint does not answer.
-struct Scene {
-    folder: TempDir,
-    database: TestDatabase,
-    _lock: Flock<File>,
-}
+/// A database with one chain that nobody has followed yet.
+struct Scene(Announced);
 
 impl Scene {
     async fn new() -> Self {
-        let database = TestDatabase::migrated().await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let file = File::create(folder.path().join("lock")).unwrap();
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
-        let stack = json!({
-            "pid": std::process::id(), "kind": "demo", "chain": "demo", "endpoint_url": "http://127.0.0.1:1",
-            "api_url": "http://127.0.0.1:1", "database_url": database.url,
-            "cron_target": {
-                "group": "isotherm-triggers", "function_arn": "arn:aws:lambda:us-east-1:000000000000:function:x",
-                "role_arn": "arn:aws:iam::000000000000:role/x", "retry_attempts": 3, "max_event_age_seconds": 3600,
-            },
-        });
-        fs::write(folder.path().join("running.json"), stack.to_string()).unwrap();
-        let scene = Self { folder, database, _lock: lock };
+        let scene = Self(Announced::new().await);
         cursor::ensure(&mut scene.connect().await, CHAIN, "demo", 20).await.unwrap();
         scene
     }
 
     async fn connect(&self) -> PgConnection {
-        self.database.connect().await.unwrap()
+        self.0.connect().await
     }
 
     async fn with_job(self) -> Self {
@@ -87,14 +58,7 @@ impl Scene {
     }
 
     async fn run(&self, arguments: &[&str]) -> Ended {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm"));
-        command.arg("--data").arg(self.folder.path()).args(arguments).stdin(Stdio::null());
-        let output = command.output().await.unwrap();
-        Ended {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        self.0.run(arguments).await
     }
 
     /// What the command says why it does nothing.

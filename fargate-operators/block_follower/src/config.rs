@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isotherm_chain::chain_profile::MOST_PARTITION_BLOCKS;
+use isotherm_chain::chain_profile::{JobProfileError, MOST_PARTITION_BLOCKS};
 use isotherm_chain::{ChainProfile, Finality, TraceMethod};
 use isotherm_types::{BlockNumber, ChainId};
 use serde::Deserialize;
@@ -72,10 +72,8 @@ struct JobConfig {
 /// Settings that do not fit each other.
 #[derive(Debug, thiserror::Error)]
 enum ConfigError {
-    #[error("the job is for chain {chain_id}, but its profile is that of chain {profile}")]
-    OtherProfile { chain_id: ChainId, profile: ChainId },
-    #[error("no profile of chain {chain_id} is built in, so the job needs `{key}` or a `profile`")]
-    NoProfile { chain_id: ChainId, key: &'static str },
+    #[error(transparent)]
+    Profile(#[from] JobProfileError),
     #[error("partition_blocks is {given}; it must be a whole number from 1 to {MOST_PARTITION_BLOCKS}")]
     Partition { given: u64 },
 }
@@ -84,7 +82,8 @@ impl TryFrom<JobConfig> for FollowerConfig {
     type Error = ConfigError;
 
     fn try_from(job: JobConfig) -> Result<Self, ConfigError> {
-        let profile = profile_of(&job)?;
+        let profile =
+            ChainProfile::of_job(job.chain_id, &job.chain, job.profile.as_ref(), job.finality, job.partition_blocks)?;
         let partition_blocks = job.partition_blocks.unwrap_or(profile.partition_blocks);
         if !(1..=MOST_PARTITION_BLOCKS).contains(&partition_blocks) {
             return Err(ConfigError::Partition { given: partition_blocks });
@@ -103,23 +102,6 @@ impl TryFrom<JobConfig> for FollowerConfig {
             profile,
         })
     }
-}
-
-/// The job's own profile, else the built-in one; of a chain that is not known, what the job must say about it.
-fn profile_of(job: &JobConfig) -> Result<ChainProfile, ConfigError> {
-    let chain_id = job.chain_id;
-    if let Some(profile) = &job.profile {
-        let is_this_chain = profile.chain_id == chain_id;
-        return is_this_chain
-            .then(|| profile.clone())
-            .ok_or(ConfigError::OtherProfile { chain_id, profile: profile.chain_id });
-    }
-    if let Some(profile) = ChainProfile::built_in(chain_id) {
-        return Ok(profile);
-    }
-    let finality = job.finality.ok_or(ConfigError::NoProfile { chain_id, key: "finality" })?;
-    let partition_blocks = job.partition_blocks.ok_or(ConfigError::NoProfile { chain_id, key: "partition_blocks" })?;
-    Ok(ChainProfile { partition_blocks, ..ChainProfile::unknown(chain_id, job.chain.clone(), finality) })
 }
 
 fn default_batch_bytes() -> usize {

@@ -21,6 +21,7 @@ mod built_in;
 mod fit;
 mod json;
 mod keys;
+mod of_job;
 mod read;
 mod schema;
 mod tree;
@@ -28,6 +29,7 @@ mod written;
 mod yaml;
 
 pub use json::{Misfit, misfits};
+pub use of_job::JobProfileError;
 pub use read::{Fault, MAX_FILE_BYTES, ProfilesError, parse, parse_bytes};
 pub use schema::json_schema;
 

@@ -15,7 +15,7 @@ use isotherm_types::{ChainId, Dataset};
 use sqlx::postgres::PgConnection;
 use sqlx::types::chrono::{DateTime, Utc};
 
-use crate::catalog::{self, CatalogError, DatasetHead, pending};
+use crate::catalog::{self, DatasetHead, pending};
 use crate::commit::{CurrentManifest, parse, read_manifest};
 use crate::digest::{ObjectDigest, Sha256Digest};
 use crate::error::ColdStoreError;
@@ -66,7 +66,7 @@ pub async fn orphans(
     chain_id: ChainId,
     chain: &ChainName,
 ) -> Result<Garbage, ColdStoreError> {
-    let looked_at = now(conn).await?;
+    let looked_at = catalog::checks::now(conn).await?;
     let Stored { object_count, mut datasets, strangers } = sort(objects.list(&format!("{PREFIX}/{chain}/")).await?);
     for (dataset, stored) in &mut datasets {
         for file in catalog::partitions(conn, chain_id, *dataset).await? {
@@ -102,10 +102,6 @@ pub async fn delete(
     }
     objects.delete(&orphan.key).await?;
     Ok(Fate::Deleted)
-}
-
-async fn now(conn: &mut PgConnection) -> Result<DateTime<Utc>, CatalogError> {
-    Ok(sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(conn).await?)
 }
 
 /// What is stored of a chain.

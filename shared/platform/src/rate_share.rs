@@ -24,8 +24,8 @@ pub struct RateShareKeeper {
 }
 
 impl RateShareKeeper {
-    /// Joins for the newest blocks under the name of `task_id`, whose next attempt takes its place over, and hands `set` the process's part, in thousandths, time and again. Returns at once:
-    /// the tip waits for nobody.
+    /// Joins for the newest blocks, and hands `set` the process's part, in thousandths, time and again. Returns at once:
+    /// the tip waits for nobody. The row has the task's name, so that its next attempt takes it over.
     pub fn for_tip(
         pool: PgPool,
         chain_id: ChainId,

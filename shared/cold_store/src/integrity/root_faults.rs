@@ -10,9 +10,20 @@ use crate::roots::RootFault;
 pub(super) fn dataset_of(fault: &RootFault) -> Dataset {
     match fault {
         RootFault::HeaderHash { .. } => Dataset::Blocks,
-        RootFault::LogsBloom { .. } => Dataset::Logs,
+        RootFault::LogsBloom {}
+        | RootFault::LogCount { .. }
+        | RootFault::LogTransaction { .. }
+        | RootFault::LogPlace { .. } => Dataset::Logs,
         // Receipts are made of logs as well, but mostly of these.
-        _ => Dataset::Transactions,
+        RootFault::ReceiptsRoot { .. }
+        | RootFault::TransactionCount { .. }
+        | RootFault::TransactionPlace { .. }
+        | RootFault::TransactionsRoot { .. }
+        | RootFault::TransactionHash { .. }
+        | RootFault::Gas { .. }
+        | RootFault::Column { .. }
+        | RootFault::Cell { .. }
+        | RootFault::Unverifiable { .. } => Dataset::Transactions,
     }
 }
 
@@ -24,10 +35,19 @@ pub(super) fn take(fault: &RootFault, place: Place<'_>, report: &mut Report) {
             return report.cannot_verify(place.dataset, place.blocks, &reason);
         }
         RootFault::HeaderHash { .. } => Fault::HeaderHash,
-        RootFault::TransactionsRoot { .. } => Fault::TransactionsRoot,
-        RootFault::ReceiptsRoot { .. } => Fault::ReceiptsRoot,
-        RootFault::LogsBloom { .. } => Fault::LogsBloom,
-        _ => Fault::CountDiffers,
+        RootFault::TransactionsRoot { .. } | RootFault::TransactionHash { .. } | RootFault::Cell { .. } => {
+            Fault::TransactionsRoot
+        }
+        RootFault::ReceiptsRoot { .. } | RootFault::Gas { .. } | RootFault::LogTransaction { .. } => {
+            Fault::ReceiptsRoot
+        }
+        RootFault::LogsBloom {} => Fault::LogsBloom,
+        // The file's columns were compared before.
+        RootFault::Column { .. } => Fault::SchemaDiffers,
+        RootFault::TransactionCount { .. }
+        | RootFault::TransactionPlace { .. }
+        | RootFault::LogCount { .. }
+        | RootFault::LogPlace { .. } => Fault::CountDiffers,
     };
     report.find(place, Problem::new(name, format!("block {}: {fault}", place.blocks.start())));
 }
