@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use isotherm_cold_store::catalog;
+use isotherm_control::tasks;
 use isotherm_hot_store::cleanup::{self, Leaf, LeafState, Removal};
 use isotherm_hot_store::rows;
 use isotherm_platform::operator_main::OperatorEnd;
-use isotherm_types::{BlockNumber, BlockRange, Dataset};
+use isotherm_types::{BlockNumber, BlockRange, Classified as _, Dataset};
 use operator_parquet_compact::Step;
 use sqlx::PgConnection;
 
@@ -100,6 +101,18 @@ async fn rows_that_are_cold_for_long_enough_go_and_a_query_counts_what_it_counte
     let lost: u64 = world.chain.rows_per_block(Dataset::Logs, range(40, 50)).iter().sum();
     let counts = counted(&world, &mut *world.connect().await).await;
     assert_eq!(counts[2], all_rows(&world)[2] - lost);
+}
+
+#[tokio::test]
+async fn a_task_that_was_taken_away_drops_nothing() {
+    let world = world(TIP, range(0, 30)).await;
+    let spec = world.claim().await;
+    tasks::cancel(&mut *world.connect().await, spec.task_id, "test", "taken away").await.unwrap();
+    let mut compactor = world.compactor((spec.task_id, spec.fence), None);
+    compactor.drop_hot_after = Some(HALF_AN_HOUR);
+    let refused = compactor.run(&DATASETS, range(0, 10)).await.unwrap_err();
+    assert_eq!(refused.code(), "control.stale_fence");
+    check(&world, 0).await;
 }
 
 #[tokio::test]

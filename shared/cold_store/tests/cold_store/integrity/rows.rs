@@ -75,6 +75,8 @@ async fn a_wrong_cell_is_found_by_what_the_header_commits_to() {
         (Dataset::Transactions, "signature_s", 17, Fault::TransactionsRoot),
         (Dataset::Transactions, "cumulative_gas_used", 17, Fault::ReceiptsRoot),
         (Dataset::Transactions, "success", 17, Fault::ReceiptsRoot),
+        (Dataset::Transactions, "transaction_hash", 17, Fault::TransactionsRoot),
+        (Dataset::Transactions, "gas_used", 17, Fault::ReceiptsRoot),
     ];
     for (dataset, column, row, fault) in table {
         let world = with_altered_cell(dataset, column, row).await;
@@ -86,6 +88,15 @@ async fn a_wrong_cell_is_found_by_what_the_header_commits_to() {
         assert_eq!(finding.blocks, Some(range(block, block + 1)), "{column}");
         assert_eq!(report.blocks, BLOCKS, "the check goes on");
     }
+}
+
+#[tokio::test]
+async fn a_wrong_header_is_found_where_nothing_but_headers_is_needed() {
+    let world = with_altered_cell(Dataset::Blocks, "gas_used", 3).await;
+    let report = world.check_as(Level::Chain, |plan| plan.datasets = vec![Dataset::Traces]).await;
+    let finding = one(&report, &key(&world, Dataset::Blocks), Fault::HeaderHash);
+    let block = middle(Dataset::Blocks).start().0 + 3;
+    assert_eq!(finding.blocks, Some(range(block, block + 1)));
 }
 
 #[tokio::test]
