@@ -11,6 +11,7 @@ pub mod dataset;
 pub mod disposition;
 pub mod encoding;
 pub mod event;
+pub mod grants;
 pub mod ids;
 pub mod operator;
 pub mod sandbox;
@@ -22,6 +23,7 @@ pub use crash_point::CrashPoint;
 pub use dataset::{Dataset, UnknownDataset};
 pub use disposition::{Classified, Disposition};
 pub use event::{Event, EventBody, Queue};
+pub use grants::DatasetGrants;
 pub use ids::{EventId, Fence, JobId, OrgId, TaskId, TriggerId};
 pub use operator::{Exit, OperatorLine, OperatorResult, TaskSpec};
 
