@@ -8,7 +8,7 @@ use isotherm_lab::benchmark::{cpu_of_process, median, turns};
 use isotherm_lab::tape::generate::{ChainPlan, GeneratedChain};
 use isotherm_lab::tape::paced::PacedServer;
 
-use crate::program::{CHAIN_ID, Program};
+use crate::program::{CHAIN_ID, Program, Signers};
 use crate::rows::{Group, boundaries, groups};
 use crate::stage::Stage;
 use crate::{copy, unnest};
@@ -25,18 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A way to write the rows.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    Follower,
+    Follower(Signers),
     Copy,
     Unnest,
 }
 
-/// The follower, then its peers.
-const WAYS: [Way; 3] = [Way::Follower, Way::Copy, Way::Unnest];
+/// The follower in both ways, then its peers.
+const WAYS: [Way; 4] =
+    [Way::Follower(Signers::Recovered), Way::Follower(Signers::Believed), Way::Copy, Way::Unnest];
 
 impl Way {
     fn name(self) -> &'static str {
         match self {
-            Self::Follower => "follower",
+            Self::Follower(Signers::Recovered) => "follower",
+            Self::Follower(Signers::Believed) => "without signers",
             Self::Copy => "COPY",
             Self::Unnest => "UNNEST",
         }
@@ -66,14 +68,14 @@ pub(crate) async fn run(stage: &Stage) {
     }));
     stage.clear().await;
     // Makes the partitions, and shows what it writes in one transaction.
-    follower(stage, &chain).await;
+    follower(stage, &chain, Signers::Recovered).await;
     let groups = groups(&chain, &boundaries(stage).await);
-    let mut legs: [Vec<Leg>; 3] = Default::default();
+    let mut legs: [Vec<Leg>; 4] = Default::default();
     for round in 0..=ROUNDS {
         for leg in turns(WAYS.len(), round) {
             stage.clear().await;
             let took = match WAYS[leg] {
-                Way::Follower => follower(stage, &chain).await,
+                Way::Follower(signers) => follower(stage, &chain, signers).await,
                 Way::Copy => bare(stage, copy::write(&mut stage.connect().await, &groups)).await,
                 Way::Unnest => bare(stage, unnest::write(&mut stage.connect().await, &groups)).await,
             };
@@ -89,12 +91,12 @@ pub(crate) async fn run(stage: &Stage) {
 }
 
 /// From the start of the program to the commit of the last block.
-async fn follower(stage: &Stage, chain: &Arc<GeneratedChain>) -> Leg {
+async fn follower(stage: &Stage, chain: &Arc<GeneratedChain>, signers: Signers) -> Leg {
     let server = PacedServer::start(Arc::clone(chain)).await.expect("a server");
     server.reveal_all();
     let mut stored = stage.listen().await;
     let (postgres_cpu, began) = (stage.postgres_cpu(), Instant::now());
-    let follower = Program::start(stage, server.url(), FIRST_BLOCK).await;
+    let follower = Program::start(stage, server.url(), FIRST_BLOCK, signers).await;
     let mut ended = began;
     for _ in 0..BLOCKS {
         let heard = stored.next(PATIENCE).await;
@@ -122,7 +124,7 @@ async fn bare(stage: &Stage, write: impl Future<Output = ()>) -> Leg {
     }
 }
 
-fn print(legs: &[Vec<Leg>; 3], chain: &GeneratedChain, groups: &[Group]) {
+fn print(legs: &[Vec<Leg>; 4], chain: &GeneratedChain, groups: &[Group]) {
     let rows: usize = groups.iter().map(Group::row_count).sum();
     let json_bytes: usize = (0..BLOCKS).map(|place| chain.batch_answer(place..place + 1).len()).sum();
     println!(
@@ -135,7 +137,7 @@ fn print(legs: &[Vec<Leg>; 3], chain: &GeneratedChain, groups: &[Group]) {
         let middle = median(seconds());
         let cpu = |of: fn(&Leg) -> f64| median(taken.iter().map(of));
         println!(
-            "    {:<8} {:>7.1} blocks/s (min {:.1}, max {:.1})   {:>8.0} rows/s   {:>6.1} MB/s of JSON   \
+            "    {:<15} {:>7.1} blocks/s (min {:.1}, max {:.1})   {:>8.0} rows/s   {:>6.1} MB/s of JSON   \
              CPU-seconds in {middle:.2} s: client {:.2}, postgres {:.2}",
             way.name(),
             BLOCKS as f64 / middle,
@@ -147,17 +149,19 @@ fn print(legs: &[Vec<Leg>; 3], chain: &GeneratedChain, groups: &[Group]) {
             cpu(|leg| leg.postgres_cpu),
         );
     }
-    let [follower, peers @ ..] = legs;
-    for (way, peer) in WAYS[1..].iter().zip(peers) {
-        let by = |time: fn(&Leg) -> f64| median(follower.iter().zip(peer).map(|(ours, peer)| time(peer) / time(ours)));
+    let (followers, peers) = legs.split_at(2);
+    let pairs = WAYS.iter().zip(followers).flat_map(|own| WAYS[2..].iter().zip(peers).map(move |peer| (own, peer)));
+    for ((own_way, own), (way, peer)) in pairs {
+        let by = |time: fn(&Leg) -> f64| median(own.iter().zip(peer).map(|(ours, peer)| time(peer) / time(ours)));
         println!(
-            "    ratio to {:<7} {:.2} by wall time, {:.2} by CPU time, {:.2} by Postgres's (medians over rounds)",
+            "    {:<15} to {:<7} {:.2} by wall time, {:.2} by CPU time, {:.2} by Postgres's (medians over rounds)",
+            own_way.name(),
             way.name(),
             by(|leg| leg.seconds),
             by(|leg| leg.client_cpu + leg.postgres_cpu),
             by(|leg| leg.postgres_cpu),
         );
     }
-    let peaks = follower.iter().filter_map(|leg| leg.peak_memory_mib);
+    let peaks = followers.iter().flatten().filter_map(|leg| leg.peak_memory_mib);
     println!("    peak memory of the follower {:.0} MiB (the most of all rounds)", peaks.fold(0.0, f64::max));
 }

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::process::Stdio;
 
+use isotherm_chain::{ChainProfile, Check, Checks};
 use isotherm_lab::benchmark::{cpu_of, peak_memory_bytes};
 use isotherm_types::operator::OPERATOR_PROTOCOL;
-use isotherm_types::{Fence, TaskSpec};
+use isotherm_types::{ChainId, Fence, TaskSpec};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -18,6 +19,25 @@ pub(crate) const CHAIN_ID: u64 = 143;
 /// Far above the blocks of a run, so that partitions are made but once.
 const PARTITION_BLOCKS: u64 = 1_000_000;
 
+/// Whether the follower recovers who signed each transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signers {
+    /// As it does by itself.
+    Recovered,
+    /// `sender: never`: what else a node may lie about is checked all the same.
+    Believed,
+}
+
+impl Signers {
+    fn profile(self) -> ChainProfile {
+        let own = ChainProfile::built_in(ChainId(CHAIN_ID)).expect("the chain is built in");
+        match self {
+            Self::Recovered => own,
+            Self::Believed => ChainProfile { checks: Checks { sender: Check::Never, ..own.checks }, ..own },
+        }
+    }
+}
+
 /// A follower's process. Dropping it kills it.
 pub(crate) struct Program {
     child: Child,
@@ -27,7 +47,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts it on the chain at `rpc_url`, from block `first` on. What is not set here is as the follower has it.
-    pub(crate) async fn start(stage: &Stage, rpc_url: &str, first: u64) -> Self {
+    pub(crate) async fn start(stage: &Stage, rpc_url: &str, first: u64, signers: Signers) -> Self {
         let spec = TaskSpec {
             version: OPERATOR_PROTOCOL,
             task_id: stage.task_id,
@@ -35,7 +55,7 @@ impl Program {
             attempt: 1,
             job: "follow-bench".to_owned(),
             config: json!({"chain_id": CHAIN_ID, "chain": "bench", "start": first, "partition_blocks": PARTITION_BLOCKS,
-                "finality": {"kind": "tags"}}),
+                "finality": {"kind": "tags"}, "profile": signers.profile()}),
             input: json!({}),
         };
         let log = stage.folder.path().join("follower.log");

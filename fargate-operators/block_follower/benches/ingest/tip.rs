@@ -8,7 +8,7 @@ use isotherm_lab::experiment::{milliseconds, quantile};
 use isotherm_lab::tape::generate::{ChainPlan, GeneratedChain};
 use isotherm_lab::tape::paced::PacedServer;
 
-use crate::program::{CHAIN_ID, Program};
+use crate::program::{CHAIN_ID, Program, Signers};
 use crate::stage::Stage;
 
 /// 10,000 transactions a second.
@@ -50,18 +50,20 @@ pub(crate) async fn run(stage: &Stage) {
         first_timestamp: 1_750_000_000,
         block_time_ms: BLOCK_TIME_MS,
     }));
-    let mut minutes = Vec::with_capacity(ROUNDS);
-    for _ in 0..ROUNDS {
-        stage.clear().await;
-        minutes.push(minute(stage, &chain).await);
+    for (name, signers) in [("all checks", Signers::Recovered), ("without signers", Signers::Believed)] {
+        let mut minutes = Vec::with_capacity(ROUNDS);
+        for _ in 0..ROUNDS {
+            stage.clear().await;
+            minutes.push(minute(stage, &chain, signers).await);
+        }
+        print(name, &minutes);
     }
-    print(&minutes);
 }
 
-async fn minute(stage: &Stage, chain: &Arc<GeneratedChain>) -> Minute {
+async fn minute(stage: &Stage, chain: &Arc<GeneratedChain>, signers: Signers) -> Minute {
     let server = PacedServer::start(Arc::clone(chain)).await.expect("a server");
     let mut stored = stage.listen().await;
-    let follower = Program::start(stage, server.url(), FIRST_BLOCK).await;
+    let follower = Program::start(stage, server.url(), FIRST_BLOCK, signers).await;
     let mut stored_at: Vec<Option<Instant>> = vec![None; BLOCKS];
     let (mut began, mut cpu) = (Instant::now(), (0.0, 0.0));
     for count in 0..BLOCKS {
@@ -108,9 +110,9 @@ async fn recorded(stage: &Stage) -> Vec<f64> {
         .expect("arrivals are recorded")
 }
 
-fn print(minutes: &[Minute]) {
+fn print(name: &str, minutes: &[Minute]) {
     println!(
-        "  tip: block_time_ms={BLOCK_TIME_MS} transactions_per_block={TRANSACTIONS_PER_BLOCK} blocks_measured={} \
+        "  tip, {name}: block_time_ms={BLOCK_TIME_MS} transactions_per_block={TRANSACTIONS_PER_BLOCK} blocks_measured={} \
          rounds={ROUNDS}",
         BLOCKS - WARM_UP_BLOCKS
     );
