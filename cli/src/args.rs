@@ -14,6 +14,7 @@ mod dlq;
 mod follower;
 mod gaps;
 mod jobs;
+mod query;
 mod span;
 mod tasks;
 mod triggers;
@@ -30,6 +31,7 @@ pub(crate) use follower::{
 };
 pub(crate) use gaps::MissingArguments;
 pub(crate) use jobs::{FiringArguments, JobsArguments, JobsCommand};
+pub(crate) use query::{Format, Mode, QueryArguments};
 pub(crate) use tasks::{ListTasks, State, TasksArguments, TasksCommand};
 pub(crate) use triggers::{TriggersArguments, TriggersCommand};
 pub(crate) use verify::VerifyArguments;
@@ -55,7 +57,7 @@ pub(crate) enum Command {
     Down(DownArguments),
     /// Show tip, lag, rows, watermarks and tasks of the running stack
     Status(StatusArguments),
-    /// Ask the running stack a question in SQL
+    /// Ask the running stack in SQL: one statement, a file of them, or a prompt
     Query(QueryArguments),
     /// Check a pipeline file and show what applying it would change
     Plan(PlanArguments),
@@ -151,18 +153,6 @@ pub(crate) struct StatusArguments {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct QueryArguments {
-    /// The statement: one SELECT over blocks, transactions and logs
-    pub(crate) sql: String,
-    /// How to print the answer
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub(crate) format: Format,
-    /// Seconds after which the statement is stopped
-    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=55))]
-    pub(crate) timeout_seconds: u64,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct PlanArguments {
     /// The pipeline file; docs/pipeline.md explains it
     pub(crate) file: PathBuf,
@@ -220,14 +210,6 @@ pub(crate) struct Printed {
 pub(crate) enum Output {
     Table,
     Json,
-}
-
-/// How answers to SQL are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Table,
-    Json,
-    Csv,
 }
 
 #[cfg(test)]

@@ -31,8 +31,7 @@ enum Way {
 }
 
 /// The follower in both ways, then its peers.
-const WAYS: [Way; 4] =
-    [Way::Follower(Signers::Recovered), Way::Follower(Signers::Believed), Way::Copy, Way::Unnest];
+const WAYS: [Way; 4] = [Way::Follower(Signers::Recovered), Way::Follower(Signers::Believed), Way::Copy, Way::Unnest];
 
 impl Way {
     fn name(self) -> &'static str {

@@ -67,7 +67,8 @@ impl Stage {
         let function = &self.file.functions[key];
         let program = self.programs.join(format!("lambda-{key}"));
         assert!(program.exists(), "{} is missing; `./isotherm lab bench cold_start` builds it", program.display());
-        let variables = environment::of_function(&self.file, function, &self.addresses).expect("every address is known");
+        let variables =
+            environment::of_function(&self.file, function, &self.addresses).expect("every address is known");
         let memory_mb = function.memory_mb.to_string();
         let lambda = [
             ("AWS_LAMBDA_FUNCTION_NAME", names::function(key)),

@@ -1,0 +1,47 @@
+//! Words that SQL is made of: for completion and colours only. The server decides what is allowed.
+
+use isotherm_types::Dataset;
+
+/// Keywords of a SELECT.
+const KEYWORDS: &str = "
+    all and any as asc asof between by case cast cross current date desc distinct else end escape except exclude
+    exists false filter first following from full group having ilike in inner intersect interval is join lateral
+    last left like limit not null nulls offset on or order outer over partition preceding qualify range recursive
+    replace right rows select semi similar then timestamp true try_cast unbounded union unnest using values when
+    where window with within";
+
+/// Functions for chain data, and those of SQL that analysts use most.
+const FUNCTIONS: &str = "
+    abs any_value approx_count_distinct arg_max arg_min array_agg avg bytes_to_uint256 ceil coalesce concat count
+    count_if date_diff date_part date_trunc dense_rank epoch first_value floor from_hex generate_series greatest hex
+    histogram lag last_value lead least length list lower lpad max max_by median min min_by mode now ntile nullif
+    octet_length percent_rank pow quantile_cont rank replace round row_number starts_with stddev strftime string_agg
+    substr sum time_bucket to_timestamp topic_to_address trim unhex upper wei_to_eth";
+
+/// The keywords, in small letters.
+pub(super) fn keywords() -> impl Iterator<Item = &'static str> {
+    KEYWORDS.split_whitespace()
+}
+
+/// The functions.
+pub(super) fn functions() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.split_whitespace()
+}
+
+/// The column that every relation has beside those of its dataset.
+pub(super) const BLOCK_TIME: &str = "block_time";
+
+/// Names of the columns of a relation.
+pub(super) fn columns(dataset: Dataset) -> impl Iterator<Item = &'static str> {
+    dataset.columns().iter().map(|column| column.name).chain([BLOCK_TIME])
+}
+
+/// The relation of this name, written in any case.
+pub(super) fn relation(name: &str) -> Option<Dataset> {
+    Dataset::ALL.into_iter().find(|dataset| dataset.as_str().eq_ignore_ascii_case(name))
+}
+
+/// Whether `word`, in any case, is a keyword.
+pub(super) fn is_keyword(word: &str) -> bool {
+    keywords().any(|keyword| keyword.eq_ignore_ascii_case(word))
+}
