@@ -19,6 +19,7 @@ pub mod hot_rows;
 pub mod plan;
 pub mod render;
 pub mod sandbox_process;
+pub mod shield;
 
 pub use engine::{QueryAnswer, QueryEngine, QueryRequest};
 pub use error::QueryError;

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::error::QueryError;
+use crate::shield;
 use isotherm_types::sandbox::{
     FRAME_HEADER_BYTES, Failure, KIND_ARROW, KIND_JSON, MAX_FRAME_BYTES, RelationColumn, Request, Response,
 };
@@ -61,6 +62,7 @@ impl SandboxProcess {
     /// # Errors
     /// [`QueryError::Sandbox`] if it cannot be started.
     pub fn start(program: &PathBuf) -> Result<Self, QueryError> {
+        shield::raise();
         let failed = |source| QueryError::Sandbox { action: "started", source };
         let mut child = Command::new(program)
             .env_clear()

@@ -23,6 +23,15 @@ pub enum SandboxError {
         #[source]
         source: nix::Error,
     },
+    /// The process could not shut itself off.
+    #[error("could not shut off {what}")]
+    Confine {
+        /// What should have been out of reach.
+        what: &'static str,
+        /// The system's answer.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The library is of another version than this program was built for.
     #[error("libduckdb is {found}, expected {expected}")]
     Version {
@@ -60,6 +69,7 @@ impl SandboxError {
             Self::Stream(_) => "sandbox.stream",
             Self::Protocol { .. } => "sandbox.protocol",
             Self::Limit { .. } => "sandbox.limit",
+            Self::Confine { .. } => "sandbox.confine",
             Self::Version { .. } => "sandbox.version",
             Self::Engine { .. } => "sandbox.engine",
             Self::Arrow(_) => "sandbox.arrow",
@@ -74,7 +84,11 @@ impl SandboxError {
             Self::Stream(_) | Self::Protocol { .. } => FailureReason::Protocol,
             // Hot rows count against the query's memory too.
             Self::Engine { source, .. } if is_out_of_memory(source) => FailureReason::OutOfMemory,
-            Self::Limit { .. } | Self::Version { .. } | Self::Engine { .. } | Self::Arrow(_) => FailureReason::Engine,
+            Self::Limit { .. }
+            | Self::Confine { .. }
+            | Self::Version { .. }
+            | Self::Engine { .. }
+            | Self::Arrow(_) => FailureReason::Engine,
         };
         let mut message = self.to_string();
         let mut cause = std::error::Error::source(self);

@@ -9,6 +9,7 @@
 //! It must never hold a credential, open a database connection, know an object store's API, read its environment, or
 //! write users' SQL to a log. Its dependency tree has no database driver and no AWS SDK.
 
+pub mod confine;
 pub mod engine;
 pub mod error;
 pub mod frames;

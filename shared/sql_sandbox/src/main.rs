@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use isotherm_sql_sandbox::session;
+use isotherm_sql_sandbox::{confine, session};
 
 fn main() -> ExitCode {
-    match session::serve(&mut std::io::stdin().lock(), &mut std::io::stdout().lock()) {
+    let serve = |()| session::serve(&mut std::io::stdin().lock(), &mut std::io::stdout().lock());
+    match confine::close_inherited().and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The code only: a message could quote users' SQL.

@@ -8,8 +8,8 @@ use duckdb::Connection;
 use crate::error::SandboxError;
 use crate::frames::{self, Frame};
 use crate::run::{self, AnswerLimits};
-use crate::{engine, limits, plan, sources};
-use isotherm_types::sandbox::{DUCKDB_VERSION, Limits, Request, Response, Source};
+use crate::{confine, engine, limits, plan, sources};
+use isotherm_types::sandbox::{DUCKDB_VERSION, Limits, OpenDoor, Request, Response, Source};
 
 /// Serves one session until the parent closes the stream, the query is answered, or something fails.
 ///
@@ -28,6 +28,7 @@ pub fn serve(input: &mut impl Read, output: &mut impl Write) -> Result<(), Sandb
 #[derive(Default)]
 struct Session {
     limits: Option<Limits>,
+    open_doors: Vec<OpenDoor>,
     /// Parses and plans; sees no rows and no files.
     planner: Option<Connection>,
     /// Holds the relations and runs the query.
@@ -45,7 +46,9 @@ impl Session {
             match request {
                 Request::Open(limits) => {
                     self.open(limits)?;
-                    frames::write_response(output, &Response::Opened { version: DUCKDB_VERSION.to_owned() })?;
+                    let open_doors = self.open_doors.clone();
+                    let opened = Response::Opened { version: DUCKDB_VERSION.to_owned(), open_doors };
+                    frames::write_response(output, &opened)?;
                 }
                 Request::Parse { sql } => {
                     let tree = engine::parse(self.planner()?, &sql)?;
@@ -76,6 +79,8 @@ impl Session {
             return Err(OUT_OF_TURN);
         }
         limits::apply(&limits)?;
+        // Before DuckDB starts its threads: they have what this one has.
+        self.open_doors = confine::files(&limits)?;
         self.planner = Some(engine::open_locked(&limits)?);
         self.limits = Some(limits);
         Ok(())
@@ -86,7 +91,9 @@ impl Session {
         if self.runner.is_some() {
             return Err(OUT_OF_TURN);
         }
+        // With it end its threads, which were not shut off from connections.
         self.planner = None;
+        confine::connections(&sources, &self.open_doors)?;
         let connection = engine::open(limits)?;
         sources::prepare(&connection, limits, &sources)?;
         self.runner = Some(Runner { connection, sources });

@@ -218,5 +218,5 @@ fn the_process_ends_when_its_parent_hangs_up() {
 #[test]
 fn the_version_is_the_pinned_one() {
     let answer = Sandbox::start().ask(&Request::Open(limits()));
-    assert!(matches!(&answer, Ok(Response::Opened { version }) if version == "v1.5.5"), "{answer:?}");
+    assert!(matches!(&answer, Ok(Response::Opened { version, .. }) if version == "v1.5.5"), "{answer:?}");
 }

@@ -148,6 +148,8 @@ pub enum Response {
     Opened {
         /// Its version; [`DUCKDB_VERSION`].
         version: String,
+        /// What the process could not shut itself off from; empty where the system offers all of it.
+        open_doors: Vec<OpenDoor>,
     },
     /// The text is one or more SELECT-like statements.
     Parsed {
@@ -175,6 +177,20 @@ pub enum Response {
     },
     /// The session is over.
     Failed(Failure),
+}
+
+/// What a process could not shut itself off from, as its system does not let it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenDoor {
+    /// Every file that its user may read or write.
+    Files,
+    /// Every address that its network reaches by TCP.
+    Connections,
+    /// Signals to its user's processes, and their abstract sockets.
+    Processes,
+    /// Sockets in the file system.
+    UnixSockets,
 }
 
 /// One scan of a relation in a query's plan.

@@ -1,0 +1,181 @@
+//! What the process shuts itself off from: files, connections, other processes, descriptors of its parent.
+//!
+//! The last layer between a query and everything else (ADR 25): it holds though the gate let everything through and
+//! DuckDB had no locks. Linux's Landlock does it, which a process without rights may use on itself and which cannot be
+//! taken back. It binds the calling thread and the threads that this one starts later, so it comes before DuckDB. Where
+//! the system does not offer it, [`files`] says what stays open, and the process goes on.
+//!
+//! It must never allow a folder that others write to.
+
+use std::collections::BTreeSet;
+use std::os::fd::RawFd;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, PathBeneath, PathFd, RestrictionStatus, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+};
+
+use crate::error::SandboxError;
+use isotherm_types::sandbox::{Limits, OpenDoor, Source};
+
+#[cfg(test)]
+mod tests;
+
+/// The newest of Landlock's versions whose restrictions are asked for; an older kernel gives those that it has.
+const NEWEST: ABI = ABI::V9;
+
+/// What libraries read of the system while a query runs: name look-up, certificate authorities, processors and memory,
+/// chance. Nothing in it is secret. A system that lacks some of them does without.
+const SYSTEM: [&str; 22] = [
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/etc/ld.so.cache",
+    "/etc/gai.conf",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/resolv.conf",
+    "/etc/pki/ca-trust/extracted",
+    "/etc/pki/tls/certs",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/certs",
+    "/usr/share/ca-certificates",
+    "/dev/random",
+    "/dev/urandom",
+    "/proc/self/cgroup",
+    "/proc/sys/vm/overcommit_memory",
+    "/sys/devices/system/cpu",
+    "/sys/fs/cgroup",
+];
+
+/// Closes every descriptor but the three standard ones: whatever the parent left open without meaning to.
+///
+/// For the first line of a program, before anything else has opened a file.
+///
+/// # Errors
+/// [`SandboxError::Confine`] if the open descriptors cannot be listed.
+pub fn close_inherited() -> Result<(), SandboxError> {
+    let listed = std::fs::read_dir("/proc/self/fd").map_err(refused("what the parent left open"))?;
+    let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<RawFd>().ok();
+    let descriptors: Vec<RawFd> = listed.flatten().filter_map(number).collect();
+    for descriptor in descriptors.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The listing's own is among them, and is closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
+    Ok(())
+}
+
+/// Shuts the calling thread off from all files but those of `limits` and those of the system that libraries need,
+/// and from other processes. Returns what stays open.
+///
+/// Of its own it may read the extension and the certificates, and do anything in the folder to spill to.
+///
+/// # Errors
+/// [`SandboxError::Confine`] if a file of `limits` is not there, or if the kernel takes the rules only in part.
+pub fn files(limits: &Limits) -> Result<Vec<OpenDoor>, SandboxError> {
+    let mut rules: Vec<PathBeneath<PathFd>> = SYSTEM
+        .into_iter()
+        .filter_map(|path| PathFd::new(path).ok())
+        .map(|place| PathBeneath::new(place, AccessFs::ReadFile | AccessFs::ReadDir))
+        .collect();
+    for file in limits.httpfs.iter().chain(&limits.ca_bundle) {
+        rules.push(PathBeneath::new(existing(file)?, AccessFs::ReadFile));
+    }
+    if let Some(spill) = &limits.spill {
+        rules.push(PathBeneath::new(existing(&spill.folder)?, spilling()));
+    }
+    match enforce(rules) {
+        Ok(status) => Ok(open_doors(enforced(&status))),
+        // Some systems forbid even that a process gives up rights of its own.
+        Err(RulesetError::RestrictSelf(_)) => Ok(open_doors(ABI::Unsupported)),
+        Err(error) => Err(refused("files")(error)),
+    }
+}
+
+/// Shuts the calling thread off from every TCP port but those of the URLs of `sources`.
+///
+/// # Errors
+/// [`SandboxError::Protocol`] if a URL has no port; [`SandboxError::Confine`] if the kernel, which took the rules about
+/// files, does not take these.
+pub fn connections(sources: &[Source], open_doors: &[OpenDoor]) -> Result<(), SandboxError> {
+    let urls = sources.iter().flat_map(|source| &source.cold).flat_map(|group| &group.urls);
+    let ports = urls.map(|url| port_of(url)).collect::<Result<BTreeSet<u16>, SandboxError>>()?;
+    if open_doors.contains(&OpenDoor::Connections) {
+        return Ok(());
+    }
+    let restrict = || -> Result<RestrictionStatus, RulesetError> {
+        let rules = ports.into_iter().map(|port| Ok::<_, RulesetError>(NetPort::new(port, AccessNet::ConnectTcp)));
+        Ruleset::default().handle_access(AccessNet::from_all(ABI::V4))?.create()?.add_rules(rules)?.restrict_self()
+    };
+    restrict().map(drop).map_err(refused("connections"))
+}
+
+fn enforce(rules: Vec<PathBeneath<PathFd>>) -> Result<RestrictionStatus, RulesetError> {
+    Ruleset::default()
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?
+        .create()?
+        .add_rules(rules.into_iter().map(Ok::<_, RulesetError>))?
+        .restrict_self()
+}
+
+/// What DuckDB does in the folder that it spills to.
+fn spilling() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile
+        | AccessFs::ReadDir
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::MakeDir
+        | AccessFs::RemoveFile
+        | AccessFs::RemoveDir
+}
+
+fn enforced(status: &RestrictionStatus) -> ABI {
+    match status.ruleset {
+        RulesetStatus::NotEnforced => ABI::Unsupported,
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => ABI::from(status.landlock),
+    }
+}
+
+/// What stays open under a version of Landlock.
+///
+/// **Source**: the kernel's `Documentation/userspace-api/landlock.rst`, "Previous limitations".
+fn open_doors(abi: ABI) -> Vec<OpenDoor> {
+    let shut_since = [
+        (OpenDoor::Files, ABI::V1),
+        (OpenDoor::Connections, ABI::V4),
+        (OpenDoor::Processes, ABI::V6),
+        (OpenDoor::UnixSockets, ABI::V9),
+    ];
+    shut_since.into_iter().filter(|(_, since)| abi < *since).map(|(door, _)| door).collect()
+}
+
+/// The TCP port of an `http` or `https` URL.
+fn port_of(url: &str) -> Result<u16, SandboxError> {
+    const WRONG: SandboxError = SandboxError::Protocol { what: "a cold file's address is no http or https URL" };
+    let (scheme, rest) = url.split_once("://").ok_or(WRONG)?;
+    let usual = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return Err(WRONG),
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    // Past the brackets of an IPv6 address, in which colons are no mark of a port.
+    let after_host = authority.rsplit_once(']').map_or(authority, |(_, after)| after);
+    match after_host.split_once(':') {
+        None => Ok(usual),
+        Some((_, port)) => port.parse().map_err(|_| WRONG),
+    }
+}
+
+fn existing(path: &str) -> Result<PathFd, SandboxError> {
+    PathFd::new(path).map_err(refused("all files but its own, of which one is not there"))
+}
+
+fn refused<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> SandboxError {
+    move |source| SandboxError::Confine { what, source: source.into() }
+}
