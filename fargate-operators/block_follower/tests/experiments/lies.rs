@@ -36,6 +36,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After it a client asks an endpoint in single calls for a while, of which the other kinds are not told.
 const ENDLESS: &str = "endless_body";
+/// Told when an endpoint is asked for the first time, or again after it has failed.
+const CHAIN_ID: &str = "wrong_chain_id";
 
 /// Who can be asked beside the liar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +102,8 @@ fn drawn(count: usize, company: Company, random: &mut impl Rng) -> Vec<Plan> {
         kinds.shuffle(random);
         for kind in kinds.iter().copied().take(count - plans.len()) {
             let (let_through, blocks) = (random.random_range(0..=1), random.random_range(1..=3));
+            // The chain's id is asked for once in a while only: no occasion is let through.
+            let let_through = if kind.name == CHAIN_ID { 0 } else { let_through };
             let times = if company == Company::Honest { random.random_range(1..=3) } else { usize::MAX };
             plans.push(Plan { kind, let_through, times, blocks });
         }
