@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use isotherm_cold_store::ObjectStore;
-use isotherm_types::Dataset;
+use isotherm_types::{Clock as _, Dataset, SystemClock};
 use sqlx::PgPool;
 
 use crate::boundary::{self, ChainState};
 use crate::cold_files::{self, SignedFiles};
 use crate::error::QueryError;
-use crate::gate::{self, CheckedTree, RELATIONS};
+use crate::gate::{self, CheckedTree, Given, RELATIONS};
 use crate::hot_rows;
+use crate::literals::{self, Rewritten};
+use crate::parameters::Parameters;
 use crate::plan::{self, Need, Needs};
 use crate::sandbox_process::{Rows, SandboxProcess, Step, StepError};
 use isotherm_types::sandbox::{
@@ -60,6 +62,8 @@ pub struct AnswerLimits {
 pub struct QueryRequest {
     /// The user's text.
     pub sql: String,
+    /// Values of its parameters.
+    pub parameters: Parameters,
     /// Time from now to the answer.
     pub timeout: Duration,
 }
@@ -115,8 +119,10 @@ impl QueryEngine {
         let mut sandbox = SandboxProcess::start(&self.sandbox.program)?;
         let explain = |error| explain(error, None, &no_files, clock);
         open(&mut sandbox, self.limits_of(spill.as_ref(), request.timeout)).await.map_err(explain)?;
-        let text = parse(&mut sandbox, &request.sql).await.map_err(explain)?;
-        let tree = gate::check(text).map_err(QueryError::Refused)?;
+        let statement = literals::rewrite(&request.sql)?;
+        let text = parse(&mut sandbox, &statement).await.map_err(explain)?;
+        let given = Given { statement: &statement, parameters: &request.parameters, now: SystemClock.now() };
+        let tree = gate::check(text, &given).map_err(QueryError::Refused)?;
         let explain = |error, files: &SignedFiles| self::explain(error, Some(&tree), files, clock);
         let needs = needs(&mut sandbox, &tree).await.map_err(|error| explain(error, &no_files))?;
 
@@ -233,15 +239,22 @@ async fn open(sandbox: &mut SandboxProcess, limits: Limits) -> Step<()> {
     }
 }
 
-async fn parse(sandbox: &mut SandboxProcess, sql: &str) -> Step<String> {
-    match sandbox.ask(&Request::Parse { sql: sql.to_owned() }).await? {
-        Response::Parsed { tree } => Ok(tree),
-        _ => Err(wrong_answer("parse")),
+/// Asks for the tree; the place of a syntax error is moved to the user's own text.
+async fn parse(sandbox: &mut SandboxProcess, statement: &Rewritten<'_>) -> Step<String> {
+    match sandbox.ask(&Request::Parse { sql: statement.text().to_owned() }).await {
+        Ok(Response::Parsed { tree }) => Ok(tree),
+        Ok(_) => Err(wrong_answer("parse")),
+        Err(StepError::Failure(failure)) => {
+            let position = failure.position.map(|position| statement.original_position(position));
+            Err(StepError::Failure(Failure { position, ..failure }))
+        }
+        Err(error) => Err(error),
     }
 }
 
-/// Asks for the plan. Where the text names the clock, the plan is only used to find errors: DuckDB folds `now()` to a
-/// constant when it plans and to a later one when it runs, so a filter of the first says nothing about the second.
+/// Asks for the plan. Where the tree still names the clock, the plan is only used to find errors: DuckDB folds
+/// `localtime` to a constant when it plans and to a later one when it runs, so a filter of the first says nothing
+/// about the second.
 async fn needs(sandbox: &mut SandboxProcess, tree: &CheckedTree) -> Step<Needs> {
     let relations = RELATIONS.into_iter().map(relation).collect();
     match sandbox.ask(&Request::Plan { tree: tree.text().to_owned(), relations }).await? {

@@ -2,19 +2,37 @@
 //!
 //! The tree is `json_serialize_sql` of DuckDB 1.5.5. Everything in it is allowed by name or refused: node types with
 //! their fields (`shapes`), relations, table functions and functions ([`functions`]), wherever they can stand. What
-//! this module does not know, it refuses. Pure: it never looks a name up anywhere.
+//! this module does not know, it refuses. Before that, parameters and the present become constants (`substitute`).
+//! Pure: it never looks a name up anywhere, and never at a clock.
 
+mod constants;
 pub mod functions;
 mod shapes;
+mod substitute;
 mod tree;
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use isotherm_types::Dataset;
 use serde_json::Value;
 
+use crate::literals::Rewritten;
+use crate::parameters::{ParameterError, Parameters};
+
 /// Datasets that a query can name.
 pub const RELATIONS: [Dataset; 3] = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs];
+
+/// What comes with a tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The text that the tree was made of; the tree's places become places in the user's text.
+    pub statement: &'a Rewritten<'a>,
+    /// Values of the parameters.
+    pub parameters: &'a Parameters,
+    /// The present, for plan and run alike.
+    pub now: DateTime<Utc>,
+}
 
 /// A tree that may run. Only [`check`] makes one.
 #[derive(Clone, Debug)]
@@ -25,7 +43,7 @@ pub struct CheckedTree {
 }
 
 impl CheckedTree {
-    /// The tree as the parser wrote it, byte for byte.
+    /// The tree as the parser wrote it, byte for byte, unless something in it was replaced by a constant.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -35,11 +53,10 @@ impl CheckedTree {
         &self.relations
     }
 
-    /// Whether the query may depend on the time at which it is planned. Says yes too often rather than too seldom: a
-    /// column or a text of such a name counts as well.
+    /// Whether the query may still depend on the time at which it is planned: on a name of the clock that no constant
+    /// stands for exactly. Says yes too often rather than too seldom.
     pub fn reads_the_clock(&self) -> bool {
-        let text = self.text.to_ascii_lowercase();
-        CLOCK_NAMES.iter().any(|name| text.contains(&format!("\"{name}\"")))
+        substitute::reads_the_clock(&self.tree)
     }
 
     /// Byte of the user's text at which `name` first stands as a column, a function or a relation.
@@ -48,32 +65,15 @@ impl CheckedTree {
     }
 }
 
-/// Functions and keywords of DuckDB that stand for the present. `age` of one argument counts from today.
-const CLOCK_NAMES: [&str; 15] = [
-    "age",
-    "ago",
-    "current_date",
-    "current_localtime",
-    "current_localtimestamp",
-    "current_time",
-    "current_timestamp",
-    "get_current_date",
-    "get_current_time",
-    "get_current_timestamp",
-    "localtime",
-    "localtimestamp",
-    "now",
-    "today",
-    "transaction_timestamp",
-];
-
-/// Checks `text`, a tree of one or more statements.
+/// Checks `text`, a tree of one or more statements, with constants in the place of parameters and of the present.
 ///
 /// # Errors
 /// [`Refusal`] for the first thing that is not allowed.
-pub fn check(text: String) -> Result<CheckedTree, Refusal> {
-    let tree: Value = serde_json::from_str(&text).map_err(|_| Refusal::Unreadable)?;
+pub fn check(text: String, given: &Given<'_>) -> Result<CheckedTree, Refusal> {
+    let mut tree: Value = serde_json::from_str(&text).map_err(|_| Refusal::Unreadable)?;
+    let is_changed = substitute::substitute(&mut tree, given)?;
     let relations = tree::walk(&tree)?;
+    let text = if is_changed { tree.to_string() } else { text };
     Ok(CheckedTree { text, tree, relations })
 }
 
@@ -135,6 +135,9 @@ pub enum Refusal {
         /// The name.
         name: String,
     },
+    /// Parameters and their values do not fit.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
     /// A node or a field that this program does not know.
     #[error("the query holds a part that is not known here: {what}")]
     Unknown {
@@ -149,7 +152,7 @@ impl Refusal {
     /// Byte of the user's text, from 0.
     pub fn position(&self) -> Option<u64> {
         match self {
-            Self::StatementCount { .. } | Self::Unreadable | Self::Name { .. } => None,
+            Self::StatementCount { .. } | Self::Unreadable | Self::Name { .. } | Self::Parameter(_) => None,
             Self::Relation { position, .. }
             | Self::NotCollected { position, .. }
             | Self::Function { position, .. }

@@ -1,6 +1,7 @@
 //! One SQL over hot and cold storage: what stands between a user's text and the process that runs it.
 //!
-//! A query's way: the sandbox parses the text, [`gate`] checks the tree, the sandbox plans it, [`plan`] reads from the
+//! A query's way: [`literals`] puts bare `0x…` as bytes, the sandbox parses the text, [`gate`] puts constants in the
+//! place of [`parameters`] and of the present and checks the tree, the sandbox plans it, [`plan`] reads from the
 //! plan which columns and blocks are needed, [`boundary`] reads in one snapshot which of them are hot and which cold,
 //! hot rows are copied out in that same snapshot, cold files are looked up and presigned, the sandbox runs the checked
 //! tree, and [`render`] writes the rows. [`engine`] strings these together.
@@ -16,6 +17,8 @@ pub mod engine;
 pub mod error;
 pub mod gate;
 pub mod hot_rows;
+pub mod literals;
+pub mod parameters;
 pub mod plan;
 pub mod render;
 pub mod sandbox_process;

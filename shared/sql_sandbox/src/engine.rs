@@ -3,9 +3,11 @@
 use duckdb::{Config, Connection};
 
 use crate::error::{SandboxError, read_user_error};
+use crate::functions;
 use isotherm_types::sandbox::{DUCKDB_VERSION, Failure, FailureReason, Limits, Spill};
 
-/// Opens an empty instance in memory that installs and loads nothing by itself.
+/// Opens an instance in memory that installs and loads nothing by itself and holds nothing but the functions for chain
+/// data.
 ///
 /// # Errors
 /// [`SandboxError::Version`] if the library is not the pinned one; else [`SandboxError::Engine`].
@@ -35,6 +37,7 @@ pub fn open(limits: &Limits) -> Result<Connection, SandboxError> {
         sql.push_str(&format!(" SET temp_directory = {folder}; SET max_temp_directory_size = '{bytes}B';"));
     }
     connection.execute_batch(&sql).map_err(SandboxError::engine("configure DuckDB"))?;
+    functions::register(&connection)?;
     Ok(connection)
 }
 

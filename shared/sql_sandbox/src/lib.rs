@@ -13,6 +13,7 @@ pub mod confine;
 pub mod engine;
 pub mod error;
 pub mod frames;
+pub mod functions;
 pub mod limits;
 pub mod plan;
 pub mod run;

@@ -38,7 +38,7 @@ pub enum Request {
     },
     /// Asks what a checked tree reads.
     Plan {
-        /// A tree from `parsed`, unchanged.
+        /// A tree from `parsed` that the gate has passed.
         tree: String,
         /// Every relation that a query may name.
         relations: Vec<Relation>,
@@ -55,7 +55,7 @@ pub enum Request {
     },
     /// Locks the engine and runs a checked tree.
     Run {
-        /// A tree from `parsed`, unchanged.
+        /// A tree from `parsed` that the gate has passed.
         tree: String,
         /// Rows after which the answer is cut off.
         max_rows: u64,

@@ -1,9 +1,9 @@
 //! The functions that a query may use, by name.
 //!
-//! A function is on the list if its result depends on its arguments and the clock only. Off the list is what reads or
-//! writes settings, files, secrets, logs, the catalogue or another query's text (`getenv`, `current_setting`,
-//! `getvariable`, `query`, `read_*`, `json_execute_serialized_sql`, `write_log`), and what only wastes time
-//! (`sleep_ms`).
+//! A function is on the list if its result depends on its arguments and the clock only; those for chain data are the
+//! sandbox's own (`shared/sql_sandbox/src/functions.rs`). Off the list is what reads or writes settings, files,
+//! secrets, logs, the catalogue or another query's text (`getenv`, `current_setting`, `getvariable`, `query`,
+//! `read_*`, `json_execute_serialized_sql`, `write_log`), and what only wastes time (`sleep_ms`).
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -77,8 +77,14 @@ const JSON_AND_OTHERS: &str = "
     json_object json_pretty json_quote json_structure json_transform json_transform_strict json_type json_valid
     json_value nullif row_to_json switch to_json typeof uuid uuid_extract_timestamp uuid_extract_version uuidv4 uuidv7";
 
+/// For addresses, topics, amounts, logs and calls: docs/sql.md.
+const CHAIN: &str = "
+    address_to_topic bytearray_substring bytearray_to_int256 bytearray_to_uint256 bytes_substring bytes_to_int256
+    bytes_to_uint256 bytes_to_uint64 decode_call decode_log event_topic from_hex_0x function_selector keccak256
+    to_hex_0x topic_to_address uint256_to_bytes wei_to_eth wei_to_gwei";
+
 static FUNCTIONS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
-    [OPERATORS, AGGREGATES_AND_WINDOWS, NUMBERS, TEXT_AND_BYTES, TIMES, NESTED, JSON_AND_OTHERS]
+    [OPERATORS, AGGREGATES_AND_WINDOWS, NUMBERS, TEXT_AND_BYTES, TIMES, NESTED, JSON_AND_OTHERS, CHAIN]
         .into_iter()
         .flat_map(str::split_whitespace)
         .collect()
@@ -145,9 +151,18 @@ mod tests {
             "postgres_scan",
             "seq_scan",
             "arrow_scan",
+            "decode_log_of_topics",
             "",
         ] {
             assert!(!is_allowed(name) && !is_allowed_in_from(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_page_of_sql_has_every_function_for_chain_data() {
+        let page = include_str!("../../../../docs/sql.md");
+        for name in CHAIN.split_whitespace() {
+            assert!(page.contains(&format!("| `{name}(")), "{name} is not in the table of docs/sql.md");
         }
     }
 

@@ -123,8 +123,8 @@ impl Walk {
         let node = object(value, "an expression")?;
         let position = position(node);
         match text(node, "class") {
-            "CONSTANT" => refuse_hex_literal(node)?,
             "FUNCTION" | "WINDOW" => refuse_function(node)?,
+            // Each has become a constant before this walk.
             "PARAMETER" => return Err(Refusal::Construct { what: "a parameter ($1, ?)", position }),
             "DEFAULT" => return Err(Refusal::Construct { what: "DEFAULT", position }),
             _ => {}
@@ -211,18 +211,6 @@ fn refuse_function(node: &Node) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::Function { name: name.to_owned(), position: position(node) })
-}
-
-/// DuckDB reads `0xab` as the number 0 called `xab`; nobody means that.
-fn refuse_hex_literal(node: &Node) -> Result<(), Refusal> {
-    let alias = text(node, "alias");
-    let is_zero = node.get("value").and_then(|value| value.get("value")).and_then(Value::as_u64) == Some(0);
-    let is_hex = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_zero && alias.strip_prefix(['x', 'X']).is_some_and(is_hex) {
-        let what = "a bare 0x literal (write unhex('…') for bytes)";
-        return Err(Refusal::Construct { what, position: position(node) });
-    }
-    Ok(())
 }
 
 /// Plain fields hold no expressions; one that does is a shape that this program does not know.
