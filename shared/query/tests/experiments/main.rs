@@ -1,4 +1,5 @@
-//! Experiments on queries: what a text can reach that it should not, and whether one can hurt anybody.
+//! Experiments on queries: whether an answer is that of one database that holds everything, what a text can reach that it
+//! should not, and whether one can hurt anybody.
 //!
 //! `./isotherm lab` runs their long forms; see `docs/benchmarks.md`.
 
@@ -11,5 +12,6 @@ mod platform;
 #[path = "../support/sandbox_program.rs"]
 mod sandbox_program;
 
+mod federated;
 mod hostile_queries;
 mod sql_escapes;
