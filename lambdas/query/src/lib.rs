@@ -52,7 +52,7 @@ impl QueryFunction {
     }
 
     async fn answer(&self, request: &Request) -> reply::Reply {
-        let outcome = self.engine.run(QueryRequest { sql: request.sql.clone(), timeout: request.timeout() }).await;
+        let outcome = self.engine.run(QueryRequest::new(request.sql.clone(), request.timeout())).await;
         let reply = outcome.and_then(|answer| reply::Reply::of_answer(answer, request.format));
         reply.unwrap_or_else(|error| {
             log(&error);

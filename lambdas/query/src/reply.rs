@@ -1,8 +1,7 @@
 //! Answers as they go out: as a payload, or as a response of API Gateway.
 
-use arrow::array::RecordBatch;
 use isotherm_query::error::{Blame, ErrorAnswer};
-use isotherm_query::{QueryAnswer, QueryError, render};
+use isotherm_query::{AnswerSummary, QueryAnswer, QueryError, render};
 use isotherm_types::Classified;
 use isotherm_types::disposition::error_chain;
 use serde_json::{Value, json};
@@ -50,10 +49,10 @@ impl Reply {
     /// # Errors
     /// [`QueryError::TooLarge`].
     pub(crate) fn of_answer(answer: QueryAnswer, format: Format) -> Result<Self, QueryError> {
-        let QueryAnswer { columns, batches, state, duration, .. } = answer;
+        let QueryAnswer { summary, batches } = answer;
+        let AnswerSummary { columns, row_count, state, duration, .. } = summary;
         let described: Vec<Value> =
             columns.iter().map(|column| json!({"name": column.name, "type": column.sql_type})).collect();
-        let row_count: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let mut about =
             json!({"columns": described, "row_count": row_count, "state": state, "duration_ms": duration_ms});
@@ -114,21 +113,24 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
     use isotherm_types::sandbox::RelationColumn;
 
     use super::*;
 
     fn answer() -> QueryAnswer {
         let values: ArrayRef = Arc::new(Int64Array::from(vec![7]));
-        QueryAnswer {
+        let summary = AnswerSummary {
             columns: vec![RelationColumn { name: "n".to_owned(), sql_type: "BIGINT".to_owned() }],
-            batches: vec![RecordBatch::try_from_iter([("c0", values)]).unwrap()],
+            row_count: 1,
+            bytes: 8,
             state: vec![],
             duration: Duration::from_millis(12),
             hot_rows_fetched: 0,
             cold_files: 0,
-        }
+            cold_bytes: 0,
+        };
+        QueryAnswer { summary, batches: vec![RecordBatch::try_from_iter([("c0", values)]).unwrap()] }
     }
 
     #[test]

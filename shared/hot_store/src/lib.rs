@@ -28,4 +28,4 @@ pub mod rows;
 pub use append::{Appended, BlockBatch, append};
 pub use cursor::Cursor;
 pub use error::HotStoreError;
-pub use reorg::{known_hash, stored_hash, take_back};
+pub use reorg::{known_hash, stored_hash, stored_number, take_back};

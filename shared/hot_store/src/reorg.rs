@@ -27,6 +27,30 @@ pub async fn stored_hash(
     Ok(hash.map(|hash| B256::from_slice(&hash)))
 }
 
+/// Number of the stored block with this hash; `None` if it is not in hot storage. Looks from the tip downwards, since
+/// there is no index of hashes.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn stored_number(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    hash: B256,
+) -> Result<Option<BlockNumber>, HotStoreError> {
+    let number: Option<i64> = sqlx::query_scalar(
+        "SELECT block_number FROM hot.blocks
+          WHERE chain_id = $1 AND block_hash = $2
+          ORDER BY block_number DESC
+          LIMIT 1",
+    )
+    .bind(chain_id.0.cast_signed())
+    .bind(hash.as_slice())
+    .fetch_optional(conn)
+    .await
+    .map_err(HotStoreError::database("look for a block by its hash"))?;
+    Ok(number.map(|number| BlockNumber(number.cast_unsigned())))
+}
+
 /// Hash of the block that belongs at this number between the first stored block and the tip: that of its row; if the
 /// row is missing, the one that the block above, or else the cursor's tip or finalized block names. `None` outside of
 /// these, and if nothing names it.

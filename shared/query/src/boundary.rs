@@ -3,19 +3,20 @@
 //! Invariant: for each dataset of each chain, cold is the listed files (blocks up to the watermark), hot is every row
 //! above it up to the tip, and both were true at the same instant. The snapshot must stay open until the hot rows
 //! were copied out: read in two snapshots, a partition that became cold in between is counted twice or not at all.
+//! A chain that is pinned to a block has neither above it.
 
 use std::collections::{BTreeMap, HashSet};
 
 use isotherm_cold_store::catalog::checks::UnsoundFile;
 use isotherm_cold_store::catalog::{self, checks};
-use isotherm_hot_store::cursor;
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
 use serde::{Serialize, Serializer};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
+use crate::as_of::PinnedBlock;
 use crate::error::QueryError;
-use crate::gate::RELATIONS;
-use crate::plan::Needs;
+use crate::plan::{Bounds, Needs};
+use crate::scope::{ChainScope, Scope};
 
 /// The state of a chain that an answer is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,14 +29,18 @@ pub struct ChainState {
     pub tip_number: Option<BlockNumber>,
     /// The hash of that block, `0x…`.
     pub tip_hash: Option<isotherm_types::B256>,
-    /// The last block up to which every dataset is cold; null if some dataset has nothing cold.
+    /// The last block up to which every dataset is cold that may be read and that the chain collects; null if one of
+    /// them has nothing cold.
     pub watermark: Option<BlockNumber>,
-    /// The last cold block of each dataset that has any.
+    /// The last cold block of each dataset that may be read and has any.
     #[serde(serialize_with = "by_name")]
     pub watermarks: BTreeMap<Dataset, BlockNumber>,
     /// The version of each such dataset's manifest.
     #[serde(serialize_with = "by_name")]
     pub manifest_versions: BTreeMap<Dataset, u64>,
+    /// The block above which nothing was seen; absent if everything was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<PinnedBlock>,
 }
 
 /// A run of hot rows.
@@ -56,7 +61,7 @@ pub struct ColdFile {
     pub chain_id: ChainId,
     /// Its dataset.
     pub dataset: Dataset,
-    /// Its blocks.
+    /// Its blocks that may be seen: all but those above the block that its chain is pinned to.
     pub blocks: BlockRange,
     /// Its key.
     pub object_key: String,
@@ -67,7 +72,7 @@ pub struct ColdFile {
 /// Where a query's rows are, in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Boundary {
-    /// The state of every chain.
+    /// The state of every chain that may be seen.
     pub chains: Vec<ChainState>,
     /// Hot rows to fetch.
     pub hot: Vec<HotRun>,
@@ -83,54 +88,49 @@ pub async fn open_snapshot(pool: &PgPool) -> Result<Transaction<'static, Postgre
     Ok(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
 }
 
-/// Reads tips, watermarks and file lists in the caller's snapshot, and keeps what `needs` asks for.
+/// Reads file lists in the caller's snapshot, the one that `scope` was read in, and keeps what `needs` asks for.
 ///
 /// # Errors
-/// [`QueryError::UnknownChain`] if cold storage has a chain without a cursor; [`QueryError::ColdFileUnsound`] if a
-/// check found a file that is needed not to be as listed; what Postgres reports.
-pub async fn read(snapshot: &mut PgConnection, needs: &Needs) -> Result<Boundary, QueryError> {
-    let cursors = cursor::all(snapshot).await?;
-    let heads = catalog::datasets(snapshot).await?;
-    if let Some(head) = heads.iter().find(|head| cursors.iter().all(|cursor| cursor.chain_id != head.chain_id)) {
-        return Err(QueryError::UnknownChain { chain_id: head.chain_id, watermark: head.head.watermark });
-    }
-    let mut boundary = Boundary::default();
-    for cursor in cursors {
-        let own = heads.iter().filter(|head| head.chain_id == cursor.chain_id && RELATIONS.contains(&head.dataset));
-        let watermarks: BTreeMap<_, _> = own.clone().map(|head| (head.dataset, head.head.watermark)).collect();
-        for (&dataset, need) in needs {
-            let watermark = watermarks.get(&dataset).copied();
-            let hot = hot_blocks(cursor.tip, watermark).and_then(|blocks| need.bounds.clip(blocks));
-            boundary.hot.extend(hot.map(|blocks| HotRun { chain_id: cursor.chain_id, dataset, blocks }));
-            if watermark.is_none() {
-                continue;
-            }
-            for file in catalog::partitions(snapshot, cursor.chain_id, dataset).await? {
-                if need.bounds.clip(file.blocks).is_some() {
-                    boundary.cold.push(ColdFile {
-                        chain_id: cursor.chain_id,
-                        dataset,
-                        blocks: file.blocks,
-                        object_key: file.object_key,
-                        size_bytes: file.size_bytes,
-                    });
-                }
+/// [`QueryError::ColdFileUnsound`] if a check found a file that is needed not to be as listed; what Postgres reports.
+pub async fn read(snapshot: &mut PgConnection, scope: &Scope, needs: &Needs) -> Result<Boundary, QueryError> {
+    let chains = scope.chains().iter().map(state).collect();
+    let mut boundary = Boundary { chains, ..Boundary::default() };
+    for (&(chain_id, dataset), need) in needs {
+        let Some(chain) = scope.chain(chain_id) else { continue };
+        let seen = chain.as_of().map_or(Bounds::ALL, |block| Bounds::up_to(block.number.0));
+        let bounds = need.bounds.intersection(seen);
+        let watermark = chain.watermark(dataset);
+        let hot = hot_blocks(chain.cursor().tip, watermark).and_then(|blocks| bounds.clip(blocks));
+        boundary.hot.extend(hot.map(|blocks| HotRun { chain_id, dataset, blocks }));
+        if watermark.is_none() {
+            continue;
+        }
+        for file in catalog::partitions(snapshot, chain_id, dataset).await? {
+            let is_needed = bounds.clip(file.blocks).is_some();
+            if let Some(blocks) = seen.clip(file.blocks).filter(|_| is_needed) {
+                let (object_key, size_bytes) = (file.object_key, file.size_bytes);
+                boundary.cold.push(ColdFile { chain_id, dataset, blocks, object_key, size_bytes });
             }
         }
-        boundary.chains.push(ChainState {
-            chain_id: cursor.chain_id,
-            chain: cursor.chain,
-            tip_number: cursor.tip.map(|tip| tip.number),
-            tip_hash: cursor.tip.map(|tip| tip.hash),
-            watermark: lowest(&watermarks),
-            manifest_versions: own.map(|head| (head.dataset, head.head.manifest_version)).collect(),
-            watermarks,
-        });
     }
     if !boundary.cold.is_empty() {
         check_sound(&boundary.cold, checks::unsound_files(snapshot).await?)?;
     }
     Ok(boundary)
+}
+
+fn state(chain: &ChainScope) -> ChainState {
+    let tip = chain.cursor().tip;
+    ChainState {
+        chain_id: chain.id(),
+        chain: chain.name().to_owned(),
+        tip_number: tip.map(|tip| tip.number),
+        tip_hash: tip.map(|tip| tip.hash),
+        watermark: chain.lowest_watermark(),
+        watermarks: chain.cold().map(|(dataset, head)| (dataset, head.watermark)).collect(),
+        manifest_versions: chain.cold().map(|(dataset, head)| (dataset, head.manifest_version)).collect(),
+        as_of: chain.as_of(),
+    }
 }
 
 /// Checks that none of `files` is one that a check has found to be other than listed.
@@ -149,14 +149,6 @@ fn check_sound(files: &[ColdFile], unsound: Vec<UnsoundFile>) -> Result<(), Quer
 fn hot_blocks(tip: Option<BlockRef>, watermark: Option<BlockNumber>) -> Option<BlockRange> {
     let first = watermark.map_or(BlockNumber(0), BlockNumber::next);
     BlockRange::inclusive(first, tip?.number).ok()
-}
-
-fn lowest(watermarks: &BTreeMap<Dataset, BlockNumber>) -> Option<BlockNumber> {
-    if RELATIONS.iter().all(|dataset| watermarks.contains_key(dataset)) {
-        watermarks.values().min().copied()
-    } else {
-        None
-    }
 }
 
 fn by_name<V: Serialize, S: Serializer>(map: &BTreeMap<Dataset, V>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -197,13 +189,5 @@ mod tests {
         let refused = check_sound(&needed, vec![unsound("cold/c"), unsound("cold/b")]).unwrap_err();
         let expected = "a check found the cold file cold/b not to be what was committed (digest_differs)";
         assert_eq!(refused.to_string(), expected);
-    }
-
-    #[test]
-    fn a_chain_is_cold_only_as_far_as_its_slowest_dataset() {
-        let mut watermarks = BTreeMap::from([(Dataset::Blocks, BlockNumber(9)), (Dataset::Logs, BlockNumber(4))]);
-        assert_eq!(lowest(&watermarks), None);
-        watermarks.insert(Dataset::Transactions, BlockNumber(7));
-        assert_eq!(lowest(&watermarks), Some(BlockNumber(4)));
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use isotherm_cold_store::ObjectStore;
-use isotherm_types::Dataset;
+use isotherm_types::sandbox::ColdGroup;
+use isotherm_types::{ChainId, Dataset};
 
 use crate::boundary::ColdFile;
 use crate::error::QueryError;
-use isotherm_types::sandbox::ColdGroup;
 
 /// Lookups under way at once.
 const PARALLEL_LOOKUPS: usize = 16;
@@ -22,14 +22,14 @@ const GROUPS_PER_DATASET: usize = 100;
 /// Files ready to be read: what the sandbox gets, and which URL is which object.
 #[derive(Debug, Default)]
 pub struct SignedFiles {
-    groups: HashMap<Dataset, Vec<ColdGroup>>,
+    groups: HashMap<(ChainId, Dataset), Vec<ColdGroup>>,
     keys: Vec<(String, String)>,
 }
 
 impl SignedFiles {
-    /// The groups of a dataset.
-    pub fn groups(&self, dataset: Dataset) -> Vec<ColdGroup> {
-        self.groups.get(&dataset).cloned().unwrap_or_default()
+    /// The groups of a dataset of a chain.
+    pub fn groups(&self, chain_id: ChainId, dataset: Dataset) -> Vec<ColdGroup> {
+        self.groups.get(&(chain_id, dataset)).cloned().unwrap_or_default()
     }
 
     /// Writes keys in the place of URLs: a URL is a permission and must not leave the platform.
@@ -64,7 +64,12 @@ pub async fn sign(objects: &ObjectStore, files: &[ColdFile], valid_for: Duration
     for (file, url) in files.iter().zip(urls) {
         by_dataset.entry(file.dataset).or_default().push((file, url));
     }
-    let groups = by_dataset.into_iter().map(|(dataset, files)| (dataset, group(&files))).collect();
+    let mut groups: HashMap<(ChainId, Dataset), Vec<ColdGroup>> = HashMap::new();
+    for (dataset, files) in by_dataset {
+        for (chain_id, group) in group(&files) {
+            groups.entry((chain_id, dataset)).or_default().push(group);
+        }
+    }
     Ok(SignedFiles { groups, keys })
 }
 
@@ -80,7 +85,7 @@ async fn look_up(objects: &ObjectStore, file: &ColdFile) -> Result<(), QueryErro
 }
 
 /// Groups neighbouring files of one chain, so that a view has at most about [`GROUPS_PER_DATASET`] branches.
-fn group(files: &[(&ColdFile, String)]) -> Vec<ColdGroup> {
+fn group(files: &[(&ColdFile, String)]) -> Vec<(ChainId, ColdGroup)> {
     let per_group = files.len().div_ceil(GROUPS_PER_DATASET).max(1);
     let same_chain = files.chunk_by(|(left, _), (right, _)| left.chain_id == right.chain_id);
     same_chain
@@ -89,7 +94,8 @@ fn group(files: &[(&ColdFile, String)]) -> Vec<ColdGroup> {
             let first = files.iter().map(|(file, _)| file.blocks.start().0).min()?;
             let last = files.iter().map(|(file, _)| file.blocks.last().0).max()?;
             let urls = files.iter().map(|(_, url)| url.clone()).collect();
-            Some(ColdGroup { first_block: first, last_block: last, urls })
+            let (file, _) = files.first()?;
+            Some((file.chain_id, ColdGroup { first_block: first, last_block: last, urls }))
         })
         .collect()
 }
@@ -101,7 +107,7 @@ fn cut_urls(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use isotherm_types::{BlockNumber, BlockRange, ChainId};
+    use isotherm_types::{BlockNumber, BlockRange};
 
     use super::*;
 
@@ -121,9 +127,12 @@ mod tests {
         let signed: Vec<_> = files.iter().map(|file| (file, format!("u{}", file.blocks.start()))).collect();
         let groups = group(&signed);
         assert!(groups.len() <= GROUPS_PER_DATASET + 1, "{}", groups.len());
-        assert_eq!(groups.iter().map(|group| group.urls.len()).sum::<usize>(), 253);
-        assert_eq!((groups[0].first_block, groups[0].last_block), (0, 29));
-        assert_eq!(groups.last().unwrap().urls, ["u0", "u10", "u20"]);
+        assert_eq!(groups.iter().map(|(_, group)| group.urls.len()).sum::<usize>(), 253);
+        let (chain_id, first) = &groups[0];
+        assert_eq!((*chain_id, first.first_block, first.last_block), (ChainId(1), 0, 29));
+        let (chain_id, last) = groups.last().unwrap();
+        assert_eq!((*chain_id, last.urls.len()), (ChainId(2), 3));
+        assert_eq!(last.urls, ["u0", "u10", "u20"]);
     }
 
     #[test]

@@ -4,21 +4,19 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use isotherm_cold_store::ObjectStore;
-use isotherm_types::{Clock as _, Dataset, SystemClock};
+use isotherm_types::sandbox::{Failure, FailureReason, Limits, Request, Spill};
+use isotherm_types::{Clock as _, DatasetGrants, SystemClock};
 use sqlx::PgPool;
 
-use crate::boundary::{self, ChainState};
+use crate::answer::{AnswerSummary, Gathered, QueryAnswer, RowSink};
+use crate::as_of::{self, AsOf};
 use crate::cold_files::{self, SignedFiles};
 use crate::error::QueryError;
-use crate::gate::{self, CheckedTree, Given, RELATIONS};
-use crate::hot_rows;
-use crate::literals::{self, Rewritten};
+use crate::gate::{self, CheckedTree, Given};
 use crate::parameters::Parameters;
-use crate::plan::{self, Need, Needs};
-use crate::sandbox_process::{Rows, SandboxProcess, Step, StepError};
-use isotherm_types::sandbox::{
-    Failure, FailureReason, Limits, Relation, RelationColumn, Request, Response, Source, Spill,
-};
+use crate::sandbox_process::{HandedOn, SandboxProcess, Step, StepError};
+use crate::scope::{ChainScope, Scope};
+use crate::{boundary, conversation, hot_rows, literals, plan};
 
 /// Between the interrupt inside the sandbox and its end by force.
 const HARD_KILL_AFTER: Duration = Duration::from_millis(500);
@@ -66,23 +64,18 @@ pub struct QueryRequest {
     pub parameters: Parameters,
     /// Time from now to the answer.
     pub timeout: Duration,
+    /// The block above which nothing is seen; `None` for the newest state.
+    pub as_of: Option<AsOf>,
+    /// What the asker may read. All else is not there.
+    pub grants: DatasetGrants,
 }
 
-/// The rows of a query and the state that they are of.
-#[derive(Debug)]
-pub struct QueryAnswer {
-    /// Names and DuckDB types of the columns.
-    pub columns: Vec<RelationColumn>,
-    /// The rows, in order.
-    pub batches: Vec<arrow::array::RecordBatch>,
-    /// The state of every chain at the one instant that the rows are of.
-    pub state: Vec<ChainState>,
-    /// Time from the request to the last row.
-    pub duration: Duration,
-    /// Hot rows that were fetched.
-    pub hot_rows_fetched: u64,
-    /// Cold files that the query could read.
-    pub cold_files: usize,
+impl QueryRequest {
+    /// A query without parameters, of the newest state, that may read everything.
+    pub fn new(sql: impl Into<String>, timeout: Duration) -> Self {
+        let (parameters, grants) = (Parameters::default(), DatasetGrants::everything());
+        Self { sql: sql.into(), parameters, timeout, as_of: None, grants }
+    }
 }
 
 /// Runs queries.
@@ -94,76 +87,93 @@ pub struct QueryEngine {
     pub objects: ObjectStore,
     /// The sandboxes.
     pub sandbox: SandboxConfig,
-    /// Limits of every answer.
+    /// Limits of an answer that is gathered in memory.
     pub limits: AnswerLimits,
 }
 
 impl QueryEngine {
-    /// Runs `request` and returns its rows.
+    /// Runs `request` and returns its rows, within the engine's limits.
     ///
     /// # Errors
     /// [`QueryError`]; a query that takes too long is [`QueryError::Timeout`], wherever the time went.
     pub async fn run(&self, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
-        let started = Instant::now();
-        let limit = request.timeout;
-        match tokio::time::timeout(limit + HARD_KILL_AFTER, self.run_unhurried(&request, started)).await {
+        let mut gathered = Gathered::default();
+        let summary = self.run_into(request, self.limits, &mut gathered).await?;
+        Ok(QueryAnswer { summary, batches: gathered.batches })
+    }
+
+    /// Runs `request` and hands its rows to `sink` as they come; memory does not grow with them.
+    ///
+    /// Dropping the future ends the sandbox and with it the query.
+    ///
+    /// # Errors
+    /// As [`QueryEngine::run`], and what `sink` says. The rows that were handed on before are no answer then, also if
+    /// there were more of them than `limits` allow ([`QueryError::TooLarge`]).
+    pub async fn run_into(
+        &self,
+        request: QueryRequest,
+        limits: AnswerLimits,
+        sink: &mut (dyn RowSink + Send),
+    ) -> Result<AnswerSummary, QueryError> {
+        let clock = Clock { started: Instant::now(), limit: request.timeout };
+        let patience = clock.limit + HARD_KILL_AFTER;
+        match tokio::time::timeout(patience, self.run_unhurried(&request, clock, limits, sink)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(QueryError::Timeout { limit }),
+            Err(_) => Err(QueryError::Timeout { limit: clock.limit }),
         }
     }
 
-    async fn run_unhurried(&self, request: &QueryRequest, started: Instant) -> Result<QueryAnswer, QueryError> {
-        let clock = Clock { started, limit: request.timeout };
+    async fn run_unhurried(
+        &self,
+        request: &QueryRequest,
+        clock: Clock,
+        limits: AnswerLimits,
+        sink: &mut (dyn RowSink + Send),
+    ) -> Result<AnswerSummary, QueryError> {
         let no_files = SignedFiles::default();
         let spill = self.spill_folder()?;
         let mut sandbox = SandboxProcess::start(&self.sandbox.program)?;
         let explain = |error| explain(error, None, &no_files, clock);
-        open(&mut sandbox, self.limits_of(spill.as_ref(), request.timeout)).await.map_err(explain)?;
+        conversation::open(&mut sandbox, self.limits_of(spill.as_ref(), request.timeout)).await.map_err(explain)?;
         let statement = literals::rewrite(&request.sql)?;
-        let text = parse(&mut sandbox, &statement).await.map_err(explain)?;
+        let text = conversation::parse(&mut sandbox, &statement).await.map_err(explain)?;
         let given = Given { statement: &statement, parameters: &request.parameters, now: SystemClock.now() };
         let tree = gate::check(text, &given).map_err(QueryError::Refused)?;
         let explain = |error, files: &SignedFiles| self::explain(error, Some(&tree), files, clock);
-        let needs = needs(&mut sandbox, &tree).await.map_err(|error| explain(error, &no_files))?;
+        let reads = conversation::plan(&mut sandbox, &tree).await.map_err(|error| explain(error, &no_files))?;
 
         let mut snapshot = boundary::open_snapshot(&self.pool).await?;
-        let found = boundary::read(&mut snapshot, &needs).await?;
+        let mut scope = Scope::read(&mut snapshot, &request.grants).await?;
+        scope.check(tree.relations())?;
+        if let Some(as_of) = &request.as_of {
+            as_of::pin(&mut snapshot, &mut scope, tree.relations(), as_of).await?;
+        }
+        let needs = plan::needs(&reads, |relation| scope.behind(relation).map(ChainScope::id).collect());
+        let found = boundary::read(&mut snapshot, &scope, &needs).await?;
         let files = cold_files::sign(&self.objects, &found.cold, request.timeout + URL_SLACK).await?;
-        prepare(&mut sandbox, &needs, &files).await.map_err(|error| explain(error, &files))?;
+        let prepared = conversation::prepare(&mut sandbox, tree.relations(), &scope, &needs, &files).await;
+        prepared.map_err(|error| explain(error, &files))?;
         let sent = hot_rows::send(&mut snapshot, &found.hot, &needs, &mut sandbox).await;
         let hot_rows_fetched = sent.map_err(|error| explain(error, &files))?;
         // Every row is out: the snapshot has done its work.
         snapshot.rollback().await?;
 
-        let rows = self.answer(&mut sandbox, &tree, clock.left()).await.map_err(|error| explain(error, &files))?;
-        if rows.truncated {
-            return Err(QueryError::TooLarge { limit: self.limits.in_words() });
+        let handed_on = answer(&mut sandbox, &tree, limits, clock.left(), sink).await;
+        let HandedOn { columns, row_count, bytes, truncated } = handed_on.map_err(|error| explain(error, &files))?;
+        if truncated {
+            return Err(limits.exceeded());
         }
-        let duration = started.elapsed();
+        let duration = clock.started.elapsed();
+        let cold_bytes: u64 = found.cold.iter().map(|file| file.size_bytes).sum();
         tracing::info!(
             duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             hot.rows = hot_rows_fetched,
             cold.files = found.cold.len(),
+            cold.bytes = cold_bytes,
             "a query was answered"
         );
-        Ok(QueryAnswer {
-            columns: rows.columns,
-            batches: rows.batches,
-            state: found.chains,
-            duration,
-            hot_rows_fetched,
-            cold_files: found.cold.len(),
-        })
-    }
-
-    async fn answer(&self, sandbox: &mut SandboxProcess, tree: &CheckedTree, left: Duration) -> Step<Rows> {
-        let run = Request::Run {
-            tree: tree.text().to_owned(),
-            max_rows: self.limits.max_rows,
-            max_bytes: self.limits.max_bytes,
-            timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-        };
-        sandbox.run(&run).await
+        let (state, cold_files) = (found.chains, found.cold.len());
+        Ok(AnswerSummary { columns, row_count, bytes, state, duration, hot_rows_fetched, cold_files, cold_bytes })
     }
 
     fn spill_folder(&self) -> Result<Option<tempfile::TempDir>, QueryError> {
@@ -227,67 +237,23 @@ fn explain(error: StepError, tree: Option<&CheckedTree>, files: &SignedFiles, cl
 }
 
 impl AnswerLimits {
-    fn in_words(self) -> String {
-        format!("{} rows or {} MiB", self.max_rows, self.max_bytes >> 20)
+    fn exceeded(self) -> QueryError {
+        QueryError::TooLarge { limit: format!("{} rows or {} MiB", self.max_rows, self.max_bytes >> 20) }
     }
 }
 
-async fn open(sandbox: &mut SandboxProcess, limits: Limits) -> Step<()> {
-    match sandbox.ask(&Request::Open(limits)).await? {
-        Response::Opened { .. } => Ok(()),
-        _ => Err(wrong_answer("open")),
-    }
-}
-
-/// Asks for the tree; the place of a syntax error is moved to the user's own text.
-async fn parse(sandbox: &mut SandboxProcess, statement: &Rewritten<'_>) -> Step<String> {
-    match sandbox.ask(&Request::Parse { sql: statement.text().to_owned() }).await {
-        Ok(Response::Parsed { tree }) => Ok(tree),
-        Ok(_) => Err(wrong_answer("parse")),
-        Err(StepError::Failure(failure)) => {
-            let position = failure.position.map(|position| statement.original_position(position));
-            Err(StepError::Failure(Failure { position, ..failure }))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Asks for the plan. Where the tree still names the clock, the plan is only used to find errors: DuckDB folds
-/// `localtime` to a constant when it plans and to a later one when it runs, so a filter of the first says nothing
-/// about the second.
-async fn needs(sandbox: &mut SandboxProcess, tree: &CheckedTree) -> Step<Needs> {
-    let relations = RELATIONS.into_iter().map(relation).collect();
-    match sandbox.ask(&Request::Plan { tree: tree.text().to_owned(), relations }).await? {
-        Response::Planned { .. } if tree.reads_the_clock() => Ok(plan::everything(tree.relations().iter().copied())),
-        Response::Planned { scans } => Ok(plan::needs(&scans)),
-        _ => Err(wrong_answer("plan")),
-    }
-}
-
-async fn prepare(sandbox: &mut SandboxProcess, needs: &Needs, files: &SignedFiles) -> Step<()> {
-    let none = Need { columns: vec!["block_number"], bounds: plan::BlockBounds::ALL };
-    let sources = RELATIONS.into_iter().map(|dataset| {
-        let need = needs.get(&dataset).unwrap_or(&none);
-        Source {
-            relation: relation(dataset),
-            hot_columns: need.columns.iter().map(|&name| name.to_owned()).collect(),
-            cold: files.groups(dataset),
-        }
-    });
-    match sandbox.ask(&Request::Prepare { sources: sources.collect() }).await? {
-        Response::Prepared {} => Ok(()),
-        _ => Err(wrong_answer("prepare")),
-    }
-}
-
-fn relation(dataset: Dataset) -> Relation {
-    let columns = dataset
-        .columns()
-        .iter()
-        .map(|column| RelationColumn { name: column.name.to_owned(), sql_type: column.column_type.sql().to_owned() });
-    Relation { name: dataset.as_str().to_owned(), columns: columns.collect() }
-}
-
-fn wrong_answer(question: &str) -> StepError {
-    StepError::Broken(QueryError::SandboxProtocol { message: format!("its answer to {question} is none") })
+async fn answer(
+    sandbox: &mut SandboxProcess,
+    tree: &CheckedTree,
+    limits: AnswerLimits,
+    left: Duration,
+    sink: &mut (dyn RowSink + Send),
+) -> Step<HandedOn> {
+    let run = Request::Run {
+        tree: tree.text().to_owned(),
+        max_rows: limits.max_rows,
+        max_bytes: limits.max_bytes,
+        timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+    };
+    sandbox.run(&run, sink).await
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isotherm_types::{BlockNumber, ChainId, Classified, Disposition};
+use isotherm_types::{B256, BlockNumber, ChainId, Classified, Disposition};
 use serde::Serialize;
 
 use crate::gate::Refusal;
@@ -34,6 +34,55 @@ pub enum QueryError {
         message: String,
         /// Byte of the text, from 0.
         position: Option<u64>,
+    },
+    /// A relation that is not there, or that its asker may not read: which of the two is not told.
+    #[error("there is no relation {name:?}, or none that you may read; correct the name or ask an admin for a grant")]
+    UnknownRelation {
+        /// Its name.
+        name: String,
+        /// Byte of the text, from 0.
+        position: Option<u64>,
+    },
+    /// A relation whose rows nobody collects.
+    #[error("the rows of {name} are not collected: the chain's jobs leave them out")]
+    NotCollected {
+        /// Its name.
+        name: String,
+        /// Byte of the text, from 0.
+        position: Option<u64>,
+    },
+    /// The block that the answer is to be pinned to could be one of several chains.
+    #[error(
+        "as_of has to say which chain it means, as in {{\"chain\": \"…\", \"block\": …}}; the query reads {}",
+        in_words(.chains)
+    )]
+    AsOfChainMissing {
+        /// Names of the chains that the query reads.
+        chains: Vec<String>,
+    },
+    /// The block's chain is not there, or its asker may not read it: which of the two is not told.
+    #[error("as_of names the chain {chain:?}, which is not there, or which you may not read")]
+    AsOfChainUnknown {
+        /// Its name as given.
+        chain: String,
+    },
+    /// The block is still to come.
+    #[error("as_of names block {number} of {chain}, of which {}", up_to(*.last))]
+    AsOfAhead {
+        /// Name of the chain.
+        chain: String,
+        /// The block.
+        number: BlockNumber,
+        /// The chain's last block; `None` if nothing is stored.
+        last: Option<BlockNumber>,
+    },
+    /// The block's hash is that of no block that can be found by its hash.
+    #[error("as_of names {hash}, which is no block of {chain} in hot storage; name an older block by its number")]
+    AsOfUnknown {
+        /// Name of the chain.
+        chain: String,
+        /// The hash.
+        hash: B256,
     },
     /// It took too long.
     #[error("the query was stopped after {} s", .limit.as_secs_f64())]
@@ -163,6 +212,12 @@ impl QueryError {
             | Self::Refused(_)
             | Self::NotAQuery { .. }
             | Self::Invalid { .. }
+            | Self::UnknownRelation { .. }
+            | Self::NotCollected { .. }
+            | Self::AsOfChainMissing { .. }
+            | Self::AsOfChainUnknown { .. }
+            | Self::AsOfAhead { .. }
+            | Self::AsOfUnknown { .. }
             | Self::Failed { .. }
             | Self::OutOfMemory { .. } => Blame::Asker,
             Self::TooLarge { .. } => Blame::Size,
@@ -185,7 +240,10 @@ impl QueryError {
     /// What the asker is told: the causes of the platform's own failures stay in its log.
     pub fn answer(&self) -> ErrorAnswer {
         let (detail, position) = match self {
-            Self::Syntax { position, .. } | Self::Invalid { position, .. } => (None, *position),
+            Self::Syntax { position, .. }
+            | Self::Invalid { position, .. }
+            | Self::UnknownRelation { position, .. }
+            | Self::NotCollected { position, .. } => (None, *position),
             Self::Refused(refusal) => (None, refusal.position()),
             Self::NotAQuery { .. } => (Some("only SELECT can be run".to_owned()), None),
             Self::ColdFileMissing { .. }
@@ -211,6 +269,12 @@ impl Classified for QueryError {
             | Self::Refused(_)
             | Self::NotAQuery { .. }
             | Self::Invalid { .. }
+            | Self::UnknownRelation { .. }
+            | Self::NotCollected { .. }
+            | Self::AsOfChainMissing { .. }
+            | Self::AsOfChainUnknown { .. }
+            | Self::AsOfAhead { .. }
+            | Self::AsOfUnknown { .. }
             | Self::Timeout { .. }
             | Self::TooLarge { .. }
             | Self::OutOfMemory { .. }
@@ -229,6 +293,11 @@ impl Classified for QueryError {
             Self::Syntax { .. } => "query.syntax",
             Self::Refused(_) | Self::NotAQuery { .. } => "query.refused",
             Self::Invalid { .. } => "query.invalid",
+            Self::UnknownRelation { .. } => "query.unknown_relation",
+            Self::NotCollected { .. } => "query.not_collected",
+            Self::AsOfChainMissing { .. } | Self::AsOfChainUnknown { .. } => "query.as_of_chain",
+            Self::AsOfAhead { .. } => "query.as_of_ahead",
+            Self::AsOfUnknown { .. } => "query.as_of_unknown",
             Self::Timeout { .. } => "query.timeout",
             Self::TooLarge { .. } => "query.too_large",
             Self::OutOfMemory { .. } => "query.out_of_memory",
@@ -246,4 +315,12 @@ impl Classified for QueryError {
             Self::Arrow(_) => "query.arrow",
         }
     }
+}
+
+fn in_words(chains: &[String]) -> String {
+    if chains.is_empty() { "none".to_owned() } else { chains.join(", ") }
+}
+
+fn up_to(last: Option<BlockNumber>) -> String {
+    last.map_or_else(|| "nothing is stored yet".to_owned(), |last| format!("the last stored block is {last}"))
 }

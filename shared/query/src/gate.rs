@@ -11,7 +11,7 @@ mod shapes;
 mod substitute;
 mod tree;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use isotherm_types::Dataset;
@@ -19,9 +19,14 @@ use serde_json::Value;
 
 use crate::literals::Rewritten;
 use crate::parameters::{ParameterError, Parameters};
+use crate::relation::RelationName;
 
 /// Datasets that a query can name.
-pub const RELATIONS: [Dataset; 3] = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs];
+pub const RELATIONS: [Dataset; 4] = Dataset::ALL;
+
+/// Relations that a query names, each with the byte of the user's text at which it first stands. They are spelled as
+/// relations are: whether they are there, [`crate::scope`] says.
+pub type NamedRelations = BTreeMap<RelationName, Option<u64>>;
 
 /// What comes with a tree.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +44,7 @@ pub struct Given<'a> {
 pub struct CheckedTree {
     text: String,
     tree: Value,
-    relations: BTreeSet<Dataset>,
+    relations: NamedRelations,
 }
 
 impl CheckedTree {
@@ -48,8 +53,8 @@ impl CheckedTree {
         &self.text
     }
 
-    /// Datasets that the query names.
-    pub fn relations(&self) -> &BTreeSet<Dataset> {
+    /// Relations that the query names.
+    pub fn relations(&self) -> &NamedRelations {
         &self.relations
     }
 
@@ -90,18 +95,13 @@ pub enum Refusal {
     #[error("the query is nested too deeply, or holds a number that is not finite")]
     Unreadable,
     /// A relation that is none of ours.
-    #[error("there is no relation {name:?}; the relations are blocks, transactions and logs")]
+    #[error(
+        "there is no relation {name:?}; the relations are blocks, transactions, logs and traces, \
+         each also of one chain, as in monad.logs"
+    )]
     Relation {
         /// Its name as written.
         name: String,
-        /// Where it stands.
-        position: Option<u64>,
-    },
-    /// A dataset that is not collected.
-    #[error("{dataset} are not collected, so they cannot be queried")]
-    NotCollected {
-        /// The dataset.
-        dataset: Dataset,
         /// Where it stands.
         position: Option<u64>,
     },
@@ -154,7 +154,6 @@ impl Refusal {
         match self {
             Self::StatementCount { .. } | Self::Unreadable | Self::Name { .. } | Self::Parameter(_) => None,
             Self::Relation { position, .. }
-            | Self::NotCollected { position, .. }
             | Self::Function { position, .. }
             | Self::TableFunction { position, .. }
             | Self::Construct { position, .. }

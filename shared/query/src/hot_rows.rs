@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use crate::boundary::HotRun;
 use crate::error::QueryError;
 use crate::plan::Needs;
+use crate::relation::hot_table;
 use crate::sandbox_process::{SandboxProcess, Step, StepError};
 
 /// Rows in one batch; bounds the memory on both sides of the pipe.
@@ -40,12 +41,13 @@ async fn copy(
 ) -> Result<u64, QueryError> {
     let mut row_count = 0;
     for run in runs {
-        let Some(need) = needs.get(&run.dataset) else { continue };
+        let Some(need) = needs.get(&(run.chain_id, run.dataset)) else { continue };
+        let table = hot_table(run.chain_id, run.dataset);
         let mut batches =
             rows::read(snapshot, run.chain_id, run.dataset, &need.columns, run.blocks, Order::Any, BATCH_ROWS).await?;
         while let Some(batch) = batches.try_next().await? {
             row_count += batch.num_rows() as u64;
-            sandbox.send_rows(run.dataset.as_str(), &encode(&batch)?).await?;
+            sandbox.send_rows(&table, &encode(&batch)?).await?;
         }
     }
     Ok(row_count)

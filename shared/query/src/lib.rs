@@ -1,18 +1,23 @@
 //! One SQL over hot and cold storage: what stands between a user's text and the process that runs it.
 //!
 //! A query's way: [`literals`] puts bare `0x…` as bytes, the sandbox parses the text, [`gate`] puts constants in the
-//! place of [`parameters`] and of the present and checks the tree, the sandbox plans it, [`plan`] reads from the
-//! plan which columns and blocks are needed, [`boundary`] reads in one snapshot which of them are hot and which cold,
-//! hot rows are copied out in that same snapshot, cold files are looked up and presigned, the sandbox runs the checked
-//! tree, and [`render`] writes the rows. [`engine`] strings these together.
+//! place of [`parameters`] and of the present and checks the tree, the sandbox plans it, [`plan`] reads from the plan
+//! which columns and blocks are needed, [`scope`] reads which chains there are for the asker, [`as_of`] pins one to a
+//! block if that was asked for, [`boundary`] reads in the same snapshot which blocks are hot and which cold, hot rows are
+//! copied out in it, cold files are looked up and presigned, the sandbox runs the checked tree, and its rows are handed
+//! on ([`answer`]) or written ([`render`]). [`engine`] strings these together.
 //!
-//! Invariant: an answer is of one state of each chain. Every row is counted once, whatever compaction, cleanup and
-//! reorgs do meanwhile, and a cold file that is missing or altered fails the query: it never has fewer rows.
+//! Invariant: an answer is of one state of each chain, and of nothing that its asker may not read. Every row is counted
+//! once, whatever compaction, cleanup and reorgs do meanwhile, and a cold file that is missing or altered fails the
+//! query: it never has fewer rows.
 //!
 //! It must never link DuckDB, never run a tree that the gate has not passed, and never log a user's SQL.
 
+pub mod answer;
+pub mod as_of;
 pub mod boundary;
 pub mod cold_files;
+mod conversation;
 pub mod engine;
 pub mod error;
 pub mod gate;
@@ -20,9 +25,13 @@ pub mod hot_rows;
 pub mod literals;
 pub mod parameters;
 pub mod plan;
+pub mod relation;
 pub mod render;
 pub mod sandbox_process;
+pub mod scope;
 pub mod shield;
 
-pub use engine::{QueryAnswer, QueryEngine, QueryRequest};
+pub use answer::{AnswerSummary, QueryAnswer, RowSink};
+pub use as_of::{AsOf, AsOfBlock};
+pub use engine::{AnswerLimits, QueryEngine, QueryRequest};
 pub use error::QueryError;

@@ -1,30 +1,47 @@
-//! Reads from a query's plan what must be fetched: columns and a run of blocks for each dataset.
+//! Reads from a query's plan what must be fetched: columns and a run of blocks for each dataset of each chain.
 //!
-//! Only ever used to fetch less. A filter counts only if it is plainly `block_number`, an operator and a number; all
-//! else is ignored, and DuckDB applies every filter again. Pure.
+//! Only ever used to fetch less. A filter counts only if it is plainly `block_number` or `chain_id`, an operator and a
+//! number; all else is ignored, and DuckDB applies every filter again. Pure.
 
 use std::collections::BTreeMap;
 
-use isotherm_types::{BlockNumber, BlockRange, Dataset};
+use isotherm_types::sandbox::{CHAIN_ID, Scan};
+use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset};
 
-use isotherm_types::sandbox::Scan;
+use crate::relation::RelationName;
 
 /// The column by which hot and cold are told apart; always fetched.
 const BLOCK_NUMBER: &str = "block_number";
 
-/// Blocks that a query may read, both ends included. `first > last` means none.
+/// Numbers that a query may ask for, of blocks or of chains, both ends included. `first > last` means none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockBounds {
-    /// First block.
+pub struct Bounds {
+    /// The first.
     pub first: u64,
-    /// Last block.
+    /// The last.
     pub last: u64,
 }
 
-impl BlockBounds {
-    /// Every block.
+impl Bounds {
+    /// Every number.
     pub const ALL: Self = Self { first: 0, last: u64::MAX };
-    const NONE: Self = Self { first: u64::MAX, last: 0 };
+    /// No number.
+    pub const NONE: Self = Self { first: u64::MAX, last: 0 };
+
+    /// Numbers up to `last`.
+    pub fn up_to(last: u64) -> Self {
+        Self { first: 0, last }
+    }
+
+    /// Numbers that both hold.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self { first: self.first.max(other.first), last: self.last.min(other.last) }
+    }
+
+    fn contains(self, number: u64) -> bool {
+        self.first <= number && number <= self.last
+    }
 
     /// Blocks of `range` that lie within these bounds.
     pub fn clip(self, range: BlockRange) -> Option<BlockRange> {
@@ -46,40 +63,74 @@ impl BlockBounds {
     }
 }
 
-/// What a query reads of one dataset.
+/// What one scan of a relation reads, as far as the plan says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The relation.
+    pub relation: RelationName,
+    /// Columns, in the dataset's order; `block_number` is among them. `chain_id` never is: it is not fetched.
+    pub columns: Vec<&'static str>,
+    /// Chains by their ids.
+    pub chains: Bounds,
+    /// Blocks.
+    pub blocks: Bounds,
+}
+
+/// What a query reads of one dataset of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// Columns, in the dataset's order; `block_number` is among them.
+    /// Columns, as in [`Read`].
     pub columns: Vec<&'static str>,
     /// Blocks.
-    pub bounds: BlockBounds,
+    pub bounds: Bounds,
 }
 
-/// What a query reads. A dataset that no scan reads is not in it.
-pub type Needs = BTreeMap<Dataset, Need>;
+/// What a query reads. A dataset of a chain that no scan reads is not in it.
+pub type Needs = BTreeMap<(ChainId, Dataset), Need>;
 
-/// Gathers the scans of a plan: for each dataset the union of columns and the hull of blocks.
-pub fn needs(scans: &[Scan]) -> Needs {
-    let mut needs = Needs::new();
-    for scan in scans {
-        let Ok(dataset) = scan.relation.parse::<Dataset>() else { continue };
-        let need = needs.entry(dataset).or_insert(Need { columns: vec![], bounds: BlockBounds::NONE });
+/// What each scan of a plan reads.
+pub fn reads(scans: &[Scan]) -> Vec<Read> {
+    let read = |scan: &Scan| {
+        let relation = RelationName::of_full_name(&scan.relation)?;
+        let columns = relation.dataset.columns();
         // A scan that needs no column, as under `count(*)`, reads the first one, and a plan does not say so.
-        let first = dataset.columns()[0].name;
-        let wanted = |name: &str| name == first || need.columns.contains(&name) || is_read(scan, name);
-        need.columns = dataset.columns().iter().map(|column| column.name).filter(|name| wanted(name)).collect();
-        need.bounds = need.bounds.hull(bounds(&scan.filters));
+        let first = columns[0].name;
+        let wanted = |name: &&str| *name != CHAIN_ID && (*name == first || is_read(scan, name));
+        Some(Read {
+            columns: columns.iter().map(|column| column.name).filter(wanted).collect(),
+            chains: bounds(&scan.filters, CHAIN_ID),
+            blocks: bounds(&scan.filters, BLOCK_NUMBER),
+            relation,
+        })
+    };
+    scans.iter().filter_map(read).collect()
+}
+
+/// Everything of `relations`: for a query whose plan may not be believed.
+pub fn everything<'a>(relations: impl IntoIterator<Item = &'a RelationName>) -> Vec<Read> {
+    let whole = |relation: &RelationName| Read {
+        columns: relation.dataset.columns().iter().map(|column| column.name).filter(|name| *name != CHAIN_ID).collect(),
+        chains: Bounds::ALL,
+        blocks: Bounds::ALL,
+        relation: relation.clone(),
+    };
+    relations.into_iter().map(whole).collect()
+}
+
+/// Gathers reads: for each dataset of each chain the union of columns and the hull of blocks. `chains_of` says which
+/// chains a relation shows.
+pub fn needs(reads: &[Read], chains_of: impl Fn(&RelationName) -> Vec<ChainId>) -> Needs {
+    let mut needs = Needs::new();
+    for read in reads {
+        let dataset = read.relation.dataset;
+        for chain_id in chains_of(&read.relation).into_iter().filter(|chain| read.chains.contains(chain.0)) {
+            let need = needs.entry((chain_id, dataset)).or_insert(Need { columns: vec![], bounds: Bounds::NONE });
+            let wanted = |name: &&str| need.columns.contains(name) || read.columns.contains(name);
+            need.columns = dataset.columns().iter().map(|column| column.name).filter(wanted).collect();
+            need.bounds = need.bounds.hull(read.blocks);
+        }
     }
     needs
-}
-
-/// Everything of `datasets`: for a query whose plan may not be believed.
-pub fn everything(datasets: impl IntoIterator<Item = Dataset>) -> Needs {
-    let whole = |dataset: Dataset| {
-        let columns = dataset.columns().iter().map(|column| column.name).collect();
-        (dataset, Need { columns, bounds: BlockBounds::ALL })
-    };
-    datasets.into_iter().map(whole).collect()
 }
 
 fn is_read(scan: &Scan, name: &str) -> bool {
@@ -98,35 +149,33 @@ fn has_word(text: &str, name: &str) -> bool {
     })
 }
 
-fn bounds(filters: &[String]) -> BlockBounds {
-    filters.iter().map(|filter| filter_bounds(filter)).fold(BlockBounds::ALL, |both, one| BlockBounds {
-        first: both.first.max(one.first),
-        last: both.last.min(one.last),
-    })
+/// Bounds that a scan's filters surely set on the numbers of `column`.
+fn bounds(filters: &[String], column: &str) -> Bounds {
+    filters.iter().map(|filter| filter_bounds(filter, column)).fold(Bounds::ALL, Bounds::intersection)
 }
 
 /// Bounds that one printed filter surely sets.
 ///
 /// Reads comparisons joined by AND from the left and stops at the first part that is anything else: what follows it
 /// could be inside a literal. A filter with an OR says nothing.
-fn filter_bounds(filter: &str) -> BlockBounds {
+fn filter_bounds(filter: &str, column: &str) -> Bounds {
     if filter.contains(" OR ") {
-        return BlockBounds::ALL;
+        return Bounds::ALL;
     }
-    let mut bounds = BlockBounds::ALL;
+    let mut bounds = Bounds::ALL;
     for part in filter.split(" AND ") {
-        let Some((operator, number)) = comparison(part) else { break };
+        let Some((operator, number)) = comparison(part, column) else { break };
         match operator {
-            "=" => bounds = BlockBounds { first: bounds.first.max(number), last: bounds.last.min(number) },
+            "=" => bounds = bounds.intersection(Bounds { first: number, last: number }),
             ">=" => bounds.first = bounds.first.max(number),
             "<=" => bounds.last = bounds.last.min(number),
             ">" => match number.checked_add(1) {
                 Some(first) => bounds.first = bounds.first.max(first),
-                None => return BlockBounds::NONE,
+                None => return Bounds::NONE,
             },
             "<" => match number.checked_sub(1) {
                 Some(last) => bounds.last = bounds.last.min(last),
-                None => return BlockBounds::NONE,
+                None => return Bounds::NONE,
             },
             _ => break,
         }
@@ -134,8 +183,8 @@ fn filter_bounds(filter: &str) -> BlockBounds {
     bounds
 }
 
-fn comparison(part: &str) -> Option<(&str, u64)> {
-    let rest = part.strip_prefix(BLOCK_NUMBER)?;
+fn comparison<'a>(part: &'a str, column: &str) -> Option<(&'a str, u64)> {
+    let rest = part.strip_prefix(column)?;
     let digits = rest.find(|c: char| c.is_ascii_digit())?;
     let (operator, number) = rest.split_at(digits);
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
@@ -152,8 +201,15 @@ mod tests {
     }
 
     fn bounds_of(filters: &[&str]) -> (u64, u64) {
-        let bounds = needs(&[scan("blocks", &[], filters)])[&Dataset::Blocks].bounds;
+        let bounds = reads(&[scan("blocks", &[], filters)])[0].blocks;
         (bounds.first, bounds.last)
+    }
+
+    const CHAINS: [ChainId; 3] = [ChainId(1), ChainId(10), ChainId(143)];
+
+    /// Relations without a chain show all of them, `ten.…` the one.
+    fn needs_of(scans: &[Scan]) -> Needs {
+        needs(&reads(scans), |relation| if relation.chain.is_none() { CHAINS.to_vec() } else { vec![ChainId(10)] })
     }
 
     #[test]
@@ -185,34 +241,63 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_read_nothing_and_widen_no_hull() {
-        let none = scan("blocks", &[], &["block_number<0"]);
-        let some = scan("blocks", &["gas_used"], &["block_number>=5 AND block_number<=6"]);
-        let need = &needs(&[none, some])[&Dataset::Blocks];
-        assert_eq!(need.bounds, BlockBounds { first: 5, last: 6 });
-        let range = BlockRange::new(BlockNumber(0), BlockNumber(100)).unwrap();
-        assert_eq!(BlockBounds { first: 9, last: 3 }.clip(range), None);
+    fn a_relation_of_one_chain_and_a_filter_of_chains_bound_the_chains() {
+        let asked = |relation: &str, filters: &[&str]| -> Vec<u64> {
+            needs_of(&[scan(relation, &[], filters)]).into_keys().map(|(chain, _)| chain.0).collect()
+        };
+        assert_eq!(asked("logs", &[]), [1, 10, 143]);
+        assert_eq!(asked("ten.logs", &[]), [10]);
+        assert_eq!(asked("logs", &["chain_id=143"]), [143]);
+        assert_eq!(asked("logs", &["chain_id>1 AND chain_id<=100", "block_number=7"]), [10]);
+        assert!(asked("logs", &["chain_id=7"]).is_empty());
+        assert!(asked("ten.logs", &["chain_id=1"]).is_empty());
+        for filter in ["chain_id=1 OR chain_id=10", "chain_id IN (1, 10)", "signed_chain_id=1", "chain_id!=1"] {
+            assert_eq!(asked("logs", &[filter]), [1, 10, 143], "{filter}");
+        }
     }
 
     #[test]
-    fn columns_of_filters_are_fetched_too() {
+    fn a_chain_is_read_as_far_as_any_scan_reads_it() {
+        let all = scan("blocks", &["gas_used"], &["block_number>=50 AND block_number<=60"]);
+        let one = scan("ten.blocks", &["author"], &["block_number=5"]);
+        let needs = needs_of(&[all, one]);
+        let need = |chain| &needs[&(ChainId(chain), Dataset::Blocks)];
+        assert_eq!(need(1).columns, ["block_hash", "block_number", "gas_used"]);
+        assert_eq!(need(1).bounds, Bounds { first: 50, last: 60 });
+        assert_eq!(need(10).columns, ["block_hash", "author", "block_number", "gas_used"]);
+        assert_eq!(need(10).bounds, Bounds { first: 5, last: 60 });
+    }
+
+    #[test]
+    fn contradictions_read_nothing_and_widen_no_hull() {
+        let none = scan("blocks", &[], &["block_number<0"]);
+        let some = scan("blocks", &["gas_used"], &["block_number>=5 AND block_number<=6"]);
+        let need = &needs_of(&[none, some])[&(CHAINS[0], Dataset::Blocks)];
+        assert_eq!(need.bounds, Bounds { first: 5, last: 6 });
+        let range = BlockRange::new(BlockNumber(0), BlockNumber(100)).unwrap();
+        assert_eq!(Bounds { first: 9, last: 3 }.clip(range), None);
+    }
+
+    #[test]
+    fn columns_of_filters_are_fetched_too_and_the_chain_never_is() {
         let scans = [
-            scan("transactions", &["value"], &["from_address='\\xAA'::BLOB"]),
+            scan("transactions", &["value", "chain_id"], &["from_address='\\xAA'::BLOB"]),
             scan("transactions", &["gas_used"], &["block_number=3"]),
             scan("logs", &[], &[]),
         ];
-        let needs = needs(&scans);
-        let transactions = &needs[&Dataset::Transactions];
+        let needs = needs_of(&scans);
+        let transactions = &needs[&(CHAINS[0], Dataset::Transactions)];
         assert_eq!(transactions.columns, ["block_number", "from_address", "gas_used", "value"]);
-        assert_eq!(transactions.bounds, BlockBounds::ALL);
-        assert_eq!(needs[&Dataset::Logs].columns, ["block_number"]);
-        assert!(!needs.contains_key(&Dataset::Blocks));
+        assert_eq!(transactions.bounds, Bounds::ALL);
+        assert_eq!(needs[&(CHAINS[0], Dataset::Logs)].columns, ["block_number"]);
+        assert!(!needs.contains_key(&(CHAINS[0], Dataset::Blocks)));
+        let logs = RelationName::of("", "logs").unwrap();
+        assert_eq!(everything([&logs])[0].columns.len(), Dataset::Logs.columns().len() - 1);
     }
 
     #[test]
     fn a_scan_of_no_column_still_reads_the_first_one() {
-        let need = &needs(&[scan("blocks", &[], &[])])[&Dataset::Blocks];
-        assert_eq!(need.columns, ["block_hash", "block_number"]);
+        assert_eq!(reads(&[scan("blocks", &[], &[])])[0].columns, ["block_hash", "block_number"]);
     }
 
     proptest::proptest! {

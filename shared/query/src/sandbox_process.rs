@@ -6,12 +6,12 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::ipc::reader::StreamDecoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use crate::answer::RowSink;
 use crate::error::QueryError;
 use crate::shield;
 use isotherm_types::sandbox::{
@@ -45,13 +45,15 @@ impl<E: Into<QueryError>> From<E> for StepError {
     }
 }
 
-/// The rows of an answer.
+/// What was handed on of an answer.
 #[derive(Debug)]
-pub struct Rows {
+pub struct HandedOn {
     /// Names and DuckDB types.
     pub columns: Vec<RelationColumn>,
-    /// The rows, in order.
-    pub batches: Vec<RecordBatch>,
+    /// Rows.
+    pub row_count: u64,
+    /// Their bytes as Arrow IPC.
+    pub bytes: u64,
     /// Whether the answer was cut off.
     pub truncated: bool,
 }
@@ -100,8 +102,8 @@ impl SandboxProcess {
     ///
     /// # Errors
     /// A sandbox that ended.
-    pub async fn send_rows(&mut self, relation: &str, stream: &[u8]) -> Result<(), QueryError> {
-        self.send(&Request::Rows { relation: relation.to_owned() }).await?;
+    pub async fn send_rows(&mut self, hot_table: &str, stream: &[u8]) -> Result<(), QueryError> {
+        self.send(&Request::Rows { hot_table: hot_table.to_owned() }).await?;
         self.write(KIND_ARROW, stream).await
     }
 
@@ -113,30 +115,37 @@ impl SandboxProcess {
         }
     }
 
-    /// Runs a checked tree and gathers its rows.
+    /// Runs a checked tree and hands its rows on, one batch after the other: no more than one is held here.
     ///
     /// # Errors
-    /// The sandbox's failure, or a broken conversation.
-    pub async fn run(&mut self, request: &Request) -> Step<Rows> {
+    /// The sandbox's failure, a broken conversation, or what `sink` says.
+    pub async fn run(&mut self, request: &Request, sink: &mut (dyn RowSink + Send)) -> Step<HandedOn> {
         let Response::Columns { columns } = self.ask(request).await? else {
             return Err(out_of_turn("no columns").into());
         };
         let mut decoder = StreamDecoder::new();
-        let mut batches = Vec::new();
+        let (mut row_count, mut bytes, mut has_begun) = (0, 0, false);
         loop {
             match self.receive().await? {
                 Frame::Arrow(piece) => {
+                    bytes += piece.len() as u64;
                     let mut piece = Buffer::from_vec(piece);
-                    while let Some(batch) = decoder.decode(&mut piece)? {
-                        batches.push(batch);
+                    loop {
+                        let batch = decoder.decode(&mut piece)?;
+                        if let Some(schema) = decoder.schema().filter(|_| !has_begun) {
+                            sink.begin(&columns, &schema)?;
+                            has_begun = true;
+                        }
+                        let Some(batch) = batch else { break };
+                        row_count += batch.num_rows() as u64;
+                        sink.rows(&batch)?;
                     }
                 }
                 Frame::Json(Response::Done { rows, truncated }) => {
-                    let received: u64 = batches.iter().map(|batch: &RecordBatch| batch.num_rows() as u64).sum();
-                    if received != rows {
+                    if !has_begun || rows != row_count {
                         return Err(out_of_turn("fewer rows than it counted").into());
                     }
-                    return Ok(Rows { columns, batches, truncated });
+                    return Ok(HandedOn { columns, row_count, bytes, truncated });
                 }
                 Frame::Json(Response::Failed(failure)) => return Err(StepError::Failure(failure)),
                 Frame::Json(_) => return Err(out_of_turn("an answer to nothing").into()),

@@ -7,29 +7,50 @@ mod platform;
 #[path = "support/sandbox_program.rs"]
 mod sandbox_program;
 
+#[path = "federated/as_of.rs"]
+mod as_of;
+#[path = "federated/chains.rs"]
+mod chains;
+#[path = "federated/handed_on.rs"]
+mod handed_on;
+
 use std::time::{Duration, Instant};
 
 use isotherm_cold_store::catalog::checks::{self, Recorded, Sighting};
 use isotherm_cold_store::integrity::{Fault, Finding};
 use isotherm_hot_store::cleanup::{self, Leaf, LeafState, Removal};
-use isotherm_query::boundary::{self, open_snapshot};
+use isotherm_query::boundary::{self, Boundary, open_snapshot};
 use isotherm_query::error::QueryError;
-use isotherm_query::plan::{BlockBounds, Need, Needs};
+use isotherm_query::plan::{Bounds, Need, Needs};
 use isotherm_query::render;
+use isotherm_query::scope::Scope;
 use isotherm_query::{QueryAnswer, QueryRequest};
-use isotherm_types::{BlockNumber, Classified, Dataset, Disposition, TaskId};
+use isotherm_types::{BlockNumber, Classified, Dataset, DatasetGrants, Disposition, TaskId};
 use made_chain::{CHAIN, TRANSACTIONS, compact, follow, hash, range};
 use platform::Platform;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 async fn run(platform: &Platform, sql: &str) -> Result<QueryAnswer, QueryError> {
-    platform.engine.run(QueryRequest { sql: sql.to_owned(), timeout: Duration::from_secs(20) }).await
+    platform.engine.run(request(sql)).await
+}
+
+fn request(sql: &str) -> QueryRequest {
+    QueryRequest::new(sql, Duration::from_secs(20))
 }
 
 async fn rows(platform: &Platform, sql: &str) -> Vec<Vec<Value>> {
     let answer = run(platform, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    render::json_rows(&answer.columns, &answer.batches, 1 << 20).unwrap()
+    rows_of(&answer)
+}
+
+fn rows_of(answer: &QueryAnswer) -> Vec<Vec<Value>> {
+    render::json_rows(&answer.summary.columns, &answer.batches, 1 << 24).unwrap()
+}
+
+/// Hot rows and cold files that the query could read.
+fn fetched(answer: &QueryAnswer) -> (u64, usize) {
+    (answer.summary.hot_rows_fetched, answer.summary.cold_files)
 }
 
 /// 35 blocks: 0..20 cold (and still hot too), 20..35 only hot.
@@ -63,16 +84,20 @@ async fn a_federated_answer_is_hot_plus_cold_and_says_its_state() {
     assert_eq!(rows(&platform, "select sum(value) from transactions").await, [[json!(sum)]]);
 
     let answer = run(&platform, "select 1 from blocks where block_number = 3").await.unwrap();
-    let state = serde_json::to_value(&answer.state).unwrap();
+    let state = serde_json::to_value(&answer.summary.state).unwrap();
     let expected = json!([{
         "chain_id": CHAIN.0, "chain": "made", "tip_number": 34, "tip_hash": hash(34).to_string(), "watermark": 19,
-        "watermarks": {"blocks": 19, "logs": 19, "transactions": 19},
-        "manifest_versions": {"blocks": 2, "logs": 2, "transactions": 2},
+        "watermarks": {"blocks": 19, "logs": 19, "traces": 19, "transactions": 19},
+        "manifest_versions": {"blocks": 2, "logs": 2, "traces": 2, "transactions": 2},
     }]);
     assert_eq!(state, expected);
-    assert_eq!((answer.hot_rows_fetched, answer.cold_files), (0, 1), "only the one file is needed");
+    assert_eq!(fetched(&answer), (0, 1), "only the one file is needed");
+    let first_file = "SELECT size_bytes FROM cold.data_partitions WHERE dataset = 'blocks' AND start_block = 0";
+    let size: i64 = sqlx::query_scalar(first_file).fetch_one(&platform.engine.pool).await.unwrap();
+    assert_eq!(answer.summary.cold_bytes, size.cast_unsigned());
+    assert!(answer.summary.row_count == 1 && answer.summary.bytes > 0, "{:?}", answer.summary);
     let answer = run(&platform, "select block_hash from blocks where block_number > 30").await.unwrap();
-    assert_eq!((answer.hot_rows_fetched, answer.cold_files), (4, 0), "only four hot rows are needed");
+    assert_eq!(fetched(&answer), (4, 0), "only four hot rows are needed");
 }
 
 /// DuckDB 1.5.5 misses values in Bloom filters that are written as the Parquet specification says (ADR 8).
@@ -106,19 +131,25 @@ async fn every_transaction_is_found_by_its_hash_wherever_it_is() {
 #[tokio::test]
 async fn every_column_of_hot_and_cold_is_what_was_written() {
     let platform = half_cold().await;
-    for dataset in [Dataset::Blocks, Dataset::Transactions, Dataset::Logs] {
+    for dataset in Dataset::ALL {
         let sql = format!("select * from {dataset} order by {}", dataset.sort_columns().join(", "));
         let answer = run(&platform, &sql).await.unwrap();
-        let read = render::json_rows(&answer.columns, &answer.batches, 1 << 24).unwrap();
+        let columns = &answer.summary.columns;
         let written = made_chain::rows(dataset, range(0, 35));
-        let expected = render::json_rows(&answer.columns, &[written], 1 << 24).unwrap();
+        let timestamp = written.schema().index_of("timestamp").unwrap();
+        let mut expected = render::json_rows(columns, &[written], 1 << 24).unwrap();
+        for row in &mut expected {
+            let time = chrono::DateTime::from_timestamp(row[timestamp].as_i64().unwrap(), 0).unwrap();
+            row.push(json!(time.format("%Y-%m-%dT%H:%M:%SZ").to_string()));
+        }
+        let read = rows_of(&answer);
         assert_eq!(read.len(), expected.len(), "{dataset}");
         for (read, expected) in read.iter().zip(&expected) {
             assert_eq!(read, expected, "{dataset}");
         }
-        let types: Vec<_> =
-            answer.columns.iter().map(|column| (column.name.as_str(), column.sql_type.as_str())).collect();
-        let schema: Vec<_> = dataset.columns().iter().map(|column| (column.name, column.column_type.sql())).collect();
+        let types: Vec<_> = columns.iter().map(|column| (column.name.as_str(), column.sql_type.as_str())).collect();
+        let stored = dataset.columns().iter().map(|column| (column.name, column.column_type.sql()));
+        let schema: Vec<_> = stored.chain([("block_time", "TIMESTAMP")]).collect();
         assert_eq!(types, schema, "{dataset}");
     }
 }
@@ -127,10 +158,8 @@ async fn every_column_of_hot_and_cold_is_what_was_written() {
 #[tokio::test]
 async fn a_watermark_that_moves_meanwhile_changes_nothing() {
     let platform = half_cold().await;
-    let needs =
-        Needs::from([(Dataset::Transactions, Need { columns: vec!["block_number"], bounds: BlockBounds::ALL })]);
     let mut snapshot = open_snapshot(&platform.engine.pool).await.unwrap();
-    let before = boundary::read(&mut snapshot, &needs).await.unwrap();
+    let before = transactions(&mut snapshot).await;
 
     // Compaction goes on and cleanup follows at once, both committed.
     let mut conn = platform.connect().await;
@@ -144,9 +173,17 @@ async fn a_watermark_that_moves_meanwhile_changes_nothing() {
     assert_eq!(in_snapshot, count(15), "every row above the old watermark is still there");
     let after = isotherm_hot_store::rows::count(&mut conn, CHAIN, Dataset::Transactions, hot).await.unwrap();
     assert_eq!(after, count(5), "a second snapshot would lose the rows that moved");
-    assert_eq!(boundary::read(&mut snapshot, &needs).await.unwrap(), before);
+    assert_eq!(transactions(&mut snapshot).await, before);
     drop(snapshot);
     assert_eq!(rows(&platform, "select count(*) from transactions").await, [[json!(count(35))]]);
+}
+
+/// Where all rows of `transactions` are.
+async fn transactions(snapshot: &mut PgConnection) -> Boundary {
+    let need = Need { columns: vec!["block_number"], bounds: Bounds::ALL };
+    let needs = Needs::from([((CHAIN, Dataset::Transactions), need)]);
+    let scope = Scope::read(snapshot, &DatasetGrants::everything()).await.unwrap();
+    boundary::read(snapshot, &scope, &needs).await.unwrap()
 }
 
 /// Red switch: a leaf that is not cold takes rows with it.
@@ -161,7 +198,7 @@ async fn hot_rows_that_are_cold_may_go_and_every_answer_stays_the_same() {
         sqlx::query_scalar("SELECT count(*) FROM hot.transactions").fetch_one(&platform.engine.pool).await.unwrap();
     assert_eq!(hot.cast_unsigned(), 15 * TRANSACTIONS);
     assert_eq!(rows(&platform, sql).await, before);
-    for dataset in [Dataset::Blocks, Dataset::Transactions, Dataset::Logs] {
+    for dataset in Dataset::ALL {
         let sql = format!("select count(*) from {dataset}");
         let expected = made_chain::rows(dataset, range(0, 35)).num_rows();
         assert_eq!(rows(&platform, &sql).await, [[json!(expected)]], "{dataset}");
@@ -245,7 +282,7 @@ async fn nothing_stored_is_an_empty_answer() {
     let platform = Platform::start().await;
     assert_eq!(rows(&platform, "select count(*), max(block_number) from blocks").await, [[json!(0), Value::Null]]);
     let answer = run(&platform, "select 1").await.unwrap();
-    assert_eq!(answer.state[0].tip_number, None::<BlockNumber>);
+    assert_eq!(answer.summary.state[0].tip_number, None::<BlockNumber>);
 }
 
 #[tokio::test]
@@ -256,7 +293,8 @@ async fn errors_have_a_code_and_the_place() {
         ("select * from blocks where", "query.syntax", Some(26)),
         ("select foo from blocks", "query.invalid", Some(7)),
         ("select 1, suum(1)", "query.refused", Some(10)),
-        ("select * from traces", "query.refused", Some(14)),
+        ("select * from nowhere.blocks", "query.unknown_relation", Some(14)),
+        ("select foo from made.blocks", "query.invalid", Some(7)),
         ("select * from 'x.csv'", "query.refused", Some(14)),
         ("insert into blocks values (1)", "query.refused", None),
         ("select 1; select 2", "query.refused", None),
@@ -275,8 +313,7 @@ async fn a_long_query_is_stopped_in_time() {
     let platform = Platform::start().await;
     for sql in ["select count(*) from range(1000000000000)", "select list_sort(range(100000000))"] {
         let started = Instant::now();
-        let request = QueryRequest { sql: sql.to_owned(), timeout: Duration::from_secs(2) };
-        let error = platform.engine.run(request).await.unwrap_err();
+        let error = platform.engine.run(QueryRequest::new(sql, Duration::from_secs(2))).await.unwrap_err();
         // The list is made while the statement is planned: a fast machine reaches the limit of memory first.
         assert!(["query.timeout", "query.out_of_memory"].contains(&error.code()), "{error:?}");
         assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());

@@ -88,12 +88,14 @@ async fn a_refusal_names_the_culprit_and_its_place() {
         ("select 1, getenv('HOME')", "the function \"getenv\" is not allowed", Some(10)),
         (
             "select * from 'a.parquet'",
-            "there is no relation \"a.parquet\"; the relations are blocks, transactions and logs",
+            "there is no relation \"a.parquet\"; the relations are blocks, transactions, logs and traces, \
+             each also of one chain, as in monad.logs",
             Some(14),
         ),
         (
             "select * from main.blocks",
-            "there is no relation \"main.blocks\"; the relations are blocks, transactions and logs",
+            "there is no relation \"main.blocks\"; the relations are blocks, transactions, logs and traces, \
+             each also of one chain, as in monad.logs",
             Some(14),
         ),
         (
@@ -101,7 +103,6 @@ async fn a_refusal_names_the_culprit_and_its_place() {
             "the table function \"read_csv\" is not allowed; allowed are range, generate_series and unnest",
             Some(5),
         ),
-        ("select count(*) from traces", "traces are not collected, so they cannot be queried", Some(21)),
         ("select $1", "the statement has the parameter $1, but no value is given for it", None),
         ("select 0xab, 0xab, getenv('HOME')", "the function \"getenv\" is not allowed", Some(19)),
         ("select 1; select 2", "a query is one statement; this text has 2", None),
@@ -136,6 +137,8 @@ const GOOD: &[&str] = &[
     "select columns('gas.*') from blocks",
     "select columns(c -> c like 'gas%') from blocks",
     "select * from blocks b join transactions t using (block_number) left join logs l on l.transaction_hash = t.transaction_hash",
+    "from traces join monad.logs using (transaction_hash)",
+    "from \"monad-testnet\".blocks, Monad.BLOCKS b",
     "from blocks, lateral (select count(*) from logs where logs.block_number = blocks.block_number) c",
     "from blocks asof join logs on blocks.timestamp >= logs.timestamp",
     "from blocks semi join logs using (block_number)",
@@ -230,6 +233,14 @@ const BAD: &[&str] = &[
     "from sqlite_master",
     "from pragma_database_list",
     "from isotherm_hot.blocks",
+    "from isotherm_stub.logs",
+    "from memory.blocks",
+    "from temp.logs",
+    "from system.traces",
+    "from pg_catalog.blocks",
+    "from information_schema.logs",
+    "from \"../x\".logs",
+    "from monad.tables",
     "from memory.main.blocks",
     "from main.blocks",
     "from pragma_table_info('blocks')",

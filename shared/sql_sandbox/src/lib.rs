@@ -16,6 +16,7 @@ pub mod frames;
 pub mod functions;
 pub mod limits;
 pub mod plan;
+mod relations;
 pub mod run;
 pub mod session;
 pub mod sources;

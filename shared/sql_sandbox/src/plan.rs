@@ -5,12 +5,16 @@
 use duckdb::Connection;
 use serde_json::Value;
 
-use crate::engine::{identifier, sql_type, text_of};
+use crate::engine::text_of;
 use crate::error::{SandboxError, read_user_error};
+use crate::relations::{self, Shown};
 use isotherm_types::sandbox::{Relation, Scan};
 
 /// Schema of the empty tables behind the views.
 const STUB_SCHEMA: &str = "isotherm_stub";
+
+/// Begins the name of each of them.
+const STUB: &str = "relation_";
 
 /// Plans `tree` over empty relations and returns every scan in the plan.
 ///
@@ -24,48 +28,47 @@ pub fn scans(connection: &Connection, tree: &str, relations: &[Relation]) -> Res
     let plan: Value = serde_json::from_str(&plan)
         .map_err(|_| SandboxError::Protocol { what: "the plan is not JSON or is too deep" })?;
     let mut found = Vec::new();
-    collect(&plan, &mut found);
+    collect(&plan, relations, &mut found);
     Ok(found)
 }
 
-/// Without these two optimizers off, scans of empty tables vanish from the plan.
+/// Without these two optimizers off, scans of empty tables vanish from the plan. A stub is called by the place of its
+/// relation in the list.
 fn stubs(relations: &[Relation]) -> Result<String, SandboxError> {
     let mut sql = format!(
         "SET disabled_optimizers = 'statistics_propagation,empty_result_pullup'; CREATE SCHEMA {STUB_SCHEMA};\n"
     );
-    for relation in relations {
-        let name = identifier(&relation.name)?;
-        let columns = relation
-            .columns
-            .iter()
-            .map(|column| Ok(format!("{} {}", identifier(&column.name)?, sql_type(&column.sql_type)?)))
-            .collect::<Result<Vec<_>, SandboxError>>()?
-            .join(", ");
+    let all = Shown { chain_id: None, columns: None };
+    for (i, relation) in relations.iter().enumerate() {
+        sql.push_str(&relations::create_schema(relation)?);
         sql.push_str(&format!(
-            "CREATE TABLE {STUB_SCHEMA}.{name} ({columns}); CREATE VIEW {name} AS FROM {STUB_SCHEMA}.{name};\n"
+            "CREATE TABLE {STUB_SCHEMA}.{STUB}{i} ({}); CREATE VIEW {} AS SELECT {} FROM {STUB_SCHEMA}.{STUB}{i};\n",
+            relations::definitions(&relation.columns)?,
+            relations::qualified(relation)?,
+            relations::list(relation, &all)?,
         ));
     }
     Ok(sql)
 }
 
-fn collect(node: &Value, found: &mut Vec<Scan>) {
+fn collect(node: &Value, relations: &[Relation], found: &mut Vec<Scan>) {
     match node {
-        Value::Array(nodes) => nodes.iter().for_each(|node| collect(node, found)),
+        Value::Array(nodes) => nodes.iter().for_each(|node| collect(node, relations, found)),
         Value::Object(fields) => {
-            found.extend(fields.get("extra_info").and_then(scan));
+            found.extend(fields.get("extra_info").and_then(|info| scan(info, relations)));
             if let Some(children) = fields.get("children") {
-                collect(children, found);
+                collect(children, relations, found);
             }
         }
         _ => {}
     }
 }
 
-fn scan(info: &Value) -> Option<Scan> {
+fn scan(info: &Value, relations: &[Relation]) -> Option<Scan> {
     let table = info.get("Table")?.as_str()?;
-    let (_, relation) = table.rsplit_once(&format!("{STUB_SCHEMA}."))?;
+    let (_, place) = table.rsplit_once(&format!("{STUB_SCHEMA}.{STUB}"))?;
     Some(Scan {
-        relation: relation.to_owned(),
+        relation: relations.get(place.parse::<usize>().ok()?)?.full_name(),
         columns: texts(info.get("Projections")),
         filters: texts(info.get("Filters")),
     })

@@ -62,7 +62,7 @@ impl Session {
                     self.prepare(sources)?;
                     frames::write_response(output, &Response::Prepared {})?;
                 }
-                Request::Rows { relation } => self.append(&relation, input)?,
+                Request::Rows { hot_table } => self.append(&hot_table, input)?,
                 Request::Run { tree, max_rows, max_bytes, timeout_ms } => {
                     let runner = self.runner.take().ok_or(OUT_OF_TURN)?;
                     sources::lock(&runner.connection, &runner.sources)?;
@@ -100,10 +100,10 @@ impl Session {
         Ok(())
     }
 
-    fn append(&mut self, relation: &str, input: &mut impl Read) -> Result<(), SandboxError> {
+    fn append(&mut self, hot_table: &str, input: &mut impl Read) -> Result<(), SandboxError> {
         let runner = self.runner.as_ref().ok_or(OUT_OF_TURN)?;
         match frames::read(input)? {
-            Some(Frame::Arrow(stream)) => sources::append(&runner.connection, relation, stream),
+            Some(Frame::Arrow(stream)) => sources::append(&runner.connection, hot_table, stream),
             _ => Err(SandboxError::Protocol { what: "rows were announced and did not come" }),
         }
     }

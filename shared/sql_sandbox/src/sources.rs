@@ -1,4 +1,7 @@
-//! The relations of the instance that runs the query: hot rows in tables, cold files behind them, one view over both.
+//! The relations of the instance that runs the query: hot rows in tables, cold files behind them, views over both.
+//!
+//! A view is one branch for the hot rows of each chain, and one for each group of its cold files. Each branch shows the
+//! chain as a constant, so that the planner drops those of chains that a query does not ask for.
 
 use std::io::Cursor;
 
@@ -7,7 +10,8 @@ use duckdb::Connection;
 
 use crate::engine::{identifier, literal, sql_type};
 use crate::error::SandboxError;
-use isotherm_types::sandbox::{ColdGroup, Limits, Relation, Source};
+use crate::relations::{self, Shown};
+use isotherm_types::sandbox::{BLOCK_TIME, ColdGroup, Limits, Part, Relation, RelationColumn, Source, TIMESTAMP};
 
 /// Schema of the tables with hot rows.
 const HOT_SCHEMA: &str = "isotherm_hot";
@@ -18,25 +22,28 @@ const HOT_SCHEMA: &str = "isotherm_hot";
 /// [`SandboxError::Protocol`] if there are cold files and no path to `httpfs`; [`SandboxError::Engine`] if DuckDB
 /// refuses the extension.
 pub fn prepare(connection: &Connection, limits: &Limits, sources: &[Source]) -> Result<(), SandboxError> {
-    if sources.iter().any(|source| !source.cold.is_empty()) {
+    if sources.iter().flat_map(|source| &source.parts).any(|part| !part.cold.is_empty()) {
         load_httpfs(connection, limits)?;
     }
     let mut sql = format!("CREATE SCHEMA {HOT_SCHEMA};\n");
     for source in sources {
-        sql.push_str(&hot_table(source)?);
+        for part in &source.parts {
+            sql.push_str(&hot_table(&source.relation, part)?);
+        }
+        sql.push_str(&relations::create_schema(&source.relation)?);
         sql.push_str(&view(source)?);
     }
     connection.execute_batch(&sql).map_err(SandboxError::engine("make the relations"))
 }
 
-/// Appends an IPC stream of rows to a relation's hot table.
+/// Appends an IPC stream of rows to a hot table.
 ///
 /// # Errors
 /// If the bytes are no IPC stream, or their columns are not those announced.
-pub fn append(connection: &Connection, relation: &str, stream: Vec<u8>) -> Result<(), SandboxError> {
-    identifier(relation)?;
+pub fn append(connection: &Connection, hot_table: &str, stream: Vec<u8>) -> Result<(), SandboxError> {
+    identifier(hot_table)?;
     let mut appender =
-        connection.appender_to_db(relation, HOT_SCHEMA).map_err(SandboxError::engine("open a hot table"))?;
+        connection.appender_to_db(hot_table, HOT_SCHEMA).map_err(SandboxError::engine("open a hot table"))?;
     for batch in StreamReader::try_new(Cursor::new(stream), None)? {
         appender.append_record_batch(batch?).map_err(SandboxError::engine("append hot rows"))?;
     }
@@ -48,7 +55,8 @@ pub fn append(connection: &Connection, relation: &str, stream: Vec<u8>) -> Resul
 /// # Errors
 /// [`SandboxError::Engine`] if a lock does not close; the query must not run then.
 pub fn lock(connection: &Connection, sources: &[Source]) -> Result<(), SandboxError> {
-    let urls = sources.iter().flat_map(|source| &source.cold).flat_map(|group| &group.urls);
+    let parts = sources.iter().flat_map(|source| &source.parts);
+    let urls = parts.flat_map(|part| &part.cold).flat_map(|group| &group.urls);
     let urls = urls.map(|url| literal(url)).collect::<Vec<_>>().join(", ");
     // The secret manager wants its folder on first use, even with persistent secrets off: wake it before the lock.
     let sql = format!(
@@ -68,59 +76,49 @@ fn load_httpfs(connection: &Connection, limits: &Limits) -> Result<(), SandboxEr
     connection.execute_batch(&sql).map_err(SandboxError::engine("load httpfs"))
 }
 
-fn hot_table(source: &Source) -> Result<String, SandboxError> {
-    let columns = source
-        .hot_columns
-        .iter()
-        .map(|name| Ok(format!("{} {}", identifier(name)?, sql_type(type_of(&source.relation, name)?)?)))
-        .collect::<Result<Vec<_>, SandboxError>>()?
-        .join(", ");
-    Ok(format!("CREATE TABLE {HOT_SCHEMA}.{} ({columns});\n", identifier(&source.relation.name)?))
+/// Two relations may show the same rows; the table is made once.
+fn hot_table(relation: &Relation, part: &Part) -> Result<String, SandboxError> {
+    let columns = part.hot_columns.iter().map(|name| column(relation, name)).collect::<Result<Vec<_>, _>>()?;
+    let table = identifier(&part.hot_table)?;
+    Ok(format!("CREATE TABLE IF NOT EXISTS {HOT_SCHEMA}.{table} ({});\n", relations::definitions(columns)?))
 }
 
 fn view(source: &Source) -> Result<String, SandboxError> {
-    let mut branches = vec![hot_branch(source)?];
-    for group in &source.cold {
-        branches.push(cold_branch(&source.relation, group)?);
+    let relation = &source.relation;
+    let mut branches = Vec::new();
+    for part in &source.parts {
+        branches.push(hot_branch(relation, part)?);
+        for group in &part.cold {
+            branches.push(cold_branch(relation, part, group)?);
+        }
     }
-    Ok(format!("CREATE VIEW {} AS {};\n", identifier(&source.relation.name)?, branches.join("\nUNION ALL\n")))
+    if branches.is_empty() {
+        branches.push(no_rows(relation)?);
+    }
+    Ok(format!("CREATE VIEW {} AS {};\n", relations::qualified(relation)?, branches.join("\nUNION ALL\n")))
 }
 
-/// Columns that were not fetched raise an error when they are read, so that a wrong plan is never a wrong answer.
-fn hot_branch(source: &Source) -> Result<String, SandboxError> {
-    let relation = &source.relation;
-    let columns = relation
-        .columns
-        .iter()
-        .map(|column| {
-            let name = identifier(&column.name)?;
-            if source.hot_columns.contains(&column.name) {
-                return Ok(name);
-            }
-            let words = literal(&format!("{}.{} was not fetched", relation.name, column.name));
-            Ok(format!("CAST(error({words}) AS {}) AS {name}", sql_type(&column.sql_type)?))
-        })
-        .collect::<Result<Vec<_>, SandboxError>>()?
-        .join(", ");
-    Ok(format!("SELECT {columns} FROM {HOT_SCHEMA}.{}", identifier(&relation.name)?))
+fn hot_branch(relation: &Relation, part: &Part) -> Result<String, SandboxError> {
+    let shown = Shown { chain_id: Some(part.chain_id), columns: Some(&part.hot_columns) };
+    let table = identifier(&part.hot_table)?;
+    Ok(format!("SELECT {} FROM {HOT_SCHEMA}.{table}", relations::list(relation, &shown)?))
 }
 
 /// With the schema given, binding asks the object store for nothing; the constant range lets the planner drop the
-/// whole branch.
-fn cold_branch(relation: &Relation, group: &ColdGroup) -> Result<String, SandboxError> {
-    let mut names = Vec::new();
+/// whole branch, and holds back rows above the last block that may be seen.
+fn cold_branch(relation: &Relation, part: &Part, group: &ColdGroup) -> Result<String, SandboxError> {
     let mut schema = Vec::new();
     for column in &relation.columns {
-        names.push(identifier(&column.name)?);
         schema.push(format!(
             "{name}: {{'name': {name}, 'type': {sql_type}, 'default_value': NULL}}",
             name = literal(&column.name),
             sql_type = literal(sql_type(&column.sql_type)?),
         ));
     }
+    let shown = Shown { chain_id: Some(part.chain_id), columns: None };
     Ok(format!(
         "SELECT {} FROM read_parquet([{}], schema = MAP {{{}}}) WHERE block_number BETWEEN {} AND {}",
-        names.join(", "),
+        relations::list(relation, &shown)?,
         group.urls.iter().map(|url| literal(url)).collect::<Vec<_>>().join(", "),
         schema.join(", "),
         group.first_block,
@@ -128,11 +126,21 @@ fn cold_branch(relation: &Relation, group: &ColdGroup) -> Result<String, Sandbox
     ))
 }
 
-fn type_of<'a>(relation: &'a Relation, column: &str) -> Result<&'a str, SandboxError> {
+/// A relation that no chain gives rows to.
+fn no_rows(relation: &Relation) -> Result<String, SandboxError> {
+    let computed = RelationColumn { name: BLOCK_TIME.to_owned(), sql_type: "TIMESTAMP".to_owned() };
+    let has_time = relation.columns.iter().any(|column| column.name == TIMESTAMP);
+    let columns = relation.columns.iter().chain(has_time.then_some(&computed));
+    let nothing = |column: &RelationColumn| -> Result<String, SandboxError> {
+        Ok(format!("CAST(NULL AS {}) AS {}", sql_type(&column.sql_type)?, identifier(&column.name)?))
+    };
+    Ok(format!("SELECT {} WHERE false", columns.map(nothing).collect::<Result<Vec<_>, _>>()?.join(", ")))
+}
+
+fn column<'a>(relation: &'a Relation, name: &str) -> Result<&'a RelationColumn, SandboxError> {
     relation
         .columns
         .iter()
-        .find(|candidate| candidate.name == column)
-        .map(|column| column.sql_type.as_str())
+        .find(|candidate| candidate.name == name)
         .ok_or(SandboxError::Protocol { what: "a hot column is none of the relation's" })
 }

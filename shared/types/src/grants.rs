@@ -30,6 +30,11 @@ impl DatasetGrants {
         self.grants.iter().any(covers)
     }
 
+    /// Whether `dataset` of every chain may be read, also of chains that are not known yet.
+    pub fn allows_everywhere(&self, dataset: Dataset) -> bool {
+        self.grants.contains(&(None, None)) || self.grants.contains(&(None, Some(dataset)))
+    }
+
     /// Whether anything of `chain` may be read.
     pub fn allows_some_of(&self, chain: ChainId) -> bool {
         Dataset::ALL.into_iter().any(|dataset| self.allows(chain, dataset))
@@ -51,6 +56,8 @@ mod tests {
         assert!(whole_chain.allows(ours, Dataset::Traces) && !whole_chain.allows(other, Dataset::Traces));
         let blocks_everywhere = DatasetGrants::of([(None, Some(Dataset::Blocks))]);
         assert!(blocks_everywhere.allows(other, Dataset::Blocks) && !blocks_everywhere.allows(other, Dataset::Logs));
+        assert!(blocks_everywhere.allows_everywhere(Dataset::Blocks));
+        assert!(!whole_chain.allows_everywhere(Dataset::Blocks) && !blocks_everywhere.allows_everywhere(Dataset::Logs));
         assert!(DatasetGrants::everything().allows(other, Dataset::Traces));
         assert!(!DatasetGrants::default().allows_some_of(ours));
     }

@@ -25,6 +25,15 @@ pub const MAX_FRAME_BYTES: usize = 256 * 1024 * 1024;
 /// The version of DuckDB that library, crate and extension are pinned to.
 pub const DUCKDB_VERSION: &str = "v1.5.5";
 
+/// A column of this name is shown as the constant of the chain, and read from nowhere.
+pub const CHAIN_ID: &str = "chain_id";
+
+/// A column of this name holds seconds since 1970-01-01 UTC. Its relation also shows [`BLOCK_TIME`].
+pub const TIMESTAMP: &str = "timestamp";
+
+/// The last column of a relation that has [`TIMESTAMP`]: the same as a `TIMESTAMP`.
+pub const BLOCK_TIME: &str = "block_time";
+
 /// A message of the parent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -40,18 +49,18 @@ pub enum Request {
     Plan {
         /// A tree from `parsed` that the gate has passed.
         tree: String,
-        /// Every relation that a query may name.
+        /// The relations that it names.
         relations: Vec<Relation>,
     },
     /// Makes the relations: empty hot tables, and views over them and the cold files.
     Prepare {
-        /// The relations, each with its parts.
+        /// The relations that the query names, each with its parts.
         sources: Vec<Source>,
     },
     /// Announces hot rows; the next frame is of kind `A` and holds a whole IPC stream.
     Rows {
-        /// The relation that the rows belong to.
-        relation: String,
+        /// The table of [`Part`] that the rows belong to.
+        hot_table: String,
     },
     /// Locks the engine and runs a checked tree.
     Run {
@@ -100,10 +109,23 @@ pub struct Spill {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Relation {
+    /// The schema that it is in, the name of a chain: lower-case letters, digits, `_` and `-`. Absent for a relation
+    /// over all chains.
+    pub schema: Option<String>,
     /// Its name: lower-case letters, digits and `_`.
     pub name: String,
-    /// Its columns, in order.
+    /// Its stored columns, in order; those that are computed are not among them.
     pub columns: Vec<RelationColumn>,
+}
+
+impl Relation {
+    /// Its name with its schema, as [`Scan`] writes it: `monad.logs`, or `logs` over all chains.
+    pub fn full_name(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{schema}.{}", self.name),
+            None => self.name.clone(),
+        }
+    }
 }
 
 /// A column of a relation.
@@ -122,6 +144,18 @@ pub struct RelationColumn {
 pub struct Source {
     /// What SQL sees.
     pub relation: Relation,
+    /// Its rows, one part a chain; without any it is empty.
+    pub parts: Vec<Part>,
+}
+
+/// The rows that one chain gives to a relation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// The chain: the constant shown as [`CHAIN_ID`].
+    pub chain_id: u64,
+    /// Table of its hot rows: lower-case letters, digits and `_`. Relations that show the same rows share one.
+    pub hot_table: String,
     /// Columns of the hot batches, in their order. A query that reads another column of a hot row fails.
     pub hot_columns: Vec<String>,
     /// Cold files, in groups of neighbouring ones.
@@ -134,7 +168,7 @@ pub struct Source {
 pub struct ColdGroup {
     /// First block of the first file.
     pub first_block: u64,
-    /// Last block of the last file, included.
+    /// Last block of the last file that may be seen, included.
     pub last_block: u64,
     /// Presigned URLs; nothing else becomes readable.
     pub urls: Vec<String>,
@@ -197,7 +231,7 @@ pub enum OpenDoor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scan {
-    /// The relation.
+    /// The relation's [full name](Relation::full_name).
     pub relation: String,
     /// Columns that leave the scan. A column used only by a filter is not among them.
     pub columns: Vec<String>,

@@ -19,8 +19,9 @@ use isotherm_platform::Stop;
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_query::boundary;
 use isotherm_query::error::QueryError;
-use isotherm_query::plan::{BlockBounds, Need, Needs};
-use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset, SystemClock, TaskSpec};
+use isotherm_query::plan::{Bounds, Need, Needs};
+use isotherm_query::scope::Scope;
+use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset, DatasetGrants, SystemClock, TaskSpec};
 use operator_cryo_ingest::Ingest;
 use operator_integrity_check::{CheckConfig, Endpoints, Input, IntegrityCheck, IntegrityError};
 use serde_json::{Value, json};
@@ -243,9 +244,11 @@ impl World {
 
     /// Cold files that a query over all blocks of `dataset` reads.
     pub(crate) async fn queried(&self, dataset: Dataset) -> Result<usize, QueryError> {
-        let needs = Needs::from([(dataset, Need { columns: vec!["block_number"], bounds: BlockBounds::ALL })]);
+        let need = Need { columns: vec!["block_number"], bounds: Bounds::ALL };
+        let needs = Needs::from([((ChainId(CHAIN_ID), dataset), need)]);
         let mut snapshot = boundary::open_snapshot(&self.pool).await?;
-        Ok(boundary::read(&mut snapshot, &needs).await?.cold.len())
+        let scope = Scope::read(&mut snapshot, &DatasetGrants::everything()).await?;
+        Ok(boundary::read(&mut snapshot, &scope, &needs).await?.cold.len())
     }
 }
 

@@ -3,18 +3,16 @@
 //! A field that a node's shape does not list is refused, so that a part of SQL that this program has never seen
 //! cannot pass unread.
 
-use std::collections::BTreeSet;
-
-use isotherm_types::Dataset;
 use serde_json::{Map, Value};
 
 use super::shapes::{self, Field, Fields};
-use super::{RELATIONS, Refusal, functions};
+use super::{NamedRelations, Refusal, functions};
+use crate::relation::RelationName;
 
 type Node = Map<String, Value>;
 
-/// Checks a whole tree and returns the datasets that it names.
-pub(super) fn walk(tree: &Value) -> Result<BTreeSet<Dataset>, Refusal> {
+/// Checks a whole tree and returns the relations that it names.
+pub(super) fn walk(tree: &Value) -> Result<NamedRelations, Refusal> {
     let statements = tree
         .get("statements")
         .and_then(Value::as_array)
@@ -52,7 +50,7 @@ pub(super) fn position_of(tree: &Value, name: &str) -> Option<u64> {
 
 #[derive(Default)]
 struct Walk {
-    relations: BTreeSet<Dataset>,
+    relations: NamedRelations,
     /// Common table expressions that can be named here, in lower case. Never more than DuckDB itself would see.
     in_scope: Vec<String>,
 }
@@ -101,18 +99,14 @@ impl Walk {
             name: parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("."),
             position: position(node),
         };
-        if !catalog.is_empty() || !schema.is_empty() {
+        if !catalog.is_empty() {
             return Err(refusal());
         }
-        let lower = name.to_lowercase();
-        if self.in_scope.contains(&lower) {
+        if schema.is_empty() && self.in_scope.contains(&name.to_lowercase()) {
             return Ok(());
         }
-        let dataset = lower.parse::<Dataset>().map_err(|_| refusal())?;
-        if !RELATIONS.contains(&dataset) {
-            return Err(Refusal::NotCollected { dataset, position: position(node) });
-        }
-        self.relations.insert(dataset);
+        let relation = RelationName::of(schema, name).ok_or_else(refusal)?;
+        self.relations.entry(relation).or_insert_with(|| position(node));
         Ok(())
     }
 
@@ -269,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_refused() {
-        assert_eq!(walk(&select(&constant())), Ok(BTreeSet::new()));
+        assert_eq!(walk(&select(&constant())), Ok(NamedRelations::new()));
         let mut new_class = constant();
         new_class["class"] = json!("TELEPATHY");
         let mut new_field = constant();

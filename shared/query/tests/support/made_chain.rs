@@ -1,4 +1,4 @@
-//! A made-up chain whose rows follow from their block and place, and a way to move its partitions to cold storage.
+//! Made-up chains whose rows follow from chain, block and place, and a way to move their partitions to cold storage.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,10 @@ use sqlx::{Connection, PgConnection};
 
 pub(crate) const CHAIN: ChainId = ChainId(31_337);
 pub(crate) const CHAIN_NAME: &str = "made";
-/// Transactions in each block; logs are twice as many.
+/// A second chain, which tests set up themselves.
+pub(crate) const OTHER: ChainId = ChainId(31_338);
+pub(crate) const OTHER_NAME: &str = "made-too";
+/// Transactions in each block; traces are as many, logs twice as many.
 pub(crate) const TRANSACTIONS: u64 = 3;
 
 pub(crate) fn range(start: u64, end: u64) -> BlockRange {
@@ -27,16 +30,24 @@ pub(crate) fn range(start: u64, end: u64) -> BlockRange {
 }
 
 pub(crate) fn hash(block: u64) -> B256 {
-    let mut hash = B256::repeat_byte(0xB1);
+    hash_on(CHAIN, block)
+}
+
+pub(crate) fn hash_on(chain: ChainId, block: u64) -> B256 {
+    let mut hash = B256::repeat_byte(if chain == CHAIN { 0xB1 } else { 0xB2 });
     hash[..8].copy_from_slice(&block.to_be_bytes());
     hash
 }
 
 pub(crate) fn rows(dataset: Dataset, blocks: BlockRange) -> RecordBatch {
+    rows_on(CHAIN, dataset, blocks)
+}
+
+fn rows_on(chain: ChainId, dataset: Dataset, blocks: BlockRange) -> RecordBatch {
     let numbers = blocks.start().0..blocks.end().0;
     let places: Vec<(u64, u64)> =
         numbers.flat_map(|block| (0..rows_per_block(dataset)).map(move |index| (block, index))).collect();
-    let arrays = dataset.columns().iter().map(|column| array(dataset, column, &places));
+    let arrays = dataset.columns().iter().map(|column| array(chain, dataset, column, &places));
     RecordBatch::try_new(dataset.schema(), arrays.collect()).unwrap()
 }
 
@@ -48,11 +59,11 @@ fn rows_per_block(dataset: Dataset) -> u64 {
     }
 }
 
-fn array(dataset: Dataset, column: &Column, places: &[(u64, u64)]) -> ArrayRef {
+fn array(chain: ChainId, dataset: Dataset, column: &Column, places: &[(u64, u64)]) -> ArrayRef {
     let place_column = dataset.sort_columns().get(1).copied();
     let number = |&(block, index): &(u64, u64)| match column.name {
         "block_number" => block,
-        "chain_id" => CHAIN.0,
+        "chain_id" => chain.0,
         "transaction_count" => TRANSACTIONS,
         "transaction_index" if dataset == Dataset::Logs => index / 2,
         name if Some(name) == place_column => index,
@@ -61,9 +72,9 @@ fn array(dataset: Dataset, column: &Column, places: &[(u64, u64)]) -> ArrayRef {
     let numbers = || places.iter().map(number);
     let bytes = |place: &(u64, u64), length: usize| {
         let seed = match column.name {
-            "block_hash" => hash(place.0),
-            "parent_hash" => place.0.checked_sub(1).map_or(B256::ZERO, hash),
-            _ => hash(number(place)),
+            "block_hash" => hash_on(chain, place.0),
+            "parent_hash" => parent(chain, place.0),
+            _ => hash_on(chain, number(place)),
         };
         seed.iter().copied().cycle().take(length).collect::<Vec<u8>>()
     };
@@ -89,31 +100,52 @@ fn array(dataset: Dataset, column: &Column, places: &[(u64, u64)]) -> ArrayRef {
     }
 }
 
-/// Writes blocks to hot storage as the follower does.
-pub(crate) async fn follow(conn: &mut PgConnection, blocks: BlockRange) {
-    let collected = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs];
-    let batch = BlockBatch {
-        blocks,
-        parent_hash: blocks.start().previous().map_or(B256::ZERO, |before| hash(before.0)),
-        tip: BlockRef { number: blocks.last(), hash: hash(blocks.last().0) },
-        rows: collected.map(|dataset| (dataset, rows(dataset, blocks))).into(),
-        served_at: chrono::DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
-    };
-    append(conn, CHAIN, &batch).await.unwrap();
+fn parent(chain: ChainId, block: u64) -> B256 {
+    block.checked_sub(1).map_or(B256::ZERO, |before| hash_on(chain, before))
 }
 
-/// Moves a partition of each collected dataset to cold storage as the compactor does: file, manifest, watermark.
+/// Writes blocks with all datasets to hot storage as the follower does.
+pub(crate) async fn follow(conn: &mut PgConnection, blocks: BlockRange) {
+    follow_on(conn, CHAIN, &Dataset::ALL, blocks).await;
+}
+
+/// Writes blocks of one of the chains with the datasets that it collects.
+pub(crate) async fn follow_on(conn: &mut PgConnection, chain: ChainId, collected: &[Dataset], blocks: BlockRange) {
+    let batch = BlockBatch {
+        blocks,
+        parent_hash: parent(chain, blocks.start().0),
+        tip: BlockRef { number: blocks.last(), hash: hash_on(chain, blocks.last().0) },
+        rows: collected.iter().map(|&dataset| (dataset, rows_on(chain, dataset, blocks))).collect(),
+        served_at: chrono::DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+    };
+    append(conn, chain, &batch).await.unwrap();
+}
+
+/// Moves a partition of each dataset to cold storage as the compactor does: file, manifest, watermark.
 /// Hot rows stay, as they do until their grace period is over.
 pub(crate) async fn compact(conn: &mut PgConnection, objects: &ObjectStore, scratch: &Path, blocks: BlockRange) {
-    for dataset in [Dataset::Blocks, Dataset::Transactions, Dataset::Logs] {
+    compact_on(conn, CHAIN, &Dataset::ALL, objects, scratch, blocks).await;
+}
+
+/// Moves a partition of the datasets that one of the chains collects.
+pub(crate) async fn compact_on(
+    conn: &mut PgConnection,
+    chain: ChainId,
+    collected: &[Dataset],
+    objects: &ObjectStore,
+    scratch: &Path,
+    blocks: BlockRange,
+) {
+    let name = ChainName::new(if chain == CHAIN { CHAIN_NAME } else { OTHER_NAME }).unwrap();
+    for &dataset in collected {
         let mut linked = PartitionBlocks::builder(blocks);
-        linked.push(&rows(Dataset::Blocks, blocks)).unwrap();
-        let partition = Partition { chain_id: CHAIN, chain: ChainName::new(CHAIN_NAME).unwrap(), dataset, blocks };
+        linked.push(&rows_on(chain, Dataset::Blocks, blocks)).unwrap();
+        let partition = Partition { chain_id: chain, chain: name.clone(), dataset, blocks };
         let mut writer = PartitionWriter::create(partition, linked.finish().unwrap(), None, scratch).unwrap();
-        writer.write(&rows(dataset, blocks)).unwrap();
+        writer.write(&rows_on(chain, dataset, blocks)).unwrap();
         let unproven = RootVerdict::NotVerifiable { reason: "made up".to_owned() };
         let stored = writer.finish(RootVerdicts::all(&unproven)).unwrap().store(objects).await.unwrap();
-        let head = catalog::head(conn, CHAIN, dataset).await.unwrap();
+        let head = catalog::head(conn, chain, dataset).await.unwrap();
         let current = CurrentManifest::load(objects, head.as_ref()).await.unwrap();
         let Listing::Ours(manifest) = stored.list(objects, &current).await.unwrap() else { panic!("a second writer") };
         let mut db_tx = conn.begin().await.unwrap();

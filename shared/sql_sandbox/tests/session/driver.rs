@@ -11,7 +11,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use isotherm_sql_sandbox::frames::{self, Frame};
 use isotherm_types::sandbox::{
-    ColdGroup, Failure, KIND_ARROW, KIND_JSON, Limits, Relation, RelationColumn, Request, Response, Scan, Source,
+    ColdGroup, Failure, KIND_ARROW, KIND_JSON, Limits, Part, Relation, RelationColumn, Request, Response, Scan, Source,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -90,7 +90,8 @@ impl Sandbox {
 
     pub(crate) fn prepare(&mut self, hot_columns: &[&str], cold: Vec<ColdGroup>) -> Result<Response, Failure> {
         let hot_columns = hot_columns.iter().map(|&name| name.to_owned()).collect();
-        self.ask(&Request::Prepare { sources: vec![Source { relation: relation(), hot_columns, cold }] })
+        let parts = vec![Part { chain_id: 1, hot_table: "blocks".to_owned(), hot_columns, cold }];
+        self.ask(&Request::Prepare { sources: vec![Source { relation: relation(), parts }] })
     }
 
     pub(crate) fn send_rows(&mut self, batch: &RecordBatch) {
@@ -101,7 +102,7 @@ impl Sandbox {
     pub(crate) fn try_send_rows(&mut self, batch: &RecordBatch) -> bool {
         let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
         writer.write(batch).unwrap();
-        let announcement = serde_json::to_vec(&Request::Rows { relation: "blocks".to_owned() }).unwrap();
+        let announcement = serde_json::to_vec(&Request::Rows { hot_table: "blocks".to_owned() }).unwrap();
         let stdin = self.stdin.as_mut().unwrap();
         frames::write(stdin, KIND_JSON, &announcement)
             .and_then(|()| frames::write(stdin, KIND_ARROW, &writer.into_inner().unwrap()))
@@ -176,6 +177,7 @@ pub(crate) fn httpfs() -> Option<String> {
 pub(crate) fn relation() -> Relation {
     let column = |name: &str, sql_type: &str| RelationColumn { name: name.to_owned(), sql_type: sql_type.to_owned() };
     Relation {
+        schema: None,
         name: "blocks".to_owned(),
         columns: vec![column("block_number", "UINTEGER"), column("block_hash", "BLOB"), column("gas_used", "UBIGINT")],
     }
