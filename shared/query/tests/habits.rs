@@ -232,7 +232,17 @@ async fn every_kind_of_value_arrives_exactly() {
         "x": "0x00275cff", "empty": "0x",
     });
     let expected = json!([
-        null, true, false, -5, i64::MIN.to_string(), u64::MAX.to_string(), i32::MIN, "0.1", 1e18, "0x00275cff", "0x",
+        null,
+        true,
+        false,
+        -5,
+        i64::MIN.to_string(),
+        u64::MAX.to_string(),
+        i32::MIN,
+        "0.1",
+        1e18,
+        "0x00275cff",
+        "0x",
     ]);
     assert_eq!(rows(sql, &values).await.map(Value::from), Ok(json!([expected])));
     let arithmetic = rows("select 10 - $1, -$1, $1 ** 2, $1::varchar, abs($1) limit $2", &json!([-5, 1])).await;

@@ -84,11 +84,9 @@ impl SandboxError {
             Self::Stream(_) | Self::Protocol { .. } => FailureReason::Protocol,
             // Hot rows count against the query's memory too.
             Self::Engine { source, .. } if is_out_of_memory(source) => FailureReason::OutOfMemory,
-            Self::Limit { .. }
-            | Self::Confine { .. }
-            | Self::Version { .. }
-            | Self::Engine { .. }
-            | Self::Arrow(_) => FailureReason::Engine,
+            Self::Limit { .. } | Self::Confine { .. } | Self::Version { .. } | Self::Engine { .. } | Self::Arrow(_) => {
+                FailureReason::Engine
+            }
         };
         let mut message = self.to_string();
         let mut cause = std::error::Error::source(self);

@@ -57,8 +57,7 @@ async fn a_relation_of_one_chain_reads_that_chain_only() {
     }
     let sql = "select a.block_hash, b.block_hash from made.blocks a join \"made-too\".blocks b using (block_number) \
                where block_number in (3, 22) order by block_number";
-    let expected =
-        [3, 22].map(|block| vec![json!(hash(block).to_string()), json!(hash_on(OTHER, block).to_string())]);
+    let expected = [3, 22].map(|block| vec![json!(hash(block).to_string()), json!(hash_on(OTHER, block).to_string())]);
     assert_eq!(rows(&platform, sql).await, expected);
 }
 

@@ -61,8 +61,7 @@ impl Signature {
 
     /// `Transfer(address,address,uint256)`.
     pub(super) fn canonical(&self) -> String {
-        let types: Vec<String> =
-            self.parameters.iter().map(|parameter| parameter.field.abi_type.canonical()).collect();
+        let types: Vec<String> = self.parameters.iter().map(|parameter| parameter.field.abi_type.canonical()).collect();
         format!("{}({})", self.name, types.join(","))
     }
 

@@ -80,9 +80,8 @@ fn array<'a>(column_type: ColumnType, cells: impl Iterator<Item = &'a Cell>) -> 
             Arc::new(cells.map(|cell| cell.present(read)).collect::<BooleanArray>())
         }
         ColumnType::Text => {
-            let texts = cells.map(|cell| {
-                cell.present(|cell| if let Cell::Text(text) = cell { Some(text.as_str()) } else { None })
-            });
+            let texts = cells
+                .map(|cell| cell.present(|cell| if let Cell::Text(text) = cell { Some(text.as_str()) } else { None }));
             Arc::new(texts.collect::<StringArray>())
         }
         ColumnType::Bytes => Arc::new(cells.map(Cell::bytes).collect::<BinaryArray>()),

@@ -134,8 +134,8 @@ impl Draw<'_> {
         self.note("left_join");
         let (kept, other) =
             self.pick(&[(Dataset::Transactions, Dataset::Logs), (Dataset::Traces, Dataset::Transactions)]);
-        let on = ["block_number", "transaction_index"]
-            .map(|name| (Field::of(kept, "a", name), Field::of(other, "b", name)));
+        let on =
+            ["block_number", "transaction_index"].map(|name| (Field::of(kept, "a", name), Field::of(other, "b", name)));
         let left = self.from(kept, "a");
         let from = self.join(left, other, &on, true);
         let outputs = vec![
@@ -250,10 +250,8 @@ impl Draw<'_> {
         let inner = Select::new(constant, self.from(inner_dataset, "i"), vec![same_block, condition]);
         let exists = Condition::Exists(Box::new(inner));
         let wanted = if self.random.random_bool(0.3) { Condition::Not(Box::new(exists)) } else { exists };
-        let outputs = vec![
-            Scalar::Field(Field::of(Dataset::Blocks, "t", "block_number")),
-            self.expression(Dataset::Blocks, "t"),
-        ];
+        let outputs =
+            vec![Scalar::Field(Field::of(Dataset::Blocks, "t", "block_number")), self.expression(Dataset::Blocks, "t")];
         Query::of(Select::new(outputs, self.from(Dataset::Blocks, "t"), vec![wanted]))
     }
 
