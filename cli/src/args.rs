@@ -14,11 +14,15 @@ mod dlq;
 mod follower;
 mod gaps;
 mod jobs;
+mod login;
+mod orgs;
 mod query;
 mod span;
 mod tasks;
 mod triggers;
+mod users;
 mod verify;
+mod whoami;
 
 pub(crate) use audit::{AuditArguments, SubjectWord};
 pub(crate) use backfill::BackfillArguments;
@@ -31,10 +35,14 @@ pub(crate) use follower::{
 };
 pub(crate) use gaps::MissingArguments;
 pub(crate) use jobs::{FiringArguments, JobsArguments, JobsCommand};
+pub(crate) use login::LoginArguments;
+pub(crate) use orgs::{GrantArguments, OrgsArguments, OrgsCommand};
 pub(crate) use query::{Format, Mode, QueryArguments};
 pub(crate) use tasks::{ListTasks, State, TasksArguments, TasksCommand};
 pub(crate) use triggers::{TriggersArguments, TriggersCommand};
+pub(crate) use users::{AddUserArguments, UsersArguments, UsersCommand};
 pub(crate) use verify::VerifyArguments;
+pub(crate) use whoami::WhoAmIArguments;
 
 /// Follows an EVM chain into Postgres and Parquet, and answers SQL over both.
 #[derive(Debug, Parser)]
@@ -83,6 +91,15 @@ pub(crate) enum Command {
     Dlq(DlqArguments),
     /// Who changed what, when and why, newest first
     Audit(AuditArguments),
+    /// Be a user of the running stack for half a day
+    Login(LoginArguments),
+    /// Who the API takes you for, and what you may do
+    #[command(name = "whoami")]
+    WhoAmI(WhoAmIArguments),
+    /// Organisations, and the datasets that they may read
+    Orgs(OrgsArguments),
+    /// Users of organisations, and their roles
+    Users(UsersArguments),
     /// Store what webhooks are signed with
     Secrets(SecretsArguments),
     /// Check cold storage against one manifest, from its objects alone; exit code 3 if something is wrong

@@ -53,9 +53,13 @@ pub(crate) async fn aws(stack: &RunningStack) -> LocalAws {
 
 /// Who the audit trail is to name: `cli:` and the name of the user who gave the command.
 pub(crate) fn actor() -> String {
+    format!("cli:{}", own_name())
+}
+
+/// The name of the user who gave the command; their number if they have none.
+pub(crate) fn own_name() -> String {
     let uid = Uid::current();
-    let name = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
-    format!("cli:{name}")
+    User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 /// What to say of a name that names nothing.

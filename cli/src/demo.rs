@@ -19,7 +19,7 @@ use crate::home::Home;
 use crate::live::{self, Interrupted};
 use crate::machine::{Machine, Start};
 use crate::output::say;
-use crate::{figures, output, pipeline};
+use crate::{figures, local_key, output, pipeline};
 
 /// The demo's chain id; anvil's own default.
 const CHAIN_ID: u64 = 31337;
@@ -41,7 +41,8 @@ pub(crate) async fn run(home: &Home, arguments: &DemoArguments) -> anyhow::Resul
     let began = Instant::now();
     let stop = Stop::on_signals().context("could not listen for signals")?;
     let chain = start_chain(arguments.block_time_ms).await?;
-    let machine = Machine::start(&Start { folder, keep: false }, &stop).await?;
+    let token_issuers = local_key::issuer(home)?.issuers().to_string();
+    let machine = Machine::start(&Start { folder, keep: false, token_issuers }, &stop).await?;
     lock.announce(&machine.running("demo", "demo"))?;
     let settings = ChainSettings {
         poll_interval_ms: 50,

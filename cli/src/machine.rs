@@ -36,6 +36,8 @@ pub(crate) struct Start {
     pub(crate) folder: PathBuf,
     /// Whether data are to outlive the run.
     pub(crate) keep: bool,
+    /// Whose tokens the functions accept, as a JSON list.
+    pub(crate) token_issuers: String,
 }
 
 /// The running parts. Dropping it stops them; [`Machine::stop`] lets tasks reach a safe point first.
@@ -70,7 +72,7 @@ impl Machine {
             .await
             .context("could not start the AWS emulator")?;
         let aws = LocalAws::new(&ministack.endpoint_url(), REGION, ACCOUNT).await;
-        let provisioned = provisioned(&aws, &programs, &database_url).await?;
+        let provisioned = provisioned(&aws, &programs, &database_url, &start.token_issuers).await?;
         let options = LauncherOptions {
             worker: programs.join("operator-worker"),
             programs,
@@ -144,13 +146,19 @@ async fn migrated(postgres: &Postgres) -> anyhow::Result<String> {
     Ok(database_url)
 }
 
-async fn provisioned(aws: &LocalAws, programs: &Path, database_url: &str) -> anyhow::Result<Provisioned> {
+async fn provisioned(
+    aws: &LocalAws,
+    programs: &Path,
+    database_url: &str,
+    token_issuers: &str,
+) -> anyhow::Result<Provisioned> {
     let root = tools::repository_root().context("could not find the repository")?;
     let stack = Stack::read(&root.join("terraform/stack.yaml")).context("could not read the stack file")?;
     let options = Options {
         sources: Sources { programs: programs.to_path_buf(), duckdb: tools::tools_folder()?.join("duckdb") },
         bucket_suffix: BUCKET_SUFFIX.to_owned(),
         secrets: BTreeMap::from([("database".to_owned(), json!({ "url": database_url }).to_string())]),
+        token_issuers: token_issuers.to_owned(),
     };
     say!("creating queues, buckets, functions, schedules and routes …");
     let mut changed = 0;

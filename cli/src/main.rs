@@ -26,7 +26,10 @@ mod golden;
 mod home;
 mod jobs;
 mod live;
+mod local_key;
+mod login;
 mod machine;
+mod orgs;
 mod output;
 mod pipeline;
 mod query;
@@ -37,7 +40,9 @@ mod stored_chains;
 mod tasks;
 mod triggers;
 mod up;
+mod users;
 mod verify;
+mod whoami;
 mod yaml_file;
 
 use std::process::ExitCode;
@@ -79,6 +84,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Triggers(arguments) => triggers::run(&home, &arguments).await,
         Command::Dlq(arguments) => dlq::run(&home, &arguments).await,
         Command::Audit(arguments) => audit::run(&home, &arguments).await,
+        Command::Login(arguments) => login::run(&home, &arguments).await,
+        Command::WhoAmI(arguments) => whoami::run(&home, &arguments).await,
+        Command::Orgs(arguments) => orgs::run(&home, &arguments).await,
+        Command::Users(arguments) => users::run(&home, &arguments).await,
         Command::Secrets(arguments) => secrets::run(&home, &arguments).await,
         Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Doctor => doctor::run(&home).await,

@@ -14,7 +14,7 @@ use crate::home::Home;
 use crate::live::{self, Interrupted};
 use crate::machine::{Machine, Start};
 use crate::output::say;
-use crate::pipeline;
+use crate::{local_key, pipeline};
 
 /// Blocks in a partition of a chain that is not known.
 const PARTITION_BLOCKS: u64 = 10_000;
@@ -37,7 +37,9 @@ pub(crate) async fn run(home: &Home, arguments: &UpArguments) -> anyhow::Result<
     say!("following chain {chain} (id {}), {}", chain_id.0, by_what(profile));
     let settings = settings(arguments, ChainSettings { start, ..ChainSettings::new(chain_id, chain) }, profile);
     let stop = Stop::on_signals().context("could not listen for signals")?;
-    let machine = Machine::start(&Start { folder: home.stack_folder("up"), keep: true }, &stop).await?;
+    let token_issuers = local_key::issuer(home)?.issuers().to_string();
+    let start = Start { folder: home.stack_folder("up"), keep: true, token_issuers };
+    let machine = Machine::start(&start, &stop).await?;
     let outcome = match pipeline::start(&machine, &settings, &arguments.rpc_url).await {
         Ok(()) => {
             lock.announce(&machine.running("up", chain))?;

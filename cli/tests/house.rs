@@ -7,12 +7,13 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Every crate under `shared/` by level: a crate uses lower levels only, and crates of one level never each other.
-const LEVELS: [(&str, u32); 10] = [
+const LEVELS: [(&str, u32); 11] = [
     ("isotherm-types", 0),
     ("isotherm-chain", 1),
     ("isotherm-hot-store", 1),
     ("isotherm-cold-store", 1),
     ("isotherm-control", 1),
+    ("isotherm-access", 1),
     ("isotherm-sql-sandbox", 1),
     ("isotherm-query", 2),
     ("isotherm-platform", 2),

@@ -1,5 +1,6 @@
 //! Why a call was not carried out, and what its caller is told.
 
+use isotherm_access::AccessError;
 use isotherm_control::ControlError;
 use isotherm_platform::Fault;
 use isotherm_platform::lambda::MalformedEvent;
@@ -38,9 +39,17 @@ pub enum ApiError {
     /// The function was called by a route that it does not serve.
     #[error("there is nothing here")]
     NoRoute,
-    /// API Gateway did not say who calls.
-    #[error("the call is not signed by a known AWS principal")]
-    Unauthenticated,
+    /// Something behind the `?`, or of the path.
+    #[error("the parameter {name} is not {expected}")]
+    BadParameter {
+        /// Its name.
+        name: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The caller is not known, or may not do this.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The control plane refused, or could not be asked.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -57,7 +66,8 @@ impl ApiError {
             Self::UnknownVersion { .. } => "api.unknown_version",
             Self::TooLarge { .. } => "api.too_large",
             Self::NoRoute => "api.no_route",
-            Self::Unauthenticated => "access.unauthenticated",
+            Self::BadParameter { .. } => "api.bad_parameter",
+            Self::Access(error) => error.code(),
             Self::MalformedEvent(error) => error.code(),
             Self::NotBase64(error) => error.code(),
             Self::Control(error) => error.code(),
@@ -68,10 +78,12 @@ impl ApiError {
     /// HTTP status; `None` for the platform's own failures.
     fn status(&self) -> Option<u16> {
         match self {
-            Self::Malformed { .. } | Self::MalformedEvent(_) | Self::NotBase64(_) | Self::UnknownVersion { .. } => {
-                Some(400)
-            }
-            Self::Unauthenticated => Some(401),
+            Self::Malformed { .. }
+            | Self::MalformedEvent(_)
+            | Self::NotBase64(_)
+            | Self::UnknownVersion { .. }
+            | Self::BadParameter { .. } => Some(400),
+            Self::Access(error) => Some(error.http_status()).filter(|status| *status < 500),
             Self::NoRoute => Some(404),
             Self::TooLarge { .. } => Some(413),
             Self::Control(error) => control_status(error),
@@ -82,6 +94,7 @@ impl ApiError {
     /// What the caller is told.
     pub(crate) fn answer(self) -> HttpAnswer {
         match (self.status(), self) {
+            (_, Self::Access(error)) => HttpAnswer::of_denial(&error),
             (Some(status), error) => HttpAnswer::error(status, error.code(), &error_chain(&error)),
             (None, Self::Failed(fault)) => HttpAnswer::of_fault(&fault),
             (None, Self::Control(error)) => HttpAnswer::of_fault(&error.into()),

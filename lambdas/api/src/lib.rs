@@ -1,25 +1,30 @@
-//! The API of the control plane: fire a trigger or run a job by hand.
+//! The API of the control plane: who am I, the organisation's users and tasks, triggers and jobs fired by hand.
 //!
-//! Two doors, one answer: a direct invocation, guarded by AWS IAM, and routes of API Gateway, which has to say who calls. The
-//! rules are in `isotherm_control::triggers`; this shell parses, names the caller to the audit trail, publishes and replies.
-//! It must never take a caller's word for who he is.
+//! Two doors, one answer: a direct invocation, guarded by AWS IAM, and routes of API Gateway, whose callers show a token or
+//! are named by API Gateway. Who may do what is in `isotherm_access`, the rules of firing in `isotherm_control::triggers`;
+//! this shell parses, asks, publishes and replies. It must never take a caller's word for who he is or whose he is.
 
-use isotherm_control::triggers::{self, FiredByHand};
-use isotherm_control::{ControlError, jobs};
+use isotherm_access::Authenticator;
+use isotherm_control::ControlError;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::database::{self, OnDemandPool, PoolOptions};
 use isotherm_platform::lambda::Invocation;
 use isotherm_platform::lambda::http::{self, HttpAnswer, HttpCall};
+use isotherm_platform::lambda::identity;
 use isotherm_platform::{Environment, Fault, outbox_publisher};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::PgPool;
 
 mod error;
-mod order;
+mod perform;
+mod request;
+mod route;
 
 pub use error::ApiError;
-pub use order::{Action, Order};
+use perform::{Done, Who, perform};
+pub use request::{Action, AddUser, Order, Request};
+pub use route::Route;
 
 /// What the function keeps between invocations.
 pub struct Api {
@@ -29,6 +34,8 @@ pub struct Api {
     pub clients: Clients,
     /// Where firings are published.
     pub event_queues: EventQueues,
+    /// Verifies tokens.
+    pub authenticator: Authenticator,
 }
 
 impl Api {
@@ -39,38 +46,57 @@ impl Api {
     pub async fn connect(mut environment: Environment) -> Result<Self, Fault> {
         let event_queues = environment.event_queues();
         let secret_arn = environment.database_secret_arn();
+        let issuers = environment.token_issuers();
         let checked = environment.check()?;
         Ok(Self {
             database: OnDemandPool::new(secret_arn.open(&checked), PoolOptions::lambda("api")),
             clients: Clients::load().await,
             event_queues: event_queues.open(&checked),
+            authenticator: identity::authenticator(issuers.open(&checked))?,
         })
     }
 
     /// Answers one event. What cannot be done is an answer too.
     pub async fn handle(&self, event: Value, invocation: &Invocation) -> Value {
         if http::is_http(&event) {
-            let order = HttpCall::of(event).map_err(ApiError::from).and_then(|call| Order::of_http(&call));
-            http_answer(self.carry_out(order).await).into_response()
+            http_answer(self.called(event).await.inspect_err(ApiError::log)).into_response()
         } else {
-            direct_answer(self.carry_out(Order::of_direct(event, invocation)).await)
+            direct_answer(self.invoked(event, invocation).await.inspect_err(ApiError::log))
         }
     }
 
-    async fn carry_out(&self, order: Result<Order, ApiError>) -> Result<FiredByHand, ApiError> {
-        let done = match order {
-            Ok(order) => self.fire(&order).await,
-            Err(error) => Err(error),
+    /// The caller is known before anything else of the call is looked at.
+    async fn called(&self, event: Value) -> Result<Done, ApiError> {
+        let call = HttpCall::of(event)?;
+        let route = Route::of(&call.route_key).ok_or(ApiError::NoRoute)?;
+        let who = match &call.caller_arn {
+            Some(arn) => Who::AwsPrincipal(arn.clone()),
+            None => Who::Token(self.authenticator.verify(call.authorization()).await?),
         };
-        done.inspect_err(ApiError::log)
+        self.carry_out(&who, &Request::of_http(route, &call)?).await
     }
 
-    async fn fire(&self, order: &Order) -> Result<FiredByHand, ApiError> {
+    /// Lambda tells a function nothing of who invokes it: the invocation's id leads to them, through AWS's trail of data
+    /// events.
+    async fn invoked(&self, event: Value, invocation: &Invocation) -> Result<Done, ApiError> {
+        let (request, org) = Request::of_direct(event)?;
+        let who = Who::Direct { org, name: format!("direct invoke {}", invocation.request_id) };
+        self.carry_out(&who, &request).await
+    }
+
+    async fn carry_out(&self, who: &Who, request: &Request) -> Result<Done, ApiError> {
         let pool = self.database.get(self.clients.secrets_manager()).await?;
-        let fired = database::ask(pool, async |conn| fire(conn, order).await).await.map_err(ControlError::from)??;
-        let caller = &order.actor;
-        tracing::info!(event.id = fired.event_id.0, fire.new = fired.is_new, caller.name = caller, "fired by hand");
-        // It is recorded: what is not published now, the dispatcher's sweep publishes.
+        let issuers = self.authenticator.issuers();
+        let asked = database::ask(pool, async |conn| perform(conn, who, request, issuers).await).await;
+        let done = asked.map_err(ControlError::from)??;
+        if matches!(done, Done::Fired(_)) {
+            self.publish(pool).await;
+        }
+        Ok(done)
+    }
+
+    /// What was fired is recorded: what is not published now, the dispatcher's sweep publishes.
+    async fn publish(&self, pool: &PgPool) {
         if let Err(error) = outbox_publisher::publish_pending(pool, self.clients.sqs(), &self.event_queues).await {
             let fault = Fault::from(error);
             tracing::warn!(
@@ -79,34 +105,19 @@ impl Api {
                 "a firing is recorded and not published yet"
             );
         }
-        Ok(fired)
     }
 }
 
-async fn fire(conn: &mut PgConnection, order: &Order) -> Result<FiredByHand, ControlError> {
-    let org = jobs::org(conn, &order.org).await?;
-    let key = order.idempotency_key.as_deref();
-    let (input, actor) = (&order.input, &order.actor);
-    match &order.action {
-        Action::FireTrigger { trigger } => triggers::fire_by_hand(conn, org, trigger, key, input, actor).await,
-        Action::RunJob { job } => triggers::run_job(conn, org, job, key, input, actor).await,
-    }
-}
-
-fn body(fired: FiredByHand) -> Value {
-    json!({ "event_id": fired.event_id, "new": fired.is_new })
-}
-
-fn direct_answer(outcome: Result<FiredByHand, ApiError>) -> Value {
+fn direct_answer(outcome: Result<Done, ApiError>) -> Value {
     match outcome {
-        Ok(fired) => body(fired),
+        Ok(done) => done.body(),
         Err(error) => json!({ "error": error.answer().body }),
     }
 }
 
-fn http_answer(outcome: Result<FiredByHand, ApiError>) -> HttpAnswer {
+fn http_answer(outcome: Result<Done, ApiError>) -> HttpAnswer {
     match outcome {
-        Ok(fired) => HttpAnswer::new(if fired.is_new { 202 } else { 200 }, body(fired)),
+        Ok(done) => done.http_answer(),
         Err(error) => error.answer(),
     }
 }

@@ -1,16 +1,27 @@
 //! What the shell reads of an event, for every shape that is documented and for ten thousand that are not.
 
+use isotherm_access::users::UserChange;
+use isotherm_access::{Role, UserId};
+use isotherm_control::task::TaskState;
+use isotherm_control::tasks::TaskPage;
+use isotherm_control::triggers::FiredByHand;
+use isotherm_types::TaskId;
 use proptest::prelude::*;
 
 use super::*;
 
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 11] = [
     "direct_fire_trigger",
     "direct_run_job",
     "direct_run_job_bare",
     "http_fire_trigger",
     "http_run_job",
     "http_unauthenticated",
+    "http_whoami",
+    "http_list_users",
+    "http_add_user",
+    "http_change_user",
+    "http_list_tasks",
 ];
 
 fn fixture(name: &str) -> Value {
@@ -18,35 +29,57 @@ fn fixture(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn order(event: Value) -> Result<Order, ApiError> {
-    if http::is_http(&event) {
-        return Order::of_http(&HttpCall::of(event)?);
+/// What is asked for, and for which organisation if the event says.
+fn request(event: Value) -> Result<(Request, Option<String>), ApiError> {
+    if !http::is_http(&event) {
+        return Request::of_direct(event).map(|(request, org)| (request, Some(org)));
     }
-    Order::of_direct(event, &Invocation { request_id: "r-1".to_owned() })
+    let call = HttpCall::of(event)?;
+    let route = Route::of(&call.route_key).ok_or(ApiError::NoRoute)?;
+    Ok((Request::of_http(route, &call)?, None))
 }
 
 #[test]
 fn every_documented_event_is_read() {
-    let fire = Action::FireTrigger { trigger: "orders".to_owned() };
-    let run = Action::RunJob { job: "heartbeat".to_owned() };
-    let (direct, ann) = ("direct invoke r-1", "arn:aws:iam::123456789012:user/ann");
+    let order = |action, input, has_key: bool| {
+        Request::Fire(Order { action, input, idempotency_key: has_key.then(|| "2026-11-26-1".to_owned()) })
+    };
+    let fire = || Action::FireTrigger { trigger: "orders".to_owned() };
+    let run = || Action::RunJob { job: "heartbeat".to_owned() };
+    let bob = AddUser { issuer: None, subject: "bob".to_owned(), name: Some("Bob".to_owned()), role: Role::Writer };
+    let shut_out = UserChange { role: Some(Role::Reader), active: Some(false) };
+    let page = TaskPage { state: Some(TaskState::Failed), before: Some(TaskId(90)), limit: 20 };
     let table = [
-        ("direct_fire_trigger", &fire, json!({ "block": 7 }), true, direct),
-        ("direct_run_job", &run, json!({ "steps": 2 }), true, direct),
-        ("direct_run_job_bare", &run, json!({}), false, direct),
-        ("http_fire_trigger", &fire, json!({ "block": 7 }), true, ann),
-        ("http_run_job", &run, json!({ "steps": 2 }), true, ann),
+        ("direct_fire_trigger", order(fire(), json!({ "block": 7 }), true)),
+        ("direct_run_job", order(run(), json!({ "steps": 2 }), true)),
+        ("direct_run_job_bare", order(run(), json!({}), false)),
+        ("http_fire_trigger", order(fire(), json!({ "block": 7 }), true)),
+        ("http_run_job", order(run(), json!({ "steps": 2 }), true)),
+        ("http_unauthenticated", order(run(), json!({}), false)),
+        ("http_whoami", Request::WhoAmI),
+        ("http_list_users", Request::ListUsers { before: None, limit: 50 }),
+        ("http_add_user", Request::AddUser(bob)),
+        ("http_change_user", Request::ChangeUser { user: UserId(2), change: shut_out }),
+        ("http_list_tasks", Request::ListTasks(page)),
     ];
-    for (name, action, input, has_key, actor) in table {
-        let expected = Order {
-            org: "default".to_owned(),
-            action: action.clone(),
-            input,
-            idempotency_key: has_key.then(|| "2026-11-26-1".to_owned()),
-            actor: actor.to_owned(),
-        };
-        assert_eq!(order(fixture(name)).unwrap(), expected, "{name}");
+    assert_eq!(table.len(), NAMES.len());
+    for (name, expected) in table {
+        let (read, org) = request(fixture(name)).unwrap();
+        assert_eq!(read, expected, "{name}");
+        assert_eq!(org, name.starts_with("direct").then(|| "default".to_owned()), "{name}");
     }
+}
+
+#[test]
+fn the_routes_are_those_of_the_stack_file() {
+    let path = format!("{}/../../terraform/stack.yaml", env!("CARGO_MANIFEST_DIR"));
+    let stack = std::fs::read_to_string(path).unwrap();
+    let ours = stack.lines().filter(|line| line.contains("{ function: api"));
+    let mut listed: Vec<_> = ours.filter_map(|line| line.trim().split_once(": { ")).map(|(key, _)| key).collect();
+    let mut served = Route::ALL.map(Route::key).to_vec();
+    listed.sort_unstable();
+    served.sort_unstable();
+    assert_eq!(listed, served);
 }
 
 #[test]
@@ -61,9 +94,8 @@ fn what_is_not_understood_is_refused_with_a_code() {
         event["actor"] = value;
         event
     };
+    let foreign = r#"{"subject":"b","role":"reader","org":"x"}"#;
     let table = [
-        (fixture("http_unauthenticated"), 401, "access.unauthenticated"),
-        (changed("http_run_job", "/requestContext/authorizer/iam/userArn", json!("")), 401, "access.unauthenticated"),
         (changed("http_run_job", "/requestContext/routeKey", json!("POST /v1/query")), 404, "api.no_route"),
         (changed("http_run_job", "/pathParameters", json!({})), 404, "api.no_route"),
         (changed("http_run_job", "/body", json!("{")), 400, "api.malformed_request"),
@@ -72,6 +104,15 @@ fn what_is_not_understood_is_refused_with_a_code() {
         (changed("http_run_job", "/body", json!(" ".repeat(300_000))), 413, "api.too_large"),
         (changed("http_run_job", "/isBase64Encoded", json!(true)), 400, "event.body_not_base64"),
         (changed("http_run_job", "/requestContext", json!(1)), 400, "event.malformed"),
+        (changed("http_add_user", "/body", json!("")), 400, "api.malformed_request"),
+        (changed("http_add_user", "/body", json!(r#"{"subject":"b","role":"owner"}"#)), 400, "access.bad_field"),
+        (changed("http_add_user", "/body", json!(foreign)), 400, "api.malformed_request"),
+        (changed("http_change_user", "/pathParameters/id", json!("me")), 400, "api.bad_parameter"),
+        (changed("http_change_user", "/body", json!(r#"{"org_id":2}"#)), 400, "api.malformed_request"),
+        (changed("http_list_tasks", "/queryStringParameters/limit", json!("0")), 400, "api.bad_parameter"),
+        (changed("http_list_tasks", "/queryStringParameters/limit", json!("201")), 400, "api.bad_parameter"),
+        (changed("http_list_tasks", "/queryStringParameters/before", json!("x")), 400, "api.bad_parameter"),
+        (changed("http_list_tasks", "/queryStringParameters/state", json!("dead")), 400, "api.bad_parameter"),
         (changed("direct_run_job", "/version", json!(2)), 400, "api.unknown_version"),
         (changed("direct_run_job", "/action", json!("delete_job")), 400, "api.malformed_request"),
         (changed("direct_run_job", "/input", json!([])), 400, "api.malformed_request"),
@@ -80,22 +121,23 @@ fn what_is_not_understood_is_refused_with_a_code() {
         (json!([]), 400, "api.malformed_request"),
     ];
     for (event, status, code) in table {
-        let error = order(event.clone()).expect_err(&event.to_string());
+        let error = request(event.clone()).expect_err(&event.to_string());
         assert_eq!(error.code(), code, "{event}");
         assert_eq!(error.answer().status, status, "{event}");
     }
 }
 
 #[test]
-fn a_body_may_be_left_out() {
+fn a_body_may_be_left_out_of_a_firing() {
     let mut event = fixture("http_run_job");
     event.as_object_mut().unwrap().remove("body");
-    assert_eq!(order(event).unwrap().input, json!({}));
+    let (Request::Fire(order), None) = request(event).unwrap() else { panic!("it is a firing by HTTP") };
+    assert_eq!(order.input, json!({}));
 }
 
 #[test]
 fn both_doors_give_the_same_answer() {
-    let fired = |is_new| Ok(FiredByHand { event_id: isotherm_types::EventId(7), is_new });
+    let fired = |is_new| Ok(Done::Fired(FiredByHand { event_id: isotherm_types::EventId(7), is_new }));
     assert_eq!(direct_answer(fired(true)), json!({ "event_id": 7, "new": true }));
     assert_eq!(http_answer(fired(true)), HttpAnswer::new(202, json!({ "event_id": 7, "new": true })));
     assert_eq!(http_answer(fired(false)), HttpAnswer::new(200, json!({ "event_id": 7, "new": false })));
@@ -134,6 +176,8 @@ fn damaged() -> impl Strategy<Value = Value> {
         "/headers",
         "/pathParameters",
         "/pathParameters/job",
+        "/pathParameters/id",
+        "/queryStringParameters",
         "/requestContext",
         "/requestContext/routeKey",
         "/requestContext/authorizer",
@@ -157,13 +201,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_event_makes_it_panic_and_none_without_a_caller_passes_the_http_door(event in damaged()) {
-        let is_http = http::is_http(&event);
-        let caller = event.pointer("/requestContext/authorizer/iam/userArn").cloned();
-        match order(event) {
-            Ok(order) if is_http => prop_assert_eq!(Some(Value::from(order.actor)), caller),
-            Ok(order) => prop_assert_eq!(order.actor, "direct invoke r-1"),
-            Err(error) => prop_assert!((400..500).contains(&error.answer().status)),
+    fn no_event_makes_it_panic_and_none_is_the_platforms_fault(event in damaged()) {
+        if let Err(error) = request(event) {
+            prop_assert!((400..500).contains(&error.answer().status));
         }
     }
 }

@@ -22,6 +22,7 @@ mod details;
 mod finish;
 pub mod inputs;
 mod listing;
+mod of_org;
 mod retry;
 mod waiting;
 
@@ -35,6 +36,7 @@ pub use details::{AnsweredEvent, Attempt, TaskDetails, show};
 pub(crate) use finish::lose;
 pub use finish::{AfterFailure, Failure, complete, fail, note_exit, release};
 pub use listing::{TaskFilter, TaskRow, counts, list};
+pub use of_org::{OrgTask, TaskPage, of_org};
 pub use retry::{Retried, retry};
 pub use waiting::{Wait, WaitFacts};
 

@@ -26,6 +26,8 @@ pub struct Addresses {
     pub subnets: Vec<String>,
     /// Security groups; none on one machine.
     pub security_groups: Vec<String>,
+    /// Issuers of tokens, as a JSON list. Public keys and addresses only.
+    pub token_issuers: String,
 }
 
 /// Variables of the function `function`.
@@ -37,6 +39,9 @@ pub fn of_function(stack: &Stack, function: &Function, addresses: &Addresses) ->
     add_queues(&mut variables, &function.send, addresses)?;
     add_buckets(&mut variables, function.buckets.keys(), addresses)?;
     add_secrets(&mut variables, stack, &function.secrets, addresses)?;
+    if function.verify_tokens {
+        variables.insert(names::TOKEN_ISSUERS_VARIABLE.to_owned(), addresses.token_issuers.clone());
+    }
     if !function.run_operators.is_empty() || !function.stop_operators.is_empty() {
         variables.insert("ISOTHERM_CLUSTER".to_owned(), addresses.cluster.clone());
         variables.insert("ISOTHERM_TASK_DEFINITION_PREFIX".to_owned(), names::task_definition_prefix());
@@ -133,6 +138,7 @@ mod tests {
             cluster: "isotherm".to_owned(),
             subnets: vec!["subnet-1".to_owned(), "subnet-2".to_owned()],
             security_groups: Vec::new(),
+            token_issuers: "[]".to_owned(),
         }
     }
 
@@ -147,13 +153,20 @@ mod tests {
         let query = of_function(&stack, &stack.functions["query"], &addresses).unwrap();
         assert_eq!(
             names(&query),
-            ["ISOTHERM_BUCKET_COLD", "ISOTHERM_BUCKET_RESULTS", "ISOTHERM_LOG", "ISOTHERM_SECRET_DATABASE_ARN"]
+            [
+                "ISOTHERM_BUCKET_COLD",
+                "ISOTHERM_BUCKET_RESULTS",
+                "ISOTHERM_LOG",
+                "ISOTHERM_SECRET_DATABASE_ARN",
+                "ISOTHERM_TOKEN_ISSUERS"
+            ]
         );
         let dispatcher = of_function(&stack, &stack.functions["dispatcher"], &addresses).unwrap();
         assert_eq!(dispatcher["ISOTHERM_QUEUE_TASKS_NOOP_URL"], "url:tasks_noop");
         assert_eq!(dispatcher["ISOTHERM_TASK_DEFINITION_PREFIX"], "isotherm-");
         assert_eq!(dispatcher["ISOTHERM_SUBNETS"], "subnet-1,subnet-2");
         assert_eq!(dispatcher["ISOTHERM_SECURITY_GROUPS"], "");
+        assert!(!dispatcher.contains_key("ISOTHERM_TOKEN_ISSUERS"));
         let reaper = of_function(&stack, &stack.functions["reaper"], &addresses).unwrap();
         assert!(reaper.contains_key("ISOTHERM_CLUSTER") && !reaper.contains_key("ISOTHERM_SUBNETS"));
     }

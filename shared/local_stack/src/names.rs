@@ -104,6 +104,9 @@ pub fn bucket_variable(key: &str) -> String {
     format!("ISOTHERM_BUCKET_{}", key.to_uppercase())
 }
 
+/// The variable of functions that verify tokens: a JSON list of issuers.
+pub const TOKEN_ISSUERS_VARIABLE: &str = "ISOTHERM_TOKEN_ISSUERS";
+
 /// `ISOTHERM_SECRET_<KEY>_ARN`.
 pub fn secret_variable(key: &str) -> String {
     format!("ISOTHERM_SECRET_{}_ARN", key.to_uppercase())

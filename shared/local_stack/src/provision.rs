@@ -34,6 +34,8 @@ pub struct Options {
     pub bucket_suffix: String,
     /// Texts of the secrets, by key of the stack file, such as `database` → `{"url": "postgres://…"}`.
     pub secrets: BTreeMap<String, String>,
+    /// Issuers whose tokens the functions accept, as a JSON list (docs/access.md). Public keys and addresses only.
+    pub token_issuers: String,
 }
 
 /// What happened to one thing.
@@ -110,6 +112,7 @@ pub async fn provision(
         cluster: names::cluster().to_owned(),
         subnets: Vec::new(),
         security_groups: Vec::new(),
+        token_issuers: options.token_issuers.clone(),
     };
     let account = queues.account;
     let task_definition_arns = operators::ensure(stack, &aws.ecs(), &addresses, &account, on_step).await?;

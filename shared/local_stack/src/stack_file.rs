@@ -74,6 +74,9 @@ pub struct Function {
     /// Operators whose tasks it stops.
     #[serde(default)]
     pub stop_operators: Vec<String>,
+    /// Whether it verifies the tokens of its callers, and so has to know the issuers.
+    #[serde(default)]
+    pub verify_tokens: bool,
     /// Files beside `bootstrap` in its zip.
     #[serde(default)]
     pub bundle: Vec<String>,

@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use chrono::TimeDelta;
+use isotherm_access::users::{self, NewUser};
+use isotherm_access::{LocalIssuer, Role, local_issuer};
 use isotherm_control::{jobs, pipeline};
 use isotherm_lab::ministack::{self, Ministack, MinistackOptions};
 use isotherm_lab::postgres::TestDatabase;
@@ -58,6 +61,7 @@ struct Scene {
     made: Provisioned,
     aws: LocalAws,
     conn: PgConnection,
+    issuer: LocalIssuer,
     client: Client,
     _database: TestDatabase,
     _emulator: Ministack,
@@ -68,17 +72,28 @@ impl Scene {
         let database = TestDatabase::migrated().await.unwrap();
         let emulator = Ministack::start(MinistackOptions::default()).await.unwrap();
         let aws = LocalAws::new(&emulator.endpoint_url(), ministack::REGION, DEFAULT_ACCOUNT).await;
+        let issuer = LocalIssuer::generate().unwrap();
         let options = Options {
             sources: Sources { programs: programs(), duckdb: PathBuf::new() },
             bucket_suffix: "doors".to_owned(),
             secrets: BTreeMap::from([("database".to_owned(), json!({ "url": database.url }).to_string())]),
+            token_issuers: issuer.issuers().to_string(),
         };
         let made = provision(&doors(), &aws, &options, &mut |_| {}).await.unwrap();
         secrets::ensure(&aws, "webhook/orders", KEY).await.unwrap();
         let mut conn = database.connect().await.unwrap();
         let org = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();
         pipeline::apply(&mut conn, org, &pipeline::parse(PIPELINE).unwrap(), "test").await.unwrap();
-        Self { made, aws, conn, client: Client::new(), _database: database, _emulator: emulator }
+        for (subject, role) in [("ann", Role::Writer), ("rob", Role::Reader)] {
+            let new = NewUser {
+                issuer: local_issuer::ISSUER.to_owned(),
+                subject: subject.to_owned(),
+                name: subject.to_owned(),
+                role,
+            };
+            users::add(&mut conn, org, &new, "test").await.unwrap();
+        }
+        Self { made, aws, conn, issuer, client: Client::new(), _database: database, _emulator: emulator }
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
@@ -96,6 +111,11 @@ impl Scene {
             .body(body.to_owned())
     }
 
+    /// `request` with a token of `subject`.
+    fn by(&self, subject: &str, request: RequestBuilder) -> RequestBuilder {
+        request.bearer_auth(self.issuer.token(subject, SystemClock.now(), TimeDelta::hours(1)).unwrap())
+    }
+
     async fn events(&mut self) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM control.events").fetch_one(&mut self.conn).await.unwrap()
     }
@@ -107,12 +127,6 @@ async fn answer(request: RequestBuilder) -> (u16, Value) {
     let status = response.status().as_u16();
     let bytes = response.bytes().await.unwrap();
     (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| panic!("{status}: {bytes:?}")))
-}
-
-/// As a signed call looks. The emulator reads the access key and checks nothing else.
-fn authorization() -> String {
-    "AWS4-HMAC-SHA256 Credential=test/20261126/us-east-1/execute-api/aws4_request, SignedHeaders=host, Signature=00"
-        .to_owned()
 }
 
 #[tokio::test]
@@ -152,29 +166,34 @@ async fn webhooks_come_in_by_http() {
 }
 
 #[tokio::test]
-async fn jobs_and_triggers_are_fired_by_hand_by_whom_api_gateway_knows() {
+async fn jobs_and_triggers_are_fired_by_hand_by_whom_a_token_names() {
     let mut scene = Scene::new().await;
     let run = |scene: &Scene| scene.post("/v1/jobs/work/run").body(r#"{"input":{"steps":2}}"#);
-    // API Gateway itself refuses a call that is not signed; the function one whose caller it does not name.
-    assert_eq!(answer(run(&scene)).await.0, 403);
-    let stranger = run(&scene).header("authorization", authorization().replace("test/", "AKIANOBODY/"));
-    let (status, body) = answer(stranger).await;
-    assert_eq!((status, &body["code"]), (401, &json!("access.unauthenticated")), "{body}");
+    let unsigned = run(&scene).send().await.unwrap();
+    assert_eq!(unsigned.status().as_u16(), 401);
+    assert_eq!(unsigned.headers()["www-authenticate"], "Bearer realm=\"isotherm\"");
+    let (status, body) = answer(scene.by("rob", run(&scene))).await;
+    assert_eq!((status, &body["code"]), (403, &json!("access.forbidden")), "{body}");
     assert_eq!(scene.events().await, 0);
 
-    let signed =
-        |request: RequestBuilder| request.header("authorization", authorization()).header("Idempotency-Key", "k1");
-    let (status, first) = answer(signed(run(&scene))).await;
+    let by_ann = |request: RequestBuilder| scene.by("ann", request).header("Idempotency-Key", "k1");
+    let (status, first) = answer(by_ann(run(&scene))).await;
     assert_eq!((status, &first["new"]), (202, &json!(true)), "{first}");
-    let (status, again) = answer(signed(run(&scene))).await;
+    let (status, again) = answer(by_ann(run(&scene))).await;
     assert_eq!((status, &again["event_id"]), (200, &first["event_id"]), "{again}");
-    assert_eq!(answer(signed(scene.post("/v1/triggers/orders/fire"))).await.0, 202);
+    assert_eq!(answer(by_ann(scene.post("/v1/triggers/orders/fire"))).await.0, 202);
+    let me = scene.client.get(format!("{}/v1/whoami", scene.made.api_url));
+    let (status, me) = answer(scene.by("ann", me)).await;
+    assert_eq!((status, &me["org"], &me["role"]), (200, &json!("default"), &json!("writer")), "{me}");
+    let tasks = scene.client.get(format!("{}/v1/tasks?limit=5&state=queued", scene.made.api_url));
+    let (status, tasks) = answer(scene.by("rob", tasks)).await;
+    assert_eq!((status, &tasks["tasks"]), (200, &json!([])), "{tasks}");
     let actors: Vec<String> =
         sqlx::query_scalar("SELECT DISTINCT actor FROM control.audit_log WHERE action IN ('run', 'fired')")
             .fetch_all(&mut scene.conn)
             .await
             .unwrap();
-    assert_eq!(actors, [format!("arn:aws:iam::{DEFAULT_ACCOUNT}:root")]);
+    assert_eq!(actors, ["user:ann"]);
 
     let event = json!({ "version": 1, "action": "run_job", "org": "default", "job": "work", "input": { "steps": 2 }, "idempotency_key": "k1" });
     let call = scene.aws.lambda().invoke().function_name(names::function("api"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use isotherm_access::LocalIssuer;
 use isotherm_control::task::TaskState;
 use isotherm_control::tasks::{TaskFilter, TaskRow};
 use isotherm_control::{events, jobs, pipeline, tasks};
@@ -48,6 +49,7 @@ async fn end_to_end_a_fired_job_runs_on_the_real_programs() {
         sources: Sources { programs: programs(), duckdb: tools::tools_folder().unwrap().join("duckdb") },
         bucket_suffix: "test".to_owned(),
         secrets: BTreeMap::from([("database".to_owned(), json!({ "url": database.url }).to_string())]),
+        token_issuers: LocalIssuer::generate().unwrap().issuers().to_string(),
     };
     let made = provision(&stack, &aws, &options, &mut |_| {}).await.unwrap();
     let logs = tempfile::tempdir().unwrap();

@@ -47,6 +47,7 @@ impl Scene {
             sources: Sources { programs: path("programs"), duckdb: path("duckdb") },
             bucket_suffix: account.clone(),
             secrets: BTreeMap::from([("database".to_owned(), json!({ "url": "postgres://u:p@h/d" }).to_string())]),
+            token_issuers: "[]".to_owned(),
         };
         Self { folder, stack, options, account }
     }
@@ -130,7 +131,7 @@ async fn the_stack_is_created_once_and_later_only_what_differs_is_touched() {
     scene.stack.schedules.remove("dispatcher_sweep");
     scene.stack.operators.get_mut("noop").unwrap().memory_mb = 1024;
     scene.stack.routes.remove("POST /v1/query");
-    scene.stack.routes.get_mut("POST /v1/jobs/{job}/run").unwrap().authorization = Authorization::None;
+    scene.stack.routes.get_mut("POST /v1/jobs/{job}/run").unwrap().authorization = Authorization::AwsIam;
     let changed_program = scene.options.sources.programs.join("lambda-trigger_cron");
     std::fs::remove_file(&changed_program).unwrap();
     std::fs::write(&changed_program, "another program").unwrap();

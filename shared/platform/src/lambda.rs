@@ -6,6 +6,7 @@
 pub mod batch_or_sweep;
 pub mod fifo_batch;
 pub mod http;
+pub mod identity;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use isotherm_access::AccessError;
+use isotherm_access::token::TokenFault;
 use isotherm_types::{Classified, Disposition};
 use serde_json::{Value, json};
 
@@ -23,7 +25,9 @@ pub struct HttpCall {
     pub route_key: String,
     /// Values of the route's `{…}`.
     pub path_parameters: BTreeMap<String, String>,
-    /// Headers by their names in lower case.
+    /// What follows the `?`; of a name that is there twice, the first value.
+    pub query_parameters: BTreeMap<String, String>,
+    /// Headers by their names in lower case; those of one name are one value with a comma between them.
     pub headers: BTreeMap<String, String>,
     /// ARN of the caller, if API Gateway checked the call's AWS signature.
     pub caller_arn: Option<String>,
@@ -59,13 +63,21 @@ impl HttpCall {
     pub fn of(event: Value) -> Result<Self, MalformedEvent> {
         let event: ApiGatewayV2httpRequest =
             serde_json::from_value(event).map_err(|source| MalformedEvent { source })?;
-        let header =
-            |(name, value): (&str, &[u8])| (name.to_ascii_lowercase(), String::from_utf8_lossy(value).into_owned());
-        let headers = event.headers.iter().map(|(name, value)| header((name.as_str(), value.as_bytes()))).collect();
+        let mut headers = BTreeMap::<String, String>::new();
+        for (name, value) in &event.headers {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let known = headers.entry(name.as_str().to_ascii_lowercase());
+            known.and_modify(|before| *before = format!("{before}, {value}")).or_insert_with(|| value.into_owned());
+        }
+        let mut query_parameters = BTreeMap::new();
+        for (name, value) in event.query_string_parameters.iter() {
+            query_parameters.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
         let iam = event.request_context.authorizer.and_then(|authorizer| authorizer.iam);
         Ok(Self {
             route_key: event.request_context.route_key.unwrap_or_default(),
             path_parameters: event.path_parameters.into_iter().collect(),
+            query_parameters,
             headers,
             caller_arn: iam.and_then(|iam| iam.user_arn).filter(|arn| !arn.is_empty()),
             body: event.body.unwrap_or_default(),
@@ -76,6 +88,16 @@ impl HttpCall {
     /// A value of the path.
     pub fn path_parameter(&self, name: &str) -> Option<&str> {
         self.path_parameters.get(name).map(String::as_str)
+    }
+
+    /// A value behind the `?`.
+    pub fn query_parameter(&self, name: &str) -> Option<&str> {
+        self.query_parameters.get(name).map(String::as_str)
+    }
+
+    /// The value of the header `Authorization`; of two such headers, both with a comma between them, which nothing accepts.
+    pub fn authorization(&self) -> Option<&str> {
+        self.header("authorization")
     }
 
     /// A header; `name` in lower case.
@@ -116,17 +138,32 @@ pub struct HttpAnswer {
     pub body: Value,
     /// Seconds after which the caller may try again.
     pub retry_after_seconds: Option<u32>,
+    /// How the caller has to identify itself: the header `WWW-Authenticate` of a 401.
+    pub challenge: Option<&'static str>,
 }
 
 impl HttpAnswer {
     /// `body` under `status`.
     pub fn new(status: u16, body: Value) -> Self {
-        Self { status, body, retry_after_seconds: None }
+        Self { status, body, retry_after_seconds: None, challenge: None }
     }
 
     /// An error: `{"code", "message"}`.
     pub fn error(status: u16, code: &str, message: &str) -> Self {
         Self::new(status, json!({ "code": code, "message": message }))
+    }
+
+    /// The answer to a call that access does not let through. Source of the challenge: RFC 6750, section 3.
+    pub fn of_denial(error: &AccessError) -> Self {
+        let challenge = match error {
+            AccessError::Unauthenticated { fault: TokenFault::Missing } => Some("Bearer realm=\"isotherm\""),
+            AccessError::Unauthenticated { .. } => Some("Bearer realm=\"isotherm\", error=\"invalid_token\""),
+            _ => None,
+        };
+        let status = error.http_status();
+        let retry_after_seconds = (status == 503).then_some(RETRY_AFTER_SECONDS);
+        // Its own words only: what Postgres or the network says is for the log.
+        Self { challenge, retry_after_seconds, ..Self::error(status, error.code(), &error.to_string()) }
     }
 
     /// The platform's own failure: 503 and a time to come back if trying again can help, else 500. The cause is for the
@@ -147,6 +184,9 @@ impl HttpAnswer {
         if let Some(seconds) = self.retry_after_seconds {
             headers["retry-after"] = json!(seconds.to_string());
         }
+        if let Some(challenge) = self.challenge {
+            headers["www-authenticate"] = json!(challenge);
+        }
         json!({
             "statusCode": self.status,
             "headers": headers,
@@ -165,7 +205,8 @@ mod tests {
             "version": "2.0",
             "routeKey": "POST /v1/jobs/{job}/run",
             "rawPath": "/v1/jobs/work/run",
-            "headers": { "Idempotency-Key": "k" },
+            "queryStringParameters": { "limit": "5" },
+            "headers": { "Idempotency-Key": "k", "Authorization": "Bearer a", "authorization": "Bearer b" },
             "pathParameters": { "job": "work" },
             "requestContext": {
                 "routeKey": "POST /v1/jobs/{job}/run",
@@ -183,9 +224,31 @@ mod tests {
         let call = HttpCall::of(event("{}", false)).unwrap();
         assert_eq!(call.route_key, "POST /v1/jobs/{job}/run");
         assert_eq!((call.path_parameter("job"), call.header("idempotency-key")), (Some("work"), Some("k")));
+        assert_eq!((call.query_parameter("limit"), call.query_parameter("before")), (Some("5"), None));
         assert_eq!(call.caller_arn.as_deref(), Some("arn:aws:iam::1:user/ann"));
         assert!(!format!("{call:?}").contains("ann"));
         assert!(HttpCall::of(json!({ "requestContext": 1 })).is_err());
+    }
+
+    #[test]
+    fn two_headers_of_one_name_are_one_value_and_no_token() {
+        let call = HttpCall::of(event("{}", false)).unwrap();
+        let value = call.authorization().unwrap();
+        assert!(["Bearer a, Bearer b", "Bearer b, Bearer a"].contains(&value), "{value}");
+        assert_eq!(isotherm_access::bearer::token(Some(value)), Err(TokenFault::NotBearer));
+    }
+
+    #[test]
+    fn a_denial_says_how_to_identify_oneself_and_nothing_of_the_inside() {
+        let response = |error: AccessError| HttpAnswer::of_denial(&error).into_response();
+        let missing = response(TokenFault::Missing.into());
+        assert_eq!(missing["headers"]["www-authenticate"], "Bearer realm=\"isotherm\"");
+        let expired = response(TokenFault::Expired.into());
+        assert_eq!(expired["headers"]["www-authenticate"], "Bearer realm=\"isotherm\", error=\"invalid_token\"");
+        assert_eq!((&missing["statusCode"], &expired["statusCode"]), (&json!(401), &json!(401)));
+        let lost = response(sqlx::Error::Io(std::io::Error::other("10.0.0.7 is gone")).into());
+        assert_eq!((&lost["statusCode"], &lost["headers"]["retry-after"]), (&json!(503), &json!("5")));
+        assert!(!lost.to_string().contains("10.0.0.7"), "{lost}");
     }
 
     #[test]

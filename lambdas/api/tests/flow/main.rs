@@ -1,104 +1,16 @@
-//! The API against a real Postgres and an AWS emulator: both doors fire once for a key and name the caller.
+//! The API against a real Postgres and an AWS emulator: both doors fire once for a key and name the caller, and every route
+//! lets in whom it should.
 
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::Credentials;
-use aws_sdk_sqs::types::QueueAttributeName;
-use isotherm_control::{audit, jobs, pipeline};
 use isotherm_lab::fault_proxy::{FaultProxy, Mode};
-use isotherm_lab::ministack::{Ministack, REGION};
-use isotherm_lab::postgres::{TestDatabase, shared};
+use isotherm_lab::postgres::shared;
 use isotherm_lab::process::eventually;
-use isotherm_platform::aws::Clients;
-use isotherm_platform::config::settings::EventQueues;
-use isotherm_platform::database::{OnDemandPool, PATIENCE, PoolOptions};
-use isotherm_platform::lambda::Invocation;
-use lambda_api::Api;
+use isotherm_platform::database::PATIENCE;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 
-const PIPELINE: &str = "
-version: 1
-jobs:
-  - { name: work, operator: noop }
-  - { name: source, operator: block_follower, always_on: true }
-triggers:
-  - { name: minute, job: work, input: { from: file }, cron: { schedule: rate(1 minute) } }
-";
+mod access;
+mod stage;
 
-const ANN: &str = "arn:aws:iam::123456789012:user/ann";
-
-struct Stage {
-    api: Api,
-    pool: PgPool,
-    database: TestDatabase,
-    secret: String,
-}
-
-async fn queue(clients: &Clients, name: &str) -> String {
-    let queue = clients.sqs().create_queue().queue_name(name).attributes(QueueAttributeName::FifoQueue, "true");
-    queue.send().await.unwrap().queue_url.unwrap()
-}
-
-impl Stage {
-    async fn new() -> Self {
-        let database = TestDatabase::migrated().await.unwrap();
-        let ministack = Ministack::shared().await.unwrap();
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .endpoint_url(ministack.endpoint_url())
-            .region(Region::new(REGION))
-            .credentials_provider(Credentials::new("test", "test", None, None, "lab"))
-            .load()
-            .await;
-        let clients = Clients::from_config(config);
-        let event_queues = EventQueues {
-            events: queue(&clients, "isotherm-events.fifo").await,
-            thresholds: queue(&clients, "isotherm-thresholds.fifo").await,
-            dead_letters: queue(&clients, "isotherm-dead_letters.fifo").await,
-        };
-        let pool = PgPool::connect(&database.url).await.unwrap();
-        let mut conn = pool.acquire().await.unwrap();
-        let org = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();
-        pipeline::apply(&mut conn, org, &pipeline::parse(PIPELINE).unwrap(), "test").await.unwrap();
-        drop(conn);
-        let secret = format!("isotherm/database-{}", database.name);
-        let api =
-            Api { database: OnDemandPool::new(secret.clone(), PoolOptions::lambda("test")), clients, event_queues };
-        let stage = Self { api, pool, database, secret };
-        stage.set_database(&stage.database.url).await;
-        stage
-    }
-
-    async fn set_database(&self, url: &str) {
-        let client = self.api.clients.secrets_manager();
-        let value = json!({ "url": url }).to_string();
-        if client.create_secret().name(&self.secret).secret_string(&value).send().await.is_err() {
-            client.put_secret_value().secret_id(&self.secret).secret_string(&value).send().await.unwrap();
-        }
-    }
-
-    async fn direct(&self, event: Value) -> Value {
-        self.api.handle(event, &Invocation { request_id: "r-1".to_owned() }).await
-    }
-
-    /// Status and body.
-    async fn http(&self, event: Value) -> (u64, Value) {
-        let response = self.direct(event).await;
-        let body = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
-        (response["statusCode"].as_u64().unwrap(), body)
-    }
-
-    async fn counts(&self) -> (i64, i64) {
-        sqlx::query_as("SELECT (SELECT count(*) FROM control.events), (SELECT count(*) FROM control.outbox)")
-            .fetch_one(&self.pool)
-            .await
-            .unwrap()
-    }
-
-    async fn last_actor(&self, subject: &str) -> String {
-        let mut conn = self.pool.acquire().await.unwrap();
-        audit::trail(&mut conn, subject, 1).await.unwrap().pop().unwrap().actor
-    }
-}
+use stage::{ANN, Stage};
 
 fn http(route: &str, name: &str, key: Option<&str>, body: &str, caller: Option<&str>) -> Value {
     let (kind, verb) = if route == "fire" { ("trigger", "triggers") } else { ("job", "jobs") };
@@ -173,7 +85,7 @@ async fn what_cannot_be_done_is_answered_and_leaves_no_event() {
     }
     let mut elsewhere = direct("run_job", "work", "k", &json!({}));
     elsewhere["org"] = json!("nobody");
-    assert_eq!(stage.direct(elsewhere).await["error"]["code"], "control.unknown_org");
+    assert_eq!(stage.direct(elsewhere).await["error"]["code"], "access.unknown_org");
     assert_eq!(stage.counts().await, (0, 0));
 }
 

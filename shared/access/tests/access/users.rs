@@ -1,0 +1,134 @@
+//! Users, organisations and grants in a real Postgres.
+
+use isotherm_access::users::{self, NewUser, UserChange};
+use isotherm_access::{AccessError, Permission, Role, authorise, callers, grants, local_issuer, orgs};
+use isotherm_lab::postgres::TestDatabase;
+use isotherm_types::{ChainId, Classified as _, Dataset, OrgId};
+use sqlx::PgConnection;
+
+use crate::signer::{ISSUER, SUBJECT, Scene, Signer};
+
+fn new_user(subject: &str, role: Role) -> NewUser {
+    NewUser { issuer: ISSUER.to_owned(), subject: subject.to_owned(), name: subject.to_owned(), role }
+}
+
+async fn default_org(conn: &mut PgConnection) -> OrgId {
+    orgs::find(conn, "default").await.unwrap()
+}
+
+async fn trail(conn: &mut PgConnection) -> Vec<(String, String, Option<String>)> {
+    sqlx::query_as("SELECT actor, action, to_state FROM control.audit_log ORDER BY id").fetch_all(conn).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_caller_is_what_the_database_says_of_the_tokens_user() {
+    let database = TestDatabase::migrated().await.unwrap();
+    let mut conn = database.connect().await.unwrap();
+    let scene = Scene::new().await;
+    let bearer = format!("Bearer {}", Signer::ours()[2].good());
+
+    let unknown = scene.authenticator.caller(&mut conn, Some(&bearer)).await.unwrap_err();
+    assert_eq!((unknown.http_status(), unknown.code()), (403, "access.unknown_user"));
+
+    let org = default_org(&mut conn).await;
+    let added = users::add(&mut conn, org, &new_user(SUBJECT, Role::Writer), "test").await.unwrap();
+    let caller = scene.authenticator.caller(&mut conn, Some(&bearer)).await.unwrap();
+    assert_eq!((caller.org, caller.org_name.as_str(), caller.user), (org, "default", Some(added.id)));
+    assert_eq!((caller.name.as_str(), caller.plain_name()), ("user:ann@example.org", SUBJECT));
+    assert_eq!(caller.role, Role::Writer);
+    assert!(caller.grants.allows(ChainId(143), Dataset::Traces), "the default organisation may read everything");
+    let seen = users::named(&mut conn, org, SUBJECT).await.unwrap().unwrap().last_seen_at;
+    assert!(seen.is_some());
+    scene.authenticator.caller(&mut conn, Some(&bearer)).await.unwrap();
+    assert_eq!(users::named(&mut conn, org, SUBJECT).await.unwrap().unwrap().last_seen_at, seen, "once a minute");
+
+    let refused = authorise(&mut conn, &caller, Permission::ManageUsers, "GET /v1/users").await.unwrap_err();
+    assert_eq!((refused.http_status(), refused.code()), (403, "access.forbidden"));
+    authorise(&mut conn, &caller, Permission::RunJobs, "POST /v1/jobs/{job}/run").await.unwrap();
+
+    let shut_out = UserChange { active: Some(false), role: None };
+    users::change(&mut conn, org, added.id, shut_out, ("test", None)).await.unwrap();
+    let inactive = scene.authenticator.caller(&mut conn, Some(&bearer)).await.unwrap_err();
+    assert_eq!((inactive.http_status(), inactive.code()), (403, "access.inactive_user"));
+
+    let denials = trail(&mut conn).await;
+    let denials: Vec<_> = denials.iter().filter(|row| row.1 == "denied").map(|row| row.0.as_str()).collect();
+    assert_eq!(denials, ["https://issuer.test ann@example.org", "user:ann@example.org", "user:ann@example.org"]);
+}
+
+#[tokio::test]
+async fn a_subject_is_one_user_and_nobody_reaches_another_organisations() {
+    let database = TestDatabase::migrated().await.unwrap();
+    let mut conn = database.connect().await.unwrap();
+    let ours = default_org(&mut conn).await;
+    let other = orgs::create(&mut conn, "other", "test").await.unwrap();
+    let ann = users::add(&mut conn, ours, &new_user("ann", Role::Reader), "test").await.unwrap();
+    for org in [ours, other] {
+        let twice = users::add(&mut conn, org, &new_user("ann", Role::Admin), "test").await.unwrap_err();
+        assert_eq!(twice.code(), "access.user_exists");
+    }
+    let promoted = UserChange { role: Some(Role::Admin), active: None };
+    let stranger = users::change(&mut conn, other, ann.id, promoted, ("test", None)).await.unwrap_err();
+    assert!(matches!(stranger, AccessError::NoSuchUser { user } if user == ann.id), "{stranger}");
+    let own = users::change(&mut conn, ours, ann.id, promoted, ("user:ann", Some(ann.id))).await.unwrap_err();
+    assert_eq!(own.code(), "access.own_user");
+    assert_eq!(users::list(&mut conn, other, None, 10).await.unwrap(), []);
+    assert_eq!(users::list(&mut conn, ours, None, 10).await.unwrap(), [ann.clone()]);
+    assert_eq!(users::list(&mut conn, ours, Some(ann.id.0), 10).await.unwrap(), []);
+
+    let changed = users::change(&mut conn, ours, ann.id, promoted, ("test", None)).await.unwrap();
+    assert_eq!(changed.role, Role::Admin);
+    let rows = trail(&mut conn).await.len();
+    users::change(&mut conn, ours, ann.id, promoted, ("test", None)).await.unwrap();
+    assert_eq!(trail(&mut conn).await.len(), rows, "what is as it should be changes nothing");
+    for bad in ["", "a\nb", "a\0b", &"x".repeat(256)] {
+        let error = users::add(&mut conn, ours, &new_user(bad, Role::Reader), "test").await.unwrap_err();
+        assert_eq!(error.code(), "access.bad_field", "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_organisation_reads_nothing_until_it_is_granted() {
+    let database = TestDatabase::migrated().await.unwrap();
+    let mut conn = database.connect().await.unwrap();
+    let org = orgs::create(&mut conn, "other", "test").await.unwrap();
+    assert_eq!(orgs::create(&mut conn, "other", "test").await.unwrap_err().code(), "access.org_exists");
+    for bad in ["", "Other", "-a", "a b", &"x".repeat(64)] {
+        assert_eq!(orgs::create(&mut conn, bad, "test").await.unwrap_err().code(), "access.bad_field", "{bad}");
+    }
+    let may = async |conn: &mut PgConnection, dataset| {
+        grants::of_org(conn, org).await.unwrap().allows(ChainId(143), dataset)
+    };
+    assert!(!may(&mut conn, Dataset::Logs).await);
+    let logs = (Some(ChainId(143)), Some(Dataset::Logs));
+    assert!(grants::grant(&mut conn, org, logs, "test").await.unwrap());
+    assert!(!grants::grant(&mut conn, org, logs, "test").await.unwrap(), "it is there");
+    assert!(may(&mut conn, Dataset::Logs).await && !may(&mut conn, Dataset::Blocks).await);
+    assert!(grants::grant(&mut conn, org, (None, None), "test").await.unwrap());
+    assert!(!grants::grant(&mut conn, org, (None, None), "test").await.unwrap(), "NULLs are one value here");
+    assert!(may(&mut conn, Dataset::Blocks).await);
+    assert!(grants::revoke(&mut conn, org, (None, None), "test").await.unwrap());
+    assert!(!grants::revoke(&mut conn, org, (None, None), "test").await.unwrap());
+    assert!(grants::revoke(&mut conn, org, logs, "test").await.unwrap());
+    assert!(!may(&mut conn, Dataset::Logs).await);
+    let actions: Vec<_> = trail(&mut conn).await.into_iter().map(|row| row.1).collect();
+    assert_eq!(actions, ["created", "granted", "granted", "revoked", "revoked"]);
+}
+
+#[tokio::test]
+async fn a_direct_invocation_is_an_admin_of_the_organisation_that_it_names() {
+    let database = TestDatabase::migrated().await.unwrap();
+    let mut conn = database.connect().await.unwrap();
+    let caller = callers::of_direct_invocation(&mut conn, "default", "direct invoke r-1".to_owned()).await.unwrap();
+    assert_eq!((caller.role, caller.user, caller.plain_name()), (Role::Admin, None, "direct invoke r-1"));
+    for name in ["nobody", "", "default\0"] {
+        let unknown = callers::of_direct_invocation(&mut conn, name, String::new()).await.unwrap_err();
+        assert_eq!((unknown.http_status(), unknown.code()), (404, "access.unknown_org"));
+    }
+    let org = default_org(&mut conn).await;
+    assert!(users::of_subject(&mut conn, local_issuer::ISSUER, "ann").await.unwrap().is_none());
+    let local = NewUser { issuer: local_issuer::ISSUER.to_owned(), ..new_user("ann", Role::Admin) };
+    let ann = users::add(&mut conn, org, &local, "test").await.unwrap();
+    let found = users::of_subject(&mut conn, local_issuer::ISSUER, "ann").await.unwrap();
+    assert_eq!(found, Some(("default".to_owned(), ann)));
+}
