@@ -21,8 +21,7 @@ pub(crate) fn issuer(home: &Home) -> anyhow::Result<LocalIssuer> {
     let made = LocalIssuer::generate().context("could not make a key")?;
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
         Ok(mut file) => {
-            file.write_all(made.to_pem().as_bytes())
-                .with_context(|| format!("could not write {}", path.display()))?;
+            file.write_all(made.to_pem().as_bytes()).with_context(|| format!("could not write {}", path.display()))?;
             Ok(made)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {

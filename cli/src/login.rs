@@ -35,11 +35,7 @@ pub(crate) async fn run(home: &Home, arguments: &LoginArguments) -> anyhow::Resu
 }
 
 /// The user to be, and the name of their organisation.
-async fn user(
-    connected: &mut Connected,
-    arguments: &LoginArguments,
-    subject: &str,
-) -> anyhow::Result<(String, User)> {
+async fn user(connected: &mut Connected, arguments: &LoginArguments, subject: &str) -> anyhow::Result<(String, User)> {
     let conn = &mut connected.conn;
     let known = users::of_subject(conn, ISSUER, subject).await.context("could not look the user up")?;
     if let Some((org, user)) = known {
@@ -53,12 +49,8 @@ async fn user(
         bail!("there is no user {subject:?} here; `isotherm users add {subject} --org {org} --role reader` adds one");
     }
     let org_id = orgs::find(conn, org).await.context("could not find the organisation")?;
-    let new = NewUser {
-        issuer: ISSUER.to_owned(),
-        subject: subject.to_owned(),
-        name: subject.to_owned(),
-        role: Role::Admin,
-    };
+    let new =
+        NewUser { issuer: ISSUER.to_owned(), subject: subject.to_owned(), name: subject.to_owned(), role: Role::Admin };
     let user = users::add(conn, org_id, &new, &actor()).await.context("could not add you as a user")?;
     Ok((org.to_owned(), user))
 }

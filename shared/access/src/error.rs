@@ -17,7 +17,9 @@ pub enum AccessError {
         fault: TokenFault,
     },
     /// The token or the AWS signature is genuine, but whoever it names is no user.
-    #[error("the caller is no user of any organisation; an admin adds users, by `POST /v1/users` or `isotherm users add`")]
+    #[error(
+        "the caller is no user of any organisation; an admin adds users, by `POST /v1/users` or `isotherm users add`"
+    )]
     UnknownUser,
     /// The user has been shut out.
     #[error("the user is not active any more; an admin can change that")]
@@ -178,9 +180,6 @@ mod tests {
         assert_eq!((broken.http_status(), broken.disposition()), (500, Disposition::GiveUp));
         let forbidden = AccessError::Forbidden { permission: Permission::RunJobs, role: Role::Reader };
         assert_eq!(forbidden.http_status(), 403);
-        assert_eq!(
-            forbidden.to_string(),
-            "the role reader has no permission run_jobs; it begins with the role writer"
-        );
+        assert_eq!(forbidden.to_string(), "the role reader has no permission run_jobs; it begins with the role writer");
     }
 }

@@ -71,14 +71,8 @@ pub async fn create(conn: &mut PgConnection, name: &str, actor: &str) -> Result<
             .fetch_optional(&mut *db_tx)
             .await?;
     let (id,) = made.ok_or_else(|| AccessError::OrgExists { name: name.to_owned() })?;
-    let entry = Entry {
-        org: Some(OrgId(id)),
-        actor,
-        action: "created",
-        subject: "org",
-        subject_id: id,
-        ..Entry::default()
-    };
+    let entry =
+        Entry { org: Some(OrgId(id)), actor, action: "created", subject: "org", subject_id: id, ..Entry::default() };
     audit::record(&mut db_tx, &entry).await?;
     db_tx.commit().await?;
     Ok(OrgId(id))

@@ -248,16 +248,8 @@ async fn note(
     (action, from_state, to_state): (&str, Option<&str>, Option<&str>),
 ) -> Result<(), AccessError> {
     let reason = Some(user.name.as_str());
-    let entry = Entry {
-        org: Some(org),
-        actor,
-        action,
-        subject: "user",
-        subject_id: user.id.0,
-        from_state,
-        to_state,
-        reason,
-    };
+    let entry =
+        Entry { org: Some(org), actor, action, subject: "user", subject_id: user.id.0, from_state, to_state, reason };
     Ok(audit::record(conn, &entry).await?)
 }
 

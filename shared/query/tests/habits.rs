@@ -8,14 +8,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Decimal128Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::StreamWriter;
 use chrono::{DateTime, Utc};
 use isotherm_query::gate::{self, CheckedTree, Given};
 use isotherm_query::parameters::Parameters;
 use isotherm_query::sandbox_process::{SandboxProcess, StepError};
-use isotherm_query::{QueryError, literals, render};
+use isotherm_query::{QueryError, RowSink, literals, render};
 use isotherm_types::Dataset;
-use isotherm_types::sandbox::{Limits, Relation, RelationColumn, Request, Response, Source};
+use isotherm_types::sandbox::{Limits, Part, Relation, RelationColumn, Request, Response, Source};
 use serde_json::{Value, json};
 
 const PAGE: &str = include_str!("../../../docs/sql.md");
@@ -63,6 +64,23 @@ async fn checked(sandbox: &mut SandboxProcess, sql: &str, parameters: &Value) ->
     gate::check(tree, &given).map_err(|refusal| refusal.to_string())
 }
 
+/// Keeps what comes.
+#[derive(Default)]
+struct Gathered {
+    batches: Vec<RecordBatch>,
+}
+
+impl RowSink for Gathered {
+    fn begin(&mut self, _: &[RelationColumn], _: &SchemaRef) -> Result<(), QueryError> {
+        Ok(())
+    }
+
+    fn rows(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
+        self.batches.push(batch.clone());
+        Ok(())
+    }
+}
+
 /// The rows of a statement over a few rows of Ethereum, or the words of its error.
 async fn rows(sql: &str, parameters: &Value) -> Result<Vec<Vec<Value>>, String> {
     let mut sandbox = open().await;
@@ -77,8 +95,9 @@ async fn rows(sql: &str, parameters: &Value) -> Result<Vec<Vec<Value>>, String> 
         sandbox.send_rows(dataset.as_str(), &stream.into_inner().unwrap()).await.unwrap();
     }
     let run = Request::Run { tree: tree.text().to_owned(), max_rows: 1000, max_bytes: 1 << 20, timeout_ms: 20_000 };
-    let answer = sandbox.run(&run).await.map_err(words_of)?;
-    Ok(render::json_rows(&answer.columns, &answer.batches, 1 << 20).unwrap())
+    let mut gathered = Gathered::default();
+    let answer = sandbox.run(&run, &mut gathered).await.map_err(words_of)?;
+    Ok(render::json_rows(&answer.columns, &gathered.batches, 1 << 20).unwrap())
 }
 
 fn source(dataset: Dataset, batch: &RecordBatch) -> Source {
@@ -86,11 +105,14 @@ fn source(dataset: Dataset, batch: &RecordBatch) -> Source {
         .columns()
         .iter()
         .map(|column| RelationColumn { name: column.name.to_owned(), sql_type: column.column_type.sql().to_owned() });
-    Source {
-        relation: Relation { name: dataset.as_str().to_owned(), columns: columns.collect() },
+    let part = Part {
+        chain_id: 1,
+        hot_table: dataset.as_str().to_owned(),
         hot_columns: batch.schema().fields().iter().map(|field| field.name().clone()).collect(),
         cold: vec![],
-    }
+    };
+    let relation = Relation { schema: None, name: dataset.as_str().to_owned(), columns: columns.collect() };
+    Source { relation, parts: vec![part] }
 }
 
 fn bytes<const N: usize>(rows: [Option<&str>; N]) -> ArrayRef {

@@ -101,7 +101,8 @@ pub fn files(limits: &Limits) -> Result<Vec<OpenDoor>, SandboxError> {
 /// [`SandboxError::Protocol`] if a URL has no port; [`SandboxError::Confine`] if the kernel, which took the rules about
 /// files, does not take these.
 pub fn connections(sources: &[Source], open_doors: &[OpenDoor]) -> Result<(), SandboxError> {
-    let urls = sources.iter().flat_map(|source| &source.cold).flat_map(|group| &group.urls);
+    let urls =
+        sources.iter().flat_map(|source| &source.parts).flat_map(|part| &part.cold).flat_map(|group| &group.urls);
     let ports = urls.map(|url| port_of(url)).collect::<Result<BTreeSet<u16>, SandboxError>>()?;
     if open_doors.contains(&OpenDoor::Connections) {
         return Ok(());

@@ -105,7 +105,8 @@ impl<'s> Session<'s> {
             Command::AsOf(Some(as_of)) => settings.as_of = as_of,
             Command::SetParameter(parameter) => settings.parameters.set(parameter),
             Command::UnsetParameter(name) => {
-                if !settings.parameters.remove(&name) {
+                let was_set = settings.parameters.remove(&name);
+                if !was_set {
                     say!("there is no parameter {name}");
                 }
             }

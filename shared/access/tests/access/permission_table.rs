@@ -11,7 +11,8 @@ const BEGIN: &str = "<!-- permissions -->\n";
 const END: &str = "<!-- end of permissions -->";
 
 fn table() -> String {
-    let mut text = String::from("| permission | lets one | reader | writer | admin |\n| --- | --- | --- | --- | --- |\n");
+    let mut text =
+        String::from("| permission | lets one | reader | writer | admin |\n| --- | --- | --- | --- | --- |\n");
     for permission in Permission::ALL {
         let [reader, writer, admin] = Role::ALL.map(|role| if role.may(permission) { "yes" } else { "" });
         writeln!(text, "| `{permission}` | {} | {reader} | {writer} | {admin} |", permission.meaning()).unwrap();

@@ -184,8 +184,7 @@ async fn the_role_reaches_no_other_one() {
         let mut db_tx = conn.begin().await.unwrap();
         let statement = format!("SET LOCAL SESSION AUTHORIZATION isotherm_tenant; {setting}");
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *db_tx).await.unwrap();
-        let seen: i64 =
-            sqlx::query_scalar("SELECT count(id) FROM control.jobs").fetch_one(&mut *db_tx).await.unwrap();
+        let seen: i64 = sqlx::query_scalar("SELECT count(id) FROM control.jobs").fetch_one(&mut *db_tx).await.unwrap();
         assert_eq!(seen, 0, "{setting:?}");
         db_tx.rollback().await.unwrap();
     }
@@ -229,7 +228,6 @@ async fn an_owner_who_is_no_superuser_migrates_and_reads_as_an_organisation() {
     let [ours, _] = two_orgs(&mut conn).await;
     let mut db_tx = conn.begin().await.unwrap();
     as_tenant(&mut db_tx, ours).await.unwrap();
-    let seen: Vec<i64> =
-        sqlx::query_scalar("SELECT id FROM control.orgs").fetch_all(&mut *db_tx).await.unwrap();
+    let seen: Vec<i64> = sqlx::query_scalar("SELECT id FROM control.orgs").fetch_all(&mut *db_tx).await.unwrap();
     assert_eq!(seen, [ours.0]);
 }

@@ -96,9 +96,8 @@ async fn a_new_organisation_reads_nothing_until_it_is_granted() {
     for bad in ["", "Other", "-a", "a b", &"x".repeat(64)] {
         assert_eq!(orgs::create(&mut conn, bad, "test").await.unwrap_err().code(), "access.bad_field", "{bad}");
     }
-    let may = async |conn: &mut PgConnection, dataset| {
-        grants::of_org(conn, org).await.unwrap().allows(ChainId(143), dataset)
-    };
+    let may =
+        async |conn: &mut PgConnection, dataset| grants::of_org(conn, org).await.unwrap().allows(ChainId(143), dataset);
     assert!(!may(&mut conn, Dataset::Logs).await);
     let logs = (Some(ChainId(143)), Some(Dataset::Logs));
     assert!(grants::grant(&mut conn, org, logs, "test").await.unwrap());

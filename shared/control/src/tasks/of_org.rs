@@ -66,11 +66,7 @@ struct Row {
 ///
 /// # Errors
 /// What Postgres or a row reports.
-pub async fn of_org(
-    conn: &mut PgConnection,
-    org_id: OrgId,
-    page: TaskPage,
-) -> Result<Vec<OrgTask>, ControlError> {
+pub async fn of_org(conn: &mut PgConnection, org_id: OrgId, page: TaskPage) -> Result<Vec<OrgTask>, ControlError> {
     let rows: Vec<Row> = sqlx::query_as(include_str!("../../queries/tasks/of_org.sql"))
         .bind(org_id.0)
         .bind(page.state.map(TaskState::as_str))

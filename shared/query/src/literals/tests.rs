@@ -97,7 +97,9 @@ fn a_place_in_the_rewritten_text_is_found_in_the_users() {
 
 /// A part of a text and what must become of it.
 fn part() -> impl Strategy<Value = (String, String)> {
-    let same = |text: String| (text.clone(), text);
+    fn same(text: String) -> (String, String) {
+        (text.clone(), text)
+    }
     let inside = "[ a-z0-9x$/*\u{e9}-]{0,6}0x[0-9a-f]{0,4}[ a-z]{0,3}";
     prop_oneof![
         "[a-wyz_\u{e9}][a-z0-9_]{0,8}".prop_map(same),

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-use isotherm_types::sandbox::{ColdGroup, Relation, Spill};
+use isotherm_types::sandbox::{ColdGroup, Part, Relation, Spill};
 
 use super::*;
 
@@ -32,8 +32,9 @@ fn limits(spill: Option<Spill>) -> Limits {
 }
 
 fn source(urls: Vec<String>) -> Source {
-    let relation = Relation { name: "blocks".to_owned(), columns: vec![] };
-    Source { relation, hot_columns: vec![], cold: vec![ColdGroup { first_block: 0, last_block: 1, urls }] }
+    let relation = Relation { schema: None, name: "blocks".to_owned(), columns: vec![] };
+    let cold = vec![ColdGroup { first_block: 0, last_block: 1, urls }];
+    Source { relation, parts: vec![Part { chain_id: 1, hot_table: "blocks".to_owned(), hot_columns: vec![], cold }] }
 }
 
 #[test]

@@ -11,24 +11,8 @@ use crate::signer::{OTHER_ISSUER, Signer, claims, with};
 /// Another algorithm in the header, the signature of the right key.
 pub(super) fn algorithms(signer: &Signer) -> Vec<Forgery> {
     let names = [
-        "none",
-        "None",
-        "NONE",
-        "nOnE",
-        "HS256",
-        "HS384",
-        "HS512",
-        "RS384",
-        "RS512",
-        "PS256",
-        "ES384",
-        "ES256K",
-        "EdDSA ",
-        "rs256",
-        "es256",
-        "eddsa",
-        "Ed25519",
-        "",
+        "none", "None", "NONE", "nOnE", "HS256", "HS384", "HS512", "RS384", "RS512", "PS256", "ES384", "ES256K",
+        "EdDSA ", "rs256", "es256", "eddsa", "Ed25519", "",
     ];
     let mut values: Vec<Value> = names.map(Value::from).to_vec();
     values.extend([Value::Null, json!(1), json!([signer.name]), json!({ "alg": signer.name })]);

@@ -114,7 +114,7 @@ pub(crate) async fn session(planted: &Planted, attempts: &[Attempt], forged: &[(
     let tries = tries.chain(forged.iter().map(|(name, tree)| (*name, Err(tree.clone()))));
     for (name, text_or_tree) in tries {
         let work = async {
-            let mut session = Session::start(planted, &stderr.0).await;
+            let session = Session::start(planted, &stderr.0).await;
             match text_or_tree {
                 Ok(text) => session.whole(planted, &text).await,
                 Err(tree) => session.run(planted, &tree).await,

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use isotherm_lab::tools;
 use isotherm_types::Dataset;
-use isotherm_types::sandbox::{ColdGroup, Limits, Relation, RelationColumn, Source, Spill};
+use isotherm_types::sandbox::{ColdGroup, Limits, Part, Relation, RelationColumn, Source, Spill};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use tempfile::TempDir;
 
 use super::store::{Listener, Store};
-use crate::made_chain::{compact, follow, range};
+use crate::made_chain::{CHAIN, compact, follow, range};
 use crate::platform::Platform;
 
 /// Blocks in the cold file that every query may read.
@@ -220,9 +220,11 @@ fn source(url: String) -> Source {
         sql_type: column.column_type.sql().to_owned(),
     };
     let columns = Dataset::Blocks.columns().iter().map(column).collect();
-    Source {
-        relation: Relation { name: "blocks".to_owned(), columns },
+    let part = Part {
+        chain_id: CHAIN.0,
+        hot_table: "blocks".to_owned(),
         hot_columns: vec!["block_number".to_owned()],
         cold: vec![ColdGroup { first_block: 0, last_block: OWN_BLOCKS - 1, urls: vec![url] }],
-    }
+    };
+    Source { relation: Relation { schema: None, name: "blocks".to_owned(), columns }, parts: vec![part] }
 }
