@@ -21,7 +21,7 @@ use unique_object::UniqueObject;
 pub const LEEWAY_SECONDS: i64 = 60;
 /// Longest `kid`.
 const MAX_KEY_ID_BYTES: usize = 256;
-/// Longest `sub`, as in `access.users`. Source: OpenID Connect Core, section 2.
+/// Longest `sub`, as in `access.users`. Source: `OpenID` Connect Core, section 2.
 const MAX_SUBJECT_BYTES: usize = 255;
 
 /// Algorithms that tokens may be signed with. None has a secret that both sides know.

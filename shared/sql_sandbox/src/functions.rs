@@ -47,12 +47,15 @@ CREATE MACRO decode_log(signature, topic0, topic1, topic2, topic3, data) AS
         || coalesce(topic3, ''::BLOB), data);
 ";
 
+/// Makes one function known.
+type Register = fn(&Connection) -> Result<(), duckdb::Error>;
+
 /// Makes the functions known to an instance. Must come before it is locked.
 ///
 /// # Errors
 /// [`SandboxError::Engine`] if DuckDB refuses one.
 pub fn register(connection: &Connection) -> Result<(), SandboxError> {
-    let functions: [fn(&Connection) -> Result<(), duckdb::Error>; 14] = [
+    let functions: [Register; 14] = [
         add::<bytes::TopicToAddress>,
         add::<bytes::AddressToTopic>,
         add::<bytes::BytesSubstring>,

@@ -74,13 +74,15 @@ impl RowFunction for BytesSubstring {
         let firsts = input.column(1).as_primitive::<Int64Type>();
         let lengths = input.column(2).as_primitive::<Int64Type>();
         let rows = input.column(0).as_binary::<i32>().iter().zip(firsts).zip(lengths);
-        let part = |((bytes, first), length): ((Option<&[u8]>, Option<i64>), Option<i64>)| {
-            let start = usize::try_from(first?.checked_sub(1)?).ok()?;
-            let end = start.checked_add(usize::try_from(length?).ok()?)?;
-            bytes?.get(start..end).map(<[u8]>::to_vec)
-        };
-        Ok(Arc::new(rows.map(part).collect::<BinaryArray>()))
+        Ok(Arc::new(rows.map(|((bytes, first), length)| part(bytes?, first?, length?)).collect::<BinaryArray>()))
     }
+}
+
+/// The bytes from `first` on, which is counted from 1; `None` unless all of them are there.
+fn part(bytes: &[u8], first: i64, length: i64) -> Option<&[u8]> {
+    let start = usize::try_from(first.checked_sub(1)?).ok()?;
+    let end = start.checked_add(usize::try_from(length).ok()?)?;
+    bytes.get(start..end)
 }
 
 /// `to_hex_0x(BLOB) → VARCHAR`: `0x` and lower-case digits.

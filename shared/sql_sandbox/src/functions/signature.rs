@@ -251,8 +251,8 @@ fn elementary(name: &str) -> Option<AbiType> {
             let size: usize = digits.parse().ok().filter(|_| !digits.starts_with('0'))?;
             match kind {
                 "bytes" if (1..=32).contains(&size) => Word::Bytes(size),
-                "uint" if size % 8 == 0 && (8..=256).contains(&size) => Word::Uint(size / 8),
-                "int" if size % 8 == 0 && (8..=256).contains(&size) => Word::Int(size / 8),
+                "uint" if size.is_multiple_of(8) && (8..=256).contains(&size) => Word::Uint(size / 8),
+                "int" if size.is_multiple_of(8) && (8..=256).contains(&size) => Word::Int(size / 8),
                 _ => return None,
             }
         }
