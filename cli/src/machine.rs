@@ -11,7 +11,7 @@ use isotherm_lab::ministack::{Ministack, MinistackOptions, REGION};
 use isotherm_lab::postgres::{Data, Postgres, StartOptions};
 use isotherm_lab::tools;
 use isotherm_local_stack::ecs_launcher::{EcsLauncher, LauncherOptions};
-use isotherm_local_stack::package::Sources;
+use isotherm_local_stack::package::{Sources, operator_bundles};
 use isotherm_local_stack::provision::{Change, Options, Step};
 use isotherm_local_stack::{LocalAws, Provisioned, Stack, names, provision};
 use isotherm_platform::stop::Stop;
@@ -72,10 +72,15 @@ impl Machine {
             .await
             .context("could not start the AWS emulator")?;
         let aws = LocalAws::new(&ministack.endpoint_url(), REGION, ACCOUNT).await;
-        let provisioned = provisioned(&aws, &programs, &database_url, &start.token_issuers).await?;
+        let stack = stack()?;
+        let sources = Sources { programs: programs.clone(), duckdb: tools::tools_folder()?.join("duckdb") };
+        let provisioned = provisioned(&stack, &aws, &sources, &database_url, &start.token_issuers).await?;
+        let bundles = operator_bundles(&stack, &sources, &start.folder.join("bundles"))
+            .context("could not put together what operators need beside them")?;
         let options = LauncherOptions {
             worker: programs.join("operator-worker"),
             programs,
+            bundles,
             logs: start.folder.join("logs"),
             cluster: provisioned.cluster.clone(),
             poll_interval: LAUNCHER_POLL,
@@ -146,16 +151,20 @@ async fn migrated(postgres: &Postgres) -> anyhow::Result<String> {
     Ok(database_url)
 }
 
+fn stack() -> anyhow::Result<Stack> {
+    let root = tools::repository_root().context("could not find the repository")?;
+    Stack::read(&root.join("terraform/stack.yaml")).context("could not read the stack file")
+}
+
 async fn provisioned(
+    stack: &Stack,
     aws: &LocalAws,
-    programs: &Path,
+    sources: &Sources,
     database_url: &str,
     token_issuers: &str,
 ) -> anyhow::Result<Provisioned> {
-    let root = tools::repository_root().context("could not find the repository")?;
-    let stack = Stack::read(&root.join("terraform/stack.yaml")).context("could not read the stack file")?;
     let options = Options {
-        sources: Sources { programs: programs.to_path_buf(), duckdb: tools::tools_folder()?.join("duckdb") },
+        sources: sources.clone(),
         bucket_suffix: BUCKET_SUFFIX.to_owned(),
         secrets: BTreeMap::from([("database".to_owned(), json!({ "url": database_url }).to_string())]),
         token_issuers: token_issuers.to_owned(),
@@ -164,7 +173,7 @@ async fn provisioned(
     let mut changed = 0;
     let mut on_step = |step: Step| changed += u32::from(step.change != Change::Unchanged);
     let provisioned =
-        provision(&stack, aws, &options, &mut on_step).await.context("could not carry out the stack file")?;
+        provision(stack, aws, &options, &mut on_step).await.context("could not carry out the stack file")?;
     say!("{changed} things created or changed");
     Ok(provisioned)
 }

@@ -1,4 +1,4 @@
-//! Configuration of the function, and the engine made of it.
+//! Configuration of the function, and the function made of it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,9 +6,13 @@ use std::time::Duration;
 use isotherm_cold_store::ObjectStore;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::lambda::identity;
 use isotherm_platform::{Environment, Fault};
 use isotherm_query::QueryEngine;
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
+use isotherm_query::results::{InlineLimits, ResultStore};
+
+use crate::QueryFunction;
 
 /// Memory of the function if Lambda does not say it, as outside of Lambda.
 const DEFAULT_MEMORY_MB: u64 = 2048;
@@ -20,21 +24,35 @@ const MEMORY_PERCENT: u64 = 65;
 const SPILL_BYTES: u64 = 1 << 30;
 
 /// Rows of an inline answer.
-const MAX_ROWS: u64 = 100_000;
+const INLINE_ROWS: u64 = 100_000;
 
 /// Arrow bytes of an inline answer; as text it must be smaller still.
-const MAX_ARROW_BYTES: u64 = 32 << 20;
+const INLINE_BYTES: u64 = 32 << 20;
+
+/// Bytes of a file; with what is spilled it stays within the function's disk.
+const MAX_FILE_BYTES: u64 = 768 << 20;
+
+/// Interactive queries of one organisation that run at one time; half of what the function can run.
+const PLACES: u32 = 4;
+
+/// How long a query waits for one of them: with the usual time-out it stays within API Gateway's 30 s.
+const PLACE_WAIT: Duration = Duration::from_secs(3);
 
 /// Certificate authorities: Amazon Linux, then Debian.
 const CA_BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 
-/// Reads `ISOTHERM_SECRET_DATABASE_ARN`, `ISOTHERM_BUCKET_COLD`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` (set by Lambda), and
-/// optionally `ISOTHERM_SANDBOX_BIN` and `ISOTHERM_HTTPFS_EXTENSION`; connects.
-pub(crate) async fn engine(mut environment: Environment) -> Result<QueryEngine, Fault> {
+/// Reads `ISOTHERM_SECRET_DATABASE_ARN`, `ISOTHERM_BUCKET_COLD`, `ISOTHERM_BUCKET_RESULTS`, the queues of events,
+/// `ISOTHERM_TOKEN_ISSUERS`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` (set by Lambda), and optionally `ISOTHERM_QUERY_PLACES`,
+/// `ISOTHERM_SANDBOX_BIN` and `ISOTHERM_HTTPFS_EXTENSION`; connects.
+pub(crate) async fn function(mut environment: Environment) -> Result<QueryFunction, Fault> {
     let secret_arn = environment.database_secret_arn();
-    let bucket = environment.bucket("cold");
+    let cold = environment.bucket("cold");
+    let results = environment.bucket("results");
+    let event_queues = environment.event_queues();
+    let issuers = environment.token_issuers();
     let memory_mb =
         environment.parsed_or("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "a number of megabytes", DEFAULT_MEMORY_MB);
+    let places = environment.parsed_or("ISOTHERM_QUERY_PLACES", "a number of queries", PLACES);
     let program = environment.optional_text("ISOTHERM_SANDBOX_BIN");
     let httpfs = environment.optional_text("ISOTHERM_HTTPFS_EXTENSION");
     let checked = environment.check()?;
@@ -42,7 +60,7 @@ pub(crate) async fn engine(mut environment: Environment) -> Result<QueryEngine, 
     let clients = Clients::load().await;
     let options = PoolOptions { statement_timeout: Some(Duration::from_secs(60)), ..PoolOptions::lambda("query") };
     let pool = database::connect_with_secret(clients.secrets_manager(), &secret_arn.open(&checked), options).await?;
-    let objects = ObjectStore::new(clients.s3().clone(), bucket.open(&checked));
+    let objects = ObjectStore::new(clients.s3().clone(), cold.open(&checked));
     let given = |path: Option<String>, name: &str| path.map_or_else(|| beside_this_program(name), PathBuf::from);
     let sandbox = SandboxConfig {
         program: given(program.open(&checked), "isotherm-sql-sandbox"),
@@ -53,8 +71,18 @@ pub(crate) async fn engine(mut environment: Environment) -> Result<QueryEngine, 
         spill_bytes: SPILL_BYTES,
         spill_folder: std::env::temp_dir(),
     };
-    let limits = AnswerLimits { max_rows: MAX_ROWS, max_bytes: MAX_ARROW_BYTES };
-    Ok(QueryEngine { pool, objects, sandbox, limits })
+    let limits = AnswerLimits { max_rows: INLINE_ROWS, max_bytes: INLINE_BYTES };
+    Ok(QueryFunction {
+        engine: QueryEngine { pool, objects, sandbox, limits },
+        results: ResultStore::new(clients.s3().clone(), results.open(&checked)),
+        authenticator: identity::authenticator(issuers.open(&checked))?,
+        clients,
+        event_queues: event_queues.open(&checked),
+        inline: InlineLimits { max_rows: INLINE_ROWS, max_bytes: INLINE_BYTES },
+        max_file_bytes: MAX_FILE_BYTES,
+        places: places.open(&checked),
+        place_wait: PLACE_WAIT,
+    })
 }
 
 /// In the function's zip everything lies beside `bootstrap`.

@@ -5,6 +5,8 @@ use lambda_query::QueryFunction;
 
 #[tokio::main]
 async fn main() -> Result<(), RuntimeEnded> {
-    lambda::run("query", QueryFunction::connect, async |function: &QueryFunction, event| function.handle(event).await)
-        .await
+    lambda::run_with_invocation("query", QueryFunction::connect, async |function: &QueryFunction, event, invocation| {
+        Ok::<_, isotherm_platform::Fault>(function.handle(event, &invocation).await)
+    })
+    .await
 }

@@ -1,204 +1,325 @@
-//! Events as they come in, parsed strictly.
+//! Requests as they come in by either door, parsed strictly.
 
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use isotherm_types::{Classified, Disposition};
+use isotherm_platform::lambda::http::HttpCall;
+use isotherm_query::as_of::AsOf;
+use isotherm_query::batch::MAX_TIMEOUT as MAX_BATCH_TIMEOUT;
+use isotherm_query::parameters::Parameters;
+use isotherm_query::records::{Page, RunMode};
+use isotherm_query::results::ResultFormat;
+use isotherm_query::saved::{MAX_DESCRIPTION, MAX_SQL_BYTES as MAX_SAVED_SQL_BYTES, NewSavedQuery, is_name};
 use serde::Deserialize;
 use serde_json::Value;
+use uuid::Uuid;
 
-/// Time that a query has if it names none. **Source**: API Gateway gives up after 30 s.
-const DEFAULT_TIMEOUT_SECONDS: u64 = 25;
+use crate::error::{MalformedRequest, QueryFunctionError};
+use crate::fields::Fields;
+use crate::route::Route;
 
-/// Longest time that a query may name; the function's own time-out, less what it takes to say so.
-const MAX_TIMEOUT_SECONDS: u64 = 55;
+/// Organisation of a direct invocation that names none.
+const DEFAULT_ORG: &str = "default";
 
-/// How an event came in.
-#[derive(Debug)]
-pub enum Door {
-    /// Invoked directly; the event is the request.
-    Direct(Value),
-    /// `POST /v1/query`.
-    ApiGateway {
-        /// The request's bytes.
-        body: Vec<u8>,
+/// A longer body is refused.
+const MAX_BODY_BYTES: u64 = 1 << 20;
+
+/// Longest text.
+const MAX_SQL_BYTES: usize = 256 << 10;
+
+/// Time of an interactive query that names none. **Source**: API Gateway gives up after 30 s.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Longest time of an interactive query; the function's own time-out, less what it takes to say so.
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Time of a batch query that names none.
+const DEFAULT_BATCH_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// Queries on a page if nobody says another number, and at most.
+const PAGE: u32 = 50;
+const MAX_PAGE: u32 = 500;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Run SQL.
+    Ask(Ask),
+    /// List the organisation's queries.
+    ListQueries(Page),
+    /// Show one.
+    ShowQuery(Uuid),
+    /// Have one end.
+    CancelQuery(Uuid),
+    /// List datasets.
+    ListDatasets,
+    /// List saved queries.
+    ListSaved,
+    /// Show one.
+    ShowSaved(String),
+    /// Save one.
+    SaveQuery(NewSavedQuery),
+    /// Delete one.
+    DeleteSaved(String),
+    /// Run one.
+    RunSaved {
+        /// Its name.
+        name: String,
+        /// The parameters that the run says; null for none.
+        parameters: Value,
+        /// All else.
+        run: Run,
     },
 }
 
-/// A query as its asker writes it.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
+/// SQL to run.
+#[derive(Clone, PartialEq)]
+pub struct Ask {
     /// One SELECT.
     pub sql: String,
-    /// How rows are written.
-    #[serde(default)]
-    pub format: Format,
-    /// Seconds to the answer.
-    #[serde(default = "default_timeout_seconds")]
-    pub timeout_seconds: u64,
+    /// Its parameters as they were written.
+    pub parameters: Value,
+    /// The same, read.
+    pub values: Parameters,
+    /// All else.
+    pub run: Run,
 }
 
-/// How rows are written.
+/// How something is to be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// How rows are written.
+    pub format: ResultFormat,
+    /// Where it runs, as far as that is fixed.
+    pub mode: Mode,
+    /// How long it may run, as an interactive query.
+    pub timeout: Duration,
+    /// How long it may run, as a batch query.
+    pub batch_timeout: Duration,
+    /// The block above which nothing is seen.
+    pub as_of: Option<AsOf>,
+    /// The id that the caller has chosen.
+    pub query_id: Option<Uuid>,
+}
+
+/// Where a query is to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// Lists of JSON values.
+pub enum Mode {
+    /// Within the call, but as a task if the call would have to wait or is too short.
     #[default]
-    Json,
-    /// RFC 4180 with a header.
-    Csv,
-}
-
-/// An event or a body that is not understood.
-#[derive(Debug, thiserror::Error)]
-pub enum MalformedRequest {
-    /// It looks like API Gateway's and is not.
-    #[error("the event is no API Gateway event of version 2.0")]
-    Event(#[source] serde_json::Error),
-    /// The body is not what it says that it is.
-    #[error("the body is not base64")]
-    Base64(#[source] base64::DecodeError),
-    /// The request is not JSON, or not with these fields.
-    #[error("the request is not {{\"sql\", \"format\", \"timeout_seconds\"}}")]
-    Json(#[source] serde_json::Error),
-    /// The time is out of range.
-    #[error("timeout_seconds is {given}, not between 1 and {MAX_TIMEOUT_SECONDS}")]
-    Timeout {
-        /// What was asked for.
-        given: u64,
-    },
-}
-
-impl Classified for MalformedRequest {
-    fn disposition(&self) -> Disposition {
-        Disposition::GiveUp
-    }
-
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Event(_) => "event.malformed",
-            Self::Base64(_) | Self::Json(_) | Self::Timeout { .. } => "query.malformed_request",
-        }
-    }
-}
-
-impl Door {
-    /// Tells the doors apart: only API Gateway's events have a `requestContext`.
-    ///
-    /// # Errors
-    /// [`MalformedRequest::Event`] and [`MalformedRequest::Base64`].
-    pub fn of(event: Value) -> Result<Self, MalformedRequest> {
-        if event.get("requestContext").is_none() {
-            return Ok(Self::Direct(event));
-        }
-        let event: ApiGatewayV2httpRequest = serde_json::from_value(event).map_err(MalformedRequest::Event)?;
-        let body = event.body.unwrap_or_default();
-        let body = if event.is_base64_encoded {
-            STANDARD.decode(body).map_err(MalformedRequest::Base64)?
-        } else {
-            body.into_bytes()
-        };
-        Ok(Self::ApiGateway { body })
-    }
-
-    /// The request.
-    ///
-    /// # Errors
-    /// [`MalformedRequest`], an unknown field included.
-    pub fn request(&self) -> Result<Request, MalformedRequest> {
-        let request: Request = match self {
-            Self::Direct(event) => Request::deserialize(event),
-            Self::ApiGateway { body } => serde_json::from_slice(body),
-        }
-        .map_err(MalformedRequest::Json)?;
-        match request.timeout_seconds {
-            1..=MAX_TIMEOUT_SECONDS => Ok(request),
-            given => Err(MalformedRequest::Timeout { given }),
-        }
-    }
+    Auto,
+    /// Within the call.
+    Interactive,
+    /// As a task.
+    Batch,
 }
 
 impl Request {
-    /// Time from now to the answer.
-    pub fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout_seconds)
+    /// What the request is about.
+    pub fn route(&self) -> Route {
+        match self {
+            Self::Ask(_) => Route::Ask,
+            Self::ListQueries(_) => Route::ListQueries,
+            Self::ShowQuery(_) => Route::ShowQuery,
+            Self::CancelQuery(_) => Route::CancelQuery,
+            Self::ListDatasets => Route::ListDatasets,
+            Self::ListSaved => Route::ListSaved,
+            Self::ShowSaved(_) => Route::ShowSaved,
+            Self::SaveQuery(_) => Route::SaveQuery,
+            Self::DeleteSaved(_) => Route::DeleteSaved,
+            Self::RunSaved { .. } => Route::RunSaved,
+        }
+    }
+
+    /// Reads a call of a route.
+    ///
+    /// # Errors
+    /// [`MalformedRequest`], and a body that is not what API Gateway says.
+    pub fn of_http(route: Route, call: &HttpCall) -> Result<Self, QueryFunctionError> {
+        if call.body_bytes() > MAX_BODY_BYTES {
+            return Err(MalformedRequest::TooLong { what: "the body", limit_bytes: MAX_BODY_BYTES }.into());
+        }
+        let bytes = call.body()?;
+        let body = if bytes.iter().all(u8::is_ascii_whitespace) {
+            Value::Object(serde_json::Map::new())
+        } else {
+            serde_json::from_slice(&bytes).map_err(MalformedRequest::Json)?
+        };
+        let mut fields = Fields::of(body)?;
+        let place = Place {
+            id: call.path_parameter("id").map(str::to_owned),
+            name: call.path_parameter("name").map(str::to_owned),
+            limit: call.query_parameter("limit").map(str::to_owned),
+            before: call.query_parameter("before").map(str::to_owned),
+        };
+        let request = Self::read(route, place, &mut fields)?;
+        fields.finish()?;
+        Ok(request)
+    }
+
+    /// Reads a direct invocation, and for which organisation it is.
+    ///
+    /// # Errors
+    /// [`MalformedRequest`].
+    pub fn of_direct(event: Value) -> Result<(Self, String), QueryFunctionError> {
+        let mut fields = Fields::of(event)?;
+        let org = fields.optional("org", "the name of an organisation")?.unwrap_or_else(|| DEFAULT_ORG.to_owned());
+        let route = match fields.optional::<String>("action", "a text")? {
+            None => Route::Ask,
+            Some(action) => Route::of_action(&action).ok_or(MalformedRequest::Action { action })?,
+        };
+        let is_about = |routes: &[Route]| routes.contains(&route);
+        let mut place = Place::default();
+        if is_about(&[Route::ShowQuery, Route::CancelQuery]) {
+            place.id = Some(fields.required("query_id", "the id of a query")?);
+        }
+        if is_about(&[Route::ShowSaved, Route::SaveQuery, Route::DeleteSaved, Route::RunSaved]) {
+            place.name = Some(fields.required("name", "the name of a saved query")?);
+        }
+        if is_about(&[Route::ListQueries]) {
+            place.limit = fields.optional::<u32>("limit", "a whole number")?.map(|limit| limit.to_string());
+            place.before = fields.optional("before", "the id of a query")?;
+        }
+        let request = Self::read(route, place, &mut fields)?;
+        fields.finish()?;
+        Ok((request, org))
+    }
+
+    fn read(route: Route, place: Place, fields: &mut Fields) -> Result<Self, MalformedRequest> {
+        Ok(match route {
+            Route::Ask => {
+                let sql = fields.required("sql", "a text")?;
+                let parameters = fields.raw("parameters");
+                Self::Ask(Ask::new(sql, parameters, Run::read(fields)?)?)
+            }
+            Route::ListQueries => Self::ListQueries(place.page()?),
+            Route::ShowQuery => Self::ShowQuery(place.id()?),
+            Route::CancelQuery => Self::CancelQuery(place.id()?),
+            Route::ListDatasets => Self::ListDatasets,
+            Route::ListSaved => Self::ListSaved,
+            Route::ShowSaved => Self::ShowSaved(place.name()?),
+            Route::DeleteSaved => Self::DeleteSaved(place.name()?),
+            Route::SaveQuery => Self::SaveQuery(saved(place.name()?, fields)?),
+            Route::RunSaved => {
+                let (name, parameters) = (place.name()?, fields.raw("parameters"));
+                Self::RunSaved { name, parameters, run: Run::read(fields)? }
+            }
+        })
     }
 }
 
-/// Never shows the SQL.
-impl std::fmt::Debug for Request {
+impl Ask {
+    /// SQL with its parameters.
+    ///
+    /// # Errors
+    /// [`MalformedRequest`] for parameters that are none, and for a text that is too long.
+    pub fn new(sql: String, parameters: Value, run: Run) -> Result<Self, MalformedRequest> {
+        if sql.len() > MAX_SQL_BYTES {
+            return Err(MalformedRequest::TooLong { what: "the field `sql`", limit_bytes: MAX_SQL_BYTES as u64 });
+        }
+        Ok(Self { sql, values: values(&parameters)?, parameters, run })
+    }
+}
+
+impl Run {
+    fn read(fields: &mut Fields) -> Result<Self, MalformedRequest> {
+        let format = fields.optional("format", "json, csv or parquet")?.unwrap_or_default();
+        let mode: Mode = fields.optional("mode", "auto, interactive or batch")?.unwrap_or_default();
+        let seconds: Option<u64> = fields.optional("timeout_seconds", "a whole number of seconds")?;
+        let as_of = fields.optional("as_of_block", "a block's number or hash, or {\"chain\", \"block\"}")?;
+        let query_id = fields.optional("query_id", "a UUID")?;
+        let Some(given) = seconds else {
+            let (timeout, batch_timeout) = (DEFAULT_TIMEOUT, DEFAULT_BATCH_TIMEOUT);
+            return Ok(Self { format, mode, timeout, batch_timeout, as_of, query_id });
+        };
+        let most = if mode == Mode::Interactive { MAX_TIMEOUT } else { MAX_BATCH_TIMEOUT };
+        if !(1..=most.as_secs()).contains(&given) {
+            return Err(MalformedRequest::Timeout { given, most: most.as_secs() });
+        }
+        let asked = Duration::from_secs(given);
+        // Who leaves the mode to us wants the answer more than within the call.
+        let mode = if mode == Mode::Auto && asked > MAX_TIMEOUT { Mode::Batch } else { mode };
+        let batch_timeout = if mode == Mode::Batch { asked } else { DEFAULT_BATCH_TIMEOUT.max(asked) };
+        Ok(Self { format, mode, timeout: asked.min(MAX_TIMEOUT), batch_timeout, as_of, query_id })
+    }
+
+    /// Where it runs at first.
+    pub fn first_mode(&self) -> RunMode {
+        match self.mode {
+            Mode::Auto | Mode::Interactive => RunMode::Interactive,
+            Mode::Batch => RunMode::Batch,
+        }
+    }
+}
+
+/// What stands outside of the body, or beside it in a direct invocation.
+#[derive(Default)]
+struct Place {
+    id: Option<String>,
+    name: Option<String>,
+    limit: Option<String>,
+    before: Option<String>,
+}
+
+impl Place {
+    fn id(&self) -> Result<Uuid, MalformedRequest> {
+        uuid("query_id", self.id.as_deref())?.ok_or(MalformedRequest::Missing { field: "query_id" })
+    }
+
+    fn name(self) -> Result<String, MalformedRequest> {
+        let name = self.name.ok_or(MalformedRequest::Missing { field: "name" })?;
+        if is_name(&name) { Ok(name) } else { Err(MalformedRequest::Name) }
+    }
+
+    fn page(&self) -> Result<Page, MalformedRequest> {
+        let limit = match self.limit.as_deref().map(str::parse::<u32>) {
+            None => PAGE,
+            Some(Ok(limit)) if (1..=MAX_PAGE).contains(&limit) => limit,
+            Some(_) => return Err(MalformedRequest::Limit { most: MAX_PAGE }),
+        };
+        Ok(Page { limit, before: uuid("before", self.before.as_deref())? })
+    }
+}
+
+fn uuid(field: &'static str, text: Option<&str>) -> Result<Option<Uuid>, MalformedRequest> {
+    text.map(str::parse).transpose().map_err(|problem| MalformedRequest::Id { field, problem })
+}
+
+fn values(parameters: &Value) -> Result<Parameters, MalformedRequest> {
+    let expected = "a list for $1 and ?, or an object for $name";
+    let read = Parameters::deserialize(parameters);
+    read.map_err(|problem| MalformedRequest::Field { field: "parameters", expected, problem })
+}
+
+fn saved(name: String, fields: &mut Fields) -> Result<NewSavedQuery, MalformedRequest> {
+    let sql: String = fields.required("sql", "a text")?;
+    let description: Option<String> = fields.optional("description", "a text")?;
+    let description = description.unwrap_or_default();
+    let parameters = fields.raw("parameters");
+    values(&parameters)?;
+    if sql.is_empty() {
+        return Err(MalformedRequest::Missing { field: "sql" });
+    }
+    if sql.len() > MAX_SAVED_SQL_BYTES {
+        let limit_bytes = MAX_SAVED_SQL_BYTES as u64;
+        return Err(MalformedRequest::TooLong { what: "the field `sql` of a saved query", limit_bytes });
+    }
+    if description.chars().count() > MAX_DESCRIPTION {
+        let limit_bytes = MAX_DESCRIPTION as u64;
+        return Err(MalformedRequest::TooLong { what: "the field `description`", limit_bytes });
+    }
+    if sql.contains('\0') || description.contains('\0') || parameters.to_string().contains("\\u0000") {
+        return Err(MalformedRequest::Nul);
+    }
+    Ok(NewSavedQuery { name, description, sql, parameters: (!parameters.is_null()).then_some(parameters) })
+}
+
+/// Never shows the SQL or a value.
+impl std::fmt::Debug for Ask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { sql, format, timeout_seconds } = self;
-        write!(f, "Request {{ sql: {} bytes, format: {format:?}, timeout_seconds: {timeout_seconds} }}", sql.len())
+        write!(f, "Ask {{ sql: {} bytes, run: {:?} }}", self.sql.len(), self.run)
     }
-}
-
-fn default_timeout_seconds() -> u64 {
-    DEFAULT_TIMEOUT_SECONDS
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn fixture(name: &str) -> Value {
-        let path = format!("{}/../../events-fixtures/query/{name}.json", env!("CARGO_MANIFEST_DIR"));
-        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn every_event_shape_is_understood() {
-        let table = [
-            ("direct_json", "select block_number,", Format::Json, 20),
-            ("direct_csv", "select count(*) from blocks", Format::Csv, 25),
-            ("direct_refused", "select getenv(", Format::Json, 25),
-            ("api_gateway", "select count(*) from transactions", Format::Json, 25),
-            ("api_gateway_base64", "select count(*) from transactions", Format::Json, 25),
-            ("api_gateway_csv", "select block_number, block_hash", Format::Csv, 10),
-        ];
-        for (name, sql, format, timeout_seconds) in table {
-            let request = Door::of(fixture(name)).unwrap().request().unwrap();
-            assert!(request.sql.starts_with(sql), "{name}");
-            assert_eq!((request.format, request.timeout_seconds), (format, timeout_seconds), "{name}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_a_request_is_refused_with_a_code() {
-        let api = |body: &str, base64: bool| {
-            let mut event = fixture("api_gateway");
-            event["body"] = json!(body);
-            event["isBase64Encoded"] = json!(base64);
-            event
-        };
-        let events = [
-            fixture("direct_malformed"),
-            fixture("api_gateway_malformed"),
-            json!({}),
-            json!([]),
-            json!({"sql": 1}),
-            json!({"sql": "select 1", "format": "parquet"}),
-            json!({"sql": "select 1", "timeout_seconds": 0}),
-            json!({"sql": "select 1", "timeout_seconds": 56}),
-            api("", false),
-            api("not base64!", true),
-        ];
-        for event in events {
-            let error = Door::of(event.clone()).and_then(|door| door.request()).expect_err(&event.to_string());
-            assert_eq!(error.code(), "query.malformed_request", "{event}");
-        }
-        let strange = Door::of(json!({"requestContext": 1})).unwrap_err();
-        assert_eq!(strange.code(), "event.malformed");
-    }
-
-    #[test]
-    fn a_request_never_shows_its_sql() {
-        let request = Door::of(fixture("direct_csv")).unwrap().request().unwrap();
-        assert!(!format!("{request:?}").contains("select"));
-    }
-}
+mod tests;

@@ -39,6 +39,8 @@ pub struct LauncherOptions {
     pub worker: PathBuf,
     /// Folder of the operators' programs, `operator-<key>`.
     pub programs: PathBuf,
+    /// Folder with what lies beside an operator in its image, of each that has something there.
+    pub bundles: BTreeMap<String, PathBuf>,
     /// Folder for logs, `<operator>-<task id>.log`.
     pub logs: PathBuf,
     /// Name of the ECS cluster.

@@ -157,6 +157,9 @@ mod tests {
                 "ISOTHERM_BUCKET_COLD",
                 "ISOTHERM_BUCKET_RESULTS",
                 "ISOTHERM_LOG",
+                "ISOTHERM_QUEUE_DEAD_LETTERS_URL",
+                "ISOTHERM_QUEUE_EVENTS_URL",
+                "ISOTHERM_QUEUE_THRESHOLDS_URL",
                 "ISOTHERM_SECRET_DATABASE_ARN",
                 "ISOTHERM_TOKEN_ISSUERS"
             ]

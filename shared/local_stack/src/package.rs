@@ -1,9 +1,10 @@
-//! Code zips of functions, made from built programs.
+//! Code zips of functions, made from built programs, and on one machine what lies beside an operator in its image.
 //!
 //! Same files, same bytes: entries are in order of name, without times or owners, and stored uncompressed, since on
 //! one machine nothing is carried anywhere. Programs are stripped of debug symbols on a copy, which takes most of a
 //! debug build's size away; the build folder is never written to.
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +14,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::error::LocalStackError;
-use crate::stack_file::Function;
+use crate::stack_file::{Function, Stack};
 
 /// Where programs and libraries are.
 #[derive(Clone, Debug)]
@@ -65,17 +66,52 @@ pub fn code_zip(key: &str, function: &Function, sources: &Sources) -> Result<Cod
     Ok(CodeZip { bytes, sha256 })
 }
 
+/// Makes a folder in `folder` for each operator that has a bundle, with links to what belongs there; returns them by
+/// operator. What is there of a run before is replaced.
+///
+/// # Errors
+/// [`LocalStackError::FileMissing`] for what was not built or fetched; else what the file system reports.
+pub fn operator_bundles(
+    stack: &Stack,
+    sources: &Sources,
+    folder: &Path,
+) -> Result<BTreeMap<String, PathBuf>, LocalStackError> {
+    let mut bundles = BTreeMap::new();
+    for (key, operator) in stack.operators.iter().filter(|(_, operator)| !operator.bundle.is_empty()) {
+        let bundle = folder.join(key);
+        for entry in operator.bundle.iter().map(|name| bundled(name, sources)) {
+            link(&entry, &bundle)?;
+        }
+        bundles.insert(key.clone(), bundle);
+    }
+    Ok(bundles)
+}
+
+fn link(entry: &Entry, bundle: &Path) -> Result<(), LocalStackError> {
+    let missing = |_error| LocalStackError::FileMissing { path: entry.path.clone() };
+    let target = entry.path.canonicalize().map_err(missing)?;
+    let link = bundle.join(&entry.name);
+    let parent = link.parent().unwrap_or(bundle);
+    std::fs::create_dir_all(parent).map_err(LocalStackError::io("create", parent))?;
+    // Nothing to remove the first time.
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(&target, &link).map_err(LocalStackError::io("create", &link))
+}
+
 /// `bootstrap` and the function's bundle, in order of name.
 fn entries(key: &str, function: &Function, sources: &Sources) -> Vec<Entry> {
     let bootstrap = sources.programs.join(format!("lambda-{key}"));
     let mut entries = vec![Entry { name: "bootstrap".to_owned(), path: bootstrap, is_program: true }];
-    entries.extend(function.bundle.iter().map(|name| {
-        let is_program = !name.contains('/');
-        let folder = if is_program { &sources.programs } else { &sources.duckdb };
-        Entry { name: name.clone(), path: folder.join(name), is_program }
-    }));
+    entries.extend(function.bundle.iter().map(|name| bundled(name, sources)));
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     entries
+}
+
+/// A program, or a file of DuckDB: those lie in folders.
+fn bundled(name: &str, sources: &Sources) -> Entry {
+    let is_program = !name.contains('/');
+    let folder = if is_program { &sources.programs } else { &sources.duckdb };
+    Entry { name: name.to_owned(), path: folder.join(name), is_program }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LocalStackError> {
@@ -113,7 +149,6 @@ fn unique_name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack_file::Stack;
 
     /// A build folder with fake programs; returns the stack and the sources.
     fn fixture(folder: &Path) -> (Stack, Sources) {
@@ -166,6 +201,24 @@ mod tests {
                 ("lib/libduckdb.so".to_owned(), 0o644),
             ]
         );
+    }
+
+    #[test]
+    fn an_operators_bundle_is_a_folder_of_its_own_and_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stack, sources) = fixture(folder.path());
+        let bundles = folder.path().join("bundles");
+        for _ in 0..2 {
+            let made = operator_bundles(&stack, &sources, &bundles).unwrap();
+            assert_eq!(made, BTreeMap::from([("duckdb_query".to_owned(), bundles.join("duckdb_query"))]));
+            for name in ["isotherm-sql-sandbox", "lib/libduckdb.so", "extensions/httpfs.duckdb_extension"] {
+                let read = std::fs::read_to_string(bundles.join("duckdb_query").join(name)).unwrap();
+                assert!(name.ends_with(&read), "{name}: {read}");
+            }
+        }
+        std::fs::remove_file(sources.programs.join("isotherm-sql-sandbox")).unwrap();
+        let error = operator_bundles(&stack, &sources, &bundles).unwrap_err();
+        assert!(error.to_string().contains("isotherm-sql-sandbox is missing"), "{error}");
     }
 
     #[test]

@@ -225,6 +225,9 @@ pub struct Operator {
     /// Secrets that its worker reads.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// Files beside the operator in its image.
+    #[serde(default)]
+    pub bundle: Vec<String>,
 }
 
 /// An S3 bucket.

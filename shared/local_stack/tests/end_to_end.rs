@@ -56,6 +56,7 @@ async fn end_to_end_a_fired_job_runs_on_the_real_programs() {
     let launcher = LauncherOptions {
         worker: programs().join("operator-worker"),
         programs: programs(),
+        bundles: BTreeMap::new(),
         logs: logs.path().to_path_buf(),
         cluster: made.cluster.clone(),
         poll_interval: Duration::from_millis(100),

@@ -1,5 +1,6 @@
 //! The launcher against a real emulator, with a shell script for a worker.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,6 +39,7 @@ impl Scene {
         let options = LauncherOptions {
             worker,
             programs: "/programs".into(),
+            bundles: BTreeMap::from([("noop".to_owned(), "/bundle".into())]),
             logs: folder.path().join("logs"),
             cluster: CLUSTER.to_owned(),
             poll_interval: Duration::from_millis(50),
@@ -122,6 +124,7 @@ async fn a_running_task_gets_a_worker_and_its_end_is_reported() {
     for line in [
         "ISOTHERM_OPERATOR=noop",
         "ISOTHERM_OPERATOR_BIN=/programs/operator-noop",
+        "ISOTHERM_BUNDLE=/bundle",
         &format!("AWS_ENDPOINT_URL={}", scene.aws.endpoint_url()),
         &format!("ISOTHERM_ECS_TASK_ARN={arn}"),
     ] {
@@ -234,6 +237,7 @@ async fn launcher_to_be_killed() {
     let options = LauncherOptions {
         worker: worker.into(),
         programs: "/programs".into(),
+        bundles: BTreeMap::new(),
         logs: logs.into(),
         cluster: CLUSTER.to_owned(),
         poll_interval: Duration::from_millis(50),

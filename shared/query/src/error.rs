@@ -173,6 +173,27 @@ pub enum QueryError {
         /// What it said or did.
         message: String,
     },
+    /// A file of rows could not be made on the local disk.
+    #[error("the file of the answer could not be {action}")]
+    ResultFile {
+        /// What was being done with it.
+        action: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The bucket of results could not be written or read.
+    #[error("the bucket of results could not be used")]
+    ResultStore(#[source] isotherm_cold_store::objects::ObjectError),
+    /// A document in the bucket of results is none that this program writes.
+    #[error("the document {key} cannot be written or read")]
+    ResultDocument {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
     /// Rows could not be passed as Arrow.
     #[error("rows could not be read or written as arrow")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -233,6 +254,9 @@ impl QueryError {
             | Self::Objects(_)
             | Self::Sandbox { .. }
             | Self::SandboxProtocol { .. }
+            | Self::ResultFile { .. }
+            | Self::ResultStore(_)
+            | Self::ResultDocument { .. }
             | Self::Arrow(_) => Blame::Platform,
         }
     }
@@ -261,7 +285,10 @@ impl QueryError {
 impl Classified for QueryError {
     fn disposition(&self) -> Disposition {
         match self {
-            Self::Database(_) | Self::Sandbox { .. } | Self::ColdFileUnreadable { .. } => Disposition::Retry,
+            Self::Database(_) | Self::Sandbox { .. } | Self::ColdFileUnreadable { .. } | Self::ResultFile { .. } => {
+                Disposition::Retry
+            }
+            Self::ResultStore(error) => error.disposition(),
             Self::HotStore(error) => error.disposition(),
             Self::Catalog(error) => error.disposition(),
             Self::Objects(error) => error.disposition(),
@@ -284,6 +311,7 @@ impl Classified for QueryError {
             | Self::ColdFileUnsound { .. }
             | Self::UnknownChain { .. }
             | Self::SandboxProtocol { .. }
+            | Self::ResultDocument { .. }
             | Self::Arrow(_) => Disposition::GiveUp,
         }
     }
@@ -312,6 +340,9 @@ impl Classified for QueryError {
             Self::Catalog(_) => "query.catalog",
             Self::Objects(_) => "query.object_store",
             Self::Sandbox { .. } | Self::SandboxProtocol { .. } => "query.sandbox",
+            Self::ResultFile { .. } => "query.result_file",
+            Self::ResultStore(_) => "query.result_store",
+            Self::ResultDocument { .. } => "query.result_document",
             Self::Arrow(_) => "query.arrow",
         }
     }

@@ -11,11 +11,17 @@
 //! once, whatever compaction, cleanup and reorgs do meanwhile, and a cold file that is missing or altered fails the
 //! query: it never has fewer rows.
 //!
+//! Around a query: [`records`] keeps who asked what and how it ended, and holds the places of each organisation; [`batch`]
+//! makes a task of a query that is not to be waited for; [`results`] writes large answers to files; [`saved`] and
+//! [`catalogue`] are what people choose from.
+//!
 //! It must never link DuckDB, never run a tree that the gate has not passed, and never log a user's SQL.
 
 pub mod answer;
 pub mod as_of;
+pub mod batch;
 pub mod boundary;
+pub mod catalogue;
 pub mod cold_files;
 mod conversation;
 pub mod engine;
@@ -25,9 +31,12 @@ pub mod hot_rows;
 pub mod literals;
 pub mod parameters;
 pub mod plan;
+pub mod records;
 pub mod relation;
 pub mod render;
+pub mod results;
 pub mod sandbox_process;
+pub mod saved;
 pub mod scope;
 pub mod shield;
 

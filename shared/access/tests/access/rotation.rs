@@ -27,7 +27,7 @@ async fn a_new_key_is_found_within_a_minute_and_unknown_ones_cause_one_fetch_a_m
     assert_eq!(scene.keys.asked(), 2);
 
     // The old key is withdrawn.
-    scene.keys.answer(200, &key_set(&[new.clone()]));
+    scene.keys.answer(200, &key_set(std::slice::from_ref(&new)));
     scene.after(TimeDelta::minutes(11));
     scene.verify(&new.good()).await.unwrap();
     assert_eq!(scene.verify(&old.good()).await.unwrap_err().code(), "access.unauthenticated");

@@ -10,5 +10,5 @@ SELECT j.id, j.name, j.active, j.config_hash,
        EXISTS (SELECT 1 FROM control.tasks t
                 WHERE t.job_id = j.id AND t.always_on AND t.state IN ('queued', 'running')) AS is_running_source
   FROM control.jobs j
- WHERE j.org_id = $1
+ WHERE j.org_id = $1 AND NOT j.of_platform
  ORDER BY j.name

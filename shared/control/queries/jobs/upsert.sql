@@ -11,5 +11,5 @@ ON CONFLICT (org_id, name) DO UPDATE
        run_timeout_seconds = EXCLUDED.run_timeout_seconds, config_hash = EXCLUDED.config_hash,
        stall_timeout_seconds = EXCLUDED.stall_timeout_seconds, priority = EXCLUDED.priority,
        partition_blocks = EXCLUDED.partition_blocks,
-       active = true, updated_at = now()
+       active = true, of_platform = false, updated_at = now()
 RETURNING id

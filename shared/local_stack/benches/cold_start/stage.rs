@@ -48,6 +48,7 @@ impl Stage {
             cluster: names::cluster().to_owned(),
             subnets: Vec::new(),
             security_groups: Vec::new(),
+            token_issuers: "[]".to_owned(),
         };
         // Cargo builds benchmarks into a folder inside that of the programs.
         let this = std::env::current_exe().expect("a program knows its path");

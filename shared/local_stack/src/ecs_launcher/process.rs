@@ -48,6 +48,7 @@ impl TaskProcess {
             .env("ISOTHERM_ECS_TASK_ARN", &launch.task_arn)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .env("ISOTHERM_OPERATOR_BIN", options.programs.join(format!("operator-{operator}")))
+            .envs(options.bundles.get(operator).map(|bundle| ("ISOTHERM_BUNDLE", bundle)))
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)

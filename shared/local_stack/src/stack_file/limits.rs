@@ -94,6 +94,7 @@ fn variables<'keys>(report: &mut Report<'_>, [section, key]: [&str; 2], names: i
         "ISOTHERM_SUBNETS",
         "ISOTHERM_SECURITY_GROUPS",
         "ISOTHERM_OPERATOR",
+        "ISOTHERM_BUNDLE",
     ];
     for name in names {
         if DERIVED.iter().any(|prefix| name.starts_with(prefix)) {

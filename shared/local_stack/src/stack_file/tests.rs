@@ -71,12 +71,7 @@ fn all_faults_come_in_one_error_in_the_order_of_the_file() {
     let places: Vec<&str> = error.faults.iter().map(|fault| fault.place.as_str()).collect();
     assert_eq!(
         places,
-        [
-            "functions.dispatcher.memory_mb",
-            "functions.query",
-            "queues.thresholds.visibility_seconds",
-            "routes.POST /v1/query.function"
-        ]
+        ["functions.dispatcher.memory_mb", "queues.thresholds.visibility_seconds", "routes.POST /v1/query.function"]
     );
     let shown = error.to_string();
     assert_eq!(shown.lines().count(), 4, "{shown}");

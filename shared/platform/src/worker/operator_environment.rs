@@ -1,4 +1,5 @@
-//! The operator's environment: what AWS's SDK needs, its buckets, its log level and its secrets, nothing else.
+//! The operator's environment: what AWS's SDK needs, its buckets, where its bundle is, its log level and its secrets,
+//! nothing else.
 //!
 //! The worker's own variables (queues, the database's secret) stay with the worker.
 
@@ -11,7 +12,7 @@ use crate::secret::Secret;
 pub(super) fn is_passed_on(name: &str) -> bool {
     name.starts_with("AWS_")
         || name.starts_with("ISOTHERM_BUCKET_")
-        || matches!(name, "RUST_LOG" | "ISOTHERM_LOG" | CRASH_POINT_VARIABLE)
+        || matches!(name, "RUST_LOG" | "ISOTHERM_LOG" | "ISOTHERM_BUNDLE" | CRASH_POINT_VARIABLE)
 }
 
 /// The whole environment of the operator; a secret wins over an inherited variable of its name.
@@ -30,7 +31,7 @@ mod tests {
 
     #[test]
     fn the_operator_gets_nothing_of_the_workers_wiring() {
-        for name in ["AWS_REGION", "AWS_ENDPOINT_URL", "ISOTHERM_BUCKET_COLD", "RUST_LOG", "ISOTHERM_LOG"] {
+        for name in ["AWS_REGION", "AWS_ENDPOINT_URL", "ISOTHERM_BUCKET_COLD", "ISOTHERM_BUNDLE", "RUST_LOG"] {
             assert!(is_passed_on(name), "{name}");
         }
         for name in ["PATH", "HOME", "ISOTHERM_SECRET_DATABASE_ARN", "ISOTHERM_QUEUE_EVENTS_URL", "DATABASE_URL"] {

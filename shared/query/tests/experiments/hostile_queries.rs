@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use arrow::array::RecordBatch;
 use isotherm_lab::experiment::Experiment;
 use isotherm_lab::process::eventually;
 use isotherm_query::{QueryEngine, QueryRequest};
@@ -52,7 +53,7 @@ async fn experiment_hostile_queries() {
         let took = began.elapsed();
         slowest = slowest.max(took);
         late += usize::from(took > LIMIT + GRACE);
-        let code = outcome.as_ref().map_or_else(|error| error.code(), |_| "answered");
+        let code = outcome.as_ref().map_or_else(Classified::code, |_| "answered");
         *ended_by.entry(code).or_default() += 1;
         if !STOPPED.contains(&code) {
             otherwise += 1;
@@ -86,7 +87,7 @@ const STOPPED: [&str; 5] = ["query.timeout", "query.out_of_memory", "query.faile
 async fn is_healthy(engine: &QueryEngine) -> bool {
     let request = QueryRequest::new("select block_number from blocks", Duration::from_secs(30));
     let answer = engine.run(request).await;
-    answer.is_ok_and(|answer| answer.batches.iter().map(|batch| batch.num_rows()).sum::<usize>() == 35)
+    answer.is_ok_and(|answer| answer.batches.iter().map(RecordBatch::num_rows).sum::<usize>() == 35)
 }
 
 /// The largest memory that any child of this process has ever had at once, by the kernel's own count.

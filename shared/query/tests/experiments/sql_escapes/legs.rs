@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use isotherm_query::QueryRequest;
 use isotherm_types::Classified;
 use isotherm_types::sandbox::{OpenDoor, Request, Response};
@@ -103,7 +104,7 @@ fn is_refusal(kind: &str, code: &str) -> bool {
 async fn engine_is_healthy(planted: &Planted) -> bool {
     let request = QueryRequest::new("select block_number from blocks", Duration::from_secs(30));
     let answer = planted.platform.engine.run(request).await;
-    answer.is_ok_and(|answer| answer.batches.iter().map(|batch| batch.num_rows()).sum::<usize>() == 35)
+    answer.is_ok_and(|answer| answer.batches.iter().map(RecordBatch::num_rows).sum::<usize>() == 35)
 }
 
 /// The attempts that parse, sent to the real program as a gate would that lets everything through.
