@@ -33,7 +33,7 @@ fn read(event: Value) -> Result<(Request, Option<String>), QueryFunctionError> {
     Request::of_direct(event).map(|(request, org)| (request, Some(org)))
 }
 
-fn asked(event: Value) -> Ask {
+fn asked(event: &Value) -> Ask {
     match read(event.clone()) {
         Ok((Request::Ask(ask), _)) => ask,
         other => panic!("{event}: {other:?}"),
@@ -101,7 +101,7 @@ fn every_documented_event_is_read_and_none_is_forgotten() {
         ("http_unauthenticated", "select 1", json_format, Mode::Auto, seconds(25)),
     ];
     for (fixture_name, sql, format, mode, timeout) in asks {
-        let Ask { sql: found, run, .. } = asked(fixture(fixture_name));
+        let Ask { sql: found, run, .. } = asked(&fixture(fixture_name));
         assert!(found.starts_with(sql), "{fixture_name}");
         assert_eq!((run.format, run.mode, run.timeout), (format, mode, timeout), "{fixture_name}");
         seen.push(fixture_name.to_owned());
@@ -117,14 +117,14 @@ fn every_documented_event_is_read_and_none_is_forgotten() {
 
 #[test]
 fn all_that_can_be_said_of_a_query_is_read() {
-    let Ask { parameters, values, run, .. } = asked(fixture("http_full"));
+    let Ask { parameters, values, run, .. } = asked(&fixture("http_full"));
     assert_eq!(parameters, json!({ "address": format!("0x{}", "11".repeat(20)) }));
     assert!(!values.is_empty());
     let as_of = AsOf { chain: Some("monad".to_owned()), block: AsOfBlock::Hash(B256::repeat_byte(0xab)) };
     assert_eq!((run.as_of, run.query_id), (Some(as_of), Some(id())));
     let as_of = AsOf { chain: None, block: AsOfBlock::Number(BlockNumber(1200)) };
-    assert_eq!(asked(fixture("direct_parameters")).run.as_of, Some(as_of));
-    assert_eq!(asked(fixture("direct_batch")).run.batch_timeout, Duration::from_secs(1800));
+    assert_eq!(asked(&fixture("direct_parameters")).run.as_of, Some(as_of));
+    assert_eq!(asked(&fixture("direct_batch")).run.batch_timeout, Duration::from_secs(1800));
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn what_is_not_a_request_is_refused_and_names_the_field() {
 
 #[test]
 fn nothing_that_is_shown_has_sql_or_values() {
-    let ask = asked(json!({ "sql": "select 'hunter2'", "parameters": ["hunter3"] }));
+    let ask = asked(&json!({ "sql": "select 'hunter2'", "parameters": ["hunter3"] }));
     let saved = read(json!({ "action": "save_query", "name": "x", "sql": "select 'hunter2'" })).unwrap();
     let shown = format!("{ask:?} {saved:?}");
     assert!(!shown.contains("hunter"), "{shown}");
