@@ -12,11 +12,13 @@ const KEYWORDS: &str = "
 
 /// Functions for chain data, and those of SQL that analysts use most.
 const FUNCTIONS: &str = "
-    abs any_value approx_count_distinct arg_max arg_min array_agg avg bytes_to_uint256 ceil coalesce concat count
-    count_if date_diff date_part date_trunc dense_rank epoch first_value floor from_hex generate_series greatest hex
-    histogram lag last_value lead least length list lower lpad max max_by median min min_by mode now ntile nullif
-    octet_length percent_rank pow quantile_cont rank replace round row_number starts_with stddev strftime string_agg
-    substr sum time_bucket to_timestamp topic_to_address trim unhex upper wei_to_eth";
+    abs address_to_topic any_value approx_count_distinct arg_max arg_min array_agg avg bytearray_substring
+    bytes_substring bytes_to_int256 bytes_to_uint256 bytes_to_uint64 ceil coalesce concat count count_if date_diff
+    date_part date_trunc decode_call decode_log dense_rank epoch event_topic first_value floor from_hex from_hex_0x
+    function_selector generate_series greatest hex histogram keccak256 lag last_value lead least length list lower
+    lpad max max_by median min min_by mode now ntile nullif octet_length percent_rank pow quantile_cont rank replace
+    round row_number starts_with stddev strftime string_agg substr sum time_bucket to_hex_0x to_timestamp
+    topic_to_address trim uint256_to_bytes unhex upper wei_to_eth wei_to_gwei";
 
 /// The keywords, in small letters.
 pub(super) fn keywords() -> impl Iterator<Item = &'static str> {
