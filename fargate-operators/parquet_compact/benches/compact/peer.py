@@ -10,6 +10,8 @@ import duckdb
 
 threads, extension, *statements = sys.argv[1:]
 db = duckdb.connect(config={"threads": threads})
+# What is written to standard output is an answer.
+db.execute("SET enable_progress_bar = false")
 db.execute(f"LOAD '{extension}'")
 db.execute(f"ATTACH '{os.environ['DATABASE_URL']}' AS peer (TYPE postgres, READ_ONLY)")
 for statement in statements:

@@ -17,6 +17,8 @@ def text(value):
 
 threads, memory_bytes, httpfs, *statements = sys.argv[1:]
 db = duckdb.connect(config={"threads": threads, "memory_limit": f"{memory_bytes}B"})
+# What is written to standard output is an answer.
+db.execute("SET enable_progress_bar = false")
 db.execute(f"LOAD '{httpfs}'")
 # A file that was read once would not be read again.
 db.execute("SET enable_external_file_cache = false")
