@@ -26,15 +26,18 @@ use duckdb::vtab::arrow::{WritableVector, data_chunk_to_arrow, write_arrow_array
 use crate::error::SandboxError;
 
 /// What SQL can say itself. Division and remainder by a power of ten are exact, and so is what is added to them.
+/// DuckDB 1.5.5 casts no BIGNUM above 64 bits to HUGEINT, so that goes through its text.
 /// A call with a literal NULL is NULL before it reaches a function, hence the `coalesce` over topics that are absent.
 const MACROS: &str = "
+CREATE MACRO wei_as_hugeint(wei) AS
+    CASE WHEN typeof(wei) = 'BIGNUM' THEN CAST(CAST(wei AS VARCHAR) AS HUGEINT) ELSE CAST(wei AS HUGEINT) END;
 CREATE MACRO wei_to_eth(wei) AS
-    CAST(CAST(wei AS HUGEINT) // CAST(1000000000000000000 AS HUGEINT) AS DECIMAL(38, 18))
-    + CAST(CAST(wei AS HUGEINT) % CAST(1000000000000000000 AS HUGEINT) AS DECIMAL(18, 0))
+    CAST(wei_as_hugeint(wei) // CAST(1000000000000000000 AS HUGEINT) AS DECIMAL(38, 18))
+    + CAST(wei_as_hugeint(wei) % CAST(1000000000000000000 AS HUGEINT) AS DECIMAL(18, 0))
         * CAST('0.000000000000000001' AS DECIMAL(18, 18));
 CREATE MACRO wei_to_gwei(wei) AS
-    CAST(CAST(wei AS HUGEINT) // CAST(1000000000 AS HUGEINT) AS DECIMAL(38, 9))
-    + CAST(CAST(wei AS HUGEINT) % CAST(1000000000 AS HUGEINT) AS DECIMAL(9, 0)) * CAST('0.000000001' AS DECIMAL(9, 9));
+    CAST(wei_as_hugeint(wei) // CAST(1000000000 AS HUGEINT) AS DECIMAL(38, 9))
+    + CAST(wei_as_hugeint(wei) % CAST(1000000000 AS HUGEINT) AS DECIMAL(9, 0)) * CAST('0.000000001' AS DECIMAL(9, 9));
 CREATE MACRO bytes_to_uint256(bytes) AS CAST(bytes_to_uint256_text(bytes) AS BIGNUM);
 CREATE MACRO bytes_to_int256(bytes) AS CAST(bytes_to_int256_text(bytes) AS BIGNUM);
 CREATE MACRO bytearray_to_uint256(bytes) AS CAST(bytes_to_uint256_text(bytes) AS BIGNUM);

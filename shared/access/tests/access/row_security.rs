@@ -67,7 +67,11 @@ async fn two_orgs(conn: &mut PgConnection) -> [OrgId; 2] {
          INSERT INTO control.task_attempts (task_id, org_id, fence, worker) SELECT id, org_id, 1, 'w' FROM control.tasks;
          INSERT INTO control.task_inputs (org_id, task_id, event_id)
          SELECT t.org_id, t.id, e.id FROM control.tasks t JOIN control.events e ON e.org_id = t.org_id;
-         INSERT INTO control.audit_log (actor, action, subject, subject_id) VALUES ('test', 'of nobody', 'chain', 1)",
+         INSERT INTO control.audit_log (actor, action, subject, subject_id) VALUES ('test', 'of nobody', 'chain', 1);
+         INSERT INTO query.queries (org_id, id, actor, sql_sha256, mode, format, timeout_seconds, task_id)
+         SELECT org_id, gen_random_uuid(), 'test', config_hash, 'batch', 'json', 1, 1 FROM control.jobs;
+         INSERT INTO query.saved_queries (org_id, name, description, sql, created_by, updated_by)
+         SELECT org_id, 'one', '', 'select 1', 'test', 'test' FROM control.jobs",
     )
     .execute(conn)
     .await

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use isotherm_access::AccessError;
 use isotherm_access::token::TokenFault;
 use isotherm_types::{Classified, Disposition};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::MalformedEvent;
@@ -61,6 +62,12 @@ impl HttpCall {
     /// # Errors
     /// [`MalformedEvent`] if it is none of payload format 2.0.
     pub fn of(event: Value) -> Result<Self, MalformedEvent> {
+        // Read here, since the crate's map of them panics at a value that is an empty list.
+        let query_parameters = match event.get("queryStringParameters") {
+            Some(parameters @ Value::Object(_)) => BTreeMap::<String, String>::deserialize(parameters),
+            _ => Ok(BTreeMap::new()),
+        }
+        .map_err(|source| MalformedEvent { source })?;
         let event: ApiGatewayV2httpRequest =
             serde_json::from_value(event).map_err(|source| MalformedEvent { source })?;
         let mut headers = BTreeMap::<String, String>::new();
@@ -68,10 +75,6 @@ impl HttpCall {
             let value = String::from_utf8_lossy(value.as_bytes());
             let known = headers.entry(name.as_str().to_ascii_lowercase());
             known.and_modify(|before| *before = format!("{before}, {value}")).or_insert_with(|| value.into_owned());
-        }
-        let mut query_parameters = BTreeMap::new();
-        for (name, value) in event.query_string_parameters.iter() {
-            query_parameters.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }
         let iam = event.request_context.authorizer.and_then(|authorizer| authorizer.iam);
         Ok(Self {
