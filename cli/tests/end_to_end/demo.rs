@@ -89,13 +89,21 @@ async fn lambda_and_api_give_the_same_answer(stack: &Stack, running: &Value) {
     assert_eq!(by_lambda["rows"], json!(by_command));
 
     let url = format!("{}/v1/query", running["api_url"].as_str().unwrap());
-    let answer = reqwest::Client::new().post(&url).body(request.to_string()).send().await.unwrap();
+    let nobody = reqwest::Client::new().post(&url).body(request.to_string()).send().await.unwrap();
+    assert_eq!(nobody.status(), 401);
+    let login = stack.run(&["login"]).await;
+    assert!(login.code == Some(0) && login.stdout.contains("logged in as"), "{login:?}");
+    let token = fs::read_to_string(stack.folder().join("identity/token")).unwrap();
+    let asked = |body: String| reqwest::Client::new().post(&url).bearer_auth(token.trim()).body(body).send();
+    let answer = asked(request.to_string()).await.unwrap();
     assert_eq!(answer.status(), 200);
     let by_api: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
     assert_eq!(by_api["rows"], json!(by_command));
 
-    let refused = reqwest::Client::new().post(&url).body(r#"{"sql": 1}"#).send().await.unwrap();
+    let refused = asked(r#"{"sql": 1}"#.to_owned()).await.unwrap();
     assert_eq!(refused.status(), 400);
+    let whoami = stack.run(&["whoami"]).await;
+    assert!(whoami.code == Some(0) && whoami.stdout.contains("admin"), "{whoami:?}");
 }
 
 async fn the_work_can_be_looked_at_held_back_and_retried(stack: &Stack) {

@@ -36,6 +36,14 @@ pub struct HttpCall {
     is_base64: bool,
 }
 
+/// The texts under `field` of an event, by their names; none if the field is absent.
+fn texts(event: &Value, field: &str) -> Result<BTreeMap<String, String>, MalformedEvent> {
+    match event.get(field) {
+        Some(texts) if !texts.is_null() => BTreeMap::deserialize(texts).map_err(|source| MalformedEvent { source }),
+        _ => Ok(BTreeMap::new()),
+    }
+}
+
 /// A body that API Gateway says is base64, and is not.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is not base64")]
@@ -62,19 +70,16 @@ impl HttpCall {
     /// # Errors
     /// [`MalformedEvent`] if it is none of payload format 2.0.
     pub fn of(event: Value) -> Result<Self, MalformedEvent> {
-        // Read here, since the crate's map of them panics at a value that is an empty list.
-        let query_parameters = match event.get("queryStringParameters") {
-            Some(parameters @ Value::Object(_)) => BTreeMap::<String, String>::deserialize(parameters),
-            _ => Ok(BTreeMap::new()),
-        }
-        .map_err(|source| MalformedEvent { source })?;
+        // Read here: the crate's map of parameters panics at a value that is an empty list, and its map of headers forgets
+        // one of two that differ in case.
+        let query_parameters = texts(&event, "queryStringParameters")?;
+        let written = texts(&event, "headers")?;
         let event: ApiGatewayV2httpRequest =
             serde_json::from_value(event).map_err(|source| MalformedEvent { source })?;
         let mut headers = BTreeMap::<String, String>::new();
-        for (name, value) in &event.headers {
-            let value = String::from_utf8_lossy(value.as_bytes());
-            let known = headers.entry(name.as_str().to_ascii_lowercase());
-            known.and_modify(|before| *before = format!("{before}, {value}")).or_insert_with(|| value.into_owned());
+        for (name, value) in written {
+            let known = headers.entry(name.to_ascii_lowercase());
+            known.and_modify(|before| *before = format!("{before}, {value}")).or_insert(value);
         }
         let iam = event.request_context.authorizer.and_then(|authorizer| authorizer.iam);
         Ok(Self {
