@@ -1,4 +1,4 @@
-//! How long an issuer's published keys are used, and when they are fetched again. The plan is pure; [`KeyCache`] carries
+//! How long an issuer's published keys are used, and when they are fetched again. The plan is pure; `KeyCache` carries
 //! it out.
 //!
 //! Whoever sends tokens decides how often a key is asked for that is not there, so that may cause a fetch only once a
