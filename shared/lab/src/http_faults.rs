@@ -98,6 +98,8 @@ pub enum Verdict {
     AnswerRaw(RawReply),
     /// It is passed on as it is, and answered with this whatever the emulator says.
     PassOnAndAnswer(RawReply),
+    /// It is passed on without this header, whose name is in lower case, and its answer back.
+    PassOnWithout(&'static str),
     /// It is passed on as it is, and the connection is closed in the middle of the answer's body, or before the answer
     /// if it has none.
     PassOnAndCut,
@@ -215,6 +217,11 @@ async fn serve(mut stream: BufReader<TcpStream>, upstream: String, client: reqwe
             }
             Verdict::PassOnAndAnswer(reply) => {
                 pass_on(&client, &upstream, &call, call.bytes.clone()).await.map(|_carried_out| Answer::from(reply))
+            }
+            Verdict::PassOnWithout(header) => {
+                let mut stripped = call.clone();
+                stripped.head.headers.retain(|(name, _)| name != header);
+                pass_on(&client, &upstream, &stripped, stripped.bytes.clone()).await
             }
             Verdict::PassOnAndCut => {
                 pass_on(&client, &upstream, &call, call.bytes.clone()).await.and_then(Answer::broken_off)

@@ -163,6 +163,7 @@ async fn writing_to_s3_fails_before_or_after_the_object_is_there() {
         (Some(S3Fault::SlowDown), Some(503), false),
         (Some(S3Fault::InsufficientStorage), Some(507), false),
         (Some(S3Fault::Conflict), Some(409), false),
+        (Some(S3Fault::PreconditionFailed), Some(412), false),
         (Some(S3Fault::InternalError), Some(500), true),
         (Some(S3Fault::Cut), None, false),
         (Some(S3Fault::BrokenOff), None, true),
@@ -191,10 +192,26 @@ async fn what_s3_answers_comes_through_with_its_headers_or_breaks_off() {
     assert_eq!((missing.status().as_u16(), header(&missing, "content-type").as_str()), (404, "application/xml"));
     assert!(missing.text().await.unwrap().contains("<Code>NoSuchKey</Code>"));
 
-    *s3.fault.lock().unwrap() = Some(S3Fault::Conflict);
-    assert_eq!(s3.call(Method::GET, "/object", "").await.unwrap().status(), 200);
+    for fault in [S3Fault::Conflict, S3Fault::PreconditionFailed] {
+        *s3.fault.lock().unwrap() = Some(fault);
+        assert_eq!(s3.call(Method::GET, "/object", "").await.unwrap().status(), 200, "{fault:?}");
+    }
     *s3.fault.lock().unwrap() = Some(S3Fault::BrokenOff);
     let broken_off = s3.call(Method::GET, "/object", "").await.unwrap();
     assert_eq!(header(&broken_off, "content-length"), "8");
     assert!(broken_off.bytes().await.is_err());
+}
+
+#[tokio::test]
+async fn a_condition_can_be_taken_out_on_the_way() {
+    let s3 = S3::with_a_bucket().await;
+    let without = HttpFaults::start(&s3.emulator, |_| Verdict::PassOnWithout("if-none-match")).await.unwrap();
+    let cases = [(s3.proxy.endpoint_url(), 412, "first"), (without.endpoint_url(), 200, "second")];
+    assert_eq!(s3.direct(Method::PUT, "/object", "first").await.status(), 200);
+    for (endpoint, status, content) in cases {
+        let request = s3.client.put(format!("{endpoint}/{}/object", s3.bucket)).body("second");
+        let request = request.header("authorization", &s3.credential).header("if-none-match", "*");
+        assert_eq!(request.send().await.unwrap().status(), status);
+        assert_eq!(s3.direct(Method::GET, "/object", "").await.text().await.unwrap(), content);
+    }
 }

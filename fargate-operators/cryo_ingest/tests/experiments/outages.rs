@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use isotherm_lab::experiment::Experiment;
 use isotherm_lab::http_faults::s3::{S3Fault, fail_s3};
-use isotherm_lab::http_faults::{Call, HttpFaults, RawReply, Verdict};
+use isotherm_lab::http_faults::{HttpFaults, Verdict};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_lab::process::eventually;
 use isotherm_types::{ChainId, Fence, TaskSpec};
@@ -26,6 +26,8 @@ const TASKS: u64 = 4;
 const MARGIN_BLOCKS: u64 = 3;
 /// Calls to S3 that fail.
 const FAILING_SHARE: f64 = 0.1;
+/// How they fail.
+const FAULTS: [S3Fault; 3] = [S3Fault::InternalError, S3Fault::Conflict, S3Fault::PreconditionFailed];
 /// Longest time from one stop to the next.
 const LONGEST_PEACE_MS: u64 = 1_500;
 
@@ -34,30 +36,6 @@ const RECORDED: &str = "SELECT (SELECT count(*) FROM cold.pending_files) + (SELE
 const NEXT_FENCE: &str = "
     WITH buried AS (DELETE FROM control.rate_shares WHERE holder = $2)
     UPDATE control.tasks SET fence = fence + 1 WHERE id = $1 RETURNING fence";
-
-/// How one call in ten fails.
-#[derive(Clone, Copy)]
-enum Failure {
-    /// As S3 does.
-    Known(S3Fault),
-    /// 412 although the key is free; nothing is done. Calls that only read pass.
-    Precondition,
-}
-
-const FAILURES: [Failure; 3] =
-    [Failure::Known(S3Fault::InternalError), Failure::Known(S3Fault::Conflict), Failure::Precondition];
-
-fn fail(call: &Call, failure: Failure) -> Verdict {
-    match failure {
-        Failure::Known(fault) => fail_s3(call, fault),
-        Failure::Precondition if call.method() != "PUT" => Verdict::Pass,
-        Failure::Precondition => {
-            let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-                <Error><Code>PreconditionFailed</Code><Message>refused by the laboratory</Message></Error>";
-            Verdict::AnswerRaw(RawReply { status: 412, content_type: "application/xml", body: body.into() })
-        }
-    }
-}
 
 /// Attempts at a task until one completes it, `most` at most.
 async fn complete(world: &World, program: &Program, mut spec: TaskSpec, most: i64) -> Attempts {
@@ -131,16 +109,16 @@ async fn experiment_ingest_outages() {
     let (counted, is_first, chance) = (injected.clone(), AtomicBool::new(true), Mutex::new(experiment.random(1)));
     let proxy = HttpFaults::start(&world.endpoint_url, move |call| {
         // So that one attempt fails for certain.
-        let failure = if call.method() == "PUT" && is_first.swap(false, Ordering::Relaxed) {
-            Failure::Known(S3Fault::Conflict)
+        let fault = if call.method() == "PUT" && is_first.swap(false, Ordering::Relaxed) {
+            S3Fault::Conflict
         } else {
             let mut chance = chance.lock().unwrap();
             if !chance.random_bool(FAILING_SHARE) {
                 return Verdict::Pass;
             }
-            FAILURES[chance.random_range(0..FAILURES.len())]
+            FAULTS[chance.random_range(0..FAULTS.len())]
         };
-        let verdict = fail(call, failure);
+        let verdict = fail_s3(call, fault);
         counted.fetch_add(i64::from(!matches!(verdict, Verdict::Pass)), Ordering::Relaxed);
         verdict
     })

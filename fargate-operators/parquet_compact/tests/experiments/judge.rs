@@ -122,8 +122,13 @@ impl Faults {
         experiment.zero("gaps_or_overlaps", self.gaps_or_overlaps);
         experiment.zero("told_wrong", self.told_wrong);
         experiment.zero("corrupt_listed", self.corrupt_listed);
-        experiment.zero("wrong_rows", self.wrong_rows);
+        self.report_rows(experiment);
         experiment.zero("orphans", self.orphans);
+    }
+
+    /// The same of rows alone.
+    pub(crate) fn report_rows(&self, experiment: &mut Experiment) {
+        experiment.zero("wrong_rows", self.wrong_rows);
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use isotherm_types::operator::{EXIT_FAILED, EXIT_OK};
 use isotherm_types::{BlockNumber, BlockRange, Disposition, OperatorLine, OperatorResult, TaskSpec};
 use nix::sys::signal::Signal;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::world::{DATASETS, SECRET_ACCESS_KEY, World};
 
@@ -75,6 +76,39 @@ impl Program {
 
     /// Runs it with one task to its end.
     pub(crate) async fn run(&self, spec: &TaskSpec) -> Ended {
+        let (mut child, mut output) = self.start(spec).await;
+        let pid = child.id().unwrap();
+        let (mut lines, mut peak) = (Vec::new(), 0);
+        while let Some(line) = output.next_line().await.unwrap() {
+            peak = peak_bytes(pid).max(peak);
+            lines.push(serde_json::from_str(&line).unwrap());
+        }
+        Ended { status: child.wait().await.unwrap(), lines, peak_bytes: peak }
+    }
+
+    /// Runs it with one task, and kills it `after` it has said `count` things. It may have ended before.
+    pub(crate) async fn run_and_kill(&self, spec: &TaskSpec, count: usize, after: Duration) -> Ended {
+        let (mut child, mut output) = self.start(spec).await;
+        let mut lines = Vec::new();
+        while lines.len() < count
+            && let Some(line) = output.next_line().await.unwrap()
+        {
+            lines.push(serde_json::from_str(&line).unwrap());
+        }
+        let to_its_end = async {
+            while let Some(line) = output.next_line().await.unwrap() {
+                lines.push(serde_json::from_str(&line).unwrap());
+            }
+        };
+        if tokio::time::timeout(after, to_its_end).await.is_err() {
+            // Fails only if it is gone already.
+            let _ = child.start_kill();
+        }
+        Ended { status: child.wait().await.unwrap(), lines, peak_bytes: 0 }
+    }
+
+    /// Starts it with one task.
+    async fn start(&self, spec: &TaskSpec) -> (Child, Lines<BufReader<ChildStdout>>) {
         let mut child = Command::new(&self.words[0])
             .args(&self.words[1..])
             .env_clear()
@@ -84,20 +118,14 @@ impl Program {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("{} cannot be started: {error}", self.words[0]));
-        let pid = child.id().unwrap();
         let mut task = serde_json::to_string(spec).unwrap();
         task.push('\n');
         let mut stdin = child.stdin.take().unwrap();
         // One that dies at once does not read it.
         let _ = stdin.write_all(task.as_bytes()).await;
         drop(stdin);
-        let (mut lines, mut peak) = (Vec::new(), 0);
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        while let Some(line) = output.next_line().await.unwrap() {
-            peak = peak_bytes(pid).max(peak);
-            lines.push(serde_json::from_str(&line).unwrap());
-        }
-        Ended { status: child.wait().await.unwrap(), lines, peak_bytes: peak }
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, output)
     }
 }
 
@@ -126,6 +154,11 @@ impl Ended {
 
     pub(crate) fn was_aborted(&self) -> bool {
         self.status.signal() == Some(Signal::SIGABRT as i32)
+    }
+
+    /// Whether SIGKILL ended it.
+    pub(crate) fn was_killed(&self) -> bool {
+        self.status.signal() == Some(Signal::SIGKILL as i32)
     }
 
     /// Whether it ended in any other way than an operator should: by a signal, in a panic, or without a result.

@@ -13,6 +13,8 @@ pub enum S3Fault {
     InsufficientStorage,
     /// 409: another write to the key is under way; nothing is done. Calls that only read pass.
     Conflict,
+    /// 412 as if the key were taken; nothing is done. Calls that only read pass.
+    PreconditionFailed,
     /// It is carried out, and answered with 500.
     InternalError,
     /// The connection is closed; nothing is done.
@@ -23,8 +25,15 @@ pub enum S3Fault {
 
 impl S3Fault {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::SlowDown, Self::InsufficientStorage, Self::Conflict, Self::InternalError, Self::Cut, Self::BrokenOff];
+    pub const ALL: [Self; 7] = [
+        Self::SlowDown,
+        Self::InsufficientStorage,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::InternalError,
+        Self::Cut,
+        Self::BrokenOff,
+    ];
 }
 
 /// Carries out `fault` on a call.
@@ -32,8 +41,9 @@ pub fn fail_s3(call: &Call, fault: S3Fault) -> Verdict {
     match fault {
         S3Fault::SlowDown => Verdict::AnswerRaw(error(503, "SlowDown")),
         S3Fault::InsufficientStorage => Verdict::AnswerRaw(error(507, "InsufficientStorage")),
-        S3Fault::Conflict if ["GET", "HEAD"].contains(&call.method()) => Verdict::Pass,
+        S3Fault::Conflict | S3Fault::PreconditionFailed if ["GET", "HEAD"].contains(&call.method()) => Verdict::Pass,
         S3Fault::Conflict => Verdict::AnswerRaw(error(409, "ConditionalRequestConflict")),
+        S3Fault::PreconditionFailed => Verdict::AnswerRaw(error(412, "PreconditionFailed")),
         S3Fault::InternalError => Verdict::PassOnAndAnswer(error(500, "InternalError")),
         S3Fault::Cut => Verdict::Cut,
         S3Fault::BrokenOff => Verdict::PassOnAndCut,
