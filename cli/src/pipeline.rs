@@ -7,6 +7,7 @@ use isotherm_chain::{ChainClient, Limits, RpcUrl};
 use isotherm_control::jobs;
 use isotherm_control::pipeline::{self, ChainSettings, StartBlock};
 use isotherm_local_stack::provision::secrets;
+use isotherm_types::sandbox::PLATFORM_SCHEMA;
 use isotherm_types::{ChainId, SystemClock};
 use serde_json::json;
 
@@ -63,6 +64,9 @@ pub(crate) fn check_name(chain: &str) -> anyhow::Result<()> {
              {MAX_NAME} characters at most; {chain:?} is none"
         );
     }
+    if chain == PLATFORM_SCHEMA {
+        bail!("no chain can be called {chain}, as the platform's own tables are in SQL; give --chain another name");
+    }
     Ok(())
 }
 
@@ -106,7 +110,7 @@ mod tests {
         for good in ["monad", "7chain", "a-b_c", &"x".repeat(MAX_NAME)] {
             assert!(check_name(good).is_ok(), "{good}");
         }
-        for bad in ["", "My Chain", "-a", "a/b", "ä", &"x".repeat(MAX_NAME + 1)] {
+        for bad in ["", "My Chain", "-a", "a/b", "ä", "isotherm", &"x".repeat(MAX_NAME + 1)] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

@@ -100,6 +100,7 @@ impl BatchQuery {
             parameters,
             as_of: request.as_of_block.clone(),
             grants,
+            org: Some(key.org),
             ..QueryRequest::new(request.sql.clone(), timeout)
         };
         let progress = self.progress.clone();

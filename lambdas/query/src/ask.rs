@@ -111,6 +111,7 @@ impl QueryFunction {
             parameters: ask.values.clone(),
             as_of: ask.run.as_of.clone(),
             grants: caller.grants.clone(),
+            org: Some(caller.org),
             ..QueryRequest::new(ask.sql.clone(), timeout)
         };
         let folder = self.engine.sandbox.spill_folder.clone();

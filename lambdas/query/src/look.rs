@@ -57,7 +57,7 @@ impl QueryFunction {
 
     pub(crate) async fn list_datasets(&self, caller: &Caller) -> Result<Reply, QueryFunctionError> {
         let datasets = catalogue::datasets(&self.engine.pool, &caller.grants).await?;
-        Ok(Reply::new(200, json!({ "datasets": datasets })))
+        Ok(Reply::new(200, json!({ "datasets": datasets, "platform_tables": catalogue::tables() })))
     }
 
     pub(crate) async fn list_saved(&self, caller: &Caller) -> Result<Reply, QueryFunctionError> {

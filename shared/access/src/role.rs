@@ -86,7 +86,9 @@ impl Permission {
     /// What it lets one do, for the documentation.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::RunQueries => "ask SQL of the datasets that are granted to the organisation",
+            Self::RunQueries => {
+                "ask SQL of the datasets that are granted to the organisation, and of its rows of the platform's own tables"
+            }
             Self::ReadOrg => "read the organisation's tasks, jobs, triggers and saved queries",
             Self::SaveQueries => "save queries, change and delete saved ones",
             Self::FireTriggers => "fire triggers by hand",

@@ -1,4 +1,5 @@
-//! Record batches to and from Postgres' binary COPY format, column types as in `isotherm_types::schema`.
+//! Record batches to and from Postgres' binary COPY format, column types as in `isotherm_types::schema`. Decoded are also
+//! signed integers (`bigint`) and instants (`timestamptz`), which no dataset has.
 //!
 //! Source: PostgreSQL manual, COPY, "Binary Format": an 11-byte signature, two 32-bit words, then per row a 16-bit
 //! field count and per field a 32-bit length (-1 = NULL) with the value in network byte order; -1 ends the data.
@@ -22,13 +23,14 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        ArrayRef, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, Float64Array, RecordBatch,
+        ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, Float64Array, RecordBatch,
         StringArray, UInt32Array, UInt64Array,
     };
-    use arrow::datatypes::{DataType, Field, Schema};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, TimestampMicrosecondType};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::HotStoreError;
 
     /// One value for each type of column.
     type Row = (Option<u32>, u64, f64, bool, String, Vec<u8>, [u8; 4], Option<i128>);
@@ -92,6 +94,33 @@ mod tests {
         let rows = [(None, u64::MAX, 0.0, true, String::new(), vec![], [0; 4], None)];
         let error = encode(&batch(&rows)).unwrap_err();
         assert_eq!(error.to_string(), "value 18446744073709551615 in column column1 does not fit its Postgres type");
+    }
+
+    /// One row with one field of eight bytes.
+    fn decoded(data_type: DataType, field: i64) -> Result<RecordBatch, HotStoreError> {
+        let mut bytes = HEADER.to_vec();
+        bytes.extend(1_i16.to_be_bytes());
+        bytes.extend(8_i32.to_be_bytes());
+        bytes.extend(field.to_be_bytes());
+        bytes.extend(TRAILER.to_be_bytes());
+        let mut decoder = Decoder::new(Arc::new(Schema::new(vec![Field::new("column", data_type, false)])));
+        decoder.push(&bytes)?;
+        decoder.take_batch()
+    }
+
+    #[test]
+    fn signed_integers_keep_their_sign_and_instants_count_from_1970() {
+        let number = decoded(DataType::Int64, -5).unwrap();
+        assert_eq!(number.column(0).as_primitive::<Int64Type>().value(0), -5);
+        let instant = DataType::Timestamp(TimeUnit::Microsecond, None);
+        // 2000-01-01T00:00:01.5Z
+        let second = decoded(instant.clone(), 1_500_000).unwrap();
+        let found = second.column(0).as_primitive::<TimestampMicrosecondType>().value(0);
+        assert_eq!(found, 946_684_801_500_000);
+        for infinite in [i64::MIN, i64::MAX] {
+            let refused = decoded(instant.clone(), infinite);
+            assert!(matches!(refused, Err(HotStoreError::MalformedCopy { .. })), "{refused:?}");
+        }
     }
 
     #[test]

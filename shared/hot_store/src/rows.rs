@@ -72,7 +72,8 @@ pub fn projection(dataset: Dataset, columns: &[&str]) -> Result<SchemaRef, HotSt
     Ok(Arc::new(Schema::new(columns.iter().map(field).collect::<Result<Vec<_>, HotStoreError>>()?)))
 }
 
-fn batches<'c>(
+/// Cuts a binary COPY into batches, as [`read`] does.
+pub fn batches<'c>(
     bytes: BoxStream<'c, sqlx::Result<Bytes>>,
     decoder: Decoder,
     max_batch_rows: usize,

@@ -36,7 +36,8 @@ pub struct AnswerSummary {
     pub row_count: u64,
     /// Bytes of the rows as Arrow IPC.
     pub bytes: u64,
-    /// The state of every chain that may be seen, at the one instant that the rows are of.
+    /// The state of every chain that the query reads, at the one instant that the rows are of. A query that names nothing
+    /// has that of every chain that may be seen.
     pub state: Vec<ChainState>,
     /// Time from the request to the last row.
     pub duration: Duration,

@@ -72,7 +72,7 @@ pub struct ColdFile {
 /// Where a query's rows are, in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Boundary {
-    /// The state of every chain that may be seen.
+    /// The state of every chain that may be seen; an answer tells those that its query reads.
     pub chains: Vec<ChainState>,
     /// Hot rows to fetch.
     pub hot: Vec<HotRun>,

@@ -1,4 +1,5 @@
-//! What there is to ask: datasets, their columns, which blocks of which chains they have, and an example of each.
+//! What there is to ask: datasets, their columns, which blocks of which chains they have, and an example of each; and the
+//! platform's own tables.
 //!
 //! Only what the asker's grants allow is told, the existence of a chain included.
 
@@ -10,6 +11,7 @@ use sqlx::PgPool;
 
 use crate::boundary;
 use crate::error::QueryError;
+use crate::platform_tables::{self, PlatformColumn, PlatformTable};
 
 /// A dataset as people see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,7 +26,20 @@ pub struct DatasetEntry {
     pub example: String,
 }
 
-/// A column of a dataset.
+/// One of the platform's own tables as people see it. Of its rows each organisation sees its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TableEntry {
+    /// Its name in SQL.
+    pub name: String,
+    /// What one row is.
+    pub description: &'static str,
+    /// Its columns, in order.
+    pub columns: Vec<ColumnEntry>,
+    /// A statement that runs as it is.
+    pub example: String,
+}
+
+/// A column of a dataset or a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ColumnEntry {
     /// Its name.
@@ -70,6 +85,26 @@ pub async fn datasets(pool: &PgPool, grants: &DatasetGrants) -> Result<Vec<Datas
     let cold = catalog::datasets(&mut snapshot).await?;
     snapshot.rollback().await?;
     Ok(entries(&cursors, &cold, grants))
+}
+
+/// The platform's own tables: the same for everybody.
+pub fn tables() -> Vec<TableEntry> {
+    let entry = |table: &&PlatformTable| TableEntry {
+        name: table.to_string(),
+        description: table.doc,
+        columns: table.columns.iter().map(column).collect(),
+        example: format!("SELECT * FROM {table} LIMIT 10"),
+    };
+    platform_tables::ALL.iter().map(entry).collect()
+}
+
+fn column(column: &PlatformColumn) -> ColumnEntry {
+    ColumnEntry {
+        name: column.name,
+        sql_type: column.column_type.sql(),
+        nullable: column.nullable,
+        description: column.doc,
+    }
 }
 
 fn entries(cursors: &[Cursor], cold: &[ColdDataset], grants: &DatasetGrants) -> Vec<DatasetEntry> {

@@ -7,9 +7,11 @@ use isotherm_types::sandbox::{Failure, Limits, Part, Request, Response, Source};
 
 use crate::cold_files::SignedFiles;
 use crate::error::QueryError;
-use crate::gate::{CheckedTree, NamedRelations};
+use crate::gate::CheckedTree;
 use crate::literals::Rewritten;
 use crate::plan::{self, Needs, Read};
+use crate::platform_rows::{self, PlatformNeeds};
+use crate::platform_tables::PlatformTable;
 use crate::relation::{RelationName, hot_table};
 use crate::sandbox_process::{SandboxProcess, Step, StepError};
 use crate::scope::{ChainScope, Scope};
@@ -35,14 +37,28 @@ pub(crate) async fn parse(sandbox: &mut SandboxProcess, statement: &Rewritten<'_
     }
 }
 
+/// What a plan says of what is read.
+pub(crate) struct Planned {
+    /// Of chains.
+    pub(crate) reads: Vec<Read>,
+    /// Of the platform's own tables.
+    pub(crate) platform: PlatformNeeds,
+}
+
 /// Asks for the plan. Where the tree still names the clock, the plan is only used to find errors: DuckDB folds
 /// `localtime` to a constant when it plans and to a later one when it runs, so a filter of the first says nothing
 /// about the second.
-pub(crate) async fn plan(sandbox: &mut SandboxProcess, tree: &CheckedTree) -> Step<Vec<Read>> {
-    let relations = tree.relations().keys().map(RelationName::describe).collect();
+pub(crate) async fn plan(sandbox: &mut SandboxProcess, tree: &CheckedTree) -> Step<Planned> {
+    let of_chains = tree.relations().keys().map(RelationName::describe);
+    let relations = of_chains.chain(tree.tables().keys().map(|table| table.describe())).collect();
     match sandbox.ask(&Request::Plan { tree: tree.text().to_owned(), relations }).await? {
-        Response::Planned { .. } if tree.reads_the_clock() => Ok(plan::everything(tree.relations().keys())),
-        Response::Planned { scans } => Ok(plan::reads(&scans)),
+        Response::Planned { .. } if tree.reads_the_clock() => Ok(Planned {
+            reads: plan::everything(tree.relations().keys()),
+            platform: platform_rows::everything(tree.tables()),
+        }),
+        Response::Planned { scans } => {
+            Ok(Planned { reads: plan::reads(&scans), platform: platform_rows::needs(&scans) })
+        }
         _ => Err(wrong_answer("plan")),
     }
 }
@@ -50,15 +66,21 @@ pub(crate) async fn plan(sandbox: &mut SandboxProcess, tree: &CheckedTree) -> St
 /// Has the relations made.
 pub(crate) async fn prepare(
     sandbox: &mut SandboxProcess,
-    relations: &NamedRelations,
+    tree: &CheckedTree,
     scope: &Scope,
     needs: &Needs,
     files: &SignedFiles,
+    platform: &PlatformNeeds,
 ) -> Step<()> {
-    let sources = relations.keys().map(|relation| Source {
+    let of_chains = tree.relations().keys().map(|relation| Source {
         relation: relation.describe(),
         parts: scope.behind(relation).map(|chain| part(chain, relation.dataset, needs, files)).collect(),
     });
+    let of_platform = tree
+        .tables()
+        .keys()
+        .map(|table| Source { relation: table.describe(), parts: vec![part_of_platform(table, platform)] });
+    let sources = of_chains.chain(of_platform);
     match sandbox.ask(&Request::Prepare { sources: sources.collect() }).await? {
         Response::Prepared {} => Ok(()),
         _ => Err(wrong_answer("prepare")),
@@ -69,10 +91,25 @@ pub(crate) async fn prepare(
 fn part(chain: &ChainScope, dataset: Dataset, needs: &Needs, files: &SignedFiles) -> Part {
     let columns = needs.get(&(chain.id(), dataset)).map_or(&["block_number"][..], |need| need.columns.as_slice());
     Part {
-        chain_id: chain.id().0,
+        chain_id: Some(chain.id().0),
         hot_table: hot_table(chain.id(), dataset),
         hot_columns: columns.iter().map(|&name| name.to_owned()).collect(),
         cold: files.groups(chain.id(), dataset),
+    }
+}
+
+/// The one part of a table of the platform's own; likewise.
+fn part_of_platform(table: &PlatformTable, platform: &PlatformNeeds) -> Part {
+    let first = &table.columns[..1];
+    let columns: Vec<&str> = match platform.get(table) {
+        Some(need) => need.columns.iter().map(|column| column.name).collect(),
+        None => first.iter().map(|column| column.name).collect(),
+    };
+    Part {
+        chain_id: None,
+        hot_table: table.rows_table(),
+        hot_columns: columns.into_iter().map(str::to_owned).collect(),
+        cold: vec![],
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use isotherm_cold_store::ObjectStore;
 use isotherm_types::sandbox::{Failure, FailureReason, Limits, Request, Spill};
-use isotherm_types::{Clock as _, DatasetGrants, SystemClock};
+use isotherm_types::{Clock as _, DatasetGrants, OrgId, SystemClock};
 use sqlx::PgPool;
 
 use crate::answer::{AnswerSummary, Gathered, QueryAnswer, RowSink};
@@ -16,7 +16,7 @@ use crate::gate::{self, CheckedTree, Given};
 use crate::parameters::Parameters;
 use crate::sandbox_process::{HandedOn, SandboxProcess, Step, StepError};
 use crate::scope::{ChainScope, Scope};
-use crate::{boundary, conversation, hot_rows, literals, plan};
+use crate::{boundary, conversation, hot_rows, literals, plan, platform_rows};
 
 /// Between the interrupt inside the sandbox and its end by force.
 const HARD_KILL_AFTER: Duration = Duration::from_millis(500);
@@ -66,15 +66,17 @@ pub struct QueryRequest {
     pub timeout: Duration,
     /// The block above which nothing is seen; `None` for the newest state.
     pub as_of: Option<AsOf>,
-    /// What the asker may read. All else is not there.
+    /// What the asker may read of chains. All else is not there.
     pub grants: DatasetGrants,
+    /// Whose rows of the platform's own tables are seen; `None`: these tables are not there.
+    pub org: Option<OrgId>,
 }
 
 impl QueryRequest {
-    /// A query without parameters, of the newest state, that may read everything.
+    /// A query without parameters, of the newest state, that may read every chain and is of no organisation.
     pub fn new(sql: impl Into<String>, timeout: Duration) -> Self {
         let (parameters, grants) = (Parameters::default(), DatasetGrants::everything());
-        Self { sql: sql.into(), parameters, timeout, as_of: None, grants }
+        Self { sql: sql.into(), parameters, timeout, as_of: None, grants, org: None }
     }
 }
 
@@ -140,19 +142,27 @@ impl QueryEngine {
         let given = Given { statement: &statement, parameters: &request.parameters, now: SystemClock.now() };
         let tree = gate::check(text, &given).map_err(QueryError::Refused)?;
         let explain = |error, files: &SignedFiles| self::explain(error, Some(&tree), files, clock);
-        let reads = conversation::plan(&mut sandbox, &tree).await.map_err(|error| explain(error, &no_files))?;
+        let planned = conversation::plan(&mut sandbox, &tree).await.map_err(|error| explain(error, &no_files))?;
 
         let mut snapshot = boundary::open_snapshot(&self.pool).await?;
         let mut scope = Scope::read(&mut snapshot, &request.grants).await?;
         scope.check(tree.relations())?;
+        platform_rows::check(tree.tables(), request.org)?;
         if let Some(as_of) = &request.as_of {
             as_of::pin(&mut snapshot, &mut scope, tree.relations(), as_of).await?;
         }
-        let needs = plan::needs(&reads, |relation| scope.behind(relation).map(ChainScope::id).collect());
-        let found = boundary::read(&mut snapshot, &scope, &needs).await?;
+        let needs = plan::needs(&planned.reads, |relation| scope.behind(relation).map(ChainScope::id).collect());
+        let mut found = boundary::read(&mut snapshot, &scope, &needs).await?;
+        found.chains.retain(|chain| scope.tells(chain.chain_id, tree.named()));
         let files = cold_files::sign(&self.objects, &found.cold, request.timeout + URL_SLACK).await?;
-        let prepared = conversation::prepare(&mut sandbox, tree.relations(), &scope, &needs, &files).await;
+        let prepared = conversation::prepare(&mut sandbox, &tree, &scope, &needs, &files, &planned.platform).await;
         prepared.map_err(|error| explain(error, &files))?;
+        // Before the hot rows: behind it the snapshot is the owner's again.
+        let sent = match request.org {
+            Some(org) => platform_rows::send(&mut snapshot, org, &planned.platform, &mut sandbox).await,
+            None => Ok(0),
+        };
+        let platform_rows_fetched = sent.map_err(|error| explain(error, &files))?;
         let sent = hot_rows::send(&mut snapshot, &found.hot, &needs, &mut sandbox).await;
         let hot_rows_fetched = sent.map_err(|error| explain(error, &files))?;
         // Every row is out: the snapshot has done its work.
@@ -168,6 +178,7 @@ impl QueryEngine {
         tracing::info!(
             duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             hot.rows = hot_rows_fetched,
+            platform.rows = platform_rows_fetched,
             cold.files = found.cold.len(),
             cold.bytes = cold_bytes,
             "a query was answered"

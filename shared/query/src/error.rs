@@ -6,6 +6,7 @@ use isotherm_types::{B256, BlockNumber, ChainId, Classified, Disposition};
 use serde::Serialize;
 
 use crate::gate::Refusal;
+use crate::platform_rows::MAX_BYTES;
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,18 @@ pub enum QueryError {
         name: String,
         /// Byte of the text, from 0.
         position: Option<u64>,
+    },
+    /// Rows of one of the platform's own tables are more than one query may have fetched.
+    #[error(
+        "the rows of {table} that the query needs are more than {} MiB; name fewer columns{}, \
+         or list them through the API",
+        MAX_BYTES >> 20, or_bound(*.key)
+    )]
+    PlatformRowsTooLarge {
+        /// The table at which it was too much.
+        table: String,
+        /// The column by whose bounds less is fetched; `None` if there is none.
+        key: Option<&'static str>,
     },
     /// A relation whose rows nobody collects.
     #[error("the rows of {name} are not collected: the chain's jobs leave them out")]
@@ -152,6 +165,9 @@ pub enum QueryError {
     /// Hot rows could not be read.
     #[error("hot rows could not be read")]
     HotStore(#[from] isotherm_hot_store::HotStoreError),
+    /// Rows of the platform's own tables could not be read.
+    #[error("rows of the platform's own tables could not be read")]
+    PlatformRows(#[source] isotherm_hot_store::HotStoreError),
     /// The catalogue of cold storage could not be read.
     #[error("the catalogue of cold storage could not be read")]
     Catalog(#[from] isotherm_cold_store::catalog::CatalogError),
@@ -241,7 +257,7 @@ impl QueryError {
             | Self::AsOfUnknown { .. }
             | Self::Failed { .. }
             | Self::OutOfMemory { .. } => Blame::Asker,
-            Self::TooLarge { .. } => Blame::Size,
+            Self::TooLarge { .. } | Self::PlatformRowsTooLarge { .. } => Blame::Size,
             Self::Timeout { .. } => Blame::Time,
             Self::ColdFileMissing { .. }
             | Self::ColdFileAltered { .. }
@@ -250,6 +266,7 @@ impl QueryError {
             | Self::UnknownChain { .. }
             | Self::Database(_)
             | Self::HotStore(_)
+            | Self::PlatformRows(_)
             | Self::Catalog(_)
             | Self::Objects(_)
             | Self::Sandbox { .. }
@@ -289,7 +306,7 @@ impl Classified for QueryError {
                 Disposition::Retry
             }
             Self::ResultStore(error) => error.disposition(),
-            Self::HotStore(error) => error.disposition(),
+            Self::HotStore(error) | Self::PlatformRows(error) => error.disposition(),
             Self::Catalog(error) => error.disposition(),
             Self::Objects(error) => error.disposition(),
             Self::Syntax { .. }
@@ -304,6 +321,7 @@ impl Classified for QueryError {
             | Self::AsOfUnknown { .. }
             | Self::Timeout { .. }
             | Self::TooLarge { .. }
+            | Self::PlatformRowsTooLarge { .. }
             | Self::OutOfMemory { .. }
             | Self::Failed { .. }
             | Self::ColdFileMissing { .. }
@@ -328,6 +346,7 @@ impl Classified for QueryError {
             Self::AsOfUnknown { .. } => "query.as_of_unknown",
             Self::Timeout { .. } => "query.timeout",
             Self::TooLarge { .. } => "query.too_large",
+            Self::PlatformRowsTooLarge { .. } => "query.platform_rows_too_large",
             Self::OutOfMemory { .. } => "query.out_of_memory",
             Self::Failed { .. } => "query.failed",
             Self::ColdFileMissing { .. } => "query.cold_file_missing",
@@ -337,6 +356,7 @@ impl Classified for QueryError {
             Self::UnknownChain { .. } => "query.unknown_chain",
             Self::Database(_) => "query.database",
             Self::HotStore(_) => "query.hot_store",
+            Self::PlatformRows(_) => "query.platform_rows",
             Self::Catalog(_) => "query.catalog",
             Self::Objects(_) => "query.object_store",
             Self::Sandbox { .. } | Self::SandboxProtocol { .. } => "query.sandbox",
@@ -350,6 +370,10 @@ impl Classified for QueryError {
 
 fn in_words(chains: &[String]) -> String {
     if chains.is_empty() { "none".to_owned() } else { chains.join(", ") }
+}
+
+fn or_bound(key: Option<&'static str>) -> String {
+    key.map_or_else(String::new, |key| format!(", or compare {key} with constants"))
 }
 
 fn up_to(last: Option<BlockNumber>) -> String {

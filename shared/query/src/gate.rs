@@ -14,19 +14,28 @@ mod tree;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use isotherm_types::Dataset;
 use serde_json::Value;
 
 use crate::literals::Rewritten;
 use crate::parameters::{ParameterError, Parameters};
+use crate::platform_tables::PlatformTable;
 use crate::relation::RelationName;
 
-/// Datasets that a query can name.
-pub const RELATIONS: [Dataset; 4] = Dataset::ALL;
-
-/// Relations that a query names, each with the byte of the user's text at which it first stands. They are spelled as
+/// Relations over chains that a query names, each with the byte of the user's text at which it first stands. They are spelled as
 /// relations are: whether they are there, [`crate::scope`] says.
 pub type NamedRelations = BTreeMap<RelationName, Option<u64>>;
+
+/// Tables of the platform's own that a query names, likewise.
+pub type NamedTables = BTreeMap<&'static PlatformTable, Option<u64>>;
+
+/// All that a query names.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Named {
+    /// Relations over chains.
+    pub relations: NamedRelations,
+    /// The platform's own tables.
+    pub tables: NamedTables,
+}
 
 /// What comes with a tree.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +53,7 @@ pub struct Given<'a> {
 pub struct CheckedTree {
     text: String,
     tree: Value,
-    relations: NamedRelations,
+    named: Named,
 }
 
 impl CheckedTree {
@@ -53,9 +62,19 @@ impl CheckedTree {
         &self.text
     }
 
-    /// Relations that the query names.
+    /// All that the query names.
+    pub fn named(&self) -> &Named {
+        &self.named
+    }
+
+    /// Relations over chains that the query names.
     pub fn relations(&self) -> &NamedRelations {
-        &self.relations
+        &self.named.relations
+    }
+
+    /// Tables of the platform's own that the query names.
+    pub fn tables(&self) -> &NamedTables {
+        &self.named.tables
     }
 
     /// Whether the query may still depend on the time at which it is planned: on a name of the clock that no constant
@@ -77,9 +96,9 @@ impl CheckedTree {
 pub fn check(text: String, given: &Given<'_>) -> Result<CheckedTree, Refusal> {
     let mut tree: Value = serde_json::from_str(&text).map_err(|_| Refusal::Unreadable)?;
     let is_changed = substitute::substitute(&mut tree, given)?;
-    let relations = tree::walk(&tree)?;
+    let named = tree::walk(&tree)?;
     let text = if is_changed { tree.to_string() } else { text };
-    Ok(CheckedTree { text, tree, relations })
+    Ok(CheckedTree { text, tree, named })
 }
 
 /// Why a query may not run.
@@ -97,7 +116,7 @@ pub enum Refusal {
     /// A relation that is none of ours.
     #[error(
         "there is no relation {name:?}; the relations are blocks, transactions, logs and traces, \
-         each also of one chain, as in monad.logs"
+         each also of one chain, as in monad.logs, and those of schema isotherm, as isotherm.tasks"
     )]
     Relation {
         /// Its name as written.

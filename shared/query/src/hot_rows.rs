@@ -10,10 +10,10 @@ use crate::boundary::HotRun;
 use crate::error::QueryError;
 use crate::plan::Needs;
 use crate::relation::hot_table;
-use crate::sandbox_process::{SandboxProcess, Step, StepError};
+use crate::sandbox_process::{SandboxProcess, Step};
 
 /// Rows in one batch; bounds the memory on both sides of the pipe.
-const BATCH_ROWS: usize = 16_384;
+pub(crate) const BATCH_ROWS: usize = 16_384;
 
 /// Copies each run out of `snapshot` into the sandbox. Returns the number of rows.
 ///
@@ -25,12 +25,8 @@ pub async fn send(
     needs: &Needs,
     sandbox: &mut SandboxProcess,
 ) -> Step<u64> {
-    match copy(snapshot, runs, needs, sandbox).await {
-        Err(error @ QueryError::Sandbox { .. }) => {
-            Err(sandbox.last_words().await.map_or(StepError::Broken(error), StepError::Failure))
-        }
-        outcome => Ok(outcome?),
-    }
+    let outcome = copy(snapshot, runs, needs, sandbox).await;
+    sandbox.explained(outcome).await
 }
 
 async fn copy(
@@ -53,7 +49,8 @@ async fn copy(
     Ok(row_count)
 }
 
-fn encode(batch: &RecordBatch) -> Result<Vec<u8>, QueryError> {
+/// A batch as an IPC stream of its own.
+pub(crate) fn encode(batch: &RecordBatch) -> Result<Vec<u8>, QueryError> {
     let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
     writer.write(batch)?;
     Ok(writer.into_inner()?)

@@ -5,7 +5,8 @@
 //! which columns and blocks are needed, [`scope`] reads which chains there are for the asker, [`as_of`] pins one to a
 //! block if that was asked for, [`boundary`] reads in the same snapshot which blocks are hot and which cold, hot rows are
 //! copied out in it, cold files are looked up and presigned, the sandbox runs the checked tree, and its rows are handed
-//! on ([`answer`]) or written ([`render`]). [`engine`] strings these together.
+//! on ([`answer`]) or written ([`render`]). [`engine`] strings these together. The platform's own tables are relations too
+//! ([`platform_tables`]); their rows are read as the asker's organisation, in that snapshot ([`platform_rows`]).
 //!
 //! Invariant: an answer is of one state of each chain, and of nothing that its asker may not read. Every row is counted
 //! once, whatever compaction, cleanup and reorgs do meanwhile, and a cold file that is missing or altered fails the
@@ -31,6 +32,8 @@ pub mod hot_rows;
 pub mod literals;
 pub mod parameters;
 pub mod plan;
+pub mod platform_rows;
+pub mod platform_tables;
 pub mod records;
 pub mod relation;
 pub mod render;

@@ -1,6 +1,6 @@
 //! Reads from a query's plan what must be fetched: columns and a run of blocks for each dataset of each chain.
 //!
-//! Only ever used to fetch less. A filter counts only if it is plainly `block_number` or `chain_id`, an operator and a
+//! What it reads of the platform's own tables, [`crate::platform_rows`] says. Only ever used to fetch less. A filter counts only if it is plainly `block_number` or `chain_id`, an operator and a
 //! number; all else is ignored, and DuckDB applies every filter again. Pure.
 
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ impl Bounds {
         self.first > self.last
     }
 
-    fn hull(self, other: Self) -> Self {
+    pub(crate) fn hull(self, other: Self) -> Self {
         match (self.is_empty(), other.is_empty()) {
             (true, _) => other,
             (_, true) => self,
@@ -133,7 +133,8 @@ pub fn needs(reads: &[Read], chains_of: impl Fn(&RelationName) -> Vec<ChainId>) 
     needs
 }
 
-fn is_read(scan: &Scan, name: &str) -> bool {
+/// Whether a scan reads a column: hands it on, or filters by it.
+pub(crate) fn is_read(scan: &Scan, name: &str) -> bool {
     name == BLOCK_NUMBER
         || scan.columns.iter().any(|column| column == name)
         || scan.filters.iter().any(|filter| has_word(filter, name))
@@ -150,7 +151,7 @@ fn has_word(text: &str, name: &str) -> bool {
 }
 
 /// Bounds that a scan's filters surely set on the numbers of `column`.
-fn bounds(filters: &[String], column: &str) -> Bounds {
+pub(crate) fn bounds(filters: &[String], column: &str) -> Bounds {
     filters.iter().map(|filter| filter_bounds(filter, column)).fold(Bounds::ALL, Bounds::intersection)
 }
 

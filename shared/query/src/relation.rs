@@ -1,14 +1,24 @@
-//! The relations that SQL can name: a dataset over all chains, or that of one chain. Pure.
+//! The relations over chains that SQL can name: a dataset over all chains, or that of one chain. Pure.
 
 use std::fmt;
 
 use isotherm_cold_store::layout::ChainName;
-use isotherm_types::sandbox::{Relation, RelationColumn};
+use isotherm_types::sandbox::{PLATFORM_SCHEMA, Relation, RelationColumn};
 use isotherm_types::{ChainId, Dataset};
 
-/// Schemas and databases of the sandbox's own. A chain that is called so can be read through `chain_id` only.
-const NOT_CHAINS: [&str; 8] =
-    ["information_schema", "isotherm_hot", "isotherm_stub", "main", "memory", "pg_catalog", "system", "temp"];
+/// Schemas and databases of the sandbox's own, and the schema of the platform's own tables. A chain that is called so can
+/// be read through `chain_id` only.
+const NOT_CHAINS: [&str; 9] = [
+    PLATFORM_SCHEMA,
+    "information_schema",
+    "isotherm_hot",
+    "isotherm_stub",
+    "main",
+    "memory",
+    "pg_catalog",
+    "system",
+    "temp",
+];
 
 /// `logs` over all chains, or `monad.logs` of one. That it is spelled well says nothing of whether it is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

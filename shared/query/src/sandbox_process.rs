@@ -98,13 +98,26 @@ impl SandboxProcess {
         }
     }
 
-    /// Sends hot rows, one IPC stream. Nothing is answered; a failure shows at the next question.
+    /// Sends rows, one IPC stream. Nothing is answered; a failure shows at the next question.
     ///
     /// # Errors
     /// A sandbox that ended.
     pub async fn send_rows(&mut self, hot_table: &str, stream: &[u8]) -> Result<(), QueryError> {
         self.send(&Request::Rows { hot_table: hot_table.to_owned() }).await?;
         self.write(KIND_ARROW, stream).await
+    }
+
+    /// What sending rows came to: where the sandbox hung up, its own words stand in the place of a broken pipe.
+    ///
+    /// # Errors
+    /// The sandbox's failure, or that of `outcome`.
+    pub async fn explained<T>(&mut self, outcome: Result<T, QueryError>) -> Step<T> {
+        match outcome {
+            Err(error @ QueryError::Sandbox { .. }) => {
+                Err(self.last_words().await.map_or(StepError::Broken(error), StepError::Failure))
+            }
+            outcome => Ok(outcome?),
+        }
     }
 
     /// What the sandbox said before it hung up, if it said why.

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use crate::as_of::PinnedBlock;
 use crate::error::QueryError;
-use crate::gate::NamedRelations;
+use crate::gate::{Named, NamedRelations};
 use crate::relation::RelationName;
 
 /// The chains that an asker may see, by id.
@@ -73,6 +73,14 @@ impl Scope {
             let is_named = relation.chain.as_ref().is_none_or(|name| name.as_str() == chain.name());
             is_named && chain.datasets.contains_key(&relation.dataset)
         })
+    }
+
+    /// Whether an answer tells the state of a chain: the query reads it, or it is pinned to a block. Of one that names
+    /// nothing at all, as `select 1`, it tells those of all chains; of one that names the platform's own tables only, none.
+    pub(crate) fn tells(&self, chain_id: ChainId, named: &Named) -> bool {
+        let is_read = || named.relations.keys().any(|relation| self.behind(relation).any(|own| own.id() == chain_id));
+        let is_pinned = || self.chain(chain_id).is_some_and(|chain| chain.as_of.is_some());
+        *named == Named::default() || is_read() || is_pinned()
     }
 
     /// Checks that each relation is there. One that is not granted is answered like one that never was.

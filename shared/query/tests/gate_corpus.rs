@@ -89,13 +89,13 @@ async fn a_refusal_names_the_culprit_and_its_place() {
         (
             "select * from 'a.parquet'",
             "there is no relation \"a.parquet\"; the relations are blocks, transactions, logs and traces, \
-             each also of one chain, as in monad.logs",
+             each also of one chain, as in monad.logs, and those of schema isotherm, as isotherm.tasks",
             Some(14),
         ),
         (
             "select * from main.blocks",
             "there is no relation \"main.blocks\"; the relations are blocks, transactions, logs and traces, \
-             each also of one chain, as in monad.logs",
+             each also of one chain, as in monad.logs, and those of schema isotherm, as isotherm.tasks",
             Some(14),
         ),
         (
@@ -138,6 +138,7 @@ const GOOD: &[&str] = &[
     "select columns(c -> c like 'gas%') from blocks",
     "select * from blocks b join transactions t using (block_number) left join logs l on l.transaction_hash = t.transaction_hash",
     "from traces join monad.logs using (transaction_hash)",
+    "select input ->> 'x', json_extract(output, '$.y') from isotherm.tasks t join Isotherm.JOBS j on j.id = t.job_id",
     "from \"monad-testnet\".blocks, Monad.BLOCKS b",
     "from blocks, lateral (select count(*) from logs where logs.block_number = blocks.block_number) c",
     "from blocks asof join logs on blocks.timestamp >= logs.timestamp",
@@ -233,6 +234,11 @@ const BAD: &[&str] = &[
     "from sqlite_master",
     "from pragma_database_list",
     "from isotherm_hot.blocks",
+    "from isotherm_hot.platform_tasks",
+    "from isotherm.blocks",
+    "from isotherm.orgs",
+    "from memory.isotherm.tasks",
+    "from \"isotherm.tasks\"",
     "from isotherm_stub.logs",
     "from memory.blocks",
     "from temp.logs",

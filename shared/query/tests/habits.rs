@@ -106,7 +106,7 @@ fn source(dataset: Dataset, batch: &RecordBatch) -> Source {
         .iter()
         .map(|column| RelationColumn { name: column.name.to_owned(), sql_type: column.column_type.sql().to_owned() });
     let part = Part {
-        chain_id: 1,
+        chain_id: Some(1),
         hot_table: dataset.as_str().to_owned(),
         hot_columns: batch.schema().fields().iter().map(|field| field.name().clone()).collect(),
         cold: vec![],

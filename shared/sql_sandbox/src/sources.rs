@@ -1,4 +1,5 @@
-//! The relations of the instance that runs the query: hot rows in tables, cold files behind them, views over both.
+//! The relations of the instance that runs the query: hot rows in tables, cold files behind them, views over both. Rows of
+//! the platform's own tables come as hot ones do.
 //!
 //! A view is one branch for the hot rows of each chain, and one for each group of its cold files. Each branch shows the
 //! chain as a constant, so that the planner drops those of chains that a query does not ask for.
@@ -13,7 +14,7 @@ use crate::error::SandboxError;
 use crate::relations::{self, Shown};
 use isotherm_types::sandbox::{BLOCK_TIME, ColdGroup, Limits, Part, Relation, RelationColumn, Source, TIMESTAMP};
 
-/// Schema of the tables with hot rows.
+/// Schema of the tables with rows that the parent sends.
 const HOT_SCHEMA: &str = "isotherm_hot";
 
 /// Makes the hot tables and the views. Loads `httpfs` if there are cold files. Reads no file yet.
@@ -99,7 +100,7 @@ fn view(source: &Source) -> Result<String, SandboxError> {
 }
 
 fn hot_branch(relation: &Relation, part: &Part) -> Result<String, SandboxError> {
-    let shown = Shown { chain_id: Some(part.chain_id), columns: Some(&part.hot_columns) };
+    let shown = Shown { chain_id: part.chain_id, columns: Some(&part.hot_columns) };
     let table = identifier(&part.hot_table)?;
     Ok(format!("SELECT {} FROM {HOT_SCHEMA}.{table}", relations::list(relation, &shown)?))
 }
@@ -115,7 +116,7 @@ fn cold_branch(relation: &Relation, part: &Part, group: &ColdGroup) -> Result<St
             sql_type = literal(sql_type(&column.sql_type)?),
         ));
     }
-    let shown = Shown { chain_id: Some(part.chain_id), columns: None };
+    let shown = Shown { chain_id: part.chain_id, columns: None };
     Ok(format!(
         "SELECT {} FROM read_parquet([{}], schema = MAP {{{}}}) WHERE block_number BETWEEN {} AND {}",
         relations::list(relation, &shown)?,

@@ -42,7 +42,8 @@ fn folder(name: &str) -> std::path::PathBuf {
 
 fn part(chain_id: u64, urls: Vec<String>) -> Part {
     let cold = if urls.is_empty() { vec![] } else { vec![ColdGroup { first_block: 0, last_block: 7, urls }] };
-    Part { chain_id, hot_table: format!("blocks_{chain_id}"), hot_columns: vec!["block_number".to_owned()], cold }
+    let hot_columns = vec!["block_number".to_owned()];
+    Part { chain_id: Some(chain_id), hot_table: format!("blocks_{chain_id}"), hot_columns, cold }
 }
 
 fn query(sql: &str, sources: &[Source]) -> Result<Answer, Failure> {

@@ -34,6 +34,9 @@ pub const TIMESTAMP: &str = "timestamp";
 /// The last column of a relation that has [`TIMESTAMP`]: the same as a `TIMESTAMP`.
 pub const BLOCK_TIME: &str = "block_time";
 
+/// Schema of the relations over the platform's own tables. No chain is called so: its relations would be in it.
+pub const PLATFORM_SCHEMA: &str = "isotherm";
+
 /// A message of the parent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -57,7 +60,7 @@ pub enum Request {
         /// The relations that the query names, each with its parts.
         sources: Vec<Source>,
     },
-    /// Announces hot rows; the next frame is of kind `A` and holds a whole IPC stream.
+    /// Announces hot rows, or rows of the platform's own tables; the next frame is of kind `A` and holds a whole IPC stream.
     Rows {
         /// The table of [`Part`] that the rows belong to.
         hot_table: String,
@@ -109,8 +112,8 @@ pub struct Spill {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Relation {
-    /// The schema that it is in, the name of a chain: lower-case letters, digits, `_` and `-`. Absent for a relation
-    /// over all chains.
+    /// The schema that it is in, the name of a chain or [`PLATFORM_SCHEMA`]: lower-case letters, digits, `_` and `-`.
+    /// Absent for a relation over all chains.
     pub schema: Option<String>,
     /// Its name: lower-case letters, digits and `_`.
     pub name: String,
@@ -144,16 +147,16 @@ pub struct RelationColumn {
 pub struct Source {
     /// What SQL sees.
     pub relation: Relation,
-    /// Its rows, one part a chain; without any it is empty.
+    /// Its rows, one part a chain, or one part of those that no chain gives; without any it is empty.
     pub parts: Vec<Part>,
 }
 
-/// The rows that one chain gives to a relation.
+/// Rows of a relation: those that one chain gives it, or those of one of the platform's own tables.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
-    /// The chain: the constant shown as [`CHAIN_ID`].
-    pub chain_id: u64,
+    /// The chain: the constant shown as [`CHAIN_ID`]. Absent if each row says it itself, or is of no chain.
+    pub chain_id: Option<u64>,
     /// Table of its hot rows: lower-case letters, digits and `_`. Relations that show the same rows share one.
     pub hot_table: String,
     /// Columns of the hot batches, in their order. A query that reads another column of a hot row fails.

@@ -2,20 +2,21 @@
 
 use isotherm_types::Dataset;
 
-use super::words::{self, BLOCK_TIME};
+use super::words::{BLOCK_TIME, Relation};
 use crate::output;
 
 /// The relations as a table.
 pub(super) fn relations() -> String {
     let mut table = output::table(&["relation", "columns", "one row"], &["columns"]);
-    for dataset in Dataset::ALL {
-        let row = match dataset {
-            Dataset::Blocks => "a block: its header",
-            Dataset::Transactions => "a transaction, with what its receipt says",
-            Dataset::Logs => "a log",
-            Dataset::Traces => "a call frame",
+    for relation in Relation::all() {
+        let row = match relation {
+            Relation::Chains(Dataset::Blocks) => "a block: its header",
+            Relation::Chains(Dataset::Transactions) => "a transaction, with what its receipt says",
+            Relation::Chains(Dataset::Logs) => "a log",
+            Relation::Chains(Dataset::Traces) => "a call frame",
+            Relation::Platform(table) => table.doc,
         };
-        table.add_row([dataset.as_str(), &words::columns(dataset).count().to_string(), row]);
+        table.add_row([relation.name().as_str(), &relation.columns().len().to_string(), row]);
     }
     table.to_string()
 }
@@ -25,14 +26,25 @@ pub(super) fn relations() -> String {
 /// # Errors
 /// A sentence, if there is none of this name.
 pub(super) fn columns(name: &str) -> Result<String, String> {
-    let dataset = words::relation(name)
-        .ok_or_else(|| format!("there is no relation {name:?}; there are blocks, transactions, logs and traces"))?;
+    let (schema, plain) = name.split_once('.').map_or((None, name), |(schema, name)| (Some(schema), name));
+    let relation = Relation::named(schema, plain).ok_or_else(|| {
+        format!("there is no relation {name:?}; \\d lists them: blocks, logs, isotherm.tasks and more")
+    })?;
     let mut table = output::table(&["column", "type", "null", "what it holds"], &[]);
-    for column in dataset.columns() {
-        let null = if column.nullable { "may be" } else { "" };
-        table.add_row([column.name, column.column_type.sql(), null, column.doc]);
+    let null = |nullable| if nullable { "may be" } else { "" };
+    match relation {
+        Relation::Chains(dataset) => {
+            for column in dataset.columns() {
+                table.add_row([column.name, column.column_type.sql(), null(column.nullable), column.doc]);
+            }
+            table.add_row([BLOCK_TIME, "TIMESTAMP", "", "time of the block, UTC"]);
+        }
+        Relation::Platform(own) => {
+            for column in own.columns {
+                table.add_row([column.name, column.column_type.sql(), null(column.nullable), column.doc]);
+            }
+        }
     }
-    table.add_row([BLOCK_TIME, "TIMESTAMP", "", "time of the block, UTC"]);
     Ok(table.to_string())
 }
 
@@ -43,13 +55,15 @@ mod tests {
     #[test]
     fn every_relation_and_every_column_is_shown() {
         let all = relations();
-        for dataset in Dataset::ALL {
-            assert!(all.contains(dataset.as_str()));
-            let shown = columns(&dataset.as_str().to_uppercase()).unwrap();
-            for name in words::columns(dataset) {
-                assert!(shown.contains(name), "{dataset}.{name}");
+        for relation in Relation::all() {
+            assert!(all.contains(&relation.name()));
+            let shown = columns(&relation.name().to_uppercase()).unwrap();
+            for name in relation.columns() {
+                assert!(shown.contains(name), "{}.{name}", relation.name());
             }
         }
-        assert!(columns("nope").unwrap_err().contains("traces"));
+        for nothing in ["nope", "isotherm.nope", "tasks"] {
+            assert!(columns(nothing).unwrap_err().contains("isotherm.tasks"), "{nothing}");
+        }
     }
 }

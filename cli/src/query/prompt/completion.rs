@@ -1,9 +1,11 @@
 //! What may stand where the cursor is.
 
+use isotherm_query::platform_tables;
 use isotherm_types::Dataset;
+use isotherm_types::sandbox::PLATFORM_SCHEMA;
 
 use super::commands::{self, HELP};
-use super::words;
+use super::words::{self, Relation};
 use crate::query::lexer::{self, Kind, Token};
 
 /// What follows after `\format`.
@@ -48,18 +50,18 @@ pub(super) fn complete(line: &str, position: usize) -> Completion {
 fn of_command(before: &str) -> Completion {
     let typed = before.rsplit(char::is_whitespace).next().unwrap_or("");
     let start = before.len() - typed.len();
+    let begins = |word: &String| word.starts_with(typed);
     let possible: Vec<&str> = match before.split_whitespace().next().unwrap_or("") {
         name if name.len() == typed.len() && before.trim_start().len() == typed.len() => {
             HELP.iter().filter_map(|(command, _)| command.split(' ').next()).collect()
         }
-        "\\d" => Dataset::ALL.into_iter().map(Dataset::as_str).collect(),
+        "\\d" => return Completion::Words(start, Relation::all().map(Relation::name).filter(begins).collect()),
         "\\format" => FORMATS.to_vec(),
         "\\as_of" => vec!["off"],
         "\\i" | "\\o" => return Completion::File,
         _ => vec![],
     };
-    let possible = possible.into_iter().filter(|word| word.starts_with(typed));
-    let mut words: Vec<String> = possible.map(str::to_owned).collect();
+    let mut words: Vec<String> = possible.into_iter().map(str::to_owned).filter(begins).collect();
     words.dedup();
     Completion::Words(start, words)
 }
@@ -99,24 +101,27 @@ impl Context<'_> {
         let before: Vec<&Token> = self.before.iter().filter(|token| token.counts()).collect();
         let begins = |word: &&str| word.get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed));
         let named = self.relations();
-        let all = || Dataset::ALL.into_iter();
         if let [.., name, dot] = before[..]
             && self.text(dot) == "."
         {
             let wanted = self.text(name);
-            let of = named.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, dataset)| *dataset);
-            return of.flat_map(words::columns).filter(begins).map(str::to_owned).collect();
+            let of = named.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            let columns = of.flat_map(|(_, relation)| relation.columns());
+            let is_schema = wanted.eq_ignore_ascii_case(PLATFORM_SCHEMA);
+            let tables = platform_tables::ALL.iter().filter(|_| is_schema).map(|table| table.name);
+            return columns.chain(tables).filter(begins).map(str::to_owned).collect();
         }
-        let relations = || all().map(Dataset::as_str).filter(begins).map(str::to_owned);
+        let relations = || Relation::all().map(Relation::name).filter(move |name| begins(&name.as_str()));
         let last = before.last().map_or("", |token| self.text(token));
         if ["from", "join"].iter().any(|word| word.eq_ignore_ascii_case(last)) {
             return relations().collect();
         }
-        let own = named.iter().flat_map(|(_, dataset)| words::columns(*dataset)).filter(begins).map(str::to_owned);
+        let own = named.iter().flat_map(|(_, relation)| relation.columns()).filter(begins).map(str::to_owned);
         if typed.is_empty() {
             return if named.is_empty() { relations().collect() } else { own.collect() };
         }
-        let other = all().flat_map(words::columns).filter(begins).map(str::to_owned);
+        let of_chains = Dataset::ALL.into_iter().map(Relation::Chains);
+        let other = of_chains.flat_map(Relation::columns).filter(begins).map(str::to_owned);
         let functions = words::functions().filter(begins).map(|name| format!("{name}("));
         let in_capitals = !typed.chars().any(char::is_lowercase);
         let keywords = words::keywords().filter(begins);
@@ -125,20 +130,25 @@ impl Context<'_> {
     }
 
     /// The relations that the statement names, by their names and aliases.
-    fn relations(&self) -> Vec<(&str, Dataset)> {
+    fn relations(&self) -> Vec<(&str, Relation)> {
         let tokens: Vec<&Token> = self.statement.iter().filter(|token| token.counts()).collect();
         let mut named = Vec::new();
         for (index, token) in tokens.iter().enumerate() {
             let name = self.text(token);
-            let Some(dataset) = words::relation(name).filter(|_| token.kind == Kind::Word) else { continue };
-            named.push((name, dataset));
+            let schema = match tokens[..index] {
+                [.., schema, dot] if self.text(dot) == "." => Some(self.text(schema)),
+                _ => None,
+            };
+            let found = Relation::named(schema, name).filter(|_| token.kind == Kind::Word);
+            let Some(relation) = found else { continue };
+            named.push((name, relation));
             let mut next = tokens[index + 1..].iter().map(|token| (token.kind, self.text(token)));
             let alias = match next.next() {
                 Some((_, word)) if word.eq_ignore_ascii_case("as") => next.next(),
                 other => other,
             };
             if let Some((Kind::Word, alias)) = alias.filter(|(_, word)| !words::is_keyword(word)) {
-                named.push((alias, dataset));
+                named.push((alias, relation));
             }
         }
         named
@@ -164,7 +174,7 @@ mod tests {
     fn columns_of_the_relations_that_are_named_come_first() {
         assert_eq!(at("select block_nu| from blocks"), ["block_number"]);
         let first = at("select trans| from logs");
-        assert!(words::columns(Dataset::Logs).any(|name| name == first[0]), "{first:?}");
+        assert!(Relation::Chains(Dataset::Logs).columns().contains(&first[0].as_str()), "{first:?}");
         assert!(first.contains(&"transactions".to_owned()), "{first:?}");
         assert!(at("select block_t|").contains(&"block_time".to_owned()));
         let all = at("select | from blocks");
@@ -173,18 +183,31 @@ mod tests {
 
     #[test]
     fn a_relation_follows_from_and_join() {
-        assert_eq!(at("select 1 from |"), ["blocks", "transactions", "logs", "traces"]);
+        let all = at("select 1 from |");
+        assert_eq!(all[..5], ["blocks", "transactions", "logs", "traces", "isotherm.tasks"]);
+        assert_eq!(all.len(), 4 + platform_tables::ALL.len());
+        assert_eq!(at("select 1 from iso| a")[..2], ["isotherm.tasks", "isotherm.task_attempts"]);
         assert_eq!(at("select 1 FROM blocks JOIN l|"), ["logs"]);
     }
 
     #[test]
     fn behind_a_dot_there_are_columns_of_what_is_before_it() {
-        let columns: Vec<String> = words::columns(Dataset::Logs).map(str::to_owned).collect();
+        let columns: Vec<String> = Relation::Chains(Dataset::Logs).columns().into_iter().map(str::to_owned).collect();
         assert_eq!(at("select l.| from blocks b join logs as l on true"), columns);
         assert_eq!(at("select LOGS.log_i| from logs"), ["log_index"]);
         assert_eq!(at("select x.| from logs"), Vec::<String>::new());
         let another = "select l.| from blocks; select 1 from logs l";
         assert_eq!(at(another), Vec::<String>::new(), "an alias of another statement");
+    }
+
+    #[test]
+    fn the_platforms_own_tables_are_completed_behind_their_schema() {
+        assert_eq!(at("select 1 from isotherm.task|"), ["tasks", "task_attempts", "task_inputs"]);
+        assert_eq!(at("select 1 from Isotherm.|").len(), platform_tables::ALL.len());
+        assert_eq!(at("select t.progress_d| from isotherm.tasks t"), ["progress_done"]);
+        assert_eq!(at("select tasks.job_n| from isotherm.tasks"), ["job_name"]);
+        assert_eq!(at("select fire_k| from blocks join isotherm.trigger_fires as f on true"), ["fire_key"]);
+        assert_eq!(at("select t.| from tasks t"), Vec::<String>::new(), "there is no such relation");
     }
 
     #[test]
@@ -208,6 +231,7 @@ mod tests {
         assert_eq!(at("\\ti|"), ["\\timing"]);
         assert_eq!(at("\\d|"), ["\\d"]);
         assert_eq!(at("\\d lo|"), ["logs"]);
+        assert_eq!(at("\\d isotherm.audit|"), ["isotherm.audit_log"]);
         assert_eq!(at("\\format |"), FORMATS);
         assert_eq!(at("\\i x|"), ["a file"]);
         assert_eq!(at("\\timing |"), Vec::<String>::new());

@@ -1,6 +1,8 @@
 //! Words that SQL is made of: for completion and colours only. The server decides what is allowed.
 
+use isotherm_query::platform_tables::{self, PlatformTable};
 use isotherm_types::Dataset;
+use isotherm_types::sandbox::PLATFORM_SCHEMA;
 
 /// Keywords of a SELECT.
 const KEYWORDS: &str = "
@@ -30,17 +32,54 @@ pub(super) fn functions() -> impl Iterator<Item = &'static str> {
     FUNCTIONS.split_whitespace()
 }
 
-/// The column that every relation has beside those of its dataset.
+/// The column that every relation over chains has beside those of its dataset.
 pub(super) const BLOCK_TIME: &str = "block_time";
 
-/// Names of the columns of a relation.
-pub(super) fn columns(dataset: Dataset) -> impl Iterator<Item = &'static str> {
-    dataset.columns().iter().map(|column| column.name).chain([BLOCK_TIME])
+/// A relation that a statement can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// Rows of chains.
+    Chains(Dataset),
+    /// Rows of one of the platform's own tables.
+    Platform(&'static PlatformTable),
 }
 
-/// The relation of this name, written in any case.
-pub(super) fn relation(name: &str) -> Option<Dataset> {
-    Dataset::ALL.into_iter().find(|dataset| dataset.as_str().eq_ignore_ascii_case(name))
+impl Relation {
+    /// All of them.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let platform = platform_tables::ALL.iter().copied().map(Self::Platform);
+        Dataset::ALL.into_iter().map(Self::Chains).chain(platform)
+    }
+
+    /// The relation of this name, written in any case, behind what stands before a dot if there is one: a chain, or the
+    /// schema of the platform's own tables.
+    pub(super) fn named(schema: Option<&str>, name: &str) -> Option<Self> {
+        match schema {
+            Some(schema) if schema.eq_ignore_ascii_case(PLATFORM_SCHEMA) => {
+                PlatformTable::named(schema, name).map(Self::Platform)
+            }
+            _ => {
+                let mut datasets = Dataset::ALL.into_iter();
+                datasets.find(|dataset| dataset.as_str().eq_ignore_ascii_case(name)).map(Self::Chains)
+            }
+        }
+    }
+
+    /// Its name, with its schema if it needs one.
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Chains(dataset) => dataset.as_str().to_owned(),
+            Self::Platform(table) => table.to_string(),
+        }
+    }
+
+    /// Names of its columns.
+    pub(super) fn columns(self) -> Vec<&'static str> {
+        match self {
+            Self::Chains(dataset) => dataset.columns().iter().map(|column| column.name).chain([BLOCK_TIME]).collect(),
+            Self::Platform(table) => table.columns.iter().map(|column| column.name).collect(),
+        }
+    }
 }
 
 /// Whether `word`, in any case, is a keyword.

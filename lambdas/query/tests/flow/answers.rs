@@ -1,6 +1,7 @@
 //! Answers that come with the call, by both doors.
 
 use isotherm_access::Role;
+use isotherm_query::platform_tables;
 use isotherm_types::Dataset;
 use lambda_query::Route;
 use serde_json::{Value, json};
@@ -107,6 +108,12 @@ async fn datasets_are_told_with_their_blocks_and_every_example_runs() {
     let datasets = told["datasets"].as_array().unwrap();
     let names: Vec<&str> = datasets.iter().map(|dataset| dataset["name"].as_str().unwrap()).collect();
     assert_eq!(names, Dataset::ALL.map(Dataset::as_str));
+    let tables = told["platform_tables"].as_array().unwrap();
+    assert_eq!((tables.len(), &tables[0]["name"]), (platform_tables::ALL.len(), &json!("isotherm.tasks")));
+    for table in tables {
+        assert!(table["columns"].as_array().unwrap().iter().all(|column| column["description"].is_string()), "{table}");
+        stage.ask(json!({ "sql": table["example"] })).await;
+    }
     for dataset in datasets {
         assert!(dataset["columns"].as_array().unwrap().iter().any(|column| column["name"] == "block_number"));
         if dataset["name"] == "traces" {

@@ -91,6 +91,17 @@ async fn a_batch_query_is_launched_runs_and_leaves_a_file() {
 }
 
 #[tokio::test]
+async fn a_batch_query_sees_the_rows_of_its_organisation() {
+    let stage = Stage::new().await;
+    stage.other_org("other").await;
+    stage.ask(json!({ "sql": "select 1", "org": "other" })).await;
+    let task = queued(&stage, "select count(*) as n from isotherm.queries", "csv").await;
+    assert_eq!(run(&stage, &claimed(&stage, task).await).await["state"], json!("completed"));
+    let text = String::from_utf8(stage.download(&status(&stage).await["result"]).await).unwrap();
+    assert_eq!(text, "n\n1\n");
+}
+
+#[tokio::test]
 async fn the_text_of_a_batch_query_is_in_the_bucket_only() {
     let stage = Stage::new().await;
     queued(&stage, "select 'hunter2' as word", "json").await;

@@ -41,6 +41,36 @@ async fn two_organisations_do_not_see_each_others_queries() {
     assert_eq!(stage.ask(elsewhere).await["asked_by"], json!("user:oscar"));
 }
 
+#[tokio::test]
+async fn the_platforms_own_tables_show_each_organisation_its_own_rows_by_both_doors() {
+    let stage = Stage::new().await;
+    let ann = stage.logged_in(stage.org, "ann", Role::Reader).await;
+    let other = stage.other_org("other").await;
+    let oscar = stage.logged_in(other, "oscar", Role::Reader).await;
+    let asked = |sql: &str| json!({ "sql": sql });
+    for bearer in [&ann, &oscar] {
+        assert_eq!(stage.http(Route::Ask, &[], &asked("select 1"), Some(bearer)).await.0, 200);
+    }
+    // Each has asked once, and is asking now.
+    let sql = "select min(asked_by), max(asked_by), count(*) from isotherm.queries";
+    for (bearer, name) in [(&ann, "user:ann"), (&oscar, "user:oscar")] {
+        let (status, answer) = stage.http(Route::Ask, &[], &asked(sql), Some(bearer)).await;
+        assert_eq!(
+            (status, &answer["rows"], &answer["state"]),
+            (200, &json!([[name, name, 2]]), &json!([])),
+            "{answer}"
+        );
+    }
+    let mine = "select count(*) from isotherm.queries where asked_by like 'user:%'";
+    let of_other = "select count(*) from isotherm.queries where asked_by = 'user:oscar'";
+    for (org, expected) in [("default", [2, 0]), ("other", [2, 2])] {
+        for (sql, expected) in [mine, of_other].into_iter().zip(expected) {
+            let answer = stage.ask(json!({ "sql": sql, "org": org })).await;
+            assert_eq!(answer["rows"], json!([[expected]]), "{org}: {sql}");
+        }
+    }
+}
+
 /// The second guard, without the condition of our own statements.
 #[tokio::test]
 async fn postgres_itself_shows_an_organisation_its_own_rows_only() {

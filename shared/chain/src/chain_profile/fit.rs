@@ -1,5 +1,6 @@
 //! From a tree to the JSON of what it means, by the tables of `keys`; every slip with its place. Pure.
 
+use isotherm_types::sandbox::PLATFORM_SCHEMA;
 use serde_json::{Map, Value};
 
 use super::keys::{FINALITY, Key, MAX_NAME, Presence, Shape, Table};
@@ -71,9 +72,10 @@ fn fit<P: Clone>(node: &Node<P>, key: &'static Key, of: &str, slips: &mut Vec<Sl
         (Shape::Name, Kind::Plain(text) | Kind::Quoted(text)) if is_name(text) && !is_null(node) => {
             text.as_str().into()
         }
-        (Shape::Name, _) => {
-            wrong(format!("1 to {MAX_NAME} of lower-case letters, digits, - and _, beginning with a letter or digit"))
-        }
+        (Shape::Name, _) => wrong(format!(
+            "1 to {MAX_NAME} of lower-case letters, digits, - and _, beginning with a letter or digit, \
+                 and not {PLATFORM_SCHEMA}"
+        )),
         (Shape::Word(words), Kind::Plain(text) | Kind::Quoted(text)) if is_one_of(words, text) => text.as_str().into(),
         (Shape::Word(words), _) => wrong(listed(words)),
         (Shape::Check, Kind::Plain(text) | Kind::Quoted(text)) if text == "never" => text.as_str().into(),
@@ -105,6 +107,7 @@ fn whole(text: &str) -> Option<u64> {
 fn is_name(text: &str) -> bool {
     let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     text.len() <= MAX_NAME
+        && text != PLATFORM_SCHEMA
         && text.starts_with(is_plain)
         && text.chars().all(|letter| is_plain(letter) || letter == '-' || letter == '_')
 }

@@ -1,6 +1,7 @@
 //! Which profile the chain of a job has. Pure.
 
 use isotherm_types::ChainId;
+use isotherm_types::sandbox::PLATFORM_SCHEMA;
 
 use super::ChainProfile;
 use crate::heads::Finality;
@@ -8,6 +9,14 @@ use crate::heads::Finality;
 /// A job's settings do not say which profile its chain has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JobProfileError {
+    /// The name is taken: in SQL it is the schema of the platform's own tables.
+    #[error(
+        "chain {chain_id} cannot be called {PLATFORM_SCHEMA}, as the platform's own tables are in SQL; call it otherwise"
+    )]
+    NameTaken {
+        /// The job's chain.
+        chain_id: ChainId,
+    },
     /// The profile is another chain's.
     #[error("the job is for chain {chain_id}, but its profile is that of chain {profile}")]
     OtherProfile {
@@ -39,6 +48,9 @@ impl ChainProfile {
         finality: Option<Finality>,
         partition_blocks: Option<u64>,
     ) -> Result<Self, JobProfileError> {
+        if name == PLATFORM_SCHEMA {
+            return Err(JobProfileError::NameTaken { chain_id });
+        }
         if let Some(own) = own {
             let is_this_chain = own.chain_id == chain_id;
             let other = JobProfileError::OtherProfile { chain_id, profile: own.chain_id };

@@ -2,6 +2,7 @@
 //!
 //! A schema cannot say that no two chains have one id or one name; the reader does.
 
+use isotherm_types::sandbox::PLATFORM_SCHEMA;
 use serde_json::{Map, Value, json};
 
 use super::keys::{FILE, Key, MAX_NAME, Presence, Shape, Table};
@@ -54,7 +55,8 @@ fn shape(shape: &Shape, definitions: &mut Map<String, Value>) -> Value {
     match shape {
         Shape::Whole { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Shape::Name => {
-            json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]*$", "maxLength": MAX_NAME })
+            let not = json!({ "const": PLATFORM_SCHEMA });
+            json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]*$", "maxLength": MAX_NAME, "not": not })
         }
         Shape::Word(words) => {
             let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();

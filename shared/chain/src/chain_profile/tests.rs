@@ -138,7 +138,7 @@ chains:
     name: six
     finality: { kind: tags, blocks: 3 }
 ";
-    let name = "1 to 54 of lower-case letters, digits, - and _, beginning with a letter or digit";
+    let name = "1 to 54 of lower-case letters, digits, - and _, beginning with a letter or digit, and not isotherm";
     assert_eq!(
         faults(text),
         [
@@ -150,6 +150,13 @@ chains:
             "9:37 finality by tags takes no `blocks`".to_owned(),
         ]
     );
+}
+
+#[test]
+fn no_chain_is_called_like_the_schema_of_the_platforms_own_tables() {
+    let of_job = |name| ChainProfile::of_job(ChainId(143), name, None, None, None);
+    assert!(of_job("monad").is_ok());
+    assert_eq!(of_job("isotherm"), Err(JobProfileError::NameTaken { chain_id: ChainId(143) }));
 }
 
 #[test]
@@ -223,6 +230,7 @@ fn the_schema_and_the_reader_judge_alike() {
         file(", checks: { unknown_formats: 0 }"),
         file(", checks: { unknown_formats: never }"),
         file("").replace("name: five", "name: Five"),
+        file("").replace("name: five", "name: isotherm"),
         file("").replace("name: five, ", ""),
         file("").replace("chain_id: 5", "chain_id: 0"),
         finality("{ kind: depth }"),

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, FixedSizeBinaryBuilder, Float64Builder, RecordBatch,
-    RecordBatchOptions, StringBuilder, UInt32Builder, UInt64Builder,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder,
+    RecordBatch, RecordBatchOptions, StringBuilder, TimestampMicrosecondBuilder, UInt32Builder, UInt64Builder,
 };
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 
 use super::{HEADER, NULL, TRAILER, numeric};
 use crate::error::HotStoreError;
+
+/// Microseconds from 1970 to 2000, from where Postgres counts instants.
+///
+/// Source: PostgreSQL manual, "Date/Time Types"; `timestamptz_send` writes microseconds since 2000-01-01 UTC.
+const MICROSECONDS_TO_2000: i64 = 946_684_800_000_000;
 
 /// Turns the bytes of one COPY stream, cut anywhere, into record batches.
 pub struct Decoder {
@@ -32,6 +37,8 @@ enum State {
 enum Builder {
     UInt32(UInt32Builder),
     UInt64(UInt64Builder),
+    Int64(Int64Builder),
+    Instant(TimestampMicrosecondBuilder),
     Float64(Float64Builder),
     Boolean(BooleanBuilder),
     Text(StringBuilder),
@@ -44,7 +51,7 @@ impl Decoder {
     /// A decoder for rows of `schema`, its columns in the order of the COPY.
     ///
     /// # Panics
-    /// If a column has a type that no dataset has.
+    /// If a column has a type that is not read here.
     pub fn new(schema: SchemaRef) -> Self {
         let builders = schema.fields().iter().map(|field| Builder::new(field.data_type())).collect();
         Self { schema, builders, pending: Vec::new(), row_count: 0, size_bytes: 0, state: State::BeforeHeader }
@@ -179,13 +186,15 @@ impl Builder {
         match data_type {
             DataType::UInt32 => Self::UInt32(UInt32Builder::new()),
             DataType::UInt64 => Self::UInt64(UInt64Builder::new()),
+            DataType::Int64 => Self::Int64(Int64Builder::new()),
+            DataType::Timestamp(TimeUnit::Microsecond, None) => Self::Instant(TimestampMicrosecondBuilder::new()),
             DataType::Float64 => Self::Float64(Float64Builder::new()),
             DataType::Boolean => Self::Boolean(BooleanBuilder::new()),
             DataType::Utf8 => Self::Text(StringBuilder::new()),
             DataType::Binary => Self::Bytes(BinaryBuilder::new()),
             DataType::FixedSizeBinary(length) => Self::Fixed(FixedSizeBinaryBuilder::new(*length)),
             DataType::Decimal128(_, 0) => Self::Decimal(Decimal128Builder::new().with_data_type(data_type.clone())),
-            other => panic!("no dataset has a column of type {other}"),
+            other => panic!("columns of type {other} are not read from a COPY"),
         }
     }
 
@@ -197,6 +206,8 @@ impl Builder {
             Self::UInt64(builder) => {
                 builder.append_value(u64::try_from(bigint(bytes)?).map_err(|_| malformed("a bigint is negative"))?);
             }
+            Self::Int64(builder) => builder.append_value(bigint(bytes)?),
+            Self::Instant(builder) => builder.append_value(instant(bytes)?),
             Self::Float64(builder) => builder.append_value(f64::from_be_bytes(fixed(bytes)?)),
             Self::Boolean(builder) => builder.append_value(fixed::<1>(bytes)?[0] != 0),
             Self::Text(builder) => {
@@ -214,6 +225,8 @@ impl Builder {
         match self {
             Self::UInt32(builder) => builder.append_null(),
             Self::UInt64(builder) => builder.append_null(),
+            Self::Int64(builder) => builder.append_null(),
+            Self::Instant(builder) => builder.append_null(),
             Self::Float64(builder) => builder.append_null(),
             Self::Boolean(builder) => builder.append_null(),
             Self::Text(builder) => builder.append_null(),
@@ -227,6 +240,8 @@ impl Builder {
         match self {
             Self::UInt32(builder) => Arc::new(builder.finish()),
             Self::UInt64(builder) => Arc::new(builder.finish()),
+            Self::Int64(builder) => Arc::new(builder.finish()),
+            Self::Instant(builder) => Arc::new(builder.finish()),
             Self::Float64(builder) => Arc::new(builder.finish()),
             Self::Boolean(builder) => Arc::new(builder.finish()),
             Self::Text(builder) => Arc::new(builder.finish()),
@@ -239,6 +254,15 @@ impl Builder {
 
 fn bigint(bytes: &[u8]) -> Result<i64, HotStoreError> {
     Ok(i64::from_be_bytes(fixed(bytes)?))
+}
+
+/// Microseconds since 1970. What has no such number, as `infinity`, is refused.
+fn instant(bytes: &[u8]) -> Result<i64, HotStoreError> {
+    let since_2000 = bigint(bytes)?;
+    let finite = Some(since_2000).filter(|instant| *instant != i64::MIN);
+    finite
+        .and_then(|instant| instant.checked_add(MICROSECONDS_TO_2000))
+        .ok_or_else(|| malformed("an instant is infinite or out of range"))
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], HotStoreError> {

@@ -6,13 +6,14 @@
 use serde_json::{Map, Value};
 
 use super::shapes::{self, Field, Fields};
-use super::{NamedRelations, Refusal, functions};
+use super::{Named, Refusal, functions};
+use crate::platform_tables::PlatformTable;
 use crate::relation::RelationName;
 
 type Node = Map<String, Value>;
 
-/// Checks a whole tree and returns the relations that it names.
-pub(super) fn walk(tree: &Value) -> Result<NamedRelations, Refusal> {
+/// Checks a whole tree and returns what it names.
+pub(super) fn walk(tree: &Value) -> Result<Named, Refusal> {
     let statements = tree
         .get("statements")
         .and_then(Value::as_array)
@@ -23,7 +24,7 @@ pub(super) fn walk(tree: &Value) -> Result<NamedRelations, Refusal> {
     };
     let mut walk = Walk::default();
     walk.statement(statement)?;
-    Ok(walk.relations)
+    Ok(walk.named)
 }
 
 /// The first place where `name`, possibly dotted, is a column, a function or a relation.
@@ -50,7 +51,7 @@ pub(super) fn position_of(tree: &Value, name: &str) -> Option<u64> {
 
 #[derive(Default)]
 struct Walk {
-    relations: NamedRelations,
+    named: Named,
     /// Common table expressions that can be named here, in lower case. Never more than DuckDB itself would see.
     in_scope: Vec<String>,
 }
@@ -105,8 +106,12 @@ impl Walk {
         if schema.is_empty() && self.in_scope.contains(&name.to_lowercase()) {
             return Ok(());
         }
+        if let Some(table) = PlatformTable::named(schema, name) {
+            self.named.tables.entry(table).or_insert_with(|| position(node));
+            return Ok(());
+        }
         let relation = RelationName::of(schema, name).ok_or_else(refusal)?;
-        self.relations.entry(relation).or_insert_with(|| position(node));
+        self.named.relations.entry(relation).or_insert_with(|| position(node));
         Ok(())
     }
 
@@ -263,7 +268,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_refused() {
-        assert_eq!(walk(&select(&constant())), Ok(NamedRelations::new()));
+        assert_eq!(walk(&select(&constant())), Ok(Named::default()));
         let mut new_class = constant();
         new_class["class"] = json!("TELEPATHY");
         let mut new_field = constant();

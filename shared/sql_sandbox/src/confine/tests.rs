@@ -34,7 +34,10 @@ fn limits(spill: Option<Spill>) -> Limits {
 fn source(urls: Vec<String>) -> Source {
     let relation = Relation { schema: None, name: "blocks".to_owned(), columns: vec![] };
     let cold = vec![ColdGroup { first_block: 0, last_block: 1, urls }];
-    Source { relation, parts: vec![Part { chain_id: 1, hot_table: "blocks".to_owned(), hot_columns: vec![], cold }] }
+    Source {
+        relation,
+        parts: vec![Part { chain_id: Some(1), hot_table: "blocks".to_owned(), hot_columns: vec![], cold }],
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Sandbox {
 
     pub(crate) fn prepare(&mut self, hot_columns: &[&str], cold: Vec<ColdGroup>) -> Result<Response, Failure> {
         let hot_columns = hot_columns.iter().map(|&name| name.to_owned()).collect();
-        let parts = vec![Part { chain_id: 1, hot_table: "blocks".to_owned(), hot_columns, cold }];
+        let parts = vec![Part { chain_id: Some(1), hot_table: "blocks".to_owned(), hot_columns, cold }];
         self.ask(&Request::Prepare { sources: vec![Source { relation: relation(), parts }] })
     }
 

@@ -221,7 +221,7 @@ fn source(url: String) -> Source {
     };
     let columns = Dataset::Blocks.columns().iter().map(column).collect();
     let part = Part {
-        chain_id: CHAIN.0,
+        chain_id: Some(CHAIN.0),
         hot_table: "blocks".to_owned(),
         hot_columns: vec!["block_number".to_owned()],
         cold: vec![ColdGroup { first_block: 0, last_block: OWN_BLOCKS - 1, urls: vec![url] }],

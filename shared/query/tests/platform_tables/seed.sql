@@ -1,0 +1,27 @@
+-- @count rows of organisation @org in every table that has rows of organisations; each of them says @mark.
+INSERT INTO control.jobs (org_id, name, operator, runtime, strategy, always_on, config, secrets, input_datasets, output_datasets,
+                          max_attempts, max_concurrency, heartbeat_timeout_seconds, config_hash)
+SELECT @org, '@mark-' || n, 'noop', 'fargate', 'per_update', false, '{"note": "@mark"}', '{}', '{31337/blocks}', '{}', 3, 1, 20,
+       decode(repeat('00', 32), 'hex')
+  FROM generate_series(1, @count) AS n;
+INSERT INTO control.triggers (org_id, job_id, name, kind, config, input, config_hash)
+SELECT org_id, id, name, 'cron', '{}', '{"note": "@mark"}', config_hash FROM control.jobs WHERE org_id = @org;
+INSERT INTO control.trigger_fires (trigger_id, fire_key, org_id, outcome, reason)
+SELECT id, name, org_id, 'missed', '@mark' FROM control.triggers WHERE org_id = @org;
+INSERT INTO control.events (kind, body, org_id)
+SELECT 'task_failed', jsonb_build_object('kind', 'task_failed', 'note', name), org_id FROM control.jobs WHERE org_id = @org;
+INSERT INTO control.tasks (org_id, job_id, idempotency_key, input, attempts_left, progress_done)
+SELECT org_id, id, name, '{"note": "@mark", "block": 3}', 1, 5 FROM control.jobs WHERE org_id = @org;
+INSERT INTO control.task_attempts (task_id, org_id, fence, worker, finished_at, outcome, error_message, exit_code)
+SELECT id, org_id, 1, 'w', now(), 'failed', '@mark', -1 FROM control.tasks WHERE org_id = @org;
+INSERT INTO control.task_inputs (org_id, task_id, event_id, chain_id, dataset, start_block, end_block)
+SELECT t.org_id, t.id, e.id, 31337, 'blocks', 2, 5
+  FROM control.tasks t
+  JOIN control.events e ON e.body ->> 'note' = t.idempotency_key
+ WHERE t.org_id = @org;
+INSERT INTO control.audit_log (org_id, actor, action, subject, subject_id, reason)
+SELECT org_id, 'test', 'made', 'task', id, '@mark' FROM control.tasks WHERE org_id = @org;
+INSERT INTO query.queries (org_id, id, actor, sql_sha256, mode, format, timeout_seconds, task_id)
+SELECT org_id, gen_random_uuid(), '@mark', decode(repeat('00', 32), 'hex'), 'batch', 'json', 1, id
+  FROM control.tasks
+ WHERE org_id = @org;
