@@ -3,10 +3,12 @@
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
+use isotherm_query::SandboxMemory;
 use isotherm_query::engine::SandboxConfig;
 use serde::Deserialize;
 
 /// Memory of DuckDB's buffers if the job does not say; about two thirds of what `terraform/stack.yaml` gives the operator.
+/// The sandbox may hold 640 MiB more, worker and operator beside it 512 MiB.
 const MEMORY_MB: NonZeroU64 = NonZeroU64::new(5120).expect("it is not 0");
 
 /// Room on disk for what does not fit in memory. Beside the longest result it stays within Fargate's 20 GiB.
@@ -55,7 +57,7 @@ impl BatchConfig {
             program: bundle.join("isotherm-sql-sandbox"),
             httpfs: Some(bundle.join("extensions/httpfs.duckdb_extension")),
             ca_bundle: CA_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()),
-            memory_bytes: self.memory_mb.get().saturating_mul(1 << 20),
+            memory: SandboxMemory::around(self.memory_mb.get().saturating_mul(1 << 20)),
             threads: u32::try_from(threads).unwrap_or(1),
             spill_bytes: self.spill_mb.saturating_mul(1 << 20),
             spill_folder: scratch,
@@ -90,6 +92,16 @@ mod tests {
         let sandbox = BatchConfig::default().sandbox(Some("/b".to_owned()), PathBuf::from("/s"));
         assert_eq!(sandbox.program, Path::new("/b/isotherm-sql-sandbox"));
         assert_eq!(sandbox.httpfs.as_deref(), Some(Path::new("/b/extensions/httpfs.duckdb_extension")));
-        assert_eq!((sandbox.memory_bytes, sandbox.spill_folder), (5120 << 20, PathBuf::from("/s")));
+        assert_eq!((sandbox.memory.duckdb_bytes, sandbox.spill_folder), (5120 << 20, PathBuf::from("/s")));
+    }
+
+    #[test]
+    fn what_the_stack_gives_holds_worker_operator_and_sandbox() {
+        let stack = include_str!("../../../terraform/stack.yaml");
+        let (_, operator) = stack.split_once("\n  duckdb_query:\n").unwrap();
+        let (_, memory) = operator.split_once("memory_mb: ").unwrap();
+        let machine_mb: u64 = memory.split_whitespace().next().unwrap().parse().unwrap();
+        let sandbox = BatchConfig::default().sandbox(None, PathBuf::new());
+        assert!((512 << 20) + sandbox.memory.most_bytes() <= machine_mb << 20, "{:?}", sandbox.memory);
     }
 }

@@ -1,6 +1,7 @@
 //! Configuration of the function, and the function made of it.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use isotherm_cold_store::ObjectStore;
@@ -8,17 +9,18 @@ use isotherm_platform::aws::Clients;
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::lambda::identity;
 use isotherm_platform::{Environment, Fault};
-use isotherm_query::QueryEngine;
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
 use isotherm_query::results::{InlineLimits, ResultStore};
+use isotherm_query::{QueryEngine, SandboxMemory};
 
 use crate::QueryFunction;
 
 /// Memory of the function if Lambda does not say it, as outside of Lambda.
 const DEFAULT_MEMORY_MB: u64 = 2048;
 
-/// Part of the function's memory that DuckDB's buffers may take; the rest is for the parent and the libraries.
-const MEMORY_PERCENT: u64 = 65;
+/// Memory that is this process's own, beside the sandbox: code, clients and pools, the longest frame of an answer
+/// (256 MiB), rows on their way into a file.
+const PARENT_BYTES: u64 = 384 << 20;
 
 /// Room on disk for what does not fit in memory; half of the function's own.
 const SPILL_BYTES: u64 = 1 << 30;
@@ -50,8 +52,9 @@ pub(crate) async fn function(mut environment: Environment) -> Result<QueryFuncti
     let results = environment.bucket("results");
     let event_queues = environment.event_queues();
     let issuers = environment.token_issuers();
-    let memory_mb =
-        environment.parsed_or("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "a number of megabytes", DEFAULT_MEMORY_MB);
+    let usual = FunctionMemory::of(DEFAULT_MEMORY_MB).expect("the usual memory is enough");
+    let memory =
+        environment.parsed_or("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "a number of megabytes, 1152 at least", usual);
     let places = environment.parsed_or("ISOTHERM_QUERY_PLACES", "a number of queries", PLACES);
     let program = environment.optional_text("ISOTHERM_SANDBOX_BIN");
     let httpfs = environment.optional_text("ISOTHERM_HTTPFS_EXTENSION");
@@ -66,7 +69,7 @@ pub(crate) async fn function(mut environment: Environment) -> Result<QueryFuncti
         program: given(program.open(&checked), "isotherm-sql-sandbox"),
         httpfs: Some(given(httpfs.open(&checked), "extensions/httpfs.duckdb_extension")),
         ca_bundle: CA_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()),
-        memory_bytes: memory_mb.open(&checked) * 1024 * 1024 * MEMORY_PERCENT / 100,
+        memory: memory.open(&checked).0,
         threads: std::thread::available_parallelism().map_or(1, |threads| u32::try_from(threads.get()).unwrap_or(1)),
         spill_bytes: SPILL_BYTES,
         spill_folder: std::env::temp_dir(),
@@ -85,8 +88,57 @@ pub(crate) async fn function(mut environment: Environment) -> Result<QueryFuncti
     })
 }
 
+/// What the function's memory leaves to a sandbox; parsed from megabytes.
+struct FunctionMemory(SandboxMemory);
+
+impl FunctionMemory {
+    /// `None` if it is too little for both.
+    fn of(memory_mb: u64) -> Option<Self> {
+        SandboxMemory::on_machine(memory_mb.checked_mul(1 << 20)?, PARENT_BYTES).map(Self)
+    }
+}
+
+impl FromStr for FunctionMemory {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        text.parse::<u64>().ok().and_then(Self::of).ok_or(())
+    }
+}
+
 /// In the function's zip everything lies beside `bootstrap`.
 fn beside_this_program(name: &str) -> PathBuf {
     let program = std::env::current_exe().ok();
     program.as_deref().and_then(Path::parent).unwrap_or(Path::new("/var/task")).join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the stack file gives the function.
+    fn memory_of_the_stack() -> &'static str {
+        let stack = include_str!("../../../terraform/stack.yaml");
+        let (_, function) = stack.split_once("\n  query:\n").unwrap();
+        let (_, memory) = function.split_once("memory_mb: ").unwrap();
+        memory.split_whitespace().next().unwrap()
+    }
+
+    #[test]
+    fn the_function_holds_itself_and_a_sandbox() {
+        for (megabytes, duckdb_mib) in [(memory_of_the_stack(), 1955), ("2048", 1024), ("8192", 5324)] {
+            let FunctionMemory(memory) = megabytes.parse().unwrap();
+            let machine_bytes = megabytes.parse::<u64>().unwrap() << 20;
+            assert_eq!(memory.duckdb_bytes >> 20, duckdb_mib, "{megabytes}");
+            assert!(PARENT_BYTES + memory.most_bytes() <= machine_bytes, "{megabytes}: {memory:?}");
+        }
+    }
+
+    #[test]
+    fn a_function_that_cannot_hold_both_does_not_start() {
+        for wrong in ["1151", "0", "-1", "3 GB", "18446744073709551615"] {
+            assert!(wrong.parse::<FunctionMemory>().is_err(), "{wrong}");
+        }
+        assert!("1152".parse::<FunctionMemory>().is_ok());
+    }
 }

@@ -14,15 +14,14 @@ use crate::cold_files::{self, SignedFiles};
 use crate::error::QueryError;
 use crate::gate::{self, CheckedTree, Given};
 use crate::parameters::Parameters;
+use crate::sandbox_memory::SandboxMemory;
 use crate::sandbox_process::{HandedOn, SandboxProcess, Step, StepError};
 use crate::scope::{ChainScope, Scope};
 use crate::{boundary, conversation, hot_rows, literals, plan, platform_rows};
 
-/// Between the interrupt inside the sandbox and its end by force.
-const HARD_KILL_AFTER: Duration = Duration::from_millis(500);
-
-/// Address space for what is not DuckDB's buffers: libraries, threads' stacks, the allocator's reserves.
-const ADDRESS_SPACE_SLACK: u64 = 2 << 30;
+/// Between the interrupt inside the sandbox and its end by force. A query is answered 500 ms after its limit at most:
+/// what is left of that is for a machine on which others compute too.
+const HARD_KILL_AFTER: Duration = Duration::from_millis(300);
 
 /// How much longer than the query a presigned URL lives.
 const URL_SLACK: Duration = Duration::from_secs(60);
@@ -36,8 +35,8 @@ pub struct SandboxConfig {
     pub httpfs: Option<PathBuf>,
     /// Certificate authorities for cold files behind `https`, PEM.
     pub ca_bundle: Option<PathBuf>,
-    /// Memory of DuckDB's buffers, about two thirds of the machine's.
-    pub memory_bytes: u64,
+    /// What each may hold.
+    pub memory: SandboxMemory,
     /// Threads that run a query.
     pub threads: u32,
     /// Room on disk for what does not fit in memory; 0 means none.
@@ -134,7 +133,7 @@ impl QueryEngine {
     ) -> Result<AnswerSummary, QueryError> {
         let no_files = SignedFiles::default();
         let spill = self.spill_folder()?;
-        let mut sandbox = SandboxProcess::start(&self.sandbox.program)?;
+        let mut sandbox = SandboxProcess::start(&self.sandbox.program, self.sandbox.memory.resident_bytes)?;
         let explain = |error| explain(error, None, &no_files, clock);
         conversation::open(&mut sandbox, self.limits_of(spill.as_ref(), request.timeout)).await.map_err(explain)?;
         let statement = literals::rewrite(&request.sql)?;
@@ -199,8 +198,9 @@ impl QueryEngine {
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
         let config = &self.sandbox;
         Limits {
-            memory_bytes: config.memory_bytes,
-            address_space_bytes: config.memory_bytes.saturating_add(ADDRESS_SPACE_SLACK),
+            memory_bytes: config.memory.duckdb_bytes,
+            writable_bytes: config.memory.writable_bytes,
+            address_space_bytes: config.memory.address_space_bytes,
             cpu_seconds: (timeout.as_secs() + 1) * u64::from(config.threads.max(1)) + 5,
             threads: config.threads,
             spill: spill.map(|folder| Spill { folder: text(folder.path()), bytes: config.spill_bytes }),
@@ -227,8 +227,8 @@ impl Clock {
 fn explain(error: StepError, tree: Option<&CheckedTree>, files: &SignedFiles, clock: Clock) -> QueryError {
     let Failure { reason, message, position, near } = match error {
         StepError::Failure(failure) => failure,
-        // A sandbox whose interrupt does not land ends itself.
-        StepError::Broken(QueryError::Sandbox { .. }) if clock.left().is_zero() => {
+        // A sandbox whose interrupt does not land ends itself, and may do that badly.
+        StepError::Broken(QueryError::Sandbox { .. } | QueryError::OutOfMemory { .. }) if clock.left().is_zero() => {
             return QueryError::Timeout { limit: clock.limit };
         }
         StepError::Broken(error) => return error,

@@ -112,7 +112,7 @@ pub enum QueryError {
     /// It needs more memory than it may use.
     #[error("the query needs more memory than it may use: {message}")]
     OutOfMemory {
-        /// DuckDB's words.
+        /// DuckDB's words, or what its process held.
         message: String,
     },
     /// It failed while running.

@@ -12,6 +12,8 @@
 //! once, whatever compaction, cleanup and reorgs do meanwhile, and a cold file that is missing or altered fails the
 //! query: it never has fewer rows.
 //!
+//! [`sandbox_memory`] says what the sandbox may hold meanwhile, and [`sandbox_process`] ends it when it holds more.
+//!
 //! Around a query: [`records`] keeps who asked what and how it ended, and holds the places of each organisation; [`batch`]
 //! makes a task of a query that is not to be waited for; [`results`] writes large answers to files; [`saved`] and
 //! [`catalogue`] are what people choose from.
@@ -30,6 +32,7 @@ pub mod error;
 pub mod gate;
 pub mod hot_rows;
 pub mod literals;
+mod memory_watch;
 pub mod parameters;
 pub mod plan;
 pub mod platform_rows;
@@ -38,6 +41,7 @@ pub mod records;
 pub mod relation;
 pub mod render;
 pub mod results;
+pub mod sandbox_memory;
 pub mod sandbox_process;
 pub mod saved;
 pub mod scope;
@@ -47,3 +51,4 @@ pub use answer::{AnswerSummary, QueryAnswer, RowSink};
 pub use as_of::{AsOf, AsOfBlock};
 pub use engine::{AnswerLimits, QueryEngine, QueryRequest};
 pub use error::QueryError;
+pub use sandbox_memory::SandboxMemory;

@@ -1,28 +1,43 @@
 //! One sandbox process and the conversation with it ([`isotherm_types::sandbox`]).
 //!
-//! The process gets nothing but its arguments on the pipe: no environment, no inherited file but the three standard
-//! ones, a process group of its own. Dropping it kills it.
+//! The process gets nothing but its arguments on the pipe: no environment but a setting of its allocator, no inherited
+//! file but the three standard ones, a process group of its own. Holding more memory than it may kills it, and so does
+//! dropping it.
 
+use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use arrow::buffer::Buffer;
 use arrow::ipc::reader::StreamDecoder;
+use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::answer::RowSink;
 use crate::error::QueryError;
+use crate::memory_watch::{MemoryWatch, Overgrown};
 use crate::shield;
 use isotherm_types::sandbox::{
-    FRAME_HEADER_BYTES, Failure, KIND_ARROW, KIND_JSON, MAX_FRAME_BYTES, RelationColumn, Request, Response,
+    ALLOCATOR_SETTINGS, FRAME_HEADER_BYTES, Failure, KIND_ARROW, KIND_JSON, MAX_FRAME_BYTES, RelationColumn, Request,
+    Response,
 };
+
+/// How long a process that has hung up may take to be gone.
+const TO_END: Duration = Duration::from_millis(200);
+
+/// What helps a query that wants too much memory.
+const ADVICE: &str = "bound block_number, read fewer or shorter values, or aggregate in steps";
 
 /// A running sandbox.
 #[derive(Debug)]
 pub struct SandboxProcess {
+    /// Over before the child is dropped and its number another's.
+    watch: Option<MemoryWatch>,
     /// Killed when dropped.
-    _child: Child,
+    child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
@@ -59,15 +74,16 @@ pub struct HandedOn {
 }
 
 impl SandboxProcess {
-    /// Starts the program.
+    /// Starts the program, and kills it when it has more than `resident_bytes` resident.
     ///
     /// # Errors
-    /// [`QueryError::Sandbox`] if it cannot be started.
-    pub fn start(program: &PathBuf) -> Result<Self, QueryError> {
+    /// [`QueryError::Sandbox`] if it cannot be started or watched.
+    pub fn start(program: &PathBuf, resident_bytes: u64) -> Result<Self, QueryError> {
         shield::raise();
         let failed = |source| QueryError::Sandbox { action: "started", source };
         let mut child = Command::new(program)
             .env_clear()
+            .envs([ALLOCATOR_SETTINGS])
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -76,10 +92,13 @@ impl SandboxProcess {
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let missing = || failed(std::io::Error::other("a pipe is missing"));
+        let missing = || failed(io::Error::other("a pipe is missing"));
+        let process = child.id().ok_or_else(|| failed(io::Error::other("it has ended already")))?;
+        let watch = MemoryWatch::start(process, resident_bytes)
+            .map_err(|source| QueryError::Sandbox { action: "watched", source })?;
         let stdin = child.stdin.take().ok_or_else(missing)?;
         let stdout = BufReader::new(child.stdout.take().ok_or_else(missing)?);
-        Ok(Self { _child: child, stdin, stdout })
+        Ok(Self { watch: Some(watch), child, stdin, stdout })
     }
 
     /// Sends `request` and returns the answer.
@@ -180,21 +199,26 @@ impl SandboxProcess {
         let mut header = Vec::with_capacity(FRAME_HEADER_BYTES);
         header.extend(length.to_le_bytes());
         header.push(kind);
-        let failed = |source| QueryError::Sandbox { action: "written to", source };
-        self.stdin.write_all(&header).await.map_err(failed)?;
-        self.stdin.write_all(payload).await.map_err(failed)?;
-        self.stdin.flush().await.map_err(failed)
+        match write_all(&mut self.stdin, &header, payload).await {
+            Ok(()) => Ok(()),
+            Err(source) => Err(self.broken("written to", source).await),
+        }
     }
 
     async fn receive(&mut self) -> Result<Frame, QueryError> {
-        let failed = |source| QueryError::Sandbox { action: "read from", source };
-        let length = self.stdout.read_u32_le().await.map_err(failed)? as usize;
-        let kind = self.stdout.read_u8().await.map_err(failed)?;
+        let mut header = [0u8; FRAME_HEADER_BYTES];
+        if let Err(source) = self.stdout.read_exact(&mut header).await {
+            return Err(self.broken("read from", source).await);
+        }
+        let [a, b, c, d, kind] = header;
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
         if length > MAX_FRAME_BYTES {
             return Err(out_of_turn("a frame that is too long"));
         }
         let mut payload = vec![0; length];
-        self.stdout.read_exact(&mut payload).await.map_err(failed)?;
+        if let Err(source) = self.stdout.read_exact(&mut payload).await {
+            return Err(self.broken("read from", source).await);
+        }
         match kind {
             KIND_ARROW => Ok(Frame::Arrow(payload)),
             KIND_JSON => serde_json::from_slice(&payload)
@@ -203,6 +227,29 @@ impl SandboxProcess {
             _ => Err(out_of_turn("a frame of an unknown kind")),
         }
     }
+
+    /// Why the conversation broke: the process was killed for what it held, died of want of memory, or else `source`.
+    async fn broken(&mut self, action: &'static str, source: io::Error) -> QueryError {
+        let overgrown = self.watch.take().and_then(MemoryWatch::stop);
+        if let Some(Overgrown { held_bytes, cap_bytes }) = overgrown {
+            let (held, cap) = (held_bytes >> 20, cap_bytes >> 20);
+            let message = format!("its process held {held} MiB, more than the {cap} that it may; {ADVICE}");
+            return QueryError::OutOfMemory { message };
+        }
+        match tokio::time::timeout(TO_END, self.child.wait()).await {
+            // What a program does to which the system gives no memory, in Rust as in C++.
+            Ok(Ok(status)) if status.signal() == Some(Signal::SIGABRT as i32) => {
+                QueryError::OutOfMemory { message: format!("its process got no more; {ADVICE}") }
+            }
+            _ => QueryError::Sandbox { action, source },
+        }
+    }
+}
+
+async fn write_all(stdin: &mut ChildStdin, header: &[u8], payload: &[u8]) -> io::Result<()> {
+    stdin.write_all(header).await?;
+    stdin.write_all(payload).await?;
+    stdin.flush().await
 }
 
 enum Frame {

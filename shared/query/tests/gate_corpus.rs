@@ -41,9 +41,10 @@ impl Parser {
 }
 
 async fn open() -> SandboxProcess {
-    let mut sandbox = SandboxProcess::start(&sandbox_program::path()).unwrap();
+    let mut sandbox = SandboxProcess::start(&sandbox_program::path(), 2 << 30).unwrap();
     let limits = Limits {
         memory_bytes: 256 << 20,
+        writable_bytes: 2 << 30,
         address_space_bytes: 4 << 30,
         cpu_seconds: 60,
         threads: 1,

@@ -10,7 +10,10 @@ use isotherm_types::sandbox::Limits;
 /// Open files: the library, the extension, spill files and connections to the object store.
 const OPEN_FILES: u64 = 512;
 
-/// Sets the limits: address space, processor time, open files, no core dumps, no debugger.
+/// Sets the limits: writable memory, address space, processor time, open files, no core dumps, no debugger.
+///
+/// `RLIMIT_DATA` counts what may become resident and cannot be dropped: private memory that is mapped writable, not what
+/// an allocator has only reserved. **Source**: setrlimit(2), "since Linux 4.7".
 ///
 /// # Errors
 /// [`SandboxError::Limit`] if the system refuses one; the session must not go on without it.
@@ -18,6 +21,7 @@ pub fn apply(limits: &Limits) -> Result<(), SandboxError> {
     let set = |name, resource, value| {
         setrlimit(resource, value, value).map_err(|source| SandboxError::Limit { limit: name, source })
     };
+    set("RLIMIT_DATA", Resource::RLIMIT_DATA, limits.writable_bytes)?;
     set("RLIMIT_AS", Resource::RLIMIT_AS, limits.address_space_bytes)?;
     set("RLIMIT_CPU", Resource::RLIMIT_CPU, limits.cpu_seconds)?;
     set("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, OPEN_FILES)?;

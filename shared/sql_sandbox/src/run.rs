@@ -14,8 +14,9 @@ use crate::error::{SandboxError, read_user_error};
 use crate::frames;
 use isotherm_types::sandbox::{KIND_ARROW, RelationColumn, Response};
 
-/// How long an interrupt may take to land before the process ends itself. The parent's hard kill comes after it.
-const INTERRUPT_GRACE: Duration = Duration::from_millis(300);
+/// How long an interrupt may take to land before the process ends itself. The parent's hard kill comes after it
+/// (`HARD_KILL_AFTER` in `shared/query/src/engine.rs`).
+const INTERRUPT_GRACE: Duration = Duration::from_millis(200);
 
 /// Exit status of a process that ended itself at its time-out.
 const EXIT_TIMED_OUT: i32 = 124;

@@ -25,6 +25,14 @@ pub const MAX_FRAME_BYTES: usize = 256 * 1024 * 1024;
 /// The version of DuckDB that library, crate and extension are pinned to.
 pub const DUCKDB_VERSION: &str = "v1.5.5";
 
+/// The only variable in a sandbox's environment: DuckDB's allocator gives back at once what is freed, so that a limit on
+/// memory meets what is in use and not what was.
+///
+/// **Source**: jemalloc(3), `opt.retain`, `opt.dirty_decay_ms`, `opt.muzzy_decay_ms`; DuckDB's copy reads them from this
+/// name. A DuckDB that was built without that allocator does not look.
+pub const ALLOCATOR_SETTINGS: (&str, &str) =
+    ("DUCKDB_JE_MALLOC_CONF", "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0");
+
 /// A column of this name is shown as the constant of the chain, and read from nowhere.
 pub const CHAIN_ID: &str = "chain_id";
 
@@ -84,7 +92,9 @@ pub enum Request {
 pub struct Limits {
     /// Memory of DuckDB's buffers.
     pub memory_bytes: u64,
-    /// Address space of the process (`RLIMIT_AS`): what holds when DuckDB forgets its own limit.
+    /// Memory that the process may write to (`RLIMIT_DATA`): what holds when DuckDB does not count what it takes.
+    pub writable_bytes: u64,
+    /// Address space of the process (`RLIMIT_AS`), with what is only reserved or read.
     pub address_space_bytes: u64,
     /// Processor time of the process, all threads together (`RLIMIT_CPU`).
     pub cpu_seconds: u64,

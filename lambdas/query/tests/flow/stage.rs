@@ -17,9 +17,9 @@ use isotherm_lab::tools;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::lambda::{Invocation, identity};
-use isotherm_query::QueryEngine;
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
 use isotherm_query::results::{InlineLimits, ResultStore};
+use isotherm_query::{QueryEngine, SandboxMemory};
 use isotherm_types::{Clock as _, OrgId, SystemClock};
 use lambda_query::{QueryFunction, Route};
 use serde_json::{Value, json};
@@ -185,7 +185,7 @@ pub(crate) fn sandbox(spill_folder: std::path::PathBuf) -> SandboxConfig {
         program: sandbox_program::path(),
         httpfs: Some(httpfs.canonicalize().unwrap()),
         ca_bundle: None,
-        memory_bytes: 512 << 20,
+        memory: SandboxMemory::around(512 << 20),
         threads: 2,
         spill_bytes: 64 << 20,
         spill_folder,

@@ -12,8 +12,8 @@ use isotherm_lab::benchmark::{cpu_of, cpu_of_tree};
 use isotherm_lab::ministack::{Ministack, MinistackOptions, REGION, account};
 use isotherm_lab::postgres::{Data, Postgres, StartOptions, TestDatabase};
 use isotherm_lab::tools;
-use isotherm_query::QueryEngine;
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
+use isotherm_query::{QueryEngine, SandboxMemory};
 use isotherm_types::Dataset;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tempfile::TempDir;
@@ -104,7 +104,7 @@ impl Stage {
                 program: sandbox_program::path(),
                 httpfs: Some(httpfs()),
                 ca_bundle: None,
-                memory_bytes: MEMORY_BYTES,
+                memory: SandboxMemory::around(MEMORY_BYTES),
                 threads: THREADS,
                 spill_bytes: SPILL_BYTES,
                 spill_folder: self.folder.path().to_owned(),

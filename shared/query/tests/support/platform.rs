@@ -9,8 +9,8 @@ use isotherm_hot_store::cursor;
 use isotherm_lab::ministack::{Ministack, REGION, account};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_lab::tools;
-use isotherm_query::QueryEngine;
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
+use isotherm_query::{QueryEngine, SandboxMemory};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::made_chain::{CHAIN, CHAIN_NAME};
@@ -65,7 +65,7 @@ pub(crate) fn sandbox(spill_folder: PathBuf) -> SandboxConfig {
         program: sandbox_program::path(),
         httpfs: Some(httpfs.canonicalize().unwrap()),
         ca_bundle: None,
-        memory_bytes: 512 << 20,
+        memory: SandboxMemory::around(512 << 20),
         threads: 2,
         spill_bytes: 64 << 20,
         spill_folder,

@@ -22,6 +22,7 @@ fn folder(name: &str) -> PathBuf {
 fn limits(spill: Option<Spill>) -> Limits {
     Limits {
         memory_bytes: 1 << 20,
+        writable_bytes: 1 << 30,
         address_space_bytes: 1 << 30,
         cpu_seconds: 1,
         threads: 1,

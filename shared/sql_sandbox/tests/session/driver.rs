@@ -11,7 +11,8 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use isotherm_sql_sandbox::frames::{self, Frame};
 use isotherm_types::sandbox::{
-    ColdGroup, Failure, KIND_ARROW, KIND_JSON, Limits, Part, Relation, RelationColumn, Request, Response, Scan, Source,
+    ALLOCATOR_SETTINGS, ColdGroup, Failure, KIND_ARROW, KIND_JSON, Limits, Part, Relation, RelationColumn, Request,
+    Response, Scan, Source,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -34,6 +35,7 @@ impl Sandbox {
     pub(crate) fn start() -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_isotherm-sql-sandbox"))
             .env_clear()
+            .envs([ALLOCATOR_SETTINGS])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -156,6 +158,7 @@ pub(crate) fn query(sql: &str, hot: Option<&RecordBatch>, cold: Vec<ColdGroup>) 
 pub(crate) fn limits() -> Limits {
     Limits {
         memory_bytes: 256 * MIB,
+        writable_bytes: 4 * 1024 * MIB,
         address_space_bytes: 8 * 1024 * MIB,
         cpu_seconds: 120,
         threads: 2,

@@ -124,6 +124,7 @@ impl Planted {
         ];
         let limits = Limits {
             memory_bytes: 256 << 20,
+            writable_bytes: 4 << 30,
             address_space_bytes: 8 << 30,
             cpu_seconds: 3_600,
             threads: 2,
