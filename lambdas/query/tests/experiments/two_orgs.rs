@@ -26,6 +26,9 @@ use party::{Mark, PARTIES, Party};
 use scene::{Scene, query_id, saved_name};
 use tally::Tally;
 
+/// What an organisation's thing is called.
+type NameOf = fn(Mark) -> String;
+
 const GUARDS: [&str; 2] = ["grants", "rows"];
 /// Questions at a time.
 const CONCURRENCY: usize = 4;
@@ -110,7 +113,7 @@ impl Worlds {
             let answer = self.both.call(own, route, &[], &Value::Null).await;
             tally.look_at(&answer, (own, other), route.action(), "");
         }
-        let named: [(Route, fn(Mark) -> String); 5] = [
+        let named: [(Route, NameOf); 5] = [
             (Route::ShowQuery, query_id),
             (Route::CancelQuery, query_id),
             (Route::ShowSaved, saved_name),

@@ -109,7 +109,7 @@ impl Scene {
     }
 
     pub(crate) async fn ask(&self, party: &Party, question: &Question) -> Answer {
-        self.call(party, Route::Ask, &[], &question.body()).await
+        self.call(party, Route::Ask, &[], question.body()).await
     }
 
     /// What the user of an organisation gets from a route.
