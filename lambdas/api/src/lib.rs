@@ -1,8 +1,9 @@
 //! The API of the control plane: who am I, the organisation's users and tasks, triggers and jobs fired by hand.
 //!
 //! Two doors, one answer: a direct invocation, guarded by AWS IAM, and routes of API Gateway, whose callers show a token or
-//! are named by API Gateway. Who may do what is in `isotherm_access`, the rules of firing in `isotherm_control::triggers`;
-//! this shell parses, asks, publishes and replies. It must never take a caller's word for who he is or whose he is.
+//! are named by API Gateway. What the API looks like is told to everybody (`description`). Who may do what is in
+//! `isotherm_access`, the rules of firing in `isotherm_control::triggers`; this shell parses, asks, publishes and replies. It
+//! must never take a caller's word for who he is or whose he is.
 
 use isotherm_access::Authenticator;
 use isotherm_control::ControlError;
@@ -10,17 +11,19 @@ use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::database::{self, OnDemandPool, PoolOptions};
 use isotherm_platform::lambda::Invocation;
-use isotherm_platform::lambda::http::{self, HttpAnswer, HttpCall};
+use isotherm_platform::lambda::http::{self, HttpCall};
 use isotherm_platform::lambda::identity;
 use isotherm_platform::{Environment, Fault, outbox_publisher};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+pub mod description;
 mod error;
 mod perform;
 mod request;
 mod route;
 
+pub use description::Description;
 pub use error::ApiError;
 use perform::{Done, Who, perform};
 pub use request::{Action, AddUser, Order, Request};
@@ -36,6 +39,8 @@ pub struct Api {
     pub event_queues: EventQueues,
     /// Verifies tokens.
     pub authenticator: Authenticator,
+    /// What the API looks like.
+    pub description: Description,
 }
 
 impl Api {
@@ -53,27 +58,33 @@ impl Api {
             clients: Clients::load().await,
             event_queues: event_queues.open(&checked),
             authenticator: identity::authenticator(issuers.open(&checked))?,
+            description: Description::default(),
         })
     }
 
     /// Answers one event. What cannot be done is an answer too.
     pub async fn handle(&self, event: Value, invocation: &Invocation) -> Value {
         if http::is_http(&event) {
-            http_answer(self.called(event).await.inspect_err(ApiError::log)).into_response()
+            let response = self.called(event).await.inspect_err(ApiError::log);
+            response.unwrap_or_else(|error| error.answer().into_response())
         } else {
             direct_answer(self.invoked(event, invocation).await.inspect_err(ApiError::log))
         }
     }
 
-    /// The caller is known before anything else of the call is looked at.
-    async fn called(&self, event: Value) -> Result<Done, ApiError> {
+    /// The response to a call. The caller is known, and may do this, before anything else of the call is looked at.
+    async fn called(&self, event: Value) -> Result<Value, ApiError> {
         let call = HttpCall::of(event)?;
+        if call.route_key == description::ROUTE {
+            return Ok(self.description.response(call.header("if-none-match")));
+        }
         let route = Route::of(&call.route_key).ok_or(ApiError::NoRoute)?;
         let who = match &call.caller_arn {
             Some(arn) => Who::AwsPrincipal(arn.clone()),
             None => Who::Token(self.authenticator.verify(call.authorization()).await?),
         };
-        self.carry_out(&who, &Request::of_http(route, &call)?).await
+        let done = self.carry_out(&who, route, || Request::of_http(route, &call)).await?;
+        Ok(done.http_answer().into_response())
     }
 
     /// Lambda tells a function nothing of who invokes it: the invocation's id leads to them, through AWS's trail of data
@@ -81,13 +92,18 @@ impl Api {
     async fn invoked(&self, event: Value, invocation: &Invocation) -> Result<Done, ApiError> {
         let (request, org) = Request::of_direct(event)?;
         let who = Who::Direct { org, name: format!("direct invoke {}", invocation.request_id) };
-        self.carry_out(&who, &request).await
+        self.carry_out(&who, request.route(), || Ok(request)).await
     }
 
-    async fn carry_out(&self, who: &Who, request: &Request) -> Result<Done, ApiError> {
+    async fn carry_out(
+        &self,
+        who: &Who,
+        route: Route,
+        request: impl FnOnce() -> Result<Request, ApiError>,
+    ) -> Result<Done, ApiError> {
         let pool = self.database.get(self.clients.secrets_manager()).await?;
         let issuers = self.authenticator.issuers();
-        let asked = database::ask(pool, async |conn| perform(conn, who, request, issuers).await).await;
+        let asked = database::ask(pool, async |conn| perform(conn, who, route, request, issuers).await).await;
         let done = asked.map_err(ControlError::from)??;
         if matches!(done, Done::Fired(_)) {
             self.publish(pool).await;
@@ -112,13 +128,6 @@ fn direct_answer(outcome: Result<Done, ApiError>) -> Value {
     match outcome {
         Ok(done) => done.body(),
         Err(error) => json!({ "error": error.answer().body }),
-    }
-}
-
-fn http_answer(outcome: Result<Done, ApiError>) -> HttpAnswer {
-    match outcome {
-        Ok(done) => done.http_answer(),
-        Err(error) => error.answer(),
     }
 }
 

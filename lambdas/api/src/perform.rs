@@ -13,6 +13,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::error::ApiError;
 use crate::request::{Action, AddUser, Order, Request};
+use crate::route::Route;
 
 /// Who asks, as the door says.
 #[derive(Clone, Debug)]
@@ -50,11 +51,12 @@ impl Done {
     }
 }
 
-/// Finds the caller, asks whether they may, and does it.
+/// Finds the caller, asks whether they may, then reads what they ask for, and does it.
 pub(crate) async fn perform(
     conn: &mut PgConnection,
     who: &Who,
-    request: &Request,
+    route: Route,
+    request: impl FnOnce() -> Result<Request, ApiError>,
     issuers: &Issuers,
 ) -> Result<Done, ApiError> {
     let caller = match who {
@@ -62,30 +64,29 @@ pub(crate) async fn perform(
         Who::AwsPrincipal(arn) => callers::of_aws_principal(conn, arn).await?,
         Who::Direct { org, name } => callers::of_direct_invocation(conn, org, name.clone()).await?,
     };
-    let route = request.route();
     if let Some(permission) = route.permission() {
         authorise(conn, &caller, permission, route.key()).await?;
     }
-    match request {
+    match request()? {
         Request::WhoAmI => who_am_i(conn, &caller, who).await,
         Request::ListUsers { before, limit } => {
-            let found = users::list(conn, caller.org, *before, *limit).await?;
-            let next = next(found.len(), *limit, found.last().map(|user| user.id.0));
+            let found = users::list(conn, caller.org, before, limit).await?;
+            let next = next(found.len(), limit, found.last().map(|user| user.id.0));
             let users: Vec<_> = found.iter().map(user_json).collect();
             Ok(Done::Answered(200, json!({ "users": users, "next": next })))
         }
         Request::AddUser(wanted) => {
-            let new = new_user(wanted, issuers)?;
+            let new = new_user(&wanted, issuers)?;
             let user = users::add(conn, caller.org, &new, &caller.name).await?;
             Ok(Done::Answered(201, user_json(&user)))
         }
         Request::ChangeUser { user, change } => {
             let by = (caller.name.as_str(), caller.user);
-            let user = users::change(conn, caller.org, *user, *change, by).await?;
+            let user = users::change(conn, caller.org, user, change, by).await?;
             Ok(Done::Answered(200, user_json(&user)))
         }
-        Request::ListTasks(page) => list_tasks(conn, &caller, *page).await,
-        Request::Fire(order) => fire(conn, &caller, order).await,
+        Request::ListTasks(page) => list_tasks(conn, &caller, page).await,
+        Request::Fire(order) => fire(conn, &caller, &order).await,
     }
 }
 

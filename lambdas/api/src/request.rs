@@ -7,7 +7,7 @@ use isotherm_control::tasks::TaskPage;
 use isotherm_platform::lambda::http::HttpCall;
 use isotherm_types::TaskId;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::{Map, Value};
 
 use crate::error::ApiError;
@@ -208,7 +208,15 @@ fn body<T: DeserializeOwned>(call: &HttpCall) -> Result<T, ApiError> {
     if call.body_bytes() > MAX_BODY_BYTES {
         return Err(ApiError::TooLarge { limit_bytes: MAX_BODY_BYTES });
     }
-    serde_json::from_slice(&call.body()?).map_err(|source| ApiError::Malformed { source })
+    let bytes = call.body()?;
+    let malformed = |source| ApiError::Malformed { source };
+    let read = serde_json::from_slice(&bytes).map_err(malformed)?;
+    // Serde takes a list for an object as well, field by field.
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        Ok(read)
+    } else {
+        Err(malformed(serde_json::Error::custom("the body is not a JSON object")))
+    }
 }
 
 fn role(word: &str) -> Result<Role, ApiError> {
@@ -217,8 +225,10 @@ fn role(word: &str) -> Result<Role, ApiError> {
 }
 
 fn before(call: &HttpCall) -> Result<Option<i64>, ApiError> {
-    let number = call.query_parameter("before").map(str::parse::<i64>).transpose();
-    number.map_err(|_| ApiError::BadParameter { name: "before", expected: "the `next` of the page before" })
+    let Some(text) = call.query_parameter("before") else { return Ok(None) };
+    let row = text.parse::<i64>().ok().filter(|row| *row >= 1);
+    let bad = ApiError::BadParameter { name: "before", expected: "the `next` of the page before" };
+    row.map(Some).ok_or(bad)
 }
 
 fn limit(call: &HttpCall) -> Result<u32, ApiError> {

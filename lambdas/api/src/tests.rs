@@ -5,6 +5,7 @@ use isotherm_access::{Role, UserId};
 use isotherm_control::task::TaskState;
 use isotherm_control::tasks::TaskPage;
 use isotherm_control::triggers::FiredByHand;
+use isotherm_platform::lambda::http::HttpAnswer;
 use isotherm_types::TaskId;
 use proptest::prelude::*;
 
@@ -77,6 +78,7 @@ fn the_routes_are_those_of_the_stack_file() {
     let ours = stack.lines().filter(|line| line.contains("{ function: api"));
     let mut listed: Vec<_> = ours.filter_map(|line| line.trim().split_once(": { ")).map(|(key, _)| key).collect();
     let mut served = Route::ALL.map(Route::key).to_vec();
+    served.push(description::ROUTE);
     listed.sort_unstable();
     served.sort_unstable();
     assert_eq!(listed, served);
@@ -100,6 +102,8 @@ fn what_is_not_understood_is_refused_with_a_code() {
         (changed("http_run_job", "/pathParameters", json!({})), 404, "api.no_route"),
         (changed("http_run_job", "/body", json!("{")), 400, "api.malformed_request"),
         (changed("http_run_job", "/body", json!("[]")), 400, "api.malformed_request"),
+        (changed("http_run_job", "/body", json!("[null]")), 400, "api.malformed_request"),
+        (changed("http_add_user", "/body", json!(r#"[null, "b", null, "reader"]"#)), 400, "api.malformed_request"),
         (changed("http_run_job", "/body", json!("{\"x\":1}")), 400, "api.malformed_request"),
         (changed("http_run_job", "/body", json!(" ".repeat(300_000))), 413, "api.too_large"),
         (changed("http_run_job", "/isBase64Encoded", json!(true)), 400, "event.body_not_base64"),
@@ -112,6 +116,7 @@ fn what_is_not_understood_is_refused_with_a_code() {
         (changed("http_list_tasks", "/queryStringParameters/limit", json!("0")), 400, "api.bad_parameter"),
         (changed("http_list_tasks", "/queryStringParameters/limit", json!("201")), 400, "api.bad_parameter"),
         (changed("http_list_tasks", "/queryStringParameters/before", json!("x")), 400, "api.bad_parameter"),
+        (changed("http_list_tasks", "/queryStringParameters/before", json!("0")), 400, "api.bad_parameter"),
         (changed("http_list_tasks", "/queryStringParameters/state", json!("dead")), 400, "api.bad_parameter"),
         (changed("direct_run_job", "/version", json!(2)), 400, "api.unknown_version"),
         (changed("direct_run_job", "/action", json!("delete_job")), 400, "api.malformed_request"),
@@ -137,14 +142,13 @@ fn a_body_may_be_left_out_of_a_firing() {
 
 #[test]
 fn both_doors_give_the_same_answer() {
-    let fired = |is_new| Ok(Done::Fired(FiredByHand { event_id: isotherm_types::EventId(7), is_new }));
-    assert_eq!(direct_answer(fired(true)), json!({ "event_id": 7, "new": true }));
-    assert_eq!(http_answer(fired(true)), HttpAnswer::new(202, json!({ "event_id": 7, "new": true })));
-    assert_eq!(http_answer(fired(false)), HttpAnswer::new(200, json!({ "event_id": 7, "new": false })));
-    let error = || Err(ApiError::NoRoute);
+    let fired = |is_new| Done::Fired(FiredByHand { event_id: isotherm_types::EventId(7), is_new });
+    assert_eq!(direct_answer(Ok(fired(true))), json!({ "event_id": 7, "new": true }));
+    assert_eq!(fired(true).http_answer(), HttpAnswer::new(202, json!({ "event_id": 7, "new": true })));
+    assert_eq!(fired(false).http_answer(), HttpAnswer::new(200, json!({ "event_id": 7, "new": false })));
     let said = json!({ "code": "api.no_route", "message": "there is nothing here" });
-    assert_eq!(direct_answer(error()), json!({ "error": said }));
-    assert_eq!(http_answer(error()), HttpAnswer::new(404, said));
+    assert_eq!(direct_answer(Err(ApiError::NoRoute)), json!({ "error": said }));
+    assert_eq!(ApiError::NoRoute.answer(), HttpAnswer::new(404, said));
 }
 
 fn anything() -> impl Strategy<Value = Value> {

@@ -70,8 +70,8 @@ pub enum MalformedRequest {
         /// The most in this mode.
         most: u64,
     },
-    /// A text cannot be kept.
-    #[error("a saved query cannot hold a character 0")]
+    /// A text is none that DuckDB or Postgres could take whole.
+    #[error("a query, and what is saved with it, cannot hold a character 0")]
     Nul,
     /// Something is too long.
     #[error("{what} is longer than {limit_bytes}")]

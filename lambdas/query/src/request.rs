@@ -217,6 +217,10 @@ impl Ask {
         if sql.len() > MAX_SQL_BYTES {
             return Err(MalformedRequest::TooLong { what: "the field `sql`", limit_bytes: MAX_SQL_BYTES as u64 });
         }
+        // DuckDB's parser would read up to there and leave the rest out.
+        if sql.contains('\0') {
+            return Err(MalformedRequest::Nul);
+        }
         Ok(Self { sql, values: values(&parameters)?, parameters, run })
     }
 }

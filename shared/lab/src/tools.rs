@@ -79,6 +79,22 @@ pub fn readers_python() -> Result<PathBuf, LabError> {
     existing("Python with DuckDB, pyarrow and pandas", tools_folder()?.join("readers/bin/python"))
 }
 
+/// A Python that has boto3, as programs have it that invoke functions directly.
+///
+/// # Errors
+/// [`LabError::ToolMissing`] if it is not there.
+pub fn callers_python() -> Result<PathBuf, LabError> {
+    existing("Python with boto3", tools_folder()?.join("callers/bin/python"))
+}
+
+/// Schemathesis, which calls an HTTP API with data made from its description.
+///
+/// # Errors
+/// [`LabError::ToolMissing`] if it is not there.
+pub fn schemathesis() -> Result<PathBuf, LabError> {
+    existing("Schemathesis", tools_folder()?.join("callers/bin/schemathesis"))
+}
+
 /// DuckDB's extension for reading objects over HTTP.
 ///
 /// # Errors

@@ -92,6 +92,28 @@ async fn every_route_lets_in_whom_it_should_and_writes_denials_down() {
 }
 
 #[tokio::test]
+async fn who_may_not_is_told_so_whatever_else_is_wrong_with_the_call() {
+    let stage = Stage::new().await;
+    let [ours, _] = two_orgs(&stage).await;
+    let (_, reader) = stage.logged_in(ours, "reader", Role::Reader).await;
+    for route in [Route::AddUser, Route::ChangeUser, Route::RunJob] {
+        let event = call(route, Some(&reader), &json!([]), 0);
+        let (status, refused) = stage.http(event).await;
+        assert_eq!((status, &refused["code"]), (403, &json!("access.forbidden")), "{}", route.key());
+    }
+}
+
+#[tokio::test]
+async fn what_the_api_looks_like_is_told_without_a_token_and_without_the_database() {
+    let stage = Stage::new().await;
+    stage.set_database("postgres://u:hunter2@127.0.0.1:1/d").await;
+    let mut event = call(Route::WhoAmI, None, &Value::Null, 0);
+    event["requestContext"]["routeKey"] = json!(lambda_api::description::ROUTE);
+    let (status, document) = stage.http(event).await;
+    assert_eq!((status, &document["openapi"]), (200, &json!("3.1.0")));
+}
+
+#[tokio::test]
 async fn lists_hold_the_callers_organisation_and_nothing_else() {
     let stage = Stage::new().await;
     let [ours, other] = two_orgs(&stage).await;

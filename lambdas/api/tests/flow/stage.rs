@@ -15,7 +15,7 @@ use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::database::{OnDemandPool, PoolOptions};
 use isotherm_platform::lambda::{Invocation, identity};
 use isotherm_types::{Clock as _, OrgId, SystemClock};
-use lambda_api::Api;
+use lambda_api::{Api, Description};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -72,6 +72,7 @@ impl Stage {
             clients,
             event_queues,
             authenticator: identity::authenticator(issuer.issuers().to_string().parse().unwrap()).unwrap(),
+            description: Description::default(),
         };
         let stage = Self { api, pool, database, issuer, secret };
         stage.set_database(&stage.database.url).await;

@@ -191,6 +191,7 @@ fn what_is_not_a_request_is_refused_and_names_the_field() {
         (saved(json!("")), 400, "`sql` is missing"),
         (saved(json!("a\0b")), 400, "character 0"),
         (saved(json!("x".repeat(MAX_SAVED_SQL_BYTES + 1))), 413, "`sql` of a saved query"),
+        (json!({ "sql": "select 1\0; select 2" }), 400, "character 0"),
         (json!({ "sql": "x".repeat(MAX_SQL_BYTES + 1) }), 413, "`sql`"),
         (api("", false), 400, "`sql` is missing"),
         (api("not base64!", true), 400, "base64"),
