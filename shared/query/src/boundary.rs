@@ -11,7 +11,8 @@ use isotherm_cold_store::catalog::checks::UnsoundFile;
 use isotherm_cold_store::catalog::{self, checks};
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
 use serde::{Serialize, Serializer};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::as_of::PinnedBlock;
 use crate::error::QueryError;
@@ -80,12 +81,53 @@ pub struct Boundary {
     pub cold: Vec<ColdFile>,
 }
 
-/// Opens the snapshot that a query reads in.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Opens a snapshot of which every answer is read to its end.
 ///
 /// # Errors
 /// What Postgres reports.
 pub async fn open_snapshot(pool: &PgPool) -> Result<Transaction<'static, Postgres>, QueryError> {
-    Ok(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+    Ok(pool.begin_with(BEGIN).await?)
+}
+
+/// A connection for one query's snapshot. Dropped without [`Lent::give_back`] it is closed: rows that were asked for may still
+/// be on their way, and the next query would get into them.
+#[derive(Debug)]
+pub struct Lent {
+    conn: PoolConnection<Postgres>,
+    is_idle: bool,
+}
+
+impl Lent {
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    /// What Postgres reports; none that is free in time.
+    pub async fn of(pool: &PgPool) -> Result<Self, QueryError> {
+        Ok(Self { conn: pool.acquire().await?, is_idle: false })
+    }
+
+    /// Opens the snapshot.
+    ///
+    /// # Errors
+    /// What Postgres reports.
+    pub async fn snapshot(&mut self) -> Result<Transaction<'_, Postgres>, QueryError> {
+        Ok(self.conn.begin_with(BEGIN).await?)
+    }
+
+    /// The snapshot was ended, and nothing is on its way any more.
+    pub fn give_back(mut self) {
+        self.is_idle = true;
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if !self.is_idle {
+            self.conn.close_on_drop();
+        }
+    }
 }
 
 /// Reads file lists in the caller's snapshot, the one that `scope` was read in, and keeps what `needs` asks for.

@@ -143,7 +143,8 @@ impl QueryEngine {
         let explain = |error, files: &SignedFiles| self::explain(error, Some(&tree), files, clock);
         let planned = conversation::plan(&mut sandbox, &tree).await.map_err(|error| explain(error, &no_files))?;
 
-        let mut snapshot = boundary::open_snapshot(&self.pool).await?;
+        let mut lent = boundary::Lent::of(&self.pool).await?;
+        let mut snapshot = lent.snapshot().await?;
         let mut scope = Scope::read(&mut snapshot, &request.grants).await?;
         scope.check(tree.relations())?;
         platform_rows::check(tree.tables(), request.org)?;
@@ -166,6 +167,7 @@ impl QueryEngine {
         let hot_rows_fetched = sent.map_err(|error| explain(error, &files))?;
         // Every row is out: the snapshot has done its work.
         snapshot.rollback().await?;
+        lent.give_back();
 
         let handed_on = answer(&mut sandbox, &tree, limits, clock.left(), sink).await;
         let HandedOn { columns, row_count, bytes, truncated } = handed_on.map_err(|error| explain(error, &files))?;
