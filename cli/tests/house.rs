@@ -14,6 +14,8 @@ const LEVELS: [(&str, u32); 11] = [
     ("isotherm-cold-store", 1),
     ("isotherm-control", 1),
     ("isotherm-access", 1),
+    ("isotherm-alerts", 1),
+    ("isotherm-outbound", 1),
     ("isotherm-sql-sandbox", 1),
     ("isotherm-query", 2),
     ("isotherm-platform", 2),

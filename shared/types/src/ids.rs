@@ -28,6 +28,10 @@ row_ids! {
     EventId = "event";
     /// Row of `control.tasks`.
     TaskId = "task";
+    /// Row of `alerts.rules`.
+    RuleId = "rule";
+    /// Row of `alerts.channels`.
+    ChannelId = "channel";
 }
 
 /// Fencing token: counts the claims of one task. A worker that holds an older one may no longer write.

@@ -24,7 +24,7 @@ pub use dataset::{Dataset, UnknownDataset};
 pub use disposition::{Classified, Disposition};
 pub use event::{Event, EventBody, Queue};
 pub use grants::DatasetGrants;
-pub use ids::{EventId, Fence, JobId, OrgId, TaskId, TriggerId};
+pub use ids::{ChannelId, EventId, Fence, JobId, OrgId, RuleId, TaskId, TriggerId};
 pub use operator::{Exit, OperatorLine, OperatorResult, TaskSpec};
 
 pub use alloy::primitives::{Address, B256};
