@@ -53,7 +53,7 @@ impl Connection {
             let (name, value) = line.split_once(':')?;
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
-        let length = headers.get("content-length").map_or(Ok(0), |value| value.parse()).ok()?;
+        let length = headers.get("content-length").map_or(Ok(0), |value| value.parse::<usize>()).ok()?;
         if length > MAX_BODY_BYTES {
             return None;
         }
