@@ -292,14 +292,14 @@ mod tests {
 
     #[test]
     fn webhooks_and_slack_are_told_from_what_is_none() {
-        let key = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
+        let key = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7_u8; bytes]));
         let webhook = |url: &str, keys: Vec<String>| field(&Address::Webhook { url: url.to_owned(), keys });
         assert_eq!(webhook("https://hooks.example.com/a", vec![key(24), key(64)]), None);
         for bad in ["", "https://", "hooks.example.com", "ftp://hooks.example.com", "https://hooks.example.com/a b"] {
             assert_eq!(webhook(bad, Vec::new()), Some("address.url"), "{bad}");
         }
         for bad in
-            [vec![key(23)], vec![key(65)], vec!["whsec_?".to_owned()], vec![STANDARD.encode([7; 32])], vec![key(32); 4]]
+            [vec![key(23)], vec![key(65)], vec!["whsec_?".to_owned()], vec![STANDARD.encode([7_u8; 32])], vec![key(32); 4]]
         {
             assert_eq!(webhook("https://hooks.example.com/", bad), Some("address.keys"));
         }

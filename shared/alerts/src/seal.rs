@@ -178,7 +178,7 @@ impl Keyring {
 
 /// Name of the key, nonce, and text with its tag.
 fn parts(sealed: &[u8]) -> Option<(&str, &[u8], &[u8])> {
-    let ([version, length], rest) = sealed.split_first_chunk()?;
+    let ([version, length], rest) = sealed.split_first_chunk::<2>()?;
     let (id, rest) = rest.split_at_checked(usize::from(*length))?;
     let (nonce, text) = rest.split_at_checked(NONCE_LEN)?;
     let id = std::str::from_utf8(id).ok().filter(|id| id.len() <= MAX_KEY_ID)?;

@@ -21,16 +21,11 @@ fn new(name: &str, address: Address) -> NewChannel {
     NewChannel { name: name.to_owned(), address, per_minute: 60, owner_id: None }
 }
 
-fn ring(ids: &[&str]) -> Keyring {
-    let entry = |id: &&str| {
-        let secret: serde_json::Value = serde_json::from_str(&new_secret(id).unwrap()).unwrap();
-        secret["keys"][0].clone()
-    };
-    let keys: Vec<serde_json::Value> = ids.iter().map(entry).collect();
-    Keyring::parse(&serde_json::json!({ "keys": keys }).to_string()).unwrap()
+fn ring() -> Keyring {
+    Keyring::parse(&new_secret("k1").unwrap()).unwrap()
 }
 
-/// Two rings of which the second has a new key before that of the first.
+/// A ring with one key, one with a new key before it, and one with the new key only.
 fn rings() -> (Keyring, Keyring, Keyring) {
     let secret = |id| serde_json::from_str::<serde_json::Value>(&new_secret(id).unwrap()).unwrap()["keys"][0].clone();
     let (old, new) = (secret("k1"), secret("k2"));
@@ -81,7 +76,7 @@ async fn everything(conn: &mut PgConnection) -> String {
 async fn an_address_is_kept_sealed_and_each_reading_is_written_down() {
     let database = TestDatabase::migrated().await.unwrap();
     let mut conn = database.connect().await.unwrap();
-    let ([org, _], ring) = (orgs(&mut conn).await, ring(&["k1"]));
+    let ([org, _], ring) = (orgs(&mut conn).await, ring());
     let ann = user(&mut conn, org).await;
     let made = NewChannel { owner_id: Some(ann), ..new("ops", webhook()) };
     let made = channels::create(&mut conn, org, made, &ring, "user:ann").await.unwrap();
@@ -121,7 +116,7 @@ async fn an_address_is_kept_sealed_and_each_reading_is_written_down() {
 async fn nobody_reaches_another_organisations_channel() {
     let database = TestDatabase::migrated().await.unwrap();
     let mut conn = database.connect().await.unwrap();
-    let ([org, other], ring) = (orgs(&mut conn).await, ring(&["k1"]));
+    let ([org, other], ring) = (orgs(&mut conn).await, ring());
     let made = channels::create(&mut conn, org, new("ops", email()), &ring, "test").await.unwrap();
     let not_there = |result: Result<(), ChannelError>| {
         let error = result.unwrap_err();
@@ -141,7 +136,7 @@ async fn nobody_reaches_another_organisations_channel() {
 async fn a_row_that_was_moved_or_changed_does_not_open_and_others_do() {
     let database = TestDatabase::migrated().await.unwrap();
     let mut conn = database.connect().await.unwrap();
-    let ([org, other], ring) = (orgs(&mut conn).await, ring(&["k1"]));
+    let ([org, other], ring) = (orgs(&mut conn).await, ring());
     let ours = channels::create(&mut conn, org, new("ours", email()), &ring, "test").await.unwrap();
     let theirs = channels::create(&mut conn, other, new("theirs", email()), &ring, "test").await.unwrap();
     sqlx::query("UPDATE alerts.channels SET sealed_address = (SELECT sealed_address FROM alerts.channels WHERE id = $1) WHERE id = $2")
@@ -159,7 +154,7 @@ async fn a_row_that_was_moved_or_changed_does_not_open_and_others_do() {
 async fn a_deleted_channel_has_no_address_and_no_rule_and_its_name_is_free() {
     let database = TestDatabase::migrated().await.unwrap();
     let mut conn = database.connect().await.unwrap();
-    let ([org, _], ring) = (orgs(&mut conn).await, ring(&["k1"]));
+    let ([org, _], ring) = (orgs(&mut conn).await, ring());
     let made = channels::create(&mut conn, org, new("ops", email()), &ring, "test").await.unwrap();
     sqlx::query(
         "WITH rule AS (INSERT INTO alerts.rules (org_id, name, chain_id, definition, first_block, created_by)
@@ -190,7 +185,7 @@ async fn a_deleted_channel_has_no_address_and_no_rule_and_its_name_is_free() {
 async fn a_change_keeps_the_kind_and_the_keys_and_says_nothing_of_the_address() {
     let database = TestDatabase::migrated().await.unwrap();
     let mut conn = database.connect().await.unwrap();
-    let ([org, _], ring) = (orgs(&mut conn).await, ring(&["k1"]));
+    let ([org, _], ring) = (orgs(&mut conn).await, ring());
     let made = channels::create(&mut conn, org, new("ops", webhook()), &ring, "test").await.unwrap();
     let before = channels::open_address(&mut conn, org, made.id, &ring, &ADMIN).await.unwrap();
     let elsewhere = Address::Webhook { url: "https://hidden.example.net/".to_owned(), keys: Vec::new() };
@@ -217,7 +212,7 @@ async fn a_change_keeps_the_kind_and_the_keys_and_says_nothing_of_the_address() 
 async fn names_rates_addresses_and_numbers_of_channels_are_limited() {
     let database = TestDatabase::migrated().await.unwrap();
     let mut conn = database.connect().await.unwrap();
-    let ([org, other], ring) = (orgs(&mut conn).await, ring(&["k1"]));
+    let ([org, other], ring) = (orgs(&mut conn).await, ring());
     let hidden = Address::Email { to: "hidden".to_owned() };
     for (bad, field) in [
         (new("Ops", email()), "name"),
@@ -244,7 +239,7 @@ async fn names_rates_addresses_and_numbers_of_channels_are_limited() {
 async fn a_disabled_channel_is_not_sent_to_and_failures_count_from_the_first() {
     let database = TestDatabase::migrated().await.unwrap();
     let mut conn = database.connect().await.unwrap();
-    let ([org, _], ring) = (orgs(&mut conn).await, ring(&["k1"]));
+    let ([org, _], ring) = (orgs(&mut conn).await, ring());
     let id = channels::create(&mut conn, org, new("ops", email()), &ring, "test").await.unwrap().id;
     channels::note_failure(&mut conn, &[id]).await.unwrap();
     let first = channels::get(&mut conn, org, id).await.unwrap().failing_since;
