@@ -26,8 +26,8 @@ pub(crate) fn issuer(home: &Home) -> anyhow::Result<LocalIssuer> {
         .with_context(|| format!("{} cannot be used; remove it, start the stack anew and log in again", path.display()))
 }
 
-/// The secret `alerts` of the stacks in `home`: the keys that seal channels' addresses; one is made if there is none. They outlive
-/// stacks: without them addresses are lost.
+/// The secret `alerts` of the stacks in `home`: the keys that seal channels' addresses; one is made if there is none, and
+/// never another: without it addresses are lost.
 ///
 /// # Errors
 /// If they cannot be written or read, others may read them, or they are none.

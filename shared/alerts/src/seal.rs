@@ -106,16 +106,22 @@ impl Place {
 }
 
 impl Keyring {
-    /// Reads the secret `alerts`: `{"keys":[{"id":"k1","key":"<32 bytes in base64>"}]}`, the newest key first.
+    /// Reads the secret `alerts`: `{"keys":[{"id":"k1","key":"<32 bytes in base64>"}]}`, the newest key first; or the list alone, as
+    /// which the platform hands on a secret that has one member.
     ///
     /// # Errors
     /// [`SealError::BadKeyring`].
     pub fn parse(text: &str) -> Result<Self, SealError> {
         let bad = |problem| SealError::BadKeyring { problem };
         let form = "it has to be {\"keys\":[{\"id\":\"k1\",\"key\":\"<32 bytes in base64>\"}]}, the newest key first";
-        let secret: Secret = serde_json::from_str(text).map_err(|_hidden| bad(form))?;
+        let listed = if text.trim_start().starts_with('[') {
+            serde_json::from_str(text)
+        } else {
+            serde_json::from_str(text).map(|secret: Secret| secret.keys)
+        };
+        let listed: Vec<SecretKey> = listed.map_err(|_hidden| bad(form))?;
         let mut keys: Vec<(String, RandomizedNonceKey)> = Vec::new();
-        for SecretKey { id, key } in secret.keys {
+        for SecretKey { id, key } in listed {
             let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
             if !(1..=MAX_KEY_ID).contains(&id.len()) || !id.bytes().all(is_plain) {
                 return Err(bad("the id of a key has to be 1 to 32 of a-z, 0-9, _ and -"));
@@ -268,6 +274,8 @@ mod tests {
     fn a_secret_that_is_no_list_of_keys_is_refused_without_showing_it() {
         let good = new_secret("k1").unwrap();
         assert_eq!(Keyring::parse(&good).unwrap().ids().collect::<Vec<_>>(), ["k1"]);
+        let list = good.strip_prefix("{\"keys\":").and_then(|rest| rest.strip_suffix('}')).unwrap();
+        assert_eq!(Keyring::parse(list).unwrap().ids().collect::<Vec<_>>(), ["k1"], "the list alone");
         assert_ne!(new_secret("k1").unwrap(), good);
         let short = STANDARD.encode("hidden");
         for bad in [

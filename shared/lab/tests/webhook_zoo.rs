@@ -15,7 +15,7 @@ async fn receivers_answer_as_they_are_told_and_note_what_they_were_sent() {
     let (zoo, client) = (WebhookZoo::start().await.unwrap(), client());
     let answer = async |url: &str| client.post(url).header("X-Id", "7").body("hello").send().await.unwrap();
     for (behaviour, status) in [
-        (Behaviour::Accept, 200),
+        (Behaviour::Accept, 200_u16),
         (Behaviour::AcceptWith("[]".to_owned()), 200),
         (Behaviour::Status(500), 500),
         (Behaviour::Status(410), 410),

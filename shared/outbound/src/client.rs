@@ -198,8 +198,7 @@ fn connect_fault(error: &reqwest::Error) -> ConnectFault {
 
 /// `error` and its causes, those inside I/O errors too, which `source` passes over.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |cause| {
-        let cause: &'a (dyn Error + 'static) = *cause;
+    std::iter::successors(Some(error), |&cause: &&'a (dyn Error + 'static)| {
         match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner as &'a (dyn Error + 'static)),
             None => cause.source(),
