@@ -298,9 +298,13 @@ mod tests {
         for bad in ["", "https://", "hooks.example.com", "ftp://hooks.example.com", "https://hooks.example.com/a b"] {
             assert_eq!(webhook(bad, Vec::new()), Some("address.url"), "{bad}");
         }
-        for bad in
-            [vec![key(23)], vec![key(65)], vec!["whsec_?".to_owned()], vec![STANDARD.encode([7_u8; 32])], vec![key(32); 4]]
-        {
+        for bad in [
+            vec![key(23)],
+            vec![key(65)],
+            vec!["whsec_?".to_owned()],
+            vec![STANDARD.encode([7_u8; 32])],
+            vec![key(32); 4],
+        ] {
             assert_eq!(webhook("https://hooks.example.com/", bad), Some("address.keys"));
         }
         let slack = |token: &str, channel: &str| {
