@@ -1,6 +1,7 @@
-//! The folder with this machine's own issuer of tokens: its private key, and the token of whoever logged in last.
+//! The folder with this machine's own keys: that of its issuer of tokens, with the token of whoever logged in last, and those that
+//! seal channels' addresses.
 //!
-//! Both files are for their owner only. The key never leaves its file but to sign; functions get the public half.
+//! All files are for their owner only. The issuer's key never leaves its file but to sign; functions get the public half.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use isotherm_access::LocalIssuer;
+use isotherm_alerts::seal::{self, Keyring};
 
 use crate::home::Home;
 
@@ -19,17 +21,32 @@ use crate::home::Home;
 pub(crate) fn issuer(home: &Home) -> anyhow::Result<LocalIssuer> {
     let path = folder(home)?.join("key.pem");
     let made = LocalIssuer::generate().context("could not make a key")?;
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+    let kept = made_once(&path, &made.to_pem())?;
+    LocalIssuer::from_pem(&kept)
+        .with_context(|| format!("{} cannot be used; remove it, start the stack anew and log in again", path.display()))
+}
+
+/// The secret `alerts` of the stacks in `home`: the keys that seal channels' addresses; one is made if there is none, and
+/// never another: without it addresses are lost.
+///
+/// # Errors
+/// If they cannot be written or read, others may read them, or they are none.
+pub(crate) fn sealing_keys(home: &Home) -> anyhow::Result<String> {
+    let path = folder(home)?.join("alerts.json");
+    let made = seal::new_secret("k1").context("could not make a key")?;
+    let kept = made_once(&path, &made)?;
+    Keyring::parse(&kept).with_context(|| format!("{} cannot be used; put right what it holds", path.display()))?;
+    Ok(kept)
+}
+
+/// The text of the file; `made` if there was none.
+fn made_once(path: &Path, made: &str) -> anyhow::Result<String> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(mut file) => {
-            file.write_all(made.to_pem().as_bytes()).with_context(|| format!("could not write {}", path.display()))?;
-            Ok(made)
+            file.write_all(made.as_bytes()).with_context(|| format!("could not write {}", path.display()))?;
+            Ok(made.to_owned())
         }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let text = read_own(&path)?;
-            LocalIssuer::from_pem(&text).with_context(|| {
-                format!("{} cannot be used; remove it, start the stack anew and log in again", path.display())
-            })
-        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => read_own(path),
         Err(error) => Err(error).with_context(|| format!("could not write {}", path.display())),
     }
 }
@@ -102,6 +119,20 @@ mod tests {
         fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
         let error = issuer(&home).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn the_keys_that_seal_addresses_are_made_once_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().to_path_buf());
+        let first = sealing_keys(&home).unwrap();
+        assert_eq!(sealing_keys(&home).unwrap(), first);
+        let keys = folder.path().join("identity/alerts.json");
+        assert_eq!(mode(&keys), 0o600);
+        fs::write(&keys, "{}").unwrap();
+        let error = sealing_keys(&home).unwrap_err().to_string();
+        assert!(error.contains("put right"), "{error}");
+        assert_eq!(fs::read_to_string(&keys).unwrap(), "{}");
     }
 
     #[test]

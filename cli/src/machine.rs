@@ -38,6 +38,8 @@ pub(crate) struct Start {
     pub(crate) keep: bool,
     /// Whose tokens the functions accept, as a JSON list.
     pub(crate) token_issuers: String,
+    /// The secret `alerts`: what seals channels' addresses.
+    pub(crate) sealing_keys: String,
 }
 
 /// The running parts. Dropping it stops them; [`Machine::stop`] lets tasks reach a safe point first.
@@ -74,7 +76,7 @@ impl Machine {
         let aws = LocalAws::new(&ministack.endpoint_url(), REGION, ACCOUNT).await;
         let stack = stack()?;
         let sources = Sources { programs: programs.clone(), duckdb: tools::tools_folder()?.join("duckdb") };
-        let provisioned = provisioned(&stack, &aws, &sources, &database_url, &start.token_issuers).await?;
+        let provisioned = provisioned(&stack, &aws, &sources, &database_url, start).await?;
         let bundles = operator_bundles(&stack, &sources, &start.folder.join("bundles"))
             .context("could not put together what operators need beside them")?;
         let options = LauncherOptions {
@@ -161,13 +163,14 @@ async fn provisioned(
     aws: &LocalAws,
     sources: &Sources,
     database_url: &str,
-    token_issuers: &str,
+    start: &Start,
 ) -> anyhow::Result<Provisioned> {
+    let database = json!({ "url": database_url }).to_string();
     let options = Options {
         sources: sources.clone(),
         bucket_suffix: BUCKET_SUFFIX.to_owned(),
-        secrets: BTreeMap::from([("database".to_owned(), json!({ "url": database_url }).to_string())]),
-        token_issuers: token_issuers.to_owned(),
+        secrets: BTreeMap::from([("database".to_owned(), database), ("alerts".to_owned(), start.sealing_keys.clone())]),
+        token_issuers: start.token_issuers.clone(),
     };
     say!("creating queues, buckets, functions, schedules and routes …");
     let mut changed = 0;

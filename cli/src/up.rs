@@ -38,7 +38,8 @@ pub(crate) async fn run(home: &Home, arguments: &UpArguments) -> anyhow::Result<
     let settings = settings(arguments, ChainSettings { start, ..ChainSettings::new(chain_id, chain) }, profile);
     let stop = Stop::on_signals().context("could not listen for signals")?;
     let token_issuers = local_key::issuer(home)?.issuers().to_string();
-    let start = Start { folder: home.stack_folder("up"), keep: true, token_issuers };
+    let sealing_keys = local_key::sealing_keys(home)?;
+    let start = Start { folder: home.stack_folder("up"), keep: true, token_issuers, sealing_keys };
     let machine = Machine::start(&start, &stop).await?;
     let outcome = match pipeline::start(&machine, &settings, &arguments.rpc_url).await {
         Ok(()) => {

@@ -24,9 +24,11 @@ pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod rpc;
+pub mod scripted_names;
 pub mod tape;
 pub mod tools;
 pub mod traffic;
 pub mod web_socket;
+pub mod webhook_zoo;
 
 pub use error::LabError;
