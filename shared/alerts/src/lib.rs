@@ -4,3 +4,11 @@
 //! is due and what it says. Statements are on the tables of schema `alerts` only. Reading the chain's rows, sending and the clock are
 //! the callers'.
 
+pub mod condition;
+pub mod definition;
+mod facts;
+pub mod identity;
+pub mod index;
+pub mod rules;
+mod source;
+pub mod template;
