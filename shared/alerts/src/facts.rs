@@ -2,6 +2,8 @@
 //!
 //! Pure. Nothing is copied or built for a row that no rule wants: values are borrowed from the arrays when they are asked for.
 
+use std::borrow::Cow;
+
 use alloy_dyn_abi::DynSolValue;
 use arrow::array::{
     Array as _, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, RecordBatch, StringArray,
@@ -10,7 +12,6 @@ use arrow::array::{
 use isotherm_types::Dataset;
 use isotherm_types::schema::ColumnType;
 use serde_json::{Map, Value as Json};
-use std::borrow::Cow;
 
 use crate::condition::{self, ColumnRead, Expression, Int, Read, RowValues, Value};
 use crate::source::value_of;

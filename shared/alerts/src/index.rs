@@ -148,7 +148,11 @@ impl RuleIndex {
 
     /// All rules.
     pub fn rules(&self) -> impl Iterator<Item = &CompiledRule> {
-        self.rules.iter().enumerate().filter(|(place, rule)| self.by_id[&rule.stored.rule_id] == *place).map(|(_, rule)| rule)
+        self.rules
+            .iter()
+            .enumerate()
+            .filter(|(place, rule)| self.by_id[&rule.stored.rule_id] == *place)
+            .map(|(_, rule)| rule)
     }
 
     /// The datasets whose rows some rule looks at.

@@ -157,7 +157,7 @@ impl<'tree> Lowering<'tree> {
             return self.mistake(variable, "a name for the element is due here, as in list.exists(x, x > 1)");
         };
         let is_taken = self.variables.iter().any(|variable| variable.name == *name);
-        if is_taken || self.names.find(&[name.as_str()]).is_ok() {
+        if is_taken || ["args", "block"].contains(&name.as_str()) || self.names.find(&[name.as_str()]).is_ok() {
             return self.mistake(variable, format!("`{name}` is the name of something else here"));
         }
         self.variables.push(Variable { name: name.clone(), kind: *kind });
