@@ -4,3 +4,10 @@
 //! is due and what it says. Statements are on the tables of schema `alerts` only. Reading the chain's rows, sending and the clock are
 //! the callers'.
 
+
+pub mod alert_events;
+pub mod cursors;
+pub mod deliveries;
+pub mod ledger;
+pub mod release;
+pub mod turn;

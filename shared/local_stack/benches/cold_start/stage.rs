@@ -20,6 +20,8 @@ use tokio::process::Command;
 
 /// Where programs that belong to the system are.
 pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// 32 zero bytes.
+const SEALING_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// The stage.
 pub(crate) struct Stage {
