@@ -32,10 +32,7 @@ const COLUMNS: &str = "org_id, block_number, block_hash, invalidation_id, rechec
 ///
 /// # Errors
 /// What Postgres reports.
-pub async fn of_chain(
-    conn: &mut PgConnection,
-    chain_id: ChainId,
-) -> Result<BTreeMap<OrgId, AlertCursor>, LedgerError> {
+pub async fn of_chain(conn: &mut PgConnection, chain_id: ChainId) -> Result<BTreeMap<OrgId, AlertCursor>, LedgerError> {
     let rows: Vec<Row> =
         sqlx::query_as(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM alerts.cursors WHERE chain_id = $1")))
             .bind(chain_id.0.cast_signed())
@@ -137,12 +134,27 @@ pub async fn look_again_after(
     Ok(())
 }
 
+/// What changes whenever a rule of the chain does: a sum over all its rows, deleted ones too, so that no change hides another.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn fingerprint_of_rules(conn: &mut PgConnection, chain_id: ChainId) -> Result<String, LedgerError> {
+    let fingerprint = sqlx::query_scalar(
+        "SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', id, version, state, first_block, updated_at,
+                                                                     muted_until, deleted_at), 0)::numeric))
+           FROM alerts.rules WHERE chain_id = $1",
+    )
+    .bind(chain_id.0.cast_signed())
+    .fetch_one(conn)
+    .await?;
+    Ok(fingerprint)
+}
+
 fn of_row((org_id, number, hash, invalidation_id, recheck_from): Row) -> (OrgId, AlertCursor) {
     // The table's constraints keep number and hash together, and hashes at 32 bytes.
-    let block = number.zip(hash).map(|(number, hash)| BlockRef {
-        number: BlockNumber(number.cast_unsigned()),
-        hash: B256::from_slice(&hash),
-    });
+    let block = number
+        .zip(hash)
+        .map(|(number, hash)| BlockRef { number: BlockNumber(number.cast_unsigned()), hash: B256::from_slice(&hash) });
     let recheck_from = recheck_from.map(|block| BlockNumber(block.cast_unsigned()));
     (OrgId(org_id), AlertCursor { block, invalidation_id, recheck_from })
 }

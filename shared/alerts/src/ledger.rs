@@ -249,7 +249,8 @@ mod tests {
         for state in STATES {
             assert_eq!(AlertState::of_stored(state.as_str(), state.reason()), Some(state));
         }
-        for (state, reason) in [("gone", None), ("sent", Some("muted")), ("suppressed", None), ("suppressed", Some("x"))]
+        for (state, reason) in
+            [("gone", None), ("sent", Some("muted")), ("suppressed", None), ("suppressed", Some("x"))]
         {
             assert_eq!(AlertState::of_stored(state, reason), None, "{state} {reason:?}");
         }

@@ -14,8 +14,10 @@ use isotherm_types::{B256, BlockNumber, BlockRef, RuleId};
 use uuid::Uuid;
 
 use crate::cursors::AlertCursor;
+use crate::definition::At;
 use crate::ledger::{Alert, AlertEvent, AlertState, Message, Outcome, Suppression, Verdict};
 use crate::release::{Reach, Release};
+use crate::rules::StoredRule;
 
 #[cfg(test)]
 mod model;
@@ -37,6 +39,28 @@ pub struct Terms {
     pub muted_until: Option<DateTime<Utc>>,
     /// New findings in blocks before it do not concern the rule.
     pub first_block: BlockNumber,
+}
+
+impl Terms {
+    /// Those of a rule. What it asks for may lie in the past, if it is to find that too.
+    pub fn of(rule: &StoredRule) -> Self {
+        let definition = &rule.definition;
+        let seconds = |seconds: u32| TimeDelta::seconds(i64::from(seconds));
+        Self {
+            rule_id: rule.rule_id,
+            version: rule.version,
+            release: match definition.at {
+                At::Latest => Release::Latest,
+                At::Safe => Release::Safe,
+                At::Finalized => Release::Finalized,
+                At::Confirmations(blocks) => Release::Confirmations(u64::from(blocks)),
+            },
+            cooldown: seconds(definition.cooldown_seconds),
+            max_age: (!definition.backfill).then(|| seconds(definition.max_age_seconds)),
+            muted_until: rule.muted_until,
+            first_block: rule.first_block,
+        }
+    }
 }
 
 /// Something that a rule found, as far as a decision needs it.
@@ -307,8 +331,7 @@ pub fn plan_due(due: &[Known], terms: &HashMap<RuleId, Terms>, reach: Reach) -> 
     for known in due {
         let number = known.alert.block.number;
         let released = terms.get(&known.rule_id).filter(|terms| reach.releases(number, terms.release));
-        let events =
-            [released.map(|_| AlertEvent::Released), reach.is_final(number).then_some(AlertEvent::Finalized)];
+        let events = [released.map(|_| AlertEvent::Released), reach.is_final(number).then_some(AlertEvent::Finalized)];
         let events: Vec<AlertEvent> = events.into_iter().flatten().collect();
         changes.turn(known, &events, None);
     }

@@ -133,8 +133,7 @@ pub async fn read(
     for (dataset, columns) in wanted {
         let mut batches = Vec::new();
         let mut cut = None;
-        let mut stream =
-            rows::read(conn, chain_id, *dataset, columns, read.blocks, Order::ByPlace, BATCH_ROWS).await?;
+        let mut stream = rows::read(conn, chain_id, *dataset, columns, read.blocks, Order::ByPlace, BATCH_ROWS).await?;
         while let Some(batch) = stream.try_next().await? {
             let Some(last) = numbers(*dataset, &batch)?.last().copied() else { continue };
             row_count += batch.num_rows();

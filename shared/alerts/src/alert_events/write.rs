@@ -73,7 +73,7 @@ impl<'m> Contents<'m> {
         for found in found {
             contents.ids.push(found.identity.alert_id());
             contents.versions.push(version(found.rule));
-            contents.identities.push(found.identity.as_bytes().to_vec());
+            contents.identities.push(found.identity.0.to_vec());
             contents.transaction_hashes.push(found.transaction_hash.map(|hash| hash.to_vec()));
             let position = i32::try_from(found.position).map_err(|_| LedgerError::OutOfRange { column: "position" })?;
             contents.positions.push(position);

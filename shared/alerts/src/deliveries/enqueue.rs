@@ -101,26 +101,21 @@ async fn revive(conn: &mut PgConnection, org_id: OrgId, alerts: &[Uuid]) -> Resu
     Ok(revived.rows_affected())
 }
 
-/// Tells the channels of a rule something about the rule itself. Returns how many messages were added.
+/// Tells the channels of a rule something about the rule itself. Returns whose it is, if there is anybody to be told.
 ///
 /// # Errors
 /// What Postgres reports.
-pub async fn notice(
-    conn: &mut PgConnection,
-    org_id: OrgId,
-    rule_id: RuleId,
-    content: &Value,
-) -> Result<u64, LedgerError> {
-    let added = sqlx::query(
+pub async fn notice(conn: &mut PgConnection, rule_id: RuleId, content: &Value) -> Result<Option<OrgId>, LedgerError> {
+    let orgs: Vec<i64> = sqlx::query_scalar(
         "INSERT INTO alerts.deliveries (id, org_id, channel_id, kind, content)
-         SELECT gen_random_uuid(), $1, c.id, 'notice', $3
+         SELECT gen_random_uuid(), c.org_id, c.id, 'notice', $2
            FROM alerts.rule_channels rc JOIN alerts.channels c ON c.id = rc.channel_id
-          WHERE rc.rule_id = $2 AND rc.org_id = $1 AND c.deleted_at IS NULL AND c.state = 'active'",
+          WHERE rc.rule_id = $1 AND c.deleted_at IS NULL AND c.state = 'active'
+         RETURNING org_id",
     )
-    .bind(org_id.0)
     .bind(rule_id.0)
     .bind(content)
-    .execute(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(added.rows_affected())
+    Ok(orgs.first().copied().map(OrgId))
 }
