@@ -77,7 +77,7 @@ impl Recording<'_> {
         }
         let mut found = self.found.to_vec();
         found.sort_by_key(|found| found.block.number);
-        let findings: Vec<Finding<'_>> = found.iter().map(|found| finding(found)).collect();
+        let findings: Vec<Finding<'_>> = found.iter().map(finding).collect();
         let ids: Vec<_> = findings.iter().map(|finding| finding.alert_id).collect();
         let known = alert_events::known(db_tx, &ids).await?;
         let holders = self.holders(db_tx, snapshot, &findings).await?;

@@ -177,7 +177,7 @@ impl WholeBlocks {
 fn numbers(dataset: Dataset, batch: &RecordBatch) -> Result<&[u32], HotStoreError> {
     let column = batch.column_by_name("block_number").and_then(|column| column.as_primitive_opt::<UInt32Type>());
     let missing = || HotStoreError::UnknownColumn { dataset, column: "block_number".to_owned() };
-    Ok(column.ok_or_else(missing)?.values())
+    Ok(&column.ok_or_else(missing)?.values()[..])
 }
 
 #[cfg(test)]
