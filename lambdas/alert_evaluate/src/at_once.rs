@@ -44,7 +44,7 @@ pub(crate) async fn record(
     let holders = alert_events::holders(db_tx, chain_id, &since, last.next()).await?;
     let reach = Reach { tip: last, finalized: Some(last) };
     let changes = turn::plan_run(&findings, &known, &terms, &holders, reach, now);
-    let version = |rule_id: RuleId| terms.get(&rule_id).map_or(1, |terms| terms.version);
+    let version = |rule_id| rules.version(rule_id);
     let messages = alert_events::write(db_tx, org_id, chain_id, found, version, &changes).await?;
     if messages > 0 {
         events::record(db_tx, &EventBody::AlertsRecorded { org_id, chain_id: Some(chain_id) }).await?;

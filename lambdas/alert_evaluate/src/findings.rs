@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use isotherm_alerts::definition::{Finding, Source};
-use isotherm_alerts::identity::Identity;
+use isotherm_alerts::definition::Finding;
 use isotherm_alerts::index::Match;
 use isotherm_alerts::ledger::LedgerError;
-use isotherm_alerts::rules::StoredRule;
 use isotherm_hot_store::cursor;
 use isotherm_platform::{Fault, database};
 use isotherm_types::{B256, BlockNumber, BlockRef, OrgId};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sqlx::Connection as _;
 
 use crate::event::IntegrityFinding;
@@ -31,9 +29,11 @@ pub(crate) async fn tell(evaluator: &Evaluator, finding: &IntegrityFinding) -> R
     let block = stored
         .and_then(|cursor| cursor.finalized.or(cursor.tip))
         .unwrap_or(BlockRef { number: BlockNumber(0), hash: B256::ZERO });
+    let key = format!("integrity-check-{}", finding.check_id);
     let mut of_org: BTreeMap<OrgId, Vec<Match>> = BTreeMap::new();
-    for rule in rules.rules.values().filter(|rule| asks_for_integrity(rule)) {
-        of_org.entry(rule.org_id).or_default().push(matched(rule, finding, block, now));
+    for rule in rules.index.rules().filter(|rule| rule.wants(Finding::IntegrityViolated)) {
+        let found = rule.match_of_finding(&key, &fields(finding), block, now);
+        of_org.entry(rule.stored.org_id).or_default().push(found);
     }
     let mut failure = None;
     for (org_id, found) in of_org {
@@ -54,30 +54,15 @@ pub(crate) async fn tell(evaluator: &Evaluator, finding: &IntegrityFinding) -> R
     }
 }
 
-fn asks_for_integrity(rule: &StoredRule) -> bool {
-    match &rule.definition.source {
-        Source::Platform(findings) => findings.contains(&Finding::IntegrityViolated),
-        Source::Rows(_) | Source::Event { .. } | Source::Call { .. } | Source::Sql { .. } => false,
-    }
-}
-
-fn matched(rule: &StoredRule, finding: &IntegrityFinding, block: BlockRef, now: DateTime<Utc>) -> Match {
-    let IntegrityFinding { chain_id, dataset, check_id, object_key, blocks, fault } = finding;
-    let of_blocks = blocks.map(|blocks| format!(" of blocks {blocks}")).unwrap_or_default();
-    Match {
-        rule: rule.rule_id,
-        org: rule.org_id,
-        identity: Identity::of_finding(rule.rule_id, *chain_id, &format!("integrity-check-{check_id}")),
-        transaction_hash: None,
-        position: 0,
-        block,
-        block_time: now,
-        severity: rule.definition.severity,
-        title: format!("{}: {fault} in cold storage of {dataset}", rule.name),
-        message: format!("{object_key}{of_blocks}: {fault}; `isotherm verify` says more"),
-        facts: json!({
-            "dataset": dataset, "check_id": check_id, "object_key": object_key, "blocks": blocks, "fault": fault,
-        }),
-        group_key: None,
-    }
+fn fields(finding: &IntegrityFinding) -> Map<String, Value> {
+    let IntegrityFinding { dataset, check_id, object_key, blocks, fault, .. } = finding;
+    let fields = [
+        ("fault", json!(fault)),
+        ("dataset", json!(dataset)),
+        ("object_key", json!(object_key)),
+        ("first_block", json!(blocks.map(|blocks| blocks.start()))),
+        ("last_block", json!(blocks.map(|blocks| blocks.last()))),
+        ("check_id", json!(check_id)),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -29,6 +29,7 @@ mod event;
 mod findings;
 mod record;
 mod rule_set;
+mod sql_rules;
 mod turn;
 
 pub use rule_set::RuleSets;
@@ -50,6 +51,8 @@ pub struct Evaluator {
     pub event_queues: EventQueues,
     /// Rules as they were read last.
     pub rule_sets: RuleSets,
+    /// The function that answers SQL.
+    pub query_function: String,
 }
 
 /// What the function answers.
@@ -81,12 +84,19 @@ impl Evaluator {
     pub async fn connect(mut environment: Environment) -> Result<Self, Fault> {
         let event_queues = environment.event_queues();
         let secret_arn = environment.database_secret_arn();
+        let query_function = environment.function("query");
         let checked = environment.check()?;
         let clients = Clients::load().await;
         let options = PoolOptions::lambda("alert_evaluate");
         let pool =
             database::connect_with_secret(clients.secrets_manager(), &secret_arn.open(&checked), options).await?;
-        Ok(Self { pool, clients, event_queues: event_queues.open(&checked), rule_sets: RuleSets::default() })
+        Ok(Self {
+            pool,
+            clients,
+            event_queues: event_queues.open(&checked),
+            rule_sets: RuleSets::default(),
+            query_function: query_function.open(&checked),
+        })
     }
 
     /// Handles one event.
@@ -156,7 +166,12 @@ impl Evaluator {
 
     async fn sweep(&self) -> Result<Answer, Fault> {
         // What was written down is announced, whatever became of the rest.
-        let turned = self.turn_all().await;
+        let until = Instant::now() + WORKING_TIME;
+        let turned = self.turn_all(until).await;
+        // After the rows, which people wait for.
+        if let Err(fault) = sql_rules::ask_due(self, until).await {
+            report(&fault, "rules with SQL were not all asked; the next sweep asks them");
+        }
         let published = self.publish().await;
         if let (Err(_), Err(fault)) = (&turned, &published) {
             report(fault, "messages were not announced; the next sweep announces them");
@@ -172,8 +187,7 @@ impl Evaluator {
     }
 
     /// Does a turn for every chain; a chain's failure does not keep the others back. Returns how many chains there are.
-    async fn turn_all(&self) -> Result<(usize, Turned), Fault> {
-        let until = Instant::now() + WORKING_TIME;
+    async fn turn_all(&self, until: Instant) -> Result<(usize, Turned), Fault> {
         let mut conn = self.pool.acquire().await.map_err(LedgerError::from)?;
         let cursors = cursor::all(&mut conn).await?;
         drop(conn);

@@ -1,6 +1,6 @@
 //! What an organisation's rules found in a run, and what became due, in one transaction under the lock of its cursor.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use isotherm_alerts::alert_events::{self, Due, PAGE_ROWS};
@@ -8,7 +8,7 @@ use isotherm_alerts::cursors::{self, AlertCursor};
 use isotherm_alerts::index::Match;
 use isotherm_alerts::ledger::LedgerError;
 use isotherm_alerts::release::Reach;
-use isotherm_alerts::turn::{self, Changes, Finding, Terms};
+use isotherm_alerts::turn::{self, Changes, Finding};
 use isotherm_control::events;
 use isotherm_hot_store::whole_blocks;
 use isotherm_platform::Fault;
@@ -84,7 +84,7 @@ impl Recording<'_> {
         let now: DateTime<Utc> =
             sqlx::query_scalar("SELECT now()").fetch_one(&mut *db_tx).await.map_err(LedgerError::from)?;
         let changes = turn::plan_run(&findings, &known, &self.rules.terms, &holders, self.reach, now);
-        let version = |rule_id: RuleId| self.rules.terms.get(&rule_id).map_or(1, |terms| terms.version);
+        let version = |rule_id| self.rules.version(rule_id);
         Ok(alert_events::write(db_tx, self.org_id, self.chain_id, &found, version, &changes).await?)
     }
 
@@ -121,22 +121,21 @@ impl Recording<'_> {
         let suspects = alert_events::suspects(db_tx, self.org_id, self.chain_id, from).await?;
         let numbers = suspects.iter().map(|suspect| suspect.alert.block.number).collect();
         let stored = self.hashes(snapshot, numbers).await?;
-        let at_work = |rule_id| self.rules.rules.contains_key(&rule_id);
+        let at_work = |rule_id| self.rules.terms.contains_key(&rule_id);
         let changes = turn::plan_orphans(&suspects, |number| stored.get(&number).copied(), at_work);
         self.write(db_tx, &changes).await
     }
 
     /// Sends and confirms what has got far enough, in blocks below `below`.
     async fn due(&self, db_tx: &mut PgConnection, below: Option<BlockNumber>) -> Result<u64, Fault> {
-        let of_org = self.rules.rules.values().filter(|rule| rule.org_id == self.org_id);
-        let terms: HashMap<RuleId, Terms> =
-            of_org.filter_map(|rule| Some((rule.rule_id, self.rules.terms.get(&rule.rule_id)?.clone()))).collect();
-        let up_to = terms.values().filter_map(|terms| Some((terms.rule_id, self.reach.up_to(terms.release)?)));
+        let rules = self.rules.orgs.get(&self.org_id).map_or(&[][..], |org| org.rules.as_slice());
+        let terms = rules.iter().filter_map(|rule_id| self.rules.terms.get(rule_id));
+        let up_to = terms.filter_map(|terms| Some((terms.rule_id, self.reach.up_to(terms.release)?)));
         let due = Due { finalized: self.reach.finalized, below, up_to: up_to.collect() };
         let mut messages = 0;
         loop {
             let rows = alert_events::due(db_tx, self.org_id, self.chain_id, &due).await?;
-            messages += self.write(db_tx, &turn::plan_due(&rows, &terms, self.reach)).await?;
+            messages += self.write(db_tx, &turn::plan_due(&rows, &self.rules.terms, self.reach)).await?;
             if rows.len() < PAGE_ROWS {
                 return Ok(messages);
             }

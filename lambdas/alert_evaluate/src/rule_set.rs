@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use isotherm_alerts::cursors;
 use isotherm_alerts::index::{CompiledRule, RuleFault, RuleIndex};
-use isotherm_alerts::rules::{self, StoredRule};
+use isotherm_alerts::rules::{self, AtWork};
 use isotherm_alerts::turn::Terms;
 use isotherm_platform::Fault;
-use isotherm_types::{BlockNumber, ChainId, OrgId, RuleId};
+use isotherm_types::{BlockNumber, ChainId, Classified, OrgId, RuleId};
 use sqlx::PgConnection;
 use tokio::sync::Mutex;
 
@@ -17,39 +18,45 @@ pub(crate) struct RuleSet {
     pub(crate) index: RuleIndex,
     /// What decides about what they find.
     pub(crate) terms: HashMap<RuleId, Terms>,
-    /// As they are stored, by id; also those that look at no rows.
-    pub(crate) rules: BTreeMap<RuleId, StoredRule>,
+    /// By organisation: its rules, and the first block that concerns one.
+    pub(crate) orgs: BTreeMap<OrgId, OrgRules>,
     /// Rules that cannot be held against anything: they are to be taken out of work.
     pub(crate) faults: Vec<RuleFault>,
 }
 
+/// The rules of one organisation at work on a chain.
+pub(crate) struct OrgRules {
+    pub(crate) first_block: BlockNumber,
+    pub(crate) rules: Vec<RuleId>,
+}
+
 impl RuleSet {
-    fn new(stored: Vec<StoredRule>, mut faults: Vec<RuleFault>) -> Self {
-        let terms = stored.iter().map(|rule| (rule.rule_id, Terms::of(rule))).collect();
-        let rules = stored.iter().map(|rule| (rule.rule_id, rule.clone())).collect();
-        let mut compiled = Vec::with_capacity(stored.len());
-        for rule in stored {
-            let rule_id = rule.rule_id;
-            match CompiledRule::compile(rule) {
+    /// The rules of `at_work`; what `before` has compiled is not compiled again.
+    fn new(at_work: AtWork, before: Option<&Self>) -> Self {
+        let mut faults = at_work.faults;
+        let (mut terms, mut orgs, mut compiled) = (HashMap::new(), BTreeMap::new(), Vec::new());
+        for stored in at_work.rules {
+            let (rule_id, org_id, first_block) = (stored.rule_id, stored.org_id, stored.first_block);
+            let known = before.and_then(|before| before.index.get(rule_id)?.refreshed(stored.clone()));
+            let of_rule = Terms::of(&stored);
+            match known.map_or_else(|| CompiledRule::compile(stored), Ok) {
                 Ok(rule) => compiled.push(rule),
-                Err(errors) => faults.push(RuleFault {
-                    rule_id,
-                    code: "alerts.bad_rule",
-                    message: format!("its definition is not right any more: {errors}"),
-                }),
+                Err(errors) => {
+                    faults.push(RuleFault { rule_id, code: errors.code(), message: errors.to_string() });
+                    continue;
+                }
             }
+            terms.insert(rule_id, of_rule);
+            let org = orgs.entry(org_id).or_insert(OrgRules { first_block, rules: Vec::new() });
+            org.first_block = org.first_block.min(first_block);
+            org.rules.push(rule_id);
         }
-        Self { index: RuleIndex::build(compiled), terms, rules, faults }
+        Self { index: RuleIndex::build(compiled), terms, orgs, faults }
     }
 
-    /// The first block that concerns a rule of each organisation.
-    pub(crate) fn first_blocks(&self) -> BTreeMap<OrgId, BlockNumber> {
-        let mut first_blocks = BTreeMap::new();
-        for rule in self.rules.values() {
-            let first = first_blocks.entry(rule.org_id).or_insert(rule.first_block);
-            *first = rule.first_block.min(*first);
-        }
-        first_blocks
+    /// Version of a rule's definition.
+    pub(crate) fn version(&self, rule_id: RuleId) -> i32 {
+        self.terms.get(&rule_id).map_or(1, |terms| terms.version)
     }
 }
 
@@ -68,15 +75,16 @@ impl std::fmt::Debug for RuleSets {
 impl RuleSets {
     /// The rules at work on the chain, in the caller's snapshot.
     pub(crate) async fn of_chain(&self, snapshot: &mut PgConnection, chain_id: ChainId) -> Result<Arc<RuleSet>, Fault> {
-        let fingerprint = isotherm_alerts::cursors::fingerprint_of_rules(snapshot, chain_id).await?;
+        let fingerprint = cursors::fingerprint_of_rules(snapshot, chain_id).await?;
         let mut sets = self.0.lock().await;
-        if let Some((known, set)) = sets.get(&chain_id)
-            && *known == fingerprint
+        let known = sets.get(&chain_id);
+        if let Some((of_set, set)) = known
+            && *of_set == fingerprint
         {
             return Ok(Arc::clone(set));
         }
         let at_work = rules::at_work(snapshot, chain_id).await?;
-        let set = Arc::new(RuleSet::new(at_work.rules, at_work.faults));
+        let set = Arc::new(RuleSet::new(at_work, known.map(|(_, set)| &**set)));
         sets.insert(chain_id, (fingerprint, Arc::clone(&set)));
         Ok(set)
     }

@@ -12,8 +12,8 @@ use isotherm_alerts::index::{Match, RuleFault};
 use isotherm_alerts::ledger::LedgerError;
 use isotherm_alerts::{alert_events, rules};
 use isotherm_control::events;
-use isotherm_platform::database::{self, Borrowed};
-use isotherm_platform::{Fault, database::answered_within};
+use isotherm_platform::Fault;
+use isotherm_platform::database::{self, Borrowed, answered_within};
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, CrashPoint, EventBody, OrgId, RuleId};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
@@ -103,12 +103,12 @@ impl<'e> Turn<'e> {
         let Some(view) = ChainView::read(snapshot, chain_id).await? else { return Ok(None) };
         let rules = evaluator.rule_sets.of_chain(snapshot, chain_id).await?;
         let cursors = cursors::of_chain(snapshot, chain_id).await?;
-        let first_blocks = rules.first_blocks();
-        let mut orgs: BTreeSet<OrgId> = first_blocks.keys().copied().collect();
+        let mut orgs: BTreeSet<OrgId> = rules.orgs.keys().copied().collect();
         orgs.extend(alert_events::orgs_with_live(snapshot, chain_id).await?);
         let mut standings = Vec::with_capacity(orgs.len());
         for org_id in orgs {
-            let (stored, first_block) = (cursors.get(&org_id).copied(), first_blocks.get(&org_id).copied());
+            let stored = cursors.get(&org_id).copied();
+            let first_block = rules.orgs.get(&org_id).map(|org| org.first_block);
             let from = stored.unwrap_or_else(|| view.new_cursor());
             let cursor = view.going_on(snapshot, &from, first_block).await?;
             standings.push(Standing { org_id, first_block, stored, cursor, is_over: false });
@@ -280,7 +280,7 @@ async fn write(
 }
 
 /// Takes rules out of work that cannot be held against rows, and tells their channels. The others go on.
-async fn quarantine(evaluator: &Evaluator, faults: &[RuleFault]) -> Result<(), Fault> {
+pub(crate) async fn quarantine(evaluator: &Evaluator, faults: &[RuleFault]) -> Result<(), Fault> {
     let mut done: BTreeSet<RuleId> = BTreeSet::new();
     for fault in faults.iter().filter(|fault| done.insert(fault.rule_id)) {
         tracing::warn!(rule.id = fault.rule_id.0, error.code = fault.code, "a rule is quarantined");

@@ -10,4 +10,5 @@ pub mod cursors;
 pub mod deliveries;
 pub mod ledger;
 pub mod release;
+pub mod sql_runs;
 pub mod turn;

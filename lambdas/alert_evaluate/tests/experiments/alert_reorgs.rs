@@ -68,6 +68,7 @@ async fn evaluator(url: &str) -> Evaluator {
         clients: Clients::from_config(config),
         event_queues,
         rule_sets: RuleSets::default(),
+        query_function: none(),
     }
 }
 

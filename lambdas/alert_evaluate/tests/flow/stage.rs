@@ -78,7 +78,8 @@ impl Stage {
         let now: i64 =
             sqlx::query_scalar("SELECT extract(epoch FROM now())::bigint").fetch_one(&mut conn).await.unwrap();
         let chain = MadeChain::new(&mut conn, now.unsigned_abs()).await;
-        let evaluator = Evaluator { pool, clients, event_queues, rule_sets: RuleSets::default() };
+        let query_function = "none".to_owned();
+        let evaluator = Evaluator { pool, clients, event_queues, rule_sets: RuleSets::default(), query_function };
         Self { evaluator, conn, chain, org, database }
     }
 
@@ -87,7 +88,13 @@ impl Stage {
         let pool = PgPool::connect(&self.database.url).await.unwrap();
         let config = aws_config::SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
         let event_queues = self.evaluator.event_queues.clone();
-        Evaluator { pool, clients: Clients::from_config(config), event_queues, rule_sets: RuleSets::default() }
+        Evaluator {
+            pool,
+            clients: Clients::from_config(config),
+            event_queues,
+            rule_sets: RuleSets::default(),
+            query_function: "none".to_owned(),
+        }
     }
 
     /// Saves a rule that concerns every block, with all channels. `more` is added to its definition.

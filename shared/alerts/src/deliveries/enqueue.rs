@@ -92,7 +92,7 @@ async fn revive(conn: &mut PgConnection, org_id: OrgId, alerts: &[Uuid]) -> Resu
         "UPDATE alerts.deliveries f SET state = 'queued', finished_at = NULL, not_before = now()
            FROM alerts.channels c
           WHERE f.alert_id = ANY ($1) AND f.org_id = $2 AND f.kind = 'fired' AND f.state = 'cancelled' AND f.attempts = 0
-            AND c.id = f.channel_id AND c.deleted_at IS NULL",
+            AND c.id = f.channel_id AND c.deleted_at IS NULL AND c.state = 'active'",
     )
     .bind(alerts)
     .bind(org_id.0)

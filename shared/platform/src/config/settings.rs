@@ -101,6 +101,11 @@ impl Environment {
         self.text(&format!("ISOTHERM_BUCKET_{}", bucket.to_ascii_uppercase()))
     }
 
+    /// `ISOTHERM_FUNCTION_<NAME>`: the name of a function to invoke, by its key in the stack file.
+    pub fn function(&mut self, function: &str) -> Reading<String> {
+        self.text(&format!("ISOTHERM_FUNCTION_{}", function.to_ascii_uppercase()))
+    }
+
     /// `ISOTHERM_SECRET_DATABASE_ARN`: the secret that holds `{"url": "postgres://…"}`.
     pub fn database_secret_arn(&mut self) -> Reading<String> {
         self.text("ISOTHERM_SECRET_DATABASE_ARN")
@@ -138,6 +143,7 @@ mod tests {
             ("ISOTHERM_QUEUE_DELIVERIES_URL", "http://q/deliveries.fifo"),
             ("ISOTHERM_QUEUE_TASKS_BLOCK_FOLLOWER_URL", "http://q/tasks-block_follower.fifo"),
             ("ISOTHERM_BUCKET_COLD", "cold-1"),
+            ("ISOTHERM_FUNCTION_QUERY", "isotherm-query"),
             ("ISOTHERM_CLUSTER", "isotherm"),
             ("ISOTHERM_TASK_DEFINITION_PREFIX", "isotherm-"),
             ("ISOTHERM_SUBNETS", ""),
@@ -145,6 +151,7 @@ mod tests {
         let queues = environment.event_queues();
         let tasks = environment.task_queues();
         let bucket = environment.bucket("cold");
+        let function = environment.function("query");
         let fargate = environment.fargate();
         let checked = environment.check().unwrap();
         let queues = queues.open(&checked);
@@ -155,6 +162,7 @@ mod tests {
         assert_eq!(tasks.url("block_follower"), Some("http://q/tasks-block_follower.fifo"));
         assert_eq!(tasks.url("events"), None);
         assert_eq!(bucket.open(&checked), "cold-1");
+        assert_eq!(function.open(&checked), "isotherm-query");
         assert_eq!(fargate.open(&checked).task_definition("block_follower"), "isotherm-block-follower");
     }
 
