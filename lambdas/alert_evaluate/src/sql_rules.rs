@@ -83,7 +83,7 @@ async fn ask(evaluator: &Evaluator, due: &DueSql, sql: &str) -> Said {
     let asked = evaluator.clients.lambda().invoke().function_name(&evaluator.query_function);
     match asked.payload(Blob::new(question.to_string())).send().await {
         Ok(answer) if answer.function_error().is_none() => {
-            let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
+            let payload = answer.payload().map_or(&[][..], AsRef::as_ref);
             said(payload, due.chain_id)
         }
         Ok(answer) => Said::Nothing { code: answer.function_error().unwrap_or("lambda").to_owned() },
