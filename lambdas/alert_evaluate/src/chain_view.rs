@@ -8,8 +8,10 @@ use isotherm_hot_store::cleanup::{self, LeafState};
 use isotherm_hot_store::cursor::{self, Cursor};
 use isotherm_hot_store::whole_blocks::{self, Bounds, Header};
 use isotherm_hot_store::{HotStoreError, known_hash, reorg};
-use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
+use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Classified, Dataset};
 use sqlx::PgConnection;
+
+use crate::trouble::Trouble;
 
 /// How much a run holds. A block may be more.
 const RUN: Bounds = Bounds { row_count: 20_000, size_bytes: 32 * 1024 * 1024 };
@@ -85,12 +87,13 @@ impl ChainView {
         let finalized = self.cursor.finalized.map(|block| block.number);
         let mut cursor = *stored;
         if let Position::BackTo(start) = turn::position(stored, &reorgs, hash, finalized) {
-            if reorgs.is_empty() {
+            if let (true, Some(block)) = (reorgs.is_empty(), stored.block) {
+                let trouble = Trouble::CursorOffChain { block };
                 tracing::error!(
                     chain.id = self.chain_id.0,
-                    error.code = "alerts.cursor_off_chain",
-                    block.number = stored.block.map(|block| block.number.0),
-                    "the last block that was looked at is none of the chain, and no reorg says so"
+                    error.code = trouble.code(),
+                    error.message = %trouble,
+                    "an evaluator's cursor is off the chain"
                 );
             }
             let ancestor = match start.previous() {

@@ -30,6 +30,7 @@ mod findings;
 mod record;
 mod rule_set;
 mod sql_rules;
+mod trouble;
 mod turn;
 
 pub use rule_set::RuleSets;

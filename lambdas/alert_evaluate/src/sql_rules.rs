@@ -10,11 +10,12 @@ use isotherm_alerts::index::{Match, RuleFault};
 use isotherm_alerts::ledger::LedgerError;
 use isotherm_alerts::sql_runs::{self, DueSql};
 use isotherm_platform::{Fault, database};
-use isotherm_types::{B256, BlockNumber, BlockRef, ChainId};
+use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, Classified};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sqlx::Connection as _;
 
+use crate::trouble::Trouble;
 use crate::{Evaluator, at_once, turn};
 
 /// Time that an answer has; the connection to the function waits a little longer.
@@ -88,10 +89,14 @@ async fn ask(evaluator: &Evaluator, due: &DueSql, sql: &str) -> Said {
         }
         Ok(answer) => Said::Nothing { code: answer.function_error().unwrap_or("lambda").to_owned() },
         Err(error) => {
-            tracing::warn!(error.message = %DisplayErrorContext(&error), "the function that answers SQL cannot be invoked");
-            Said::Nothing { code: "alerts.query_unavailable".to_owned() }
+            tracing::warn!(error.message = %DisplayErrorContext(&error), "{}", Trouble::QueryUnavailable);
+            nothing(&Trouble::QueryUnavailable)
         }
     }
+}
+
+fn nothing(trouble: &Trouble) -> Said {
+    Said::Nothing { code: trouble.code().to_owned() }
 }
 
 #[derive(Deserialize)]
@@ -115,8 +120,7 @@ struct ChainState {
 
 /// Reads what `query` answered about `chain_id`. Pure.
 fn said(payload: &[u8], chain_id: ChainId) -> Said {
-    let nothing = |code: &str| Said::Nothing { code: code.to_owned() };
-    let Ok(answer) = serde_json::from_slice::<Value>(payload) else { return nothing("alerts.bad_answer") };
+    let Ok(answer) = serde_json::from_slice::<Value>(payload) else { return nothing(&Trouble::BadAnswer) };
     if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
         let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         return match OF_THE_RULE.into_iter().find(|code| text("code") == *code) {
@@ -124,10 +128,10 @@ fn said(payload: &[u8], chain_id: ChainId) -> Said {
             None => Said::Nothing { code: text("code") },
         };
     }
-    let Ok(answer) = serde_json::from_value::<Answer>(answer) else { return nothing("alerts.bad_answer") };
-    let too_many = || Said::RuleFault {
-        code: "alerts.too_many_rows",
-        message: format!("its SQL has more than {MOST_ROWS} rows; let it select what people are to be told of"),
+    let Ok(answer) = serde_json::from_value::<Answer>(answer) else { return nothing(&Trouble::BadAnswer) };
+    let too_many = || {
+        let trouble = Trouble::TooManyRows { most: MOST_ROWS };
+        Said::RuleFault { code: trouble.code(), message: trouble.to_string() }
     };
     // An answer that is too long comes as a file.
     let Some(rows) = answer.rows else { return too_many() };

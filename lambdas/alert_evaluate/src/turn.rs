@@ -14,13 +14,14 @@ use isotherm_alerts::{alert_events, rules};
 use isotherm_control::events;
 use isotherm_platform::Fault;
 use isotherm_platform::database::{self, Borrowed, answered_within};
-use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, CrashPoint, EventBody, OrgId, RuleId};
+use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Classified, CrashPoint, EventBody, OrgId, RuleId};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::chain_view::{ChainView, MOST_BLOCKS, Next};
 use crate::record::{Recorded, Recording};
 use crate::rule_set::RuleSet;
+use crate::trouble::Trouble;
 use crate::{Evaluator, report};
 
 /// Blocks of a turn's first run after a halt of many blocks; the next ones are longer.
@@ -143,20 +144,22 @@ impl<'e> Turn<'e> {
                     self.advance(snapshot, blocks.start(), run.last, &of_org).await;
                 }
                 Next::Gone(last) => {
+                    let trouble = Trouble::RowsGone { from: blocks.start() };
                     tracing::error!(
                         chain.id = self.view.chain_id.0,
-                        block.number = blocks.start().0,
-                        error.code = "alerts.rows_gone",
-                        "rows that were not looked at have left hot storage: alerts about them are lost"
+                        error.code = trouble.code(),
+                        error.message = %trouble,
+                        "rows are gone"
                     );
                     self.advance(snapshot, blocks.start(), last, &BTreeMap::new()).await;
                 }
                 Next::Gap => {
+                    let trouble = Trouble::Gap { number: blocks.start() };
                     tracing::warn!(
                         chain.id = self.view.chain_id.0,
-                        block.number = blocks.start().0,
-                        error.code = "alerts.gap",
-                        "a block is missing; the evaluator waits for it to be mended"
+                        error.code = trouble.code(),
+                        error.message = %trouble,
+                        "a turn ends before a gap"
                     );
                     let rest: Vec<usize> =
                         (0..self.standings.len()).filter(|i| self.is_at(*i, blocks.start())).collect();
