@@ -79,6 +79,8 @@ CREATE TABLE alerts.cursors (
     block_hash      bytea CHECK (octet_length(block_hash) = 32),
     -- Rows of hot.data_invalidations up to this one are dealt with.
     invalidation_id bigint NOT NULL DEFAULT 0,
+    -- Findings in blocks from here on may be in blocks that are gone, until the tip has been reached; NULL: none is.
+    recheck_from    bigint CHECK (recheck_from >= 0),
     updated_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (org_id, chain_id),
     CHECK ((block_number IS NULL) = (block_hash IS NULL))
@@ -119,11 +121,15 @@ CREATE TABLE alerts.alert_events (
     CHECK ((state = 'suppressed') = (reason IS NOT NULL)),
     CHECK (state NOT IN ('sent', 'confirmed', 'retracted', 'moved') OR sent_at IS NOT NULL)
 );
--- What a turn of the evaluator looks at again: everything that the chain may still change.
-CREATE INDEX alert_events_open ON alerts.alert_events (org_id, chain_id, block_number)
-    WHERE state IN ('pending', 'sent', 'moved', 'cancelled', 'retracted', 'suppressed');
+-- What a turn of the evaluator looks at again: what is yet to be sent or to become final; what a reorg may take back; what keeps
+-- others of its group back. The rest is looked up by its id.
+CREATE INDEX alert_events_live ON alerts.alert_events (org_id, chain_id, state, block_number)
+    WHERE state IN ('pending', 'sent', 'moved');
+CREATE INDEX alert_events_suppressed ON alerts.alert_events (org_id, chain_id, block_number) WHERE state = 'suppressed';
+CREATE INDEX alert_events_holding ON alerts.alert_events (rule_id, block_time)
+    WHERE state IN ('pending', 'sent', 'confirmed', 'moved');
 CREATE INDEX alert_events_by_time ON alerts.alert_events (org_id, matched_at DESC, id DESC);
-CREATE INDEX alert_events_by_rule ON alerts.alert_events (rule_id, group_key, sent_at);
+CREATE INDEX alert_events_by_rule ON alerts.alert_events (rule_id, matched_at DESC, id DESC);
 
 -- Every change of every row of the ledger. Append-only: a trigger refuses everything else.
 CREATE TABLE alerts.alert_history (

@@ -70,6 +70,8 @@ impl ControlPlane {
             events: queue("events.fifo").await,
             thresholds: queue("thresholds.fifo").await,
             dead_letters: queue("dead_letters.fifo").await,
+            alerts: queue("alerts.fifo").await,
+            deliveries: queue("deliveries.fifo").await,
         };
         let secret = clients.secrets_manager().create_secret().name("isotherm/database");
         let url = proxy.map_or_else(|| database.url.clone(), |proxy| proxy.through(&database.url));
@@ -175,6 +177,8 @@ impl ControlPlane {
             .env("ISOTHERM_QUEUE_EVENTS_URL", &queues.events)
             .env("ISOTHERM_QUEUE_THRESHOLDS_URL", &queues.thresholds)
             .env("ISOTHERM_QUEUE_DEAD_LETTERS_URL", &queues.dead_letters)
+            .env("ISOTHERM_QUEUE_ALERTS_URL", &queues.alerts)
+            .env("ISOTHERM_QUEUE_DELIVERIES_URL", &queues.deliveries)
             .env("ISOTHERM_SECRET_DATABASE_ARN", &self.secret_arn)
             .env("ISOTHERM_IDLE_SECONDS", "3")
             .envs(further.iter().copied())

@@ -46,6 +46,8 @@ async fn dispatcher() -> Dispatcher {
         events: queue(&clients, "isotherm-events.fifo").await,
         thresholds: queue(&clients, "isotherm-thresholds.fifo").await,
         dead_letters: queue(&clients, "isotherm-dead_letters.fifo").await,
+        alerts: queue(&clients, "isotherm-alerts.fifo").await,
+        deliveries: queue(&clients, "isotherm-deliveries.fifo").await,
     };
     let noop = queue(&clients, "isotherm-tasks_noop.fifo").await;
     clients.ecs().create_cluster().cluster_name("isotherm").send().await.unwrap();

@@ -44,7 +44,13 @@ impl Scene {
         let reaper = Reaper {
             pool: PgPool::connect(&database.url).await.unwrap(),
             clients,
-            event_queues: EventQueues { events: String::new(), thresholds: String::new(), dead_letters: String::new() },
+            event_queues: EventQueues {
+                events: String::new(),
+                thresholds: String::new(),
+                dead_letters: String::new(),
+                alerts: String::new(),
+                deliveries: String::new(),
+            },
             task_queues: TaskQueues(BTreeMap::from([("noop".to_owned(), task_queue_url.clone())])),
             cluster: "isotherm".to_owned(),
         };

@@ -120,7 +120,7 @@ impl ThresholdTrigger {
             | EventBody::DatasetInvalidated { chain_id, .. }
             | EventBody::PartitionCommitted { chain_id, .. }
             | EventBody::IntegrityViolated { chain_id, .. } => Ok(chain_id),
-            EventBody::TriggerFired { .. } | EventBody::TaskFailed { .. } => {
+            EventBody::TriggerFired { .. } | EventBody::TaskFailed { .. } | EventBody::AlertsRecorded { .. } => {
                 Err(event::NotAboutAChain { event_id: wake.event_id }.into())
             }
         }

@@ -53,6 +53,8 @@ async fn trigger() -> ThresholdTrigger {
         events: queue(&clients, "isotherm-events.fifo").await,
         thresholds: queue(&clients, "isotherm-thresholds.fifo").await,
         dead_letters: queue(&clients, "isotherm-dead_letters.fifo").await,
+        alerts: queue(&clients, "isotherm-alerts.fifo").await,
+        deliveries: queue(&clients, "isotherm-deliveries.fifo").await,
     };
     let pool = PgPool::connect(&database.url).await.unwrap();
     let mut conn = pool.acquire().await.unwrap();

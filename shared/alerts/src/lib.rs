@@ -4,15 +4,22 @@
 //! is due and what it says. Statements are on the tables of schema `alerts` only. Reading the chain's rows, sending and the clock are
 //! the callers'.
 
+pub mod alert_events;
 mod audit;
 pub mod channel;
 pub mod channels;
-pub mod seal;
 pub mod condition;
+pub mod cursors;
 pub mod definition;
+pub mod deliveries;
 mod facts;
 pub mod identity;
 pub mod index;
+pub mod ledger;
+pub mod release;
 pub mod rules;
+pub mod seal;
 mod source;
+pub mod sql_runs;
 pub mod template;
+pub mod turn;

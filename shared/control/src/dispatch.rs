@@ -45,7 +45,9 @@ pub async fn handle_event(conn: &mut PgConnection, event_id: EventId) -> Result<
         EventBody::DatasetAdvanced { .. }
         | EventBody::DatasetInvalidated { .. }
         | EventBody::PartitionCommitted { .. } => jobs::active(&mut db_tx).await?,
-        EventBody::IntegrityViolated { .. } | EventBody::TaskFailed { .. } => Vec::new(),
+        EventBody::IntegrityViolated { .. } | EventBody::TaskFailed { .. } | EventBody::AlertsRecorded { .. } => {
+            Vec::new()
+        }
     };
     let mut made = Vec::new();
     for routed in route(&event, &candidates) {

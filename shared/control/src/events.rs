@@ -120,7 +120,7 @@ impl Classified for BadWake {
     }
 }
 
-/// Reads the body of a message on `events.fifo`, `thresholds.fifo` or `dead_letters.fifo`.
+/// Reads the body of a message on `events.fifo`, or on another queue that carries events.
 ///
 /// # Errors
 /// [`BadWake`].

@@ -24,6 +24,7 @@ pub mod lag;
 mod partitions;
 pub mod reorg;
 pub mod rows;
+pub mod whole_blocks;
 
 pub use append::{Appended, BlockBatch, append};
 pub use cursor::Cursor;

@@ -154,6 +154,38 @@ pub async fn count(conn: &mut PgConnection) -> Result<u64, HotStoreError> {
     Ok(count.cast_unsigned())
 }
 
+/// The newest row of a chain's reorgs; 0 if there was none.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn newest_id(conn: &mut PgConnection, chain_id: ChainId) -> Result<i64, HotStoreError> {
+    sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM hot.data_invalidations WHERE chain_id = $1")
+        .bind(chain_id.0.cast_signed())
+        .fetch_one(conn)
+        .await
+        .map_err(HotStoreError::database("read the newest invalidation"))
+}
+
+/// The reorgs of a chain that were recorded after the row `id`: their rows, and the first block that each took back. By row.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn since(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    id: i64,
+) -> Result<Vec<(i64, BlockNumber)>, HotStoreError> {
+    let found: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT id, start_block FROM hot.data_invalidations WHERE chain_id = $1 AND id > $2 ORDER BY id",
+    )
+    .bind(chain_id.0.cast_signed())
+    .bind(id)
+    .fetch_all(conn)
+    .await
+    .map_err(HotStoreError::database("read the invalidations"))?;
+    Ok(found.into_iter().map(|(id, start)| (id, BlockNumber(start.cast_unsigned()))).collect())
+}
+
 /// A reorg that reached stored rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalidation {

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use isotherm_hot_store::cursor::Halt;
 use isotherm_hot_store::rows::Order;
+use isotherm_hot_store::whole_blocks::{self, Bounds};
 use isotherm_hot_store::{BlockBatch, HotStoreError, append, cursor, gaps, lag, rows, stored_hash, take_back};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
@@ -348,4 +349,30 @@ async fn a_chain_keeps_the_settings_it_was_set_up_with() {
     cursor::ensure(&mut conn, CHAIN, "demo", 10).await.unwrap();
     let error = cursor::ensure(&mut conn, CHAIN, "demo", 20).await.unwrap_err();
     assert!(matches!(error, HotStoreError::OtherSettings { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_run_of_whole_blocks_ends_by_its_bounds_and_with_a_block() {
+    let (_database, mut conn) = database().await;
+    append(&mut conn, CHAIN, &batch(range(5, 25), 0, B256::ZERO, 3)).await.unwrap();
+    let wanted = [(Dataset::Logs, vec!["block_number", "log_index"]), (Dataset::Transactions, vec!["block_number"])];
+    let mut read = async |row_count| {
+        let bounds = Bounds { row_count, size_bytes: usize::MAX };
+        let run = whole_blocks::read(&mut conn, CHAIN, range(5, 25), &wanted, bounds).await.unwrap();
+        let count = |dataset| run.rows[&dataset].iter().map(RecordBatch::num_rows).sum::<usize>();
+        (run.blocks, count(Dataset::Logs), count(Dataset::Transactions))
+    };
+    assert_eq!(read(1_000).await, (range(5, 25), 60, 60));
+    // Both are in one batch each: the last block of the first one that is too much may go on, so it is not taken.
+    assert_eq!(read(100).await, (range(5, 24), 57, 57));
+    assert_eq!(read(1).await, (range(5, 23), 54, 54));
+
+    let headers = whole_blocks::headers(&mut conn, CHAIN, range(20, 40)).await.unwrap();
+    assert_eq!(headers.len(), 5);
+    assert_eq!(headers[0].block, reference(20, 0));
+    let first = whole_blocks::first_header(&mut conn, CHAIN, BlockNumber(0)).await.unwrap().unwrap();
+    assert_eq!(first.block, reference(5, 0));
+    assert_eq!(whole_blocks::first_header(&mut conn, CHAIN, BlockNumber(25)).await.unwrap(), None);
+    let known = whole_blocks::hashes(&mut conn, CHAIN, &[BlockNumber(4), BlockNumber(7)]).await.unwrap();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), [(BlockNumber(7), hash(7, 0))]);
 }

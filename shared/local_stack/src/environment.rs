@@ -39,6 +39,9 @@ pub fn of_function(stack: &Stack, function: &Function, addresses: &Addresses) ->
     add_queues(&mut variables, &function.send, addresses)?;
     add_buckets(&mut variables, function.buckets.keys(), addresses)?;
     add_secrets(&mut variables, stack, &function.secrets, addresses)?;
+    for key in &function.invoke {
+        variables.insert(names::function_variable(key), names::function(key));
+    }
     if function.verify_tokens {
         variables.insert(names::TOKEN_ISSUERS_VARIABLE.to_owned(), addresses.token_issuers.clone());
     }
@@ -157,7 +160,9 @@ mod tests {
                 "ISOTHERM_BUCKET_COLD",
                 "ISOTHERM_BUCKET_RESULTS",
                 "ISOTHERM_LOG",
+                "ISOTHERM_QUEUE_ALERTS_URL",
                 "ISOTHERM_QUEUE_DEAD_LETTERS_URL",
+                "ISOTHERM_QUEUE_DELIVERIES_URL",
                 "ISOTHERM_QUEUE_EVENTS_URL",
                 "ISOTHERM_QUEUE_THRESHOLDS_URL",
                 "ISOTHERM_SECRET_DATABASE_ARN",
@@ -170,6 +175,9 @@ mod tests {
         assert_eq!(dispatcher["ISOTHERM_SUBNETS"], "subnet-1,subnet-2");
         assert_eq!(dispatcher["ISOTHERM_SECURITY_GROUPS"], "");
         assert!(!dispatcher.contains_key("ISOTHERM_TOKEN_ISSUERS"));
+        let evaluator = of_function(&stack, &stack.functions["alert_evaluate"], &addresses).unwrap();
+        assert_eq!(evaluator["ISOTHERM_FUNCTION_QUERY"], "isotherm-query");
+        assert!(!dispatcher.contains_key("ISOTHERM_FUNCTION_QUERY"));
         let reaper = of_function(&stack, &stack.functions["reaper"], &addresses).unwrap();
         assert!(reaper.contains_key("ISOTHERM_CLUSTER") && !reaper.contains_key("ISOTHERM_SUBNETS"));
     }
@@ -184,7 +192,9 @@ mod tests {
             [
                 "ISOTHERM_LOG",
                 "ISOTHERM_OPERATOR",
+                "ISOTHERM_QUEUE_ALERTS_URL",
                 "ISOTHERM_QUEUE_DEAD_LETTERS_URL",
+                "ISOTHERM_QUEUE_DELIVERIES_URL",
                 "ISOTHERM_QUEUE_EVENTS_URL",
                 "ISOTHERM_QUEUE_TASKS_BLOCK_FOLLOWER_URL",
                 "ISOTHERM_QUEUE_THRESHOLDS_URL",

@@ -99,6 +99,11 @@ pub fn queue_variable(key: &str) -> String {
     format!("ISOTHERM_QUEUE_{}_URL", key.to_uppercase())
 }
 
+/// `ISOTHERM_FUNCTION_<KEY>`: the name of a function that another one invokes.
+pub fn function_variable(key: &str) -> String {
+    format!("ISOTHERM_FUNCTION_{}", key.to_uppercase())
+}
+
 /// `ISOTHERM_BUCKET_<KEY>`.
 pub fn bucket_variable(key: &str) -> String {
     format!("ISOTHERM_BUCKET_{}", key.to_uppercase())
@@ -128,6 +133,7 @@ mod tests {
         assert_eq!(trigger_of_schedule(&trigger_schedule(17)), Some(17));
         assert_eq!(["trigger-", "trigger-+1", "trigger-01", "other-1"].map(trigger_of_schedule), [None; 4]);
         assert_eq!(queue_variable("tasks_noop"), "ISOTHERM_QUEUE_TASKS_NOOP_URL");
+        assert_eq!(function_variable("query"), "ISOTHERM_FUNCTION_QUERY");
         assert_eq!(bucket_variable("cold"), "ISOTHERM_BUCKET_COLD");
         assert_eq!(secret_variable("database"), "ISOTHERM_SECRET_DATABASE_ARN");
     }

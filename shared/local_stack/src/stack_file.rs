@@ -68,6 +68,9 @@ pub struct Function {
     /// Secrets that it reads.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// Functions that it invokes and waits for.
+    #[serde(default)]
+    pub invoke: Vec<String>,
     /// Operators that it launches.
     #[serde(default)]
     pub run_operators: Vec<String>,

@@ -22,6 +22,8 @@ use sqlx::PgConnection;
 use standardwebhooks::Webhook;
 
 const KEY: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+/// 32 zero bytes.
+const SEALING_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 const BODY: &str = r#"{"order":{"id":7}}"#;
 
 const PIPELINE: &str = "
@@ -76,7 +78,10 @@ impl Scene {
         let options = Options {
             sources: Sources { programs: programs(), duckdb: PathBuf::new() },
             bucket_suffix: "doors".to_owned(),
-            secrets: BTreeMap::from([("database".to_owned(), json!({ "url": database.url }).to_string())]),
+            secrets: BTreeMap::from([
+                ("database".to_owned(), json!({ "url": database.url }).to_string()),
+                ("alerts".to_owned(), json!({ "keys": [{ "id": "k1", "key": SEALING_KEY }] }).to_string()),
+            ]),
             token_issuers: issuer.issuers().to_string(),
         };
         let made = provision(&doors(), &aws, &options, &mut |_| {}).await.unwrap();

@@ -20,6 +20,9 @@ use isotherm_local_stack::{LocalAws, Stack};
 use isotherm_types::EventBody;
 use serde_json::json;
 
+/// 32 zero bytes.
+const SEALING_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
 const PIPELINE: &str = "
 version: 1
 jobs:
@@ -48,7 +51,10 @@ async fn end_to_end_a_fired_job_runs_on_the_real_programs() {
     let options = Options {
         sources: Sources { programs: programs(), duckdb: tools::tools_folder().unwrap().join("duckdb") },
         bucket_suffix: "test".to_owned(),
-        secrets: BTreeMap::from([("database".to_owned(), json!({ "url": database.url }).to_string())]),
+        secrets: BTreeMap::from([
+            ("database".to_owned(), json!({ "url": database.url }).to_string()),
+            ("alerts".to_owned(), json!({ "keys": [{ "id": "k1", "key": SEALING_KEY }] }).to_string()),
+        ]),
         token_issuers: LocalIssuer::generate().unwrap().issuers().to_string(),
     };
     let made = provision(&stack, &aws, &options, &mut |_| {}).await.unwrap();

@@ -46,7 +46,10 @@ impl Scene {
         let options = Options {
             sources: Sources { programs: path("programs"), duckdb: path("duckdb") },
             bucket_suffix: account.clone(),
-            secrets: BTreeMap::from([("database".to_owned(), json!({ "url": "postgres://u:p@h/d" }).to_string())]),
+            secrets: BTreeMap::from([
+                ("database".to_owned(), json!({ "url": "postgres://u:p@h/d" }).to_string()),
+                ("alerts".to_owned(), json!({ "keys": [] }).to_string()),
+            ]),
             token_issuers: "[]".to_owned(),
         };
         Self { folder, stack, options, account }

@@ -26,6 +26,7 @@ pub struct Clients {
     s3: OnceLock<aws_sdk_s3::Client>,
     sqs: OnceLock<aws_sdk_sqs::Client>,
     ecs: OnceLock<aws_sdk_ecs::Client>,
+    lambda: OnceLock<aws_sdk_lambda::Client>,
     secrets_manager: OnceLock<aws_sdk_secretsmanager::Client>,
     scheduler: OnceLock<aws_sdk_scheduler::Client>,
 }
@@ -48,6 +49,7 @@ impl Clients {
             s3: OnceLock::new(),
             sqs: OnceLock::new(),
             ecs: OnceLock::new(),
+            lambda: OnceLock::new(),
             secrets_manager: OnceLock::new(),
             scheduler: OnceLock::new(),
         }
@@ -72,6 +74,11 @@ impl Clients {
     /// ECS.
     pub fn ecs(&self) -> &aws_sdk_ecs::Client {
         self.ecs.get_or_init(|| aws_sdk_ecs::Client::new(&self.config))
+    }
+
+    /// Lambda, to invoke another function and wait for its answer.
+    pub fn lambda(&self) -> &aws_sdk_lambda::Client {
+        self.lambda.get_or_init(|| aws_sdk_lambda::Client::new(&self.config))
     }
 
     /// Secrets Manager.

@@ -67,11 +67,17 @@ pub enum CrashPoint {
     RestoreKept,
     /// The file is restored and read back; nobody has been told.
     RestoreStored,
+    /// The rules have been held against a run of blocks; nothing is written.
+    EvaluateFound,
+    /// Ledger, messages, event and cursor of an organisation are written; the transaction is open.
+    EvaluateWritten,
+    /// They are committed; nobody has been told.
+    EvaluateCommitted,
 }
 
 impl CrashPoint {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::WorkerClaimed,
         Self::WorkerOperatorEnded,
         Self::WorkerWrittenDown,
@@ -101,6 +107,9 @@ impl CrashPoint {
         Self::IngestCommitted,
         Self::RestoreKept,
         Self::RestoreStored,
+        Self::EvaluateFound,
+        Self::EvaluateWritten,
+        Self::EvaluateCommitted,
     ];
 
     /// The name by which it is armed.
@@ -135,6 +144,9 @@ impl CrashPoint {
             Self::IngestCommitted => "ingest.committed",
             Self::RestoreKept => "restore.kept",
             Self::RestoreStored => "restore.stored",
+            Self::EvaluateFound => "evaluate.found",
+            Self::EvaluateWritten => "evaluate.written",
+            Self::EvaluateCommitted => "evaluate.committed",
         }
     }
 

@@ -97,6 +97,13 @@ pub enum EventBody {
         /// Stable name of the last error.
         code: String,
     },
+    /// Messages about alerts wait to be sent.
+    AlertsRecorded {
+        /// Whose they are.
+        org_id: OrgId,
+        /// The chain that they are about; absent if they are about none.
+        chain_id: Option<ChainId>,
+    },
 }
 
 impl EventBody {
@@ -109,18 +116,19 @@ impl EventBody {
             Self::IntegrityViolated { .. } => "integrity_violated",
             Self::TriggerFired { .. } => "trigger_fired",
             Self::TaskFailed { .. } => "task_failed",
+            Self::AlertsRecorded { .. } => "alerts_recorded",
         }
     }
 
     /// The queues whose readers are told.
     pub fn queues(&self) -> &'static [Queue] {
         match self {
-            Self::DatasetAdvanced { .. } => &[Queue::Thresholds],
-            Self::DatasetInvalidated { .. } => &[Queue::Thresholds, Queue::Events],
-            Self::PartitionCommitted { .. } | Self::IntegrityViolated { .. } | Self::TriggerFired { .. } => {
-                &[Queue::Events]
-            }
+            Self::DatasetAdvanced { .. } => &[Queue::Thresholds, Queue::Alerts],
+            Self::DatasetInvalidated { .. } => &[Queue::Thresholds, Queue::Events, Queue::Alerts],
+            Self::IntegrityViolated { .. } => &[Queue::Events, Queue::Alerts],
+            Self::PartitionCommitted { .. } | Self::TriggerFired { .. } => &[Queue::Events],
             Self::TaskFailed { .. } => &[Queue::DeadLetters],
+            Self::AlertsRecorded { .. } => &[Queue::Deliveries],
         }
     }
 
@@ -131,7 +139,9 @@ impl EventBody {
             | Self::DatasetInvalidated { .. }
             | Self::PartitionCommitted { .. }
             | Self::IntegrityViolated { .. } => None,
-            Self::TriggerFired { org_id, .. } | Self::TaskFailed { org_id, .. } => Some(*org_id),
+            Self::TriggerFired { org_id, .. }
+            | Self::TaskFailed { org_id, .. }
+            | Self::AlertsRecorded { org_id, .. } => Some(*org_id),
         }
     }
 
@@ -150,6 +160,7 @@ impl EventBody {
             Self::TriggerFired { org_id, job_id, .. } | Self::TaskFailed { org_id, job_id, .. } => {
                 format!("org-{}-job-{}", org_id.0, job_id.0)
             }
+            Self::AlertsRecorded { org_id, .. } => format!("org-{}-deliveries", org_id.0),
         }
     }
 }
@@ -164,11 +175,15 @@ pub enum Queue {
     Thresholds,
     /// Read by people: tasks that failed for good.
     DeadLetters,
+    /// Read by `alert_evaluate`.
+    Alerts,
+    /// Read by `alert_deliver`.
+    Deliveries,
 }
 
 impl Queue {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Events, Self::Thresholds, Self::DeadLetters];
+    pub const ALL: [Self; 5] = [Self::Events, Self::Thresholds, Self::DeadLetters, Self::Alerts, Self::Deliveries];
 
     /// Its key in `terraform/stack.yaml` and in `control.outbox`.
     pub fn as_str(self) -> &'static str {
@@ -176,6 +191,8 @@ impl Queue {
             Self::Events => "events",
             Self::Thresholds => "thresholds",
             Self::DeadLetters => "dead_letters",
+            Self::Alerts => "alerts",
+            Self::Deliveries => "deliveries",
         }
     }
 }
@@ -183,7 +200,7 @@ impl Queue {
 /// Version of the wake-up messages that this program writes.
 pub const WAKE_VERSION: u32 = 1;
 
-/// Body of a message on `events.fifo`, `thresholds.fifo` and `dead_letters.fifo`.
+/// Body of a message on `events.fifo`, `thresholds.fifo`, `dead_letters.fifo`, `alerts.fifo` and `deliveries.fifo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventWake {
@@ -231,8 +248,22 @@ mod tests {
         let about_blocks = read(r#"{"start":0,"end":100}"#);
         assert_ne!(about_blocks, read("null"));
         assert_eq!((about_blocks.body.kind(), about_blocks.body.org_id()), ("integrity_violated", None));
-        assert_eq!(about_blocks.body.queues(), [Queue::Events]);
+        assert_eq!(about_blocks.body.queues(), [Queue::Events, Queue::Alerts]);
         assert_eq!(about_blocks.body.message_group(), "chain-143-logs");
+    }
+
+    #[test]
+    fn alerts_are_told_to_their_senders_one_group_an_organisation() {
+        let read = |chain: &str| {
+            let text = format!(r#"{{"id":7,"kind":"alerts_recorded","org_id":3,"chain_id":{chain}}}"#);
+            serde_json::from_str::<Event>(&text).unwrap().body
+        };
+        assert_ne!(read("143"), read("null"));
+        for body in [read("143"), read("null")] {
+            assert_eq!((body.kind(), body.org_id()), ("alerts_recorded", Some(OrgId(3))));
+            assert_eq!(body.queues(), [Queue::Deliveries]);
+            assert_eq!(body.message_group(), "org-3-deliveries");
+        }
     }
 
     #[test]

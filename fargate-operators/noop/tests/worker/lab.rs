@@ -75,6 +75,8 @@ impl Lab {
             events: queue("events.fifo").await,
             thresholds: queue("thresholds.fifo").await,
             dead_letters: queue("dead_letters.fifo").await,
+            alerts: queue("alerts.fifo").await,
+            deliveries: queue("deliveries.fifo").await,
         };
         Self { database, config, clients, task_queue_url, event_queues }
     }

@@ -98,7 +98,8 @@ impl Round {
         let order = json!({
             "armed": armed, "database": self.stage.database.url, "endpoint": self.proxy.endpoint_url(),
             "account": self.stage.account, "events": queues.events, "thresholds": queues.thresholds,
-            "dead_letters": queues.dead_letters, "noop": self.dispatcher.task_queues.url("noop"),
+            "dead_letters": queues.dead_letters, "alerts": queues.alerts, "deliveries": queues.deliveries,
+            "noop": self.dispatcher.task_queues.url("noop"),
             "deletes_first": experiment.lacks("redelivery"),
         });
         let mut victim = Victim::start("crash_points::victim_dispatcher", &order).unwrap();
@@ -239,8 +240,13 @@ async fn victim_dispatcher() {
     let Some(order) = victim_order() else { return };
     let text = |key: &str| order[key].as_str().unwrap().to_owned();
     let clients = stage::clients(&text("endpoint"), &text("account"), 4).await;
-    let queues =
-        EventQueues { events: text("events"), thresholds: text("thresholds"), dead_letters: text("dead_letters") };
+    let queues = EventQueues {
+        events: text("events"),
+        thresholds: text("thresholds"),
+        dead_letters: text("dead_letters"),
+        alerts: text("alerts"),
+        deliveries: text("deliveries"),
+    };
     let dispatcher = stage::dispatcher(&text("database"), clients, queues, text("noop")).await;
     text("armed").parse::<Armed>().unwrap().arm();
     drain(&dispatcher, order["deletes_first"].as_bool().unwrap()).await;

@@ -55,8 +55,13 @@ async fn victim_publisher() {
     let pool = database::connect(&Secret::new(text("database")), options).await.unwrap();
     // One try a call: what is refused is the outbox's to send again.
     let clients = stage::clients(&text("endpoint"), &text("account"), 1).await;
-    let queues =
-        EventQueues { events: text("events"), thresholds: text("thresholds"), dead_letters: text("dead_letters") };
+    let queues = EventQueues {
+        events: text("events"),
+        thresholds: text("thresholds"),
+        dead_letters: text("dead_letters"),
+        alerts: text("alerts"),
+        deliveries: text("deliveries"),
+    };
     loop {
         let published = match order["deletes_first"].as_bool() {
             Some(true) => publish_what_was_deleted(&pool, clients.sqs(), &queues).await,
@@ -164,7 +169,8 @@ async fn experiment_outbox() {
     let order = json!({
         "database": stage.database.url, "endpoint": proxy.endpoint_url(), "account": stage.account,
         "events": stage.event_queues.events, "thresholds": stage.event_queues.thresholds,
-        "dead_letters": stage.event_queues.dead_letters, "deletes_first": experiment.lacks("delete_after_send"),
+        "dead_letters": stage.event_queues.dead_letters, "alerts": stage.event_queues.alerts,
+        "deliveries": stage.event_queues.deliveries, "deletes_first": experiment.lacks("delete_after_send"),
     });
     let every = pause * u32::try_from(each).unwrap() / kills;
     let killing = tokio::spawn(killer(order, kills, every, experiment.random(901)));

@@ -61,6 +61,8 @@ impl Stage {
             events: queue(&sqs, "events.fifo", &[]).await,
             thresholds: queue(&sqs, "thresholds.fifo", &[]).await,
             dead_letters: queue(&sqs, "dead_letters.fifo", &[]).await,
+            alerts: queue(&sqs, "alerts.fifo", &[]).await,
+            deliveries: queue(&sqs, "deliveries.fifo", &[]).await,
         };
         Self { database, conn, account, endpoint, sqs, event_queues }
     }

@@ -98,6 +98,8 @@ async fn reaper(order: &Value) -> Reaper {
             events: text("events"),
             thresholds: text("thresholds"),
             dead_letters: text("dead_letters"),
+            alerts: text("alerts"),
+            deliveries: text("deliveries"),
         },
         task_queues: TaskQueues(BTreeMap::from([("noop".to_owned(), text("noop"))])),
         cluster: text("cluster"),
@@ -131,9 +133,11 @@ impl Scene {
         worker.send().await.unwrap();
         let (events, thresholds) = (queue(&clients, "events.fifo").await, queue(&clients, "thresholds.fifo").await);
         let (dead_letters, noop) = (queue(&clients, "dead_letters.fifo").await, queue(&clients, "noop.fifo").await);
+        let (alerts, deliveries) = (queue(&clients, "alerts.fifo").await, queue(&clients, "deliveries.fifo").await);
         let order = json!({
             "database": database.url, "endpoint": endpoint, "account": account, "cluster": cluster,
-            "events": events, "thresholds": thresholds, "dead_letters": dead_letters, "noop": noop,
+            "events": events, "thresholds": thresholds, "dead_letters": dead_letters, "alerts": alerts,
+            "deliveries": deliveries, "noop": noop,
         });
         let reaper = reaper(&order).await;
         Self { conn, order, reaper }

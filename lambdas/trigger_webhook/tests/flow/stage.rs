@@ -62,6 +62,8 @@ impl Stage {
             events: queue(&clients, "isotherm-events.fifo").await,
             thresholds: queue(&clients, "isotherm-thresholds.fifo").await,
             dead_letters: queue(&clients, "isotherm-dead_letters.fifo").await,
+            alerts: queue(&clients, "isotherm-alerts.fifo").await,
+            deliveries: queue(&clients, "isotherm-deliveries.fifo").await,
         };
         let pool = PgPool::connect(&database.url).await.unwrap();
         let suffix = database.name.clone();
@@ -162,6 +164,8 @@ triggers:
             events: gone(&queues.events),
             thresholds: gone(&queues.thresholds),
             dead_letters: gone(&queues.dead_letters),
+            alerts: gone(&queues.alerts),
+            deliveries: gone(&queues.deliveries),
         };
         self.anew(event_queues, KEY_LIFETIME)
     }

@@ -53,8 +53,8 @@ pub fn route(event: &Event, jobs: &[Job]) -> Vec<Routed> {
         }
         // People mend cold storage; no job reads data that are wrong.
         EventBody::IntegrityViolated { .. } => Vec::new(),
-        // Told to `thresholds` or `dead_letters` only.
-        EventBody::DatasetAdvanced { .. } | EventBody::TaskFailed { .. } => Vec::new(),
+        // Told to other queues only.
+        EventBody::DatasetAdvanced { .. } | EventBody::TaskFailed { .. } | EventBody::AlertsRecorded { .. } => Vec::new(),
     }
 }
 

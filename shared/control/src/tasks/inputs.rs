@@ -30,7 +30,10 @@ pub fn of_event(event: &EventBody, within: Option<BlockRange>) -> Vec<TaskInput>
         EventBody::PartitionCommitted { chain_id, dataset, blocks, .. } => {
             (*chain_id, std::slice::from_ref(dataset), *blocks)
         }
-        EventBody::IntegrityViolated { .. } | EventBody::TriggerFired { .. } | EventBody::TaskFailed { .. } => {
+        EventBody::IntegrityViolated { .. }
+        | EventBody::TriggerFired { .. }
+        | EventBody::TaskFailed { .. }
+        | EventBody::AlertsRecorded { .. } => {
             return Vec::new();
         }
     };

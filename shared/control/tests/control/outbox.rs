@@ -38,11 +38,11 @@ async fn an_event_is_told_to_each_of_its_queues_and_read_back_as_it_was() {
     let messages = outbox::take(&mut db_tx, 10).await.unwrap();
     let mut queues: Vec<Queue> = messages.iter().map(|message| message.queue).collect();
     queues.sort_by_key(|queue| queue.as_str());
-    assert_eq!(queues, [Queue::Events, Queue::Thresholds]);
+    assert_eq!(queues, [Queue::Alerts, Queue::Events, Queue::Thresholds]);
     assert_eq!(messages[0].message_group, "chain-143");
     assert_eq!(messages[0].wake().event_id, event_id);
     let ids: Vec<i64> = messages.iter().map(|message| message.id).collect();
-    assert_eq!(outbox::delete(&mut db_tx, &ids).await.unwrap(), 2);
+    assert_eq!(outbox::delete(&mut db_tx, &ids).await.unwrap(), 3);
     db_tx.commit().await.unwrap();
     let pending = outbox::pending(&mut stage.conn).await.unwrap();
     assert_eq!((pending.row_count, pending.oldest_age), (0, None));
@@ -71,7 +71,7 @@ async fn events_recorded_at_once_are_the_same_as_one_by_one_and_in_their_order()
         db_tx.rollback().await.unwrap();
     }
     assert_eq!(taken[0], taken[1]);
-    assert_eq!(taken[0].len(), 7, "an invalidation is told to two queues");
+    assert_eq!(taken[0].len(), 9, "an invalidation is told to three queues");
     assert!(events::record_many(&mut many.conn, &[]).await.unwrap().is_empty());
 }
 

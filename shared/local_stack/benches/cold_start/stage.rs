@@ -20,6 +20,8 @@ use tokio::process::Command;
 
 /// Where programs that belong to the system are.
 pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// 32 zero bytes.
+const SEALING_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// The stage.
 pub(crate) struct Stage {
@@ -97,6 +99,8 @@ impl Stage {
     /// query of no relation.
     pub(crate) fn event(&self, key: &str) -> String {
         let fixture = match key {
+            "alert_deliver" => "alert_deliver/sweep",
+            "alert_evaluate" => "alert_evaluate/sweep",
             "api" => "api/direct_run_job_bare",
             "dispatcher" => "dispatcher/sweep",
             "query" => return json!({ "sql": "select 1" }).to_string(),
@@ -146,7 +150,11 @@ async fn buckets(aws: &LocalAws, file: &StackFile) -> BTreeMap<String, String> {
 async fn secret_arns(aws: &LocalAws, file: &StackFile, database_url: &str) -> BTreeMap<String, String> {
     let mut arns = BTreeMap::new();
     for key in file.secrets.iter().filter(|(_, secret)| !secret.per_name).map(|(key, _)| key) {
-        let text = if key == "database" { json!({ "url": database_url }) } else { json!({}) };
+        let text = match key.as_str() {
+            "database" => json!({ "url": database_url }),
+            "alerts" => json!({ "keys": [{ "id": "k1", "key": SEALING_KEY }] }),
+            _ => json!({}),
+        };
         let (arn, _) = secrets::ensure(aws, key, &text.to_string()).await.expect("a secret");
         arns.insert(key.clone(), arn);
     }

@@ -89,6 +89,7 @@ fn variables<'keys>(report: &mut Report<'_>, [section, key]: [&str; 2], names: i
         "ISOTHERM_QUEUE_",
         "ISOTHERM_BUCKET_",
         "ISOTHERM_SECRET_",
+        "ISOTHERM_FUNCTION_",
         "ISOTHERM_CLUSTER",
         "ISOTHERM_TASK_DEFINITION_PREFIX",
         "ISOTHERM_SUBNETS",

@@ -11,6 +11,7 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
         known(report, place("send"), "queue", &stack.queues, &function.send);
         known(report, place("buckets"), "bucket", &stack.buckets, function.buckets.keys());
         known(report, place("secrets"), "secret", &stack.secrets, &function.secrets);
+        known(report, place("invoke"), "function", &stack.functions, &function.invoke);
         known(report, place("run_operators"), "operator", &stack.operators, &function.run_operators);
         known(report, place("stop_operators"), "operator", &stack.operators, &function.stop_operators);
     }

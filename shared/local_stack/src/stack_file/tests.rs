@@ -107,8 +107,8 @@ fn high_throughput_needs_both_settings() {
 fn a_name_that_is_used_must_be_defined() {
     let cases = [
         (
-            "send: [events, thresholds, dead_letters]",
-            "send: [event, thresholds, dead_letters]",
+            "send: [events, thresholds, dead_letters, alerts, deliveries]",
+            "send: [event, thresholds, dead_letters, alerts, deliveries]",
             "functions.trigger_threshold.send: there is no queue `event`",
         ),
         ("buckets: { cold: read,", "buckets: { old: read,", "functions.query.buckets: there is no bucket `old`"),
@@ -117,6 +117,11 @@ fn a_name_that_is_used_must_be_defined() {
             "stop_operators: [block_follower,",
             "stop_operators: [follower,",
             "functions.reaper.stop_operators: there is no operator `follower`",
+        ),
+        (
+            "invoke: [query]",
+            "invoke: [querry]",
+            "functions.alert_evaluate.invoke: there is no function `querry`",
         ),
         (
             "    function: dispatcher\n    expression",

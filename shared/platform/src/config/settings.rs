@@ -19,6 +19,10 @@ pub struct EventQueues {
     pub thresholds: String,
     /// Read by people.
     pub dead_letters: String,
+    /// Read by `alert_evaluate`.
+    pub alerts: String,
+    /// Read by `alert_deliver`.
+    pub deliveries: String,
 }
 
 impl EventQueues {
@@ -28,6 +32,8 @@ impl EventQueues {
             Queue::Events => &self.events,
             Queue::Thresholds => &self.thresholds,
             Queue::DeadLetters => &self.dead_letters,
+            Queue::Alerts => &self.alerts,
+            Queue::Deliveries => &self.deliveries,
         }
     }
 }
@@ -64,13 +70,20 @@ impl Fargate {
 }
 
 impl Environment {
-    /// `ISOTHERM_QUEUE_EVENTS_URL`, `ISOTHERM_QUEUE_THRESHOLDS_URL` and `ISOTHERM_QUEUE_DEAD_LETTERS_URL`.
+    /// `ISOTHERM_QUEUE_EVENTS_URL`, and likewise of the other queues that carry events ([`Queue::ALL`]).
     pub fn event_queues(&mut self) -> Reading<EventQueues> {
         let events = self.queue_url("events");
         let thresholds = self.queue_url("thresholds");
         let dead_letters = self.queue_url("dead_letters");
-        let queues = events.and(thresholds).and(dead_letters);
-        queues.map(|((events, thresholds), dead_letters)| EventQueues { events, thresholds, dead_letters })
+        let of_alerts = self.queue_url("alerts").and(self.queue_url("deliveries"));
+        let queues = events.and(thresholds).and(dead_letters).and(of_alerts);
+        queues.map(|(((events, thresholds), dead_letters), (alerts, deliveries))| EventQueues {
+            events,
+            thresholds,
+            dead_letters,
+            alerts,
+            deliveries,
+        })
     }
 
     /// Every `ISOTHERM_QUEUE_TASKS_<OPERATOR>_URL` that is set.
@@ -86,6 +99,11 @@ impl Environment {
     /// `ISOTHERM_BUCKET_<NAME>` of one bucket, by its key in the stack file.
     pub fn bucket(&mut self, bucket: &str) -> Reading<String> {
         self.text(&format!("ISOTHERM_BUCKET_{}", bucket.to_ascii_uppercase()))
+    }
+
+    /// `ISOTHERM_FUNCTION_<NAME>`: the name of a function to invoke, by its key in the stack file.
+    pub fn function(&mut self, function: &str) -> Reading<String> {
+        self.text(&format!("ISOTHERM_FUNCTION_{}", function.to_ascii_uppercase()))
     }
 
     /// `ISOTHERM_SECRET_DATABASE_ARN`: the secret that holds `{"url": "postgres://…"}`.
@@ -121,8 +139,11 @@ mod tests {
             ("ISOTHERM_QUEUE_EVENTS_URL", "http://q/events.fifo"),
             ("ISOTHERM_QUEUE_THRESHOLDS_URL", "http://q/thresholds.fifo"),
             ("ISOTHERM_QUEUE_DEAD_LETTERS_URL", "http://q/dead_letters.fifo"),
+            ("ISOTHERM_QUEUE_ALERTS_URL", "http://q/alerts.fifo"),
+            ("ISOTHERM_QUEUE_DELIVERIES_URL", "http://q/deliveries.fifo"),
             ("ISOTHERM_QUEUE_TASKS_BLOCK_FOLLOWER_URL", "http://q/tasks-block_follower.fifo"),
             ("ISOTHERM_BUCKET_COLD", "cold-1"),
+            ("ISOTHERM_FUNCTION_QUERY", "isotherm-query"),
             ("ISOTHERM_CLUSTER", "isotherm"),
             ("ISOTHERM_TASK_DEFINITION_PREFIX", "isotherm-"),
             ("ISOTHERM_SUBNETS", ""),
@@ -130,13 +151,18 @@ mod tests {
         let queues = environment.event_queues();
         let tasks = environment.task_queues();
         let bucket = environment.bucket("cold");
+        let function = environment.function("query");
         let fargate = environment.fargate();
         let checked = environment.check().unwrap();
-        assert_eq!(queues.open(&checked).url(Queue::Thresholds), "http://q/thresholds.fifo");
+        let queues = queues.open(&checked);
+        for queue in Queue::ALL {
+            assert_eq!(queues.url(queue), format!("http://q/{}.fifo", queue.as_str()));
+        }
         let tasks = tasks.open(&checked);
         assert_eq!(tasks.url("block_follower"), Some("http://q/tasks-block_follower.fifo"));
         assert_eq!(tasks.url("events"), None);
         assert_eq!(bucket.open(&checked), "cold-1");
+        assert_eq!(function.open(&checked), "isotherm-query");
         assert_eq!(fargate.open(&checked).task_definition("block_follower"), "isotherm-block-follower");
     }
 
@@ -146,6 +172,6 @@ mod tests {
         let _ = environment.event_queues();
         let _ = environment.fargate();
         let error = environment.check().unwrap_err();
-        assert_eq!(error.faults.len(), 5, "{error}");
+        assert_eq!(error.faults.len(), 7, "{error}");
     }
 }

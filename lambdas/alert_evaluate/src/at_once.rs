@@ -1,0 +1,62 @@
+//! Findings that are about no block that could be replaced: rows of SQL, and what the platform finds. They are sent at once, and
+//! final at once; the ledger keeps them from being sent twice.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use isotherm_alerts::cursors;
+use isotherm_alerts::index::Match;
+use isotherm_alerts::ledger::LedgerError;
+use isotherm_alerts::release::Reach;
+use isotherm_alerts::turn::Terms;
+use isotherm_alerts::{alert_events, turn};
+use isotherm_control::events;
+use isotherm_platform::Fault;
+use isotherm_types::{BlockNumber, ChainId, EventBody, OrgId, RuleId};
+use sqlx::PgConnection;
+
+use crate::record::finding;
+use crate::rule_set::RuleSet;
+
+/// Writes `found`, all of one organisation, down in the caller's transaction. Returns how many messages wait because of it.
+///
+/// The time of each is when it was found; its block says only how far the chain was.
+pub(crate) async fn record(
+    db_tx: &mut PgConnection,
+    org_id: OrgId,
+    chain_id: ChainId,
+    rules: &RuleSet,
+    found: &[&Match],
+) -> Result<u64, Fault> {
+    let Some(last) = found.iter().map(|found| found.block.number).max() else { return Ok(0) };
+    // The lock of the cursor, wherever that stands: evaluators take turns by it.
+    if cursors::hold(db_tx, org_id, chain_id).await?.is_none() {
+        cursors::hold_as(db_tx, org_id, chain_id, None).await?;
+    }
+    let now: DateTime<Utc> =
+        sqlx::query_scalar("SELECT now()").fetch_one(&mut *db_tx).await.map_err(LedgerError::from)?;
+    let findings: Vec<_> = found.iter().map(finding).collect();
+    let ids: Vec<_> = findings.iter().map(|finding| finding.alert_id).collect();
+    let known = alert_events::known(db_tx, &ids).await?;
+    let terms = terms(rules, found);
+    let cooling = terms.values().filter(|terms| terms.cooldown > TimeDelta::zero());
+    let since: Vec<_> = cooling.map(|terms| (terms.rule_id, now - terms.cooldown)).collect();
+    let holders = alert_events::holders(db_tx, chain_id, &since, last.next()).await?;
+    let reach = Reach { tip: last, finalized: Some(last) };
+    let changes = turn::plan_run(&findings, &known, &terms, &holders, reach, now);
+    let version = |rule_id| rules.version(rule_id);
+    let messages = alert_events::write(db_tx, org_id, chain_id, found, version, &changes).await?;
+    if messages > 0 {
+        events::record(db_tx, &EventBody::AlertsRecorded { org_id, chain_id: Some(chain_id) }).await?;
+    }
+    Ok(messages)
+}
+
+/// The terms of the rules of `found`. Their first block is about rows.
+fn terms(rules: &RuleSet, found: &[&Match]) -> HashMap<RuleId, Terms> {
+    let of = |found: &&Match| {
+        let terms = rules.terms.get(&found.rule)?;
+        Some((terms.rule_id, Terms { first_block: BlockNumber(0), ..terms.clone() }))
+    };
+    found.iter().filter_map(of).collect()
+}

@@ -1,0 +1,6 @@
+//! Experiments on the evaluator of alerts.
+
+#[path = "../flow/chain.rs"]
+mod chain;
+
+mod alert_reorgs;

@@ -1,0 +1,3 @@
+//! One message to one channel. Table `alerts.deliveries`.
+
+pub mod enqueue;
