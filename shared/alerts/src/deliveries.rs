@@ -24,7 +24,7 @@ pub use claim::{Capacity, Claim, Claimed, claim};
 pub use error::DeliveryError;
 pub use fault::{DeliveryFault, Verdict};
 pub use finish::{Ended, finish};
-pub use take_back::take_back;
+pub use take_back::{is_due_within, take_back};
 
 /// Row of `alerts.deliveries`; the same for every attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

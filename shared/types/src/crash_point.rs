@@ -67,11 +67,17 @@ pub enum CrashPoint {
     RestoreKept,
     /// The file is restored and read back; nobody has been told.
     RestoreStored,
+    /// Messages are claimed; none is sent.
+    DeliverClaimed,
+    /// Receivers have answered; nothing is written down.
+    DeliverSent,
+    /// It is written down.
+    DeliverWritten,
 }
 
 impl CrashPoint {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::WorkerClaimed,
         Self::WorkerOperatorEnded,
         Self::WorkerWrittenDown,
@@ -101,6 +107,9 @@ impl CrashPoint {
         Self::IngestCommitted,
         Self::RestoreKept,
         Self::RestoreStored,
+        Self::DeliverClaimed,
+        Self::DeliverSent,
+        Self::DeliverWritten,
     ];
 
     /// The name by which it is armed.
@@ -135,6 +144,9 @@ impl CrashPoint {
             Self::IngestCommitted => "ingest.committed",
             Self::RestoreKept => "restore.kept",
             Self::RestoreStored => "restore.stored",
+            Self::DeliverClaimed => "deliver.claimed",
+            Self::DeliverSent => "deliver.sent",
+            Self::DeliverWritten => "deliver.written",
         }
     }
 

@@ -3,6 +3,7 @@
 use isotherm_types::{Classified, Disposition};
 
 use super::DeliveryId;
+use crate::channels::ChannelError;
 
 /// Why deliveries could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,13 @@ pub enum DeliveryError {
         /// What it reports.
         #[from]
         source: sqlx::Error,
+    },
+    /// A channel could not be written down.
+    #[error("how a channel does could not be written down")]
+    Channel {
+        /// What the channels' table reports.
+        #[from]
+        source: ChannelError,
     },
     /// A row that this program cannot read.
     #[error("{id} cannot be read: {problem}")]
@@ -57,6 +65,7 @@ impl Classified for DeliveryError {
     fn disposition(&self) -> Disposition {
         match self {
             Self::Database { .. } => Disposition::Retry,
+            Self::Channel { source } => source.disposition(),
             Self::BadRow { .. }
             | Self::BadContent { .. }
             | Self::NoSuchDelivery { .. }
@@ -68,6 +77,7 @@ impl Classified for DeliveryError {
     fn code(&self) -> &'static str {
         match self {
             Self::Database { .. } => "alerts.delivery_database",
+            Self::Channel { source } => source.code(),
             Self::BadRow { .. } => "alerts.delivery_bad_row",
             Self::BadContent { .. } => "alerts.delivery_bad_content",
             Self::NoSuchDelivery { .. } => "alerts.no_such_delivery",

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use isotherm_types::ChannelId;
+use isotherm_types::{ChannelId, OrgId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::DeliveryError;
 use super::DeliveryId;
 use super::finish::Health;
+use crate::channels;
 use crate::message::NoticeContent;
 
 /// A channel that has only failed for so long is disabled.
@@ -37,17 +38,20 @@ impl DisabledBecause {
     }
 }
 
+/// Whoever the audit trail names for it.
+const ACTOR: &str = "alert_deliver";
+
 #[derive(sqlx::FromRow)]
-struct Disabled {
+struct Suspect {
     id: i64,
     org_id: i64,
     name: String,
     kind: String,
-    disabled_reason: String,
     owner_id: Option<i64>,
+    has_failed_for_days: bool,
 }
 
-/// Writes down how channels do, and queues a notice for each that was disabled by that. Returns the disabled ones.
+/// Writes down how channels do, and queues a notice for each that is disabled for that. Returns the disabled ones.
 ///
 /// # Errors
 /// Only what Postgres reports.
@@ -55,29 +59,44 @@ pub async fn note(
     conn: &mut PgConnection,
     healths: &BTreeMap<ChannelId, Health>,
 ) -> Result<Vec<ChannelId>, DeliveryError> {
-    if healths.is_empty() {
+    let of = |wanted: fn(&Health) -> bool| -> Vec<ChannelId> {
+        healths.iter().filter(|(_, health)| wanted(health)).map(|(channel, _)| *channel).collect()
+    };
+    let mended = of(|health| matches!(health, Health::Mended));
+    let failed = of(|health| matches!(health, Health::Failing { .. } | Health::Gone { .. }));
+    if !mended.is_empty() {
+        channels::note_success(conn, &mended).await?;
+    }
+    if failed.is_empty() {
         return Ok(Vec::new());
     }
-    let gone = |health: &Health| match health {
-        Health::Gone { code } => Some(DisabledBecause::Gone(code).code()),
-        Health::Mended | Health::Failing { .. } => None,
-    };
-    let disabled: Vec<Disabled> = sqlx::query_as(include_str!("../../queries/channels/health.sql"))
-        .bind(healths.keys().map(|channel| channel.0).collect::<Vec<_>>())
-        .bind(healths.values().map(|health| *health == Health::Mended).collect::<Vec<_>>())
-        .bind(healths.values().map(gone).collect::<Vec<_>>())
-        .bind(DisabledBecause::FailedForDays.code())
-        .bind(FAILING_FOR.as_secs_f64())
-        .fetch_all(&mut *conn)
-        .await?;
-    for channel in &disabled {
-        tell(conn, channel).await?;
+    channels::note_failure(conn, &failed).await?;
+    let suspects: Vec<Suspect> = sqlx::query_as(
+        "SELECT id, org_id, name, kind, owner_id, failing_since <= now() - make_interval(secs => $2) AS has_failed_for_days
+           FROM alerts.channels WHERE id = ANY ($1) AND state = 'active' AND deleted_at IS NULL ORDER BY id",
+    )
+    .bind(failed.iter().map(|channel| channel.0).collect::<Vec<_>>())
+    .bind(FAILING_FOR.as_secs_f64())
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut disabled = Vec::new();
+    for suspect in suspects {
+        let channel = ChannelId(suspect.id);
+        let because = match healths.get(&channel) {
+            Some(Health::Gone { code }) => DisabledBecause::Gone(code),
+            _ if suspect.has_failed_for_days => DisabledBecause::FailedForDays,
+            _ => continue,
+        };
+        if channels::disable(conn, OrgId(suspect.org_id), channel, because.code(), ACTOR).await? {
+            tell(conn, &suspect, because).await?;
+            disabled.push(channel);
+        }
     }
-    Ok(disabled.into_iter().map(|channel| ChannelId(channel.id)).collect())
+    Ok(disabled)
 }
 
 /// Queues the notice for the owner's other email channels; for all of the organisation if the owner has none.
-async fn tell(conn: &mut PgConnection, disabled: &Disabled) -> Result<(), DeliveryError> {
+async fn tell(conn: &mut PgConnection, disabled: &Suspect, because: DisabledBecause) -> Result<(), DeliveryError> {
     let channels: Vec<(i64,)> = sqlx::query_as(
         "WITH others AS (
              SELECT id, owner_id IS NOT DISTINCT FROM $3 AS is_owners FROM alerts.channels
@@ -93,7 +112,7 @@ async fn tell(conn: &mut PgConnection, disabled: &Disabled) -> Result<(), Delive
     let content = NoticeContent::ChannelDisabled {
         channel: disabled.name.clone(),
         channel_kind: disabled.kind.clone(),
-        reason: disabled.disabled_reason.clone(),
+        reason: because.code().to_owned(),
     };
     for (channel,) in channels {
         let id = DeliveryId(Uuid::new_v4());

@@ -25,3 +25,18 @@ pub async fn take_back(conn: &mut PgConnection, lease: Duration) -> Result<u64, 
         .await?;
     Ok(taken.unsigned_abs())
 }
+
+/// Whether a message is due now or will be within so long, whatever its channel's limit says.
+///
+/// # Errors
+/// Only what Postgres reports.
+pub async fn is_due_within(conn: &mut PgConnection, span: Duration) -> Result<bool, DeliveryError> {
+    let (is_due,): (bool,) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM alerts.deliveries
+                         WHERE state = 'queued' AND not_before <= now() + make_interval(secs => $1))",
+    )
+    .bind(span.as_secs_f64())
+    .fetch_one(conn)
+    .await?;
+    Ok(is_due)
+}
