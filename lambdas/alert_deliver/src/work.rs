@@ -20,6 +20,7 @@ use isotherm_types::{ChannelId, Classified, CrashPoint};
 use serde::Serialize;
 use sqlx::Connection;
 use tokio::task::JoinSet;
+use tokio::time::{timeout, timeout_at};
 
 use crate::addresses::Opened;
 use crate::senders::now;
@@ -157,7 +158,7 @@ impl Work<'_> {
         self.worked.folded += claim.folded;
         self.worked.cancelled += claim.cancelled;
         for (id, problem) in &claim.unreadable {
-            tracing::error!(delivery.id = %id.0, error.message = problem, "a message cannot be read and will not be sent");
+            tracing::error!(delivery.id = %id.0, error.message = problem.as_str(), "a message cannot be read and will not be sent");
         }
         if !claim.messages.is_empty() {
             CrashPoint::DeliverClaimed.pass();
@@ -185,15 +186,12 @@ impl Work<'_> {
 
     /// Waits for an attempt to end, and for those that end with it; returns early if none does.
     async fn gather(&mut self) -> Vec<Ended> {
-        let mut ended = Vec::new();
-        let mut patience = NAP;
-        while let Ok(Some(joined)) = tokio::time::timeout(patience, self.sending.join_next()).await {
-            // An attempt catches its own panics, and nobody aborts it.
-            ended.extend(joined.ok());
-            patience = GATHER;
-            while let Some(joined) = self.sending.try_join_next() {
-                ended.extend(joined.ok());
-            }
+        let Ok(Some(first)) = timeout(NAP, self.sending.join_next()).await else { return Vec::new() };
+        // An attempt catches its own panics, and nobody aborts it.
+        let mut ended: Vec<Ended> = first.into_iter().collect();
+        let deadline = tokio::time::Instant::now() + GATHER;
+        while let Ok(Some(joined)) = timeout_at(deadline, self.sending.join_next()).await {
+            ended.extend(joined);
         }
         for attempt in &ended {
             if let Some(count) = self.on_the_way.get_mut(&attempt.channel) {

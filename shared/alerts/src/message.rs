@@ -3,6 +3,7 @@
 //! Titles, messages and facts come from rules and chains, so from anybody: every renderer escapes them for where they go, and cuts them
 //! to what fits there. Formats have golden files in `events-fixtures/alerts/`; a member may be added, none may go or change.
 
+use isotherm_types::RuleId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -97,25 +98,27 @@ pub struct TestContent {
     pub asked_by: String,
 }
 
-/// What a notice says.
+/// What a notice says, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
+#[serde(tag = "type")]
 pub enum NoticeContent {
     /// A channel was disabled, because it is gone or has failed for days.
+    #[serde(rename = "channel.disabled")]
     ChannelDisabled {
         /// Its name.
         channel: String,
         /// `email`, `sms`, `webhook` or `slack`.
         channel_kind: String,
         /// Code of the reason.
-        reason: String,
+        code: String,
     },
-    /// A rule was quarantined, because it cannot be evaluated.
+    /// A rule was quarantined, because it cannot be held against rows.
+    #[serde(rename = "rule.quarantined")]
     RuleQuarantined {
-        /// Its name.
-        rule: String,
+        /// The rule.
+        rule_id: RuleId,
         /// Code of the reason.
-        reason: String,
+        code: String,
         /// A sentence.
         message: String,
     },
@@ -141,8 +144,8 @@ impl Message {
             Self::Notice(NoticeContent::ChannelDisabled { channel, .. }) => {
                 format!("The channel {} was disabled", one_line(channel))
             }
-            Self::Notice(NoticeContent::RuleQuarantined { rule, .. }) => {
-                format!("The rule {} was quarantined", one_line(rule))
+            Self::Notice(NoticeContent::RuleQuarantined { rule_id, .. }) => {
+                format!("The rule with the number {} was quarantined", rule_id.0)
             }
         }
     }
@@ -173,12 +176,12 @@ impl Message {
             Self::Test(test) => {
                 vec![format!("{} asked for this test. The channel works.", one_line(&test.asked_by))]
             }
-            Self::Notice(NoticeContent::ChannelDisabled { channel_kind, reason, .. }) => vec![
-                format!("Nothing is sent to this channel ({channel_kind}) any more. The reason is {reason}."),
+            Self::Notice(NoticeContent::ChannelDisabled { channel_kind, code, .. }) => vec![
+                format!("Nothing is sent to this channel ({channel_kind}) any more. The reason is {code}."),
                 "What waited for it was cancelled. Mend its receiver, enable it, and replay what is still of use.".to_owned(),
             ],
-            Self::Notice(NoticeContent::RuleQuarantined { reason, message, .. }) => vec![
-                format!("The rule is not evaluated any more. The reason is {reason}: {}", one_line(message)),
+            Self::Notice(NoticeContent::RuleQuarantined { code, message, .. }) => vec![
+                format!("The rule is not evaluated any more. The reason is {code}: {}", one_line(message)),
                 "Correct its definition; that takes it out of quarantine.".to_owned(),
             ],
         }

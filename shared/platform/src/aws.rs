@@ -6,9 +6,9 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::BehaviorVersion;
 
 pub use aws_config::SdkConfig;
 

@@ -22,7 +22,7 @@ impl Senders {
         let signed = signed.map_err(|error| not_sent(&error))?;
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
-        let answer = self.http.post(&url, &headers, body.clone(), timeouts()).await.map_err(|error| unanswered(&error))?;
+        let answer = self.http.post(&url, &headers, body, timeouts()).await.map_err(|error| unanswered(&error))?;
         Ok(of_webhook(answer.status, answer.retry_after))
     }
 }

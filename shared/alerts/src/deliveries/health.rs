@@ -112,7 +112,7 @@ async fn tell(conn: &mut PgConnection, disabled: &Suspect, because: DisabledBeca
     let content = NoticeContent::ChannelDisabled {
         channel: disabled.name.clone(),
         channel_kind: disabled.kind.clone(),
-        reason: because.code().to_owned(),
+        code: because.code().to_owned(),
     };
     for (channel,) in channels {
         let id = DeliveryId(Uuid::new_v4());

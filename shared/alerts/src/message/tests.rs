@@ -54,14 +54,14 @@ fn messages() -> [(&'static str, Message); 7] {
             Message::Notice(NoticeContent::ChannelDisabled {
                 channel: "ops".to_owned(),
                 channel_kind: "webhook".to_owned(),
-                reason: "alerts.receiver_gone".to_owned(),
+                code: "alerts.receiver_gone".to_owned(),
             }),
         ),
         (
             "rule_quarantined",
             Message::Notice(NoticeContent::RuleQuarantined {
-                rule: "mint".to_owned(),
-                reason: "alerts.rule_too_slow".to_owned(),
+                rule_id: RuleId(7),
+                code: "alerts.rule_too_slow".to_owned(),
                 message: "it took longer than it may".to_owned(),
             }),
         ),

@@ -46,6 +46,20 @@ struct TestData<'a> {
     asked_by: &'a str,
 }
 
+#[derive(Serialize)]
+struct DisabledData<'a> {
+    channel: &'a str,
+    channel_kind: &'a str,
+    code: &'a str,
+}
+
+#[derive(Serialize)]
+struct QuarantinedData<'a> {
+    rule_id: i64,
+    code: &'a str,
+    message: &'a str,
+}
+
 /// The body of `message`, which was made at `at`: the same text for every attempt, as long as the ledger says the same.
 ///
 /// # Errors
@@ -68,12 +82,13 @@ pub fn body(message: &Message, at: DateTime<Utc>) -> serde_json::Result<String> 
             let data = TestData { channel: &test.channel, asked_by: &test.asked_by };
             serde_json::to_string(&Body { r#type: "alert.test", timestamp, data })
         }
-        Message::Notice(notice) => {
-            let r#type = match notice {
-                NoticeContent::ChannelDisabled { .. } => "channel.disabled",
-                NoticeContent::RuleQuarantined { .. } => "rule.quarantined",
-            };
-            serde_json::to_string(&Body { r#type, timestamp, data: notice })
+        Message::Notice(NoticeContent::ChannelDisabled { channel, channel_kind, code }) => {
+            let data = DisabledData { channel, channel_kind, code };
+            serde_json::to_string(&Body { r#type: "channel.disabled", timestamp, data })
+        }
+        Message::Notice(NoticeContent::RuleQuarantined { rule_id, code, message }) => {
+            let data = QuarantinedData { rule_id: rule_id.0, code, message };
+            serde_json::to_string(&Body { r#type: "rule.quarantined", timestamp, data })
         }
     }
 }
