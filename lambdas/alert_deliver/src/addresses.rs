@@ -31,12 +31,7 @@ pub(crate) enum Opened {
 impl Deliverer {
     pub(crate) async fn keyring(&self) -> Result<Keyring, Fault> {
         let text = self.secrets.get(self.clients.secrets_manager(), &self.keys_secret_arn).await?;
-        // A secret with one member is handed over as that member.
-        let text = match text.expose() {
-            keys if keys.trim_start().starts_with('[') => format!("{{\"keys\":{keys}}}"),
-            whole => whole.clone(),
-        };
-        Ok(Keyring::parse(&text)?)
+        Ok(Keyring::parse(text.expose())?)
     }
 
     /// Where each of `channels` leads.
