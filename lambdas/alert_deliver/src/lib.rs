@@ -24,7 +24,7 @@ mod settings;
 mod work;
 
 pub use senders::Senders;
-pub use settings::{Limits, Settings};
+pub use settings::{ATTEMPT, Limits, Settings};
 pub use work::Worked;
 
 /// What the function keeps between invocations.

@@ -21,8 +21,7 @@ mod slack;
 mod sms;
 mod webhook;
 
-/// How long an attempt may take; leases and the function's time-out follow from it.
-const ATTEMPT: Duration = Duration::from_secs(10);
+/// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
 
 /// All senders.
@@ -44,8 +43,8 @@ impl Senders {
             Options { allow_loopback_http: settings.allow_loopback_http, connect_timeout: CONNECT, ..Options::default() };
         Ok(Self {
             http: Client::new(options)?,
-            email: email::client(clients.config()),
-            sms: sms::client(clients.config()),
+            email: email::client(clients.config(), settings.attempt),
+            sms: sms::client(clients.config(), settings.attempt),
             settings,
         })
     }
@@ -60,15 +59,15 @@ impl Senders {
         };
         sent.unwrap_or_else(Verdict::Failed)
     }
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts { head: self.settings.attempt, total: self.settings.attempt }
+    }
 }
 
 /// The present instant: a signature's timestamp is that of its attempt.
 pub(crate) fn now() -> DateTime<Utc> {
     SystemClock.now()
-}
-
-fn timeouts() -> Timeouts {
-    Timeouts { head: ATTEMPT, total: ATTEMPT }
 }
 
 /// Why there was no answer over HTTP.

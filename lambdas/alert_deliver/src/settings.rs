@@ -17,7 +17,12 @@ pub struct Settings {
     pub slack_api: String,
     /// Whether plain HTTP to this machine is allowed: for one machine only.
     pub allow_loopback_http: bool,
+    /// How long an attempt may take; leases and the function's time-out follow from [`ATTEMPT`].
+    pub attempt: Duration,
 }
+
+/// How long an attempt may take.
+pub const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// `ISOTHERM_EMAIL_FROM`, `ISOTHERM_SLACK_API` and `ISOTHERM_OUTBOUND_LOOPBACK`, each of which may be missing.
 pub(crate) fn read(environment: &mut Environment) -> Reading<Settings> {
@@ -28,6 +33,7 @@ pub(crate) fn read(environment: &mut Environment) -> Reading<Settings> {
         email_from,
         slack_api: slack_api.unwrap_or_else(|| SLACK_API.to_owned()),
         allow_loopback_http,
+        attempt: ATTEMPT,
     })
 }
 

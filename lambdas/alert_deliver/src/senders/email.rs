@@ -4,6 +4,8 @@
 //! has none of ours, and a correction names the first one's in `In-Reply-To` and `References` (RFC 5322, 3.6.4), which simple content may
 //! set. **Source**: Amazon SES Developer Guide, "Amazon SES header fields".
 
+use std::time::Duration;
+
 use aws_sdk_sesv2::config::retry::RetryConfig;
 use aws_sdk_sesv2::config::timeout::TimeoutConfig;
 use aws_sdk_sesv2::error::BuildError;
@@ -13,7 +15,7 @@ use isotherm_alerts::message::email::{self, Email};
 use isotherm_platform::aws::SdkConfig;
 use isotherm_types::{Classified, Disposition};
 
-use super::{ATTEMPT, CONNECT, Senders, not_sent, of_service};
+use super::{CONNECT, Senders, not_sent, of_service};
 
 /// Characters of subject and bodies.
 const CHARSET: &str = "UTF-8";
@@ -34,8 +36,8 @@ impl Classified for NoSender {
 }
 
 /// A client that tries once.
-pub(super) fn client(config: &SdkConfig) -> aws_sdk_sesv2::Client {
-    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(ATTEMPT).build();
+pub(super) fn client(config: &SdkConfig, attempt: Duration) -> aws_sdk_sesv2::Client {
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(attempt).build();
     let config = aws_sdk_sesv2::config::Builder::from(config)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)

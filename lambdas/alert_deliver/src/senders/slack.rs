@@ -5,7 +5,7 @@ use isotherm_alerts::deliveries::{Claimed, DeliveryFault, Verdict};
 use isotherm_alerts::message::slack;
 use isotherm_outbound::CheckedUrl;
 
-use super::{Senders, not_sent, timeouts, unanswered};
+use super::{Senders, not_sent, unanswered};
 
 impl Senders {
     pub(super) async fn send_slack(
@@ -19,7 +19,7 @@ impl Senders {
         let body = slack::arguments(&claimed.message, channel, claimed.thread.as_deref()).to_string();
         let authorization = format!("Bearer {token}");
         let headers = [("content-type", "application/json; charset=utf-8"), ("authorization", authorization.as_str())];
-        let answer = self.http.post(&url, &headers, body, timeouts()).await.map_err(|error| unanswered(&error))?;
+        let answer = self.http.post(&url, &headers, body, self.timeouts()).await.map_err(|error| unanswered(&error))?;
         Ok(of_slack(answer.status, answer.retry_after, &answer.body))
     }
 }

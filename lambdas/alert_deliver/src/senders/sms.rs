@@ -1,5 +1,7 @@
 //! Text messages, by SNS `Publish` to a number.
 
+use std::time::Duration;
+
 use aws_sdk_sns::config::retry::RetryConfig;
 use aws_sdk_sns::config::timeout::TimeoutConfig;
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -7,11 +9,11 @@ use isotherm_alerts::deliveries::{Claimed, DeliveryFault, Verdict};
 use isotherm_alerts::message::sms;
 use isotherm_platform::aws::SdkConfig;
 
-use super::{ATTEMPT, CONNECT, Senders, of_service};
+use super::{CONNECT, Senders, of_service};
 
 /// A client that tries once: a text message is paid for, and read at night.
-pub(super) fn client(config: &SdkConfig) -> aws_sdk_sns::Client {
-    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(ATTEMPT).build();
+pub(super) fn client(config: &SdkConfig, attempt: Duration) -> aws_sdk_sns::Client {
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(attempt).build();
     let config = aws_sdk_sns::config::Builder::from(config)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)

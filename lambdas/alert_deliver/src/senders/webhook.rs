@@ -6,7 +6,7 @@ use isotherm_alerts::message::webhook;
 use isotherm_alerts::signature;
 use isotherm_outbound::CheckedUrl;
 
-use super::{Senders, not_sent, now, timeouts, unanswered};
+use super::{Senders, not_sent, now, unanswered};
 
 impl Senders {
     pub(super) async fn send_webhook(
@@ -22,7 +22,7 @@ impl Senders {
         let signed = signed.map_err(|error| not_sent(&error))?;
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
-        let answer = self.http.post(&url, &headers, body, timeouts()).await.map_err(|error| unanswered(&error))?;
+        let answer = self.http.post(&url, &headers, body, self.timeouts()).await.map_err(|error| unanswered(&error))?;
         Ok(of_webhook(answer.status, answer.retry_after))
     }
 }

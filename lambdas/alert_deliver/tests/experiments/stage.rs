@@ -14,7 +14,7 @@ use isotherm_lab::webhook_zoo::WebhookZoo;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::secrets::SecretCache;
 use isotherm_types::{ChannelId, OrgId};
-use lambda_alert_deliver::{Deliverer, Limits, Senders, Settings};
+use lambda_alert_deliver::{ATTEMPT, Deliverer, Limits, Senders, Settings};
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -22,6 +22,8 @@ use uuid::Uuid;
 
 /// Whom emails come from.
 pub(crate) const FROM: &str = "alerts@example.com";
+/// Where nobody is.
+pub(crate) const NO_SLACK: &str = "http://127.0.0.1:1/api";
 /// The key that signs webhooks, and the one before it.
 pub(crate) const NEW_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
 pub(crate) const OLD_KEY: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDMfKQ9r8GKYo=";
@@ -54,12 +56,19 @@ pub(crate) async fn clients(endpoint: &str, account: &str) -> Clients {
 }
 
 /// The function over a database and an account that are there already; it does not linger.
-pub(crate) async fn deliverer(database_url: &str, endpoint: &str, account: &str, slack_api: &str) -> Deliverer {
+pub(crate) async fn deliverer(
+    database_url: &str,
+    endpoint: &str,
+    account: &str,
+    slack_api: &str,
+    attempt: Duration,
+) -> Deliverer {
     let clients = clients(endpoint, account).await;
     let settings = Settings {
         email_from: Some(FROM.to_owned()),
         slack_api: slack_api.to_owned(),
         allow_loopback_http: true,
+        attempt,
     };
     let pool = PgPoolOptions::new().max_connections(2).connect(database_url).await.unwrap();
     let senders = Arc::new(Senders::new(&clients, settings).unwrap());
@@ -90,11 +99,16 @@ impl Stage {
 
     /// The function, its AWS at the emulator.
     pub(crate) async fn deliverer(&self) -> Deliverer {
-        self.deliverer_at(&self.endpoint, "http://127.0.0.1:1/api").await
+        self.deliverer_at(&self.endpoint, NO_SLACK).await
     }
 
     pub(crate) async fn deliverer_at(&self, endpoint: &str, slack_api: &str) -> Deliverer {
-        deliverer(&self.database.url, endpoint, &self.account, slack_api).await
+        deliverer(&self.database.url, endpoint, &self.account, slack_api, ATTEMPT).await
+    }
+
+    /// The function, with less patience for receivers.
+    pub(crate) async fn impatient(&self, attempt: Duration) -> Deliverer {
+        deliverer(&self.database.url, &self.endpoint, &self.account, NO_SLACK, attempt).await
     }
 
     /// A new channel.
@@ -161,15 +175,14 @@ impl Stage {
         .unwrap();
     }
 
-    /// Lets time pass, as far as the database knows of it: due times, leases, buckets, failures of channels, and the log.
+    /// Lets time pass, as far as the database knows of it: due times, leases, buckets, failures of channels.
     pub(crate) async fn pass(&mut self, span: Duration) {
         let seconds = span.as_secs_f64();
         self.run(format!(
             "UPDATE alerts.deliveries SET not_before = not_before - interval '{seconds} seconds',
                     lease_expires_at = lease_expires_at - interval '{seconds} seconds' WHERE state IN ('queued', 'sending');
              UPDATE alerts.budgets SET refilled_at = refilled_at - interval '{seconds} seconds';
-             UPDATE alerts.channels SET failing_since = failing_since - interval '{seconds} seconds' WHERE failing_since IS NOT NULL;
-             UPDATE alerts.delivery_attempts SET started_at = started_at - interval '{seconds} seconds'"
+             UPDATE alerts.channels SET failing_since = failing_since - interval '{seconds} seconds' WHERE failing_since IS NOT NULL"
         ))
         .await;
     }

@@ -16,7 +16,7 @@ use standardwebhooks::Webhook;
 #[allow(dead_code, reason = "each target uses a part of it")]
 mod stage;
 
-use stage::{FROM, NEW_KEY, OLD_KEY, Stage};
+use stage::{FROM, NEW_KEY, NO_SLACK, OLD_KEY, Stage};
 
 const NUMBER: &str = "+15551230042";
 
@@ -89,7 +89,7 @@ async fn an_email_arrives_as_text_and_html_and_its_correction_in_its_thread() {
     let proxy = proxy.await.unwrap();
     let channel = stage.channel(Address::Email { to: "ann@example.org".to_owned() }, 60).await;
     let alerts = stage.fire(1, &[channel]).await;
-    let deliverer = stage.deliverer_at(&proxy.endpoint_url(), "http://127.0.0.1:1/api").await;
+    let deliverer = stage.deliverer_at(&proxy.endpoint_url(), NO_SLACK).await;
     assert_eq!(deliverer.work().await.unwrap().delivered, 1);
     stage.deliver(&alerts, channel, "retracted").await;
     assert_eq!(deliverer.work().await.unwrap().delivered, 1);

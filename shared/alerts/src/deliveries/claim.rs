@@ -264,7 +264,20 @@ async fn fold(
     Ok(folded.rows_affected())
 }
 
+/// The digest of a lane that takes in more; a new one if there is none.
 async fn open_digest(conn: &mut PgConnection, want: &Want) -> Result<DeliveryId, DeliveryError> {
+    let open: Option<(Uuid,)> = sqlx::query_as(
+        "SELECT id FROM alerts.deliveries
+          WHERE channel_id = $1 AND again = $2 AND state = 'queued' AND kind = 'digest' AND attempts = 0
+          ORDER BY not_before LIMIT 1 FOR UPDATE",
+    )
+    .bind(want.channel.0)
+    .bind(want.lane.is_again())
+    .fetch_optional(&mut *conn)
+    .await?;
+    if let Some((open,)) = open {
+        return Ok(DeliveryId(open));
+    }
     let id = DeliveryId(Uuid::new_v4());
     let content = DigestContent { of: DigestOf::in_lane(want.lane), count: None, groups: Vec::new() };
     let content = serde_json::to_value(content).map_err(|source| DeliveryError::BadContent { id, source })?;
