@@ -97,7 +97,8 @@ async fn main() -> ExitCode {
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(concurrent).build().expect("a client");
     let each = i64::try_from(MESSAGES / CHANNELS).expect("a small number");
 
-    let (mut own_legs, mut raw_legs, mut body): (Vec<Leg>, Vec<Leg>, Arc<[u8]>) = (Vec::new(), Vec::new(), Arc::from([]));
+    let (mut own_legs, mut raw_legs, mut body): (Vec<Leg>, Vec<Leg>, Arc<[u8]>) =
+        (Vec::new(), Vec::new(), Arc::from([]));
     for round in 0..=ROUNDS {
         for own_first in [round % 2 == 0, round % 2 != 0] {
             if own_first {
@@ -105,7 +106,9 @@ async fn main() -> ExitCode {
                 stage.pass(Duration::from_secs(600)).await;
                 stage.run("VACUUM ANALYZE").await;
                 let leg = measure(postgres, ours(&deliverer)).await;
-                body = Arc::from(stage.zoo.received(&urls[0]).last().map(|received| received.body.clone()).unwrap_or_default());
+                body = Arc::from(
+                    stage.zoo.received(&urls[0]).last().map(|received| received.body.clone()).unwrap_or_default(),
+                );
                 if round > 0 {
                     own_legs.push(leg);
                 }

@@ -39,8 +39,11 @@ impl Senders {
     /// # Errors
     /// That the client for outgoing HTTP cannot be made.
     pub fn new(clients: &Clients, settings: Settings) -> Result<Self, Fault> {
-        let options =
-            Options { allow_loopback_http: settings.allow_loopback_http, connect_timeout: CONNECT, ..Options::default() };
+        let options = Options {
+            allow_loopback_http: settings.allow_loopback_http,
+            connect_timeout: CONNECT,
+            ..Options::default()
+        };
         Ok(Self {
             http: Client::new(options)?,
             email: email::client(clients.config(), settings.attempt),

@@ -6,7 +6,6 @@
 //!
 //! Due times and leases are the database's clock's: a test that lets time pass moves the rows, not the clock.
 
-use isotherm_types::{ChannelId, OrgId};
 use uuid::Uuid;
 
 pub mod claim;
@@ -85,13 +84,4 @@ impl Kind {
         let known = Self::ALL.into_iter().find(|kind| kind.as_str() == word);
         known.ok_or(DeliveryError::BadRow { id, problem: "its kind is not one that this program knows" })
     }
-}
-
-/// Where a message goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Destination {
-    /// Whose it is.
-    pub org: OrgId,
-    /// The channel.
-    pub channel: ChannelId,
 }

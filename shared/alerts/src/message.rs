@@ -160,9 +160,9 @@ impl Message {
                     Change::Retracted => {
                         Some("The chain has dropped what this alert was about: it did not happen.".to_owned())
                     }
-                    Change::Moved => {
-                        Some(format!("The chain has what this alert is about in another block now: {block} of {chain}."))
-                    }
+                    Change::Moved => Some(format!(
+                        "The chain has what this alert is about in another block now: {block} of {chain}."
+                    )),
                 };
                 first.into_iter().chain([alert.message.clone()]).filter(|text| !text.trim().is_empty()).collect()
             }
@@ -178,7 +178,8 @@ impl Message {
             }
             Self::Notice(NoticeContent::ChannelDisabled { channel_kind, code, .. }) => vec![
                 format!("Nothing is sent to this channel ({channel_kind}) any more. The reason is {code}."),
-                "What waited for it was cancelled. Mend its receiver, enable it, and replay what is still of use.".to_owned(),
+                "What waited for it was cancelled. Mend its receiver, enable it, and replay what is still of use."
+                    .to_owned(),
             ],
             Self::Notice(NoticeContent::RuleQuarantined { code, message, .. }) => vec![
                 format!("The rule is not evaluated any more. The reason is {code}: {}", one_line(message)),

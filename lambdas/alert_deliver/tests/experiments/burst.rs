@@ -79,7 +79,8 @@ async fn experiment_burst() {
     let received = stage.zoo.received(&url);
     let instants: Vec<Duration> = received.iter().map(|received| time.of(received.at)).collect();
     let minute = Duration::from_secs(60);
-    let in_a_minute = instants.iter().map(|from| instants.iter().filter(|at| **at >= *from && **at <= *from + minute).count());
+    let in_a_minute =
+        instants.iter().map(|from| instants.iter().filter(|at| **at >= *from && **at <= *from + minute).count());
     let most = in_a_minute.max().unwrap_or(0);
     let bodies: Vec<Value> = received.iter().map(|received| serde_json::from_slice(&received.body).unwrap()).collect();
     let of_type = |kind: &str| bodies.iter().filter(|body| body["type"] == kind).count();

@@ -66,10 +66,11 @@ async fn experiment_deliver_crash_points() {
                     successor.work().await.unwrap();
                 }
                 undelivered += stage.count("SELECT count(*) FROM alerts.deliveries WHERE state <> 'delivered'").await;
-                let known: Vec<String> = sqlx::query_scalar("SELECT 'msg_' || replace(id::text, '-', '') FROM alerts.deliveries")
-                    .fetch_all(&mut stage.conn)
-                    .await
-                    .unwrap();
+                let known: Vec<String> =
+                    sqlx::query_scalar("SELECT 'msg_' || replace(id::text, '-', '') FROM alerts.deliveries")
+                        .fetch_all(&mut stage.conn)
+                        .await
+                        .unwrap();
                 let known: BTreeSet<String> = known.into_iter().collect();
                 let mut times = BTreeMap::<String, i64>::new();
                 for received in stage.zoo.received(&url) {

@@ -77,7 +77,14 @@ struct Broken {
 }
 
 impl Broken {
-    fn judge(&mut self, receiver: &Receiver, received: &[Received], known: &BTreeSet<String>, time: &VirtualTime, slack: Duration) {
+    fn judge(
+        &mut self,
+        receiver: &Receiver,
+        received: &[Received],
+        known: &BTreeSet<String>,
+        time: &VirtualTime,
+        slack: Duration,
+    ) {
         let webhook = Webhook::new(NEW_KEY).unwrap();
         let mut attempts = BTreeMap::<&str, Vec<Duration>>::new();
         for request in received {
@@ -131,10 +138,14 @@ async fn experiment_deliveries() {
             stage.run("UPDATE alerts.deliveries SET not_before = now() WHERE state = 'queued'").await;
         }
         if experiment.lacks("gone") {
-            stage.run("UPDATE alerts.channels SET state = 'active', disabled_reason = NULL WHERE state = 'disabled'").await;
+            stage
+                .run("UPDATE alerts.channels SET state = 'active', disabled_reason = NULL WHERE state = 'disabled'")
+                .await;
         }
         if experiment.lacks("retry") {
-            stage.run("UPDATE alerts.deliveries SET state = 'failed', finished_at = now() WHERE state = 'queued'").await;
+            stage
+                .run("UPDATE alerts.deliveries SET state = 'failed', finished_at = now() WHERE state = 'queued'")
+                .await;
         }
         stage.pass(step).await;
         time.jump(step);
@@ -173,15 +184,18 @@ async fn experiment_deliveries() {
 async fn judge_rows(experiment: &mut Experiment, stage: &mut Stage) {
     let gone = stage.count("SELECT count(*) FROM alerts.channels WHERE disabled_reason = 'alerts.receiver_gone'").await;
     experiment.equal("gone", gone, 1);
-    let failed = stage.count("SELECT count(*) FROM alerts.channels WHERE disabled_reason = 'alerts.failed_for_days'").await;
+    let failed =
+        stage.count("SELECT count(*) FROM alerts.channels WHERE disabled_reason = 'alerts.failed_for_days'").await;
     experiment.equal("disabled_after_days", failed, 7);
-    let notices = stage.count("SELECT count(*) FROM alerts.deliveries WHERE kind = 'notice' AND state = 'delivered'").await;
+    let notices =
+        stage.count("SELECT count(*) FROM alerts.deliveries WHERE kind = 'notice' AND state = 'delivered'").await;
     experiment.equal("owner_told", notices, 8);
     let short = "SELECT count(*) FROM alerts.deliveries
                   WHERE state = 'failed' AND attempts <> 10 AND last_error_code <> 'alerts.receiver_gone'";
     let given_up_early = stage.count(short).await;
     experiment.zero("given_up_early", given_up_early);
-    let unexplained = "SELECT count(*) FROM alerts.deliveries WHERE state IN ('failed', 'cancelled') AND last_error_code IS NULL";
+    let unexplained =
+        "SELECT count(*) FROM alerts.deliveries WHERE state IN ('failed', 'cancelled') AND last_error_code IS NULL";
     let unexplained = stage.count(unexplained).await;
     experiment.zero("unexplained", unexplained);
     let mismatched = "SELECT count(*) FROM alerts.deliveries d

@@ -157,7 +157,8 @@ async fn a_wake_up_sends_and_one_that_cannot_be_read_fails_alone() {
     let url = stage.zoo.url(Behaviour::Accept);
     let channel = stage.webhook(&url, 60).await;
     stage.fire(1, &[channel]).await;
-    let record = |id: &str, body: &str| json!({ "messageId": id, "body": body, "attributes": { "MessageGroupId": id } });
+    let record =
+        |id: &str, body: &str| json!({ "messageId": id, "body": body, "attributes": { "MessageGroupId": id } });
     let good = json!({ "version": 1, "event_id": 1 }).to_string();
     let event = json!({ "Records": [record("good", &good), record("bad", "{")] });
     let event: BatchOrSweep = serde_json::from_value(event).unwrap();

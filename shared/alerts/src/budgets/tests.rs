@@ -60,7 +60,9 @@ fn a_shortage_of_an_organisation_is_shared_and_lanes_are_apart() {
 fn wants() -> impl Strategy<Value = Vec<Want>> {
     let lane = prop_oneof![Just(Lane::First), Just(Lane::Again)];
     let all = proptest::collection::btree_map((0i64..6, lane), 0u32..40, 0..10);
-    all.prop_map(|all| all.into_iter().map(|((channel, lane), messages)| want(channel % 2, channel, lane, messages)).collect())
+    all.prop_map(|all| {
+        all.into_iter().map(|((channel, lane), messages)| want(channel % 2, channel, lane, messages)).collect()
+    })
 }
 
 fn supply() -> impl Strategy<Value = Supply> {

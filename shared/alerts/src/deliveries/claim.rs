@@ -96,12 +96,7 @@ struct DueLane {
 
 impl DueLane {
     fn want(&self) -> Want {
-        Want {
-            org: OrgId(self.org_id),
-            channel: ChannelId(self.channel_id),
-            lane: Lane::of(self.again),
-            messages: 0,
-        }
+        Want { org: OrgId(self.org_id), channel: ChannelId(self.channel_id), lane: Lane::of(self.again), messages: 0 }
     }
 }
 
@@ -281,13 +276,15 @@ async fn open_digest(conn: &mut PgConnection, want: &Want) -> Result<DeliveryId,
     let id = DeliveryId(Uuid::new_v4());
     let content = DigestContent { of: DigestOf::in_lane(want.lane), count: None, groups: Vec::new() };
     let content = serde_json::to_value(content).map_err(|source| DeliveryError::BadContent { id, source })?;
-    sqlx::query("INSERT INTO alerts.deliveries (id, org_id, channel_id, kind, content) VALUES ($1, $2, $3, 'digest', $4)")
-        .bind(id.0)
-        .bind(want.org.0)
-        .bind(want.channel.0)
-        .bind(content)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "INSERT INTO alerts.deliveries (id, org_id, channel_id, kind, content) VALUES ($1, $2, $3, 'digest', $4)",
+    )
+    .bind(id.0)
+    .bind(want.org.0)
+    .bind(want.channel.0)
+    .bind(content)
+    .execute(conn)
+    .await?;
     Ok(id)
 }
 

@@ -194,9 +194,9 @@ pub fn of_webhook(status: u16, asked: Option<Duration>) -> Verdict {
 pub fn of_aws(status: u16, code: Option<&str>) -> DeliveryFault {
     let status = Some(status);
     match code {
-        Some("TooManyRequestsException" | "ThrottlingException" | "Throttling" | "Throttled" | "LimitExceededException") => {
-            DeliveryFault::Throttled { status, asked: None }
-        }
+        Some(
+            "TooManyRequestsException" | "ThrottlingException" | "Throttling" | "Throttled" | "LimitExceededException",
+        ) => DeliveryFault::Throttled { status, asked: None },
         Some("BadRequestException" | "InvalidParameter" | "InvalidParameterValue" | "ParameterValueInvalid") => {
             DeliveryFault::Rejected { status }
         }

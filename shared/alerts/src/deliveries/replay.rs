@@ -54,12 +54,14 @@ pub async fn test(
 ) -> Result<DeliveryId, DeliveryError> {
     let id = DeliveryId(Uuid::new_v4());
     let content = serde_json::to_value(content).map_err(|source| DeliveryError::BadContent { id, source })?;
-    sqlx::query("INSERT INTO alerts.deliveries (id, org_id, channel_id, kind, content) VALUES ($1, $2, $3, 'test', $4)")
-        .bind(id.0)
-        .bind(org.0)
-        .bind(channel.0)
-        .bind(content)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "INSERT INTO alerts.deliveries (id, org_id, channel_id, kind, content) VALUES ($1, $2, $3, 'test', $4)",
+    )
+    .bind(id.0)
+    .bind(org.0)
+    .bind(channel.0)
+    .bind(content)
+    .execute(conn)
+    .await?;
     Ok(id)
 }

@@ -36,18 +36,35 @@ pub fn of_slack(status: u16, asked: Option<Duration>, body: &[u8]) -> Verdict {
 fn of_error(status: u16, asked: Option<Duration>, error: Option<&str>) -> DeliveryFault {
     let told = Some(status);
     match error {
-        Some("ratelimited" | "rate_limited" | "message_limit_exceeded") => DeliveryFault::Throttled { status: told, asked },
-        Some("account_inactive" | "token_revoked" | "is_archived" | "channel_is_archived" | "team_access_not_granted") => {
-            DeliveryFault::Gone { status }
+        Some("ratelimited" | "rate_limited" | "message_limit_exceeded") => {
+            DeliveryFault::Throttled { status: told, asked }
         }
         Some(
-            "invalid_auth" | "not_authed" | "token_expired" | "channel_not_found" | "not_in_channel" | "missing_scope"
-            | "no_permission" | "access_denied" | "ekm_access_denied" | "org_login_required" | "restricted_action"
-            | "not_allowed_token_type" | "cannot_reply_to_message",
+            "account_inactive" | "token_revoked" | "is_archived" | "channel_is_archived" | "team_access_not_granted",
+        ) => DeliveryFault::Gone { status },
+        Some(
+            "invalid_auth"
+            | "not_authed"
+            | "token_expired"
+            | "channel_not_found"
+            | "not_in_channel"
+            | "missing_scope"
+            | "no_permission"
+            | "access_denied"
+            | "ekm_access_denied"
+            | "org_login_required"
+            | "restricted_action"
+            | "not_allowed_token_type"
+            | "cannot_reply_to_message",
         ) => DeliveryFault::AccessRefused { status: told },
         Some(
-            "msg_too_long" | "msg_blocks_too_long" | "no_text" | "invalid_blocks" | "invalid_blocks_format"
-            | "too_many_attachments" | "invalid_arguments",
+            "msg_too_long"
+            | "msg_blocks_too_long"
+            | "no_text"
+            | "invalid_blocks"
+            | "invalid_blocks_format"
+            | "too_many_attachments"
+            | "invalid_arguments",
         ) => DeliveryFault::Rejected { status: told },
         _ => DeliveryFault::ServiceFailed { status: told },
     }
@@ -107,7 +124,8 @@ enum Name {
 mod tests {
     use super::*;
 
-    const ACCEPTED: &str = r#"{"ok":true,"channel":"C1","ts":"1503435956.000247","message":{"ts":"no","text":"hello"}}"#;
+    const ACCEPTED: &str =
+        r#"{"ok":true,"channel":"C1","ts":"1503435956.000247","message":{"ts":"no","text":"hello"}}"#;
 
     fn accepted(ts: Option<&str>) -> Verdict {
         Verdict::Accepted { status: Some(200), message_id: ts.map(str::to_owned) }

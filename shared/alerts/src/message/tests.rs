@@ -88,7 +88,8 @@ fn every_message_has_its_form_on_every_kind_of_channel() {
         check(&format!("{name}.email.txt"), &format!("Subject: {subject}\n\n{text}"));
         check(&format!("{name}.email.html"), &html);
         check(&format!("{name}.sms.txt"), &format!("{}\n", sms::render(&message)));
-        let thread = matches!(&message, Message::Alert(alert) if alert.change != Change::Fired).then_some("1503435956.000247");
+        let thread =
+            matches!(&message, Message::Alert(alert) if alert.change != Change::Fired).then_some("1503435956.000247");
         let slack = slack::arguments(&message, "C0123456789", thread);
         check(&format!("{name}.slack.json"), &format!("{}\n", serde_json::to_string_pretty(&slack).unwrap()));
     }

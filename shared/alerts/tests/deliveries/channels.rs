@@ -24,7 +24,11 @@ async fn a_receiver_that_is_gone_is_disabled_at_once_and_its_owner_told_by_email
     let claim = stage.claim().await;
     assert_eq!((claim.cancelled, claim.messages.len()), (2, 1));
     let cancelled = ("cancelled".to_owned(), Some("alerts.channel_disabled".to_owned()));
-    assert_eq!(stage.states("fired").await.iter().filter(|state| **state == cancelled).count(), 2, "nothing is dropped silently");
+    assert_eq!(
+        stage.states("fired").await.iter().filter(|state| **state == cancelled).count(),
+        2,
+        "nothing is dropped silently"
+    );
     let notice = &claim.messages[0];
     assert_eq!((notice.kind, notice.channel), (Kind::Notice, email));
     let expected = NoticeContent::ChannelDisabled {
@@ -46,7 +50,10 @@ async fn days_of_nothing_but_failures_disable_a_channel_and_one_success_forgives
         assert!(note(&mut stage, &first, REFUSED).await.is_empty());
         stage.pass(5 * 86_400 - 60).await;
         let verdict = if forgiven { accepted("m") } else { REFUSED };
-        assert!(note(&mut stage, &Claimed { is_failing: true, ..second }, verdict).await.is_empty(), "not five days yet");
+        assert!(
+            note(&mut stage, &Claimed { is_failing: true, ..second }, verdict).await.is_empty(),
+            "not five days yet"
+        );
         stage.pass(61).await;
         let disabled = note(&mut stage, &third, REFUSED).await;
         assert_eq!(disabled.is_empty(), forgiven, "{disabled:?}");

@@ -42,7 +42,10 @@ async fn a_message_has_what_its_alert_says() {
     let channel = stage.channel("webhook", 60).await;
     let alerts = stage.fire(1, &[channel]).await;
     let claimed = stage.claim_one().await;
-    assert_eq!((claimed.kind, claimed.attempt, claimed.channel, claimed.thread.as_deref()), (Kind::Fired, 1, channel, None));
+    assert_eq!(
+        (claimed.kind, claimed.attempt, claimed.channel, claimed.thread.as_deref()),
+        (Kind::Fired, 1, channel, None)
+    );
     let Message::Alert(alert) = claimed.message else { panic!("{:?}", claimed.message) };
     assert_eq!((alert.alert_id, alert.rule.as_str(), alert.chain.as_str()), (alerts[0], "large", "demo"));
     assert_eq!((alert.chain_id, alert.block_number, alert.title.as_str()), (7, 1, "title 1"));

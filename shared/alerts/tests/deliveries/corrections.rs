@@ -35,7 +35,11 @@ async fn a_correction_goes_to_whoever_has_the_original_or_may_have_it() {
         assert_eq!(claimed, [Kind::Retracted], "{kind}: it may have got there");
     }
     let (claimed, states) = after("sms", unanswered()).await;
-    assert_eq!((claimed.len(), states.as_slice()), (0, &cancelled[..]), "a text message corrects what was delivered only");
+    assert_eq!(
+        (claimed.len(), states.as_slice()),
+        (0, &cancelled[..]),
+        "a text message corrects what was delivered only"
+    );
 }
 
 #[tokio::test]

@@ -53,7 +53,8 @@ async fn a_digest_that_was_tried_takes_nothing_in() {
     stage.claim().await;
     let content = "SELECT (content ->> 'count')::bigint FROM alerts.deliveries WHERE kind = 'digest' AND attempts = 1";
     assert_eq!(stage.count(content).await, 18);
-    let inside = "SELECT count(*) FROM alerts.deliveries d JOIN alerts.deliveries g ON g.id = d.digest_id AND g.attempts = 1";
+    let inside =
+        "SELECT count(*) FROM alerts.deliveries d JOIN alerts.deliveries g ON g.id = d.digest_id AND g.attempts = 1";
     assert_eq!(stage.count(inside).await, 18);
 }
 
@@ -79,7 +80,11 @@ async fn a_flood_of_corrections_is_folded_in_its_own_lane() {
     assert_eq!(deliver_all(&mut stage).await.len(), 2);
     stage.deliver(&alerts, channel, "retracted").await;
     // The two that were delivered may be corrected at once; the others are in a digest that was not sent.
-    assert_eq!(deliver_all(&mut stage).await, [(Kind::Retracted, None)], "a limit of ten lets one correction through at once");
+    assert_eq!(
+        deliver_all(&mut stage).await,
+        [(Kind::Retracted, None)],
+        "a limit of ten lets one correction through at once"
+    );
     stage.pass(8).await;
     assert!(deliver_all(&mut stage).await.contains(&(Kind::Digest, Some(28))));
     stage.pass(60).await;
