@@ -6,19 +6,24 @@
 
 pub mod alert_events;
 mod audit;
+pub mod budgets;
 pub mod channel;
 pub mod channels;
 pub mod condition;
 pub mod cursors;
 pub mod definition;
 pub mod deliveries;
+pub mod digest;
 mod facts;
 pub mod identity;
 pub mod index;
 pub mod ledger;
+pub mod message;
 pub mod release;
 pub mod rules;
+pub mod schedule;
 pub mod seal;
+pub mod signature;
 mod source;
 pub mod sql_runs;
 pub mod template;

@@ -52,6 +52,11 @@ impl Call {
     pub fn path(&self) -> &str {
         &self.head.path
     }
+
+    /// The header called `name`, in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// What a client gets.

@@ -6,9 +6,11 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+
+pub use aws_config::SdkConfig;
 
 /// Tries of one call in all, with the SDK's own jittered back-off in between.
 const MAX_ATTEMPTS: u32 = 4;
@@ -53,6 +55,11 @@ impl Clients {
             secrets_manager: OnceLock::new(),
             scheduler: OnceLock::new(),
         }
+    }
+
+    /// What all of them are made from: for a function that alone uses a service.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
     }
 
     /// S3; with path style if the endpoint is overridden.

@@ -73,11 +73,17 @@ pub enum CrashPoint {
     EvaluateWritten,
     /// They are committed; nobody has been told.
     EvaluateCommitted,
+    /// Messages are claimed; none is sent.
+    DeliverClaimed,
+    /// Receivers have answered; nothing is written down.
+    DeliverSent,
+    /// It is written down.
+    DeliverWritten,
 }
 
 impl CrashPoint {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::WorkerClaimed,
         Self::WorkerOperatorEnded,
         Self::WorkerWrittenDown,
@@ -110,6 +116,9 @@ impl CrashPoint {
         Self::EvaluateFound,
         Self::EvaluateWritten,
         Self::EvaluateCommitted,
+        Self::DeliverClaimed,
+        Self::DeliverSent,
+        Self::DeliverWritten,
     ];
 
     /// The name by which it is armed.
@@ -147,6 +156,9 @@ impl CrashPoint {
             Self::EvaluateFound => "evaluate.found",
             Self::EvaluateWritten => "evaluate.written",
             Self::EvaluateCommitted => "evaluate.committed",
+            Self::DeliverClaimed => "deliver.claimed",
+            Self::DeliverSent => "deliver.sent",
+            Self::DeliverWritten => "deliver.written",
         }
     }
 

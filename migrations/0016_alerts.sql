@@ -180,6 +180,11 @@ CREATE TABLE alerts.deliveries (
     provider_message_id text,
     last_status         integer,
     last_error_code     text,
+    -- An attempt of it was not answered: for all that is known it got there.
+    may_have_arrived    boolean NOT NULL DEFAULT false,
+    -- Whether it takes from the share of retries and corrections; a digest of corrections does too.
+    again               boolean NOT NULL GENERATED ALWAYS AS
+                        (attempts > 0 OR kind IN ('retracted', 'moved') OR coalesce(content ->> 'of' = 'corrections', false)) STORED,
     created_at          timestamptz NOT NULL DEFAULT now(),
     first_tried_at      timestamptz,
     finished_at         timestamptz,
@@ -191,7 +196,7 @@ CREATE TABLE alerts.deliveries (
     CHECK ((state = 'sending') = (lease_expires_at IS NOT NULL)),
     CHECK ((state IN ('delivered', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
 );
-CREATE INDEX deliveries_due ON alerts.deliveries (channel_id, not_before, id) WHERE state = 'queued';
+CREATE INDEX deliveries_due ON alerts.deliveries (channel_id, again, not_before, id) WHERE state = 'queued';
 CREATE INDEX deliveries_leased ON alerts.deliveries (lease_expires_at) WHERE state = 'sending';
 CREATE INDEX deliveries_by_time ON alerts.deliveries (org_id, created_at DESC, id DESC);
 CREATE INDEX deliveries_folded ON alerts.deliveries (digest_id) WHERE digest_id IS NOT NULL;

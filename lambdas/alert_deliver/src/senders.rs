@@ -1,0 +1,93 @@
+//! What sends: one module a kind of channel. Each says what was answered; what follows from that is decided in `isotherm_alerts`.
+//!
+//! Nothing is tried twice here: a repetition that nobody knows of would be a second email. The schedule is the one place that repeats.
+
+use std::time::Duration;
+
+use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
+use chrono::{DateTime, Utc};
+use isotherm_alerts::channel::Address;
+use isotherm_alerts::deliveries::fault::of_aws;
+use isotherm_alerts::deliveries::{Claimed, DeliveryFault, Verdict};
+use isotherm_outbound::{Client, Options, OutboundError, Timeouts};
+use isotherm_platform::Fault;
+use isotherm_platform::aws::Clients;
+use isotherm_types::{Classified, Clock, SystemClock};
+
+use crate::settings::Settings;
+
+mod email;
+mod slack;
+mod sms;
+mod webhook;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// All senders.
+#[derive(Debug)]
+pub struct Senders {
+    http: Client,
+    email: aws_sdk_sesv2::Client,
+    sms: aws_sdk_sns::Client,
+    settings: Settings,
+}
+
+impl Senders {
+    /// Makes the senders. Calls nobody.
+    ///
+    /// # Errors
+    /// That the client for outgoing HTTP cannot be made.
+    pub fn new(clients: &Clients, settings: Settings) -> Result<Self, Fault> {
+        let options = Options {
+            allow_loopback_http: settings.allow_loopback_http,
+            connect_timeout: CONNECT,
+            ..Options::default()
+        };
+        Ok(Self {
+            http: Client::new(options)?,
+            email: email::client(clients.config(), settings.attempt),
+            sms: sms::client(clients.config(), settings.attempt),
+            settings,
+        })
+    }
+
+    /// Sends one message to `address`.
+    pub async fn send(&self, claimed: &Claimed, address: &Address) -> Verdict {
+        let sent = match address {
+            Address::Email { to } => self.send_email(claimed, to).await,
+            Address::Sms { number } => self.send_sms(claimed, number).await,
+            Address::Webhook { url, keys } => self.send_webhook(claimed, url, keys).await,
+            Address::Slack { token, channel } => self.send_slack(claimed, token, channel).await,
+        };
+        sent.unwrap_or_else(Verdict::Failed)
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts { head: self.settings.attempt, total: self.settings.attempt }
+    }
+}
+
+/// The present instant: a signature's timestamp is that of its attempt.
+pub(crate) fn now() -> DateTime<Utc> {
+    SystemClock.now()
+}
+
+/// Why there was no answer over HTTP.
+fn unanswered(error: &OutboundError) -> DeliveryFault {
+    if error.may_have_arrived() { DeliveryFault::NoAnswer } else { not_sent(error) }
+}
+
+fn not_sent(error: &impl Classified) -> DeliveryFault {
+    DeliveryFault::NotSent { code: error.code() }
+}
+
+/// Why an AWS service did not take a message.
+fn of_service<E: ProvideErrorMetadata>(error: &SdkError<E>) -> DeliveryFault {
+    match error {
+        SdkError::ServiceError(refusal) => of_aws(refusal.raw().status().as_u16(), error.code()),
+        SdkError::ConstructionFailure(_) => DeliveryFault::ServiceFailed { status: None },
+        // An answer that cannot be read may be one that accepts.
+        _ => DeliveryFault::NoAnswer,
+    }
+}

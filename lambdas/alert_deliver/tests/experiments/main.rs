@@ -1,0 +1,11 @@
+//! Experiments on sending: a real Postgres, receivers that behave in all the ways that receivers behave in, the real function.
+//!
+//! Days pass in the database: rows are moved back, and nobody sleeps. `./isotherm lab` runs their long forms; see `docs/benchmarks.md`.
+
+mod burst;
+mod crash_points;
+mod deliveries;
+mod slow_receivers;
+#[allow(dead_code, reason = "each target uses a part of it")]
+mod stage;
+mod virtual_time;

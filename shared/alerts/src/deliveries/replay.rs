@@ -1,0 +1,67 @@
+//! Sending again by hand, and testing a channel.
+
+use isotherm_types::{ChannelId, OrgId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{DeliveryError, DeliveryId};
+use crate::message::TestContent;
+
+/// Queues a delivery that is over once more: one attempt under the same id, at once; if it fails, it is tried as often as its schedule
+/// still has attempts, which are none after the tenth.
+///
+/// # Errors
+/// [`DeliveryError::NoSuchDelivery`], [`DeliveryError::NotOver`], [`DeliveryError::ChannelNotActive`], and what Postgres reports.
+pub async fn replay(conn: &mut PgConnection, org: OrgId, id: DeliveryId) -> Result<(), DeliveryError> {
+    let queued = sqlx::query(
+        "UPDATE alerts.deliveries d
+            SET state = 'queued', not_before = now(), finished_at = NULL
+           FROM alerts.channels c
+          WHERE d.id = $1 AND d.org_id = $2 AND d.state IN ('delivered', 'failed', 'cancelled')
+            AND c.id = d.channel_id AND c.state = 'active' AND c.deleted_at IS NULL",
+    )
+    .bind(id.0)
+    .bind(org.0)
+    .execute(&mut *conn)
+    .await?;
+    if queued.rows_affected() == 1 {
+        return Ok(());
+    }
+    let found: Option<(String,)> = sqlx::query_as("SELECT state FROM alerts.deliveries WHERE id = $1 AND org_id = $2")
+        .bind(id.0)
+        .bind(org.0)
+        .fetch_optional(conn)
+        .await?;
+    Err(match found {
+        None => DeliveryError::NoSuchDelivery { id },
+        Some((state,)) if ["delivered", "failed", "cancelled"].contains(&state.as_str()) => {
+            DeliveryError::ChannelNotActive { id }
+        }
+        Some((state,)) => DeliveryError::NotOver { id, state },
+    })
+}
+
+/// Queues a message that only says that `asked_by` wanted to see one. The caller has looked whether the channel is the organisation's
+/// and active.
+///
+/// # Errors
+/// What Postgres reports, that the channel is not the organisation's among it.
+pub async fn test(
+    conn: &mut PgConnection,
+    org: OrgId,
+    channel: ChannelId,
+    content: &TestContent,
+) -> Result<DeliveryId, DeliveryError> {
+    let id = DeliveryId(Uuid::new_v4());
+    let content = serde_json::to_value(content).map_err(|source| DeliveryError::BadContent { id, source })?;
+    sqlx::query(
+        "INSERT INTO alerts.deliveries (id, org_id, channel_id, kind, content) VALUES ($1, $2, $3, 'test', $4)",
+    )
+    .bind(id.0)
+    .bind(org.0)
+    .bind(channel.0)
+    .bind(content)
+    .execute(conn)
+    .await?;
+    Ok(id)
+}

@@ -1,0 +1,262 @@
+//! What a delivery says, and how each kind of channel is told it. Pure.
+//!
+//! Titles, messages and facts come from rules and chains, so from anybody: every renderer escapes them for where they go, and cuts them
+//! to what fits there. Formats have golden files in `events-fixtures/alerts/`; a member may be added, none may go or change.
+
+use isotherm_types::RuleId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::deliveries::DeliveryId;
+use crate::digest::{DigestContent, DigestOf};
+
+pub mod email;
+pub mod slack;
+pub mod sms;
+pub mod webhook;
+
+/// What a delivery says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// Something about one alert.
+    Alert(AlertMessage),
+    /// Many in one.
+    Digest {
+        /// The delivery, by which what is folded into it is found.
+        id: DeliveryId,
+        /// What it stands for.
+        content: DigestContent,
+    },
+    /// That the channel works.
+    Test(TestContent),
+    /// Something about the organisation's alerts themselves.
+    Notice(NoticeContent),
+}
+
+/// What has happened to an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is new.
+    Fired,
+    /// It is not on the chain any more.
+    Retracted,
+    /// It is in another block now.
+    Moved,
+}
+
+impl Change {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Retracted => "retracted",
+            Self::Moved => "moved",
+        }
+    }
+}
+
+/// An alert as the ledger has it when it is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertMessage {
+    /// What this message is about.
+    pub change: Change,
+    /// Row of `alerts.alert_events`, the same in every message about it.
+    pub alert_id: Uuid,
+    /// Name of its rule.
+    pub rule: String,
+    /// `info`, `warning` or `critical`.
+    pub severity: String,
+    /// Name of its chain.
+    pub chain: String,
+    /// Id of its chain.
+    pub chain_id: i64,
+    /// Its block.
+    pub block_number: i64,
+    /// Its block's hash.
+    pub block_hash: String,
+    /// Its transaction, if it has one.
+    pub transaction_hash: Option<String>,
+    /// Its place in the transaction.
+    pub position: i32,
+    /// A line.
+    pub title: String,
+    /// A text.
+    pub message: String,
+    /// Values by name.
+    pub facts: Value,
+    /// Where it stands in the ledger.
+    pub state: String,
+}
+
+/// What a test says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestContent {
+    /// Name of the channel.
+    pub channel: String,
+    /// Who wanted to see it.
+    pub asked_by: String,
+}
+
+/// What a notice says, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum NoticeContent {
+    /// A channel was disabled, because it is gone or has failed for days.
+    #[serde(rename = "channel.disabled")]
+    ChannelDisabled {
+        /// Its name.
+        channel: String,
+        /// `email`, `sms`, `webhook` or `slack`.
+        channel_kind: String,
+        /// Code of the reason.
+        code: String,
+    },
+    /// A rule was quarantined, because it cannot be held against rows.
+    #[serde(rename = "rule.quarantined")]
+    RuleQuarantined {
+        /// The rule.
+        rule_id: RuleId,
+        /// Code of the reason.
+        code: String,
+        /// A sentence.
+        message: String,
+    },
+}
+
+impl Message {
+    /// The line that stands for the whole message.
+    pub fn headline(&self) -> String {
+        match self {
+            Self::Alert(alert) => {
+                let said = format!("[{}] {}: {}", alert.severity, alert.rule, one_line(&alert.title));
+                match alert.change {
+                    Change::Fired => said,
+                    Change::Retracted => format!("Retracted: {said}"),
+                    Change::Moved => format!("Moved: {said}"),
+                }
+            }
+            Self::Digest { content, .. } => {
+                let (count, what) = (content.count.unwrap_or(0), content.of.word());
+                format!("{count} {what} in one message")
+            }
+            Self::Test(test) => format!("Test of the channel {}", one_line(&test.channel)),
+            Self::Notice(NoticeContent::ChannelDisabled { channel, .. }) => {
+                format!("The channel {} was disabled", one_line(channel))
+            }
+            Self::Notice(NoticeContent::RuleQuarantined { rule_id, .. }) => {
+                format!("The rule with the number {} was quarantined", rule_id.0)
+            }
+        }
+    }
+
+    /// What follows the headline, in paragraphs.
+    pub fn paragraphs(&self) -> Vec<String> {
+        match self {
+            Self::Alert(alert) => {
+                let (block, chain) = (alert.block_number, &alert.chain);
+                let first = match alert.change {
+                    Change::Fired => None,
+                    Change::Retracted => {
+                        Some("The chain has dropped what this alert was about: it did not happen.".to_owned())
+                    }
+                    Change::Moved => Some(format!(
+                        "The chain has what this alert is about in another block now: {block} of {chain}."
+                    )),
+                };
+                first.into_iter().chain([alert.message.clone()]).filter(|text| !text.trim().is_empty()).collect()
+            }
+            Self::Digest { content, .. } => {
+                let why = "More messages were due than the channel's limit lets through, so they are in this one.";
+                let more = content.more();
+                let rest = (more > 0).then(|| format!("{more} more are of other rules."));
+                let groups = content.groups.iter().map(group_line);
+                [why.to_owned()].into_iter().chain(groups).chain(rest).collect()
+            }
+            Self::Test(test) => {
+                vec![format!("{} asked for this test. The channel works.", one_line(&test.asked_by))]
+            }
+            Self::Notice(NoticeContent::ChannelDisabled { channel_kind, code, .. }) => vec![
+                format!("Nothing is sent to this channel ({channel_kind}) any more. The reason is {code}."),
+                "What waited for it was cancelled. Mend its receiver, enable it, and replay what is still of use."
+                    .to_owned(),
+            ],
+            Self::Notice(NoticeContent::RuleQuarantined { code, message, .. }) => vec![
+                format!("The rule is not evaluated any more. The reason is {code}: {}", one_line(message)),
+                "Correct its definition; that takes it out of quarantine.".to_owned(),
+            ],
+        }
+    }
+
+    /// Names and values, in the order in which they are shown.
+    pub fn details(&self) -> Vec<(String, String)> {
+        let Self::Alert(alert) = self else { return Vec::new() };
+        let text = |name: &str, value: String| (name.to_owned(), value);
+        let mut details = vec![
+            text("rule", alert.rule.clone()),
+            text("severity", alert.severity.clone()),
+            text("chain", format!("{} ({})", alert.chain, alert.chain_id)),
+            text("block", format!("{} {}", alert.block_number, alert.block_hash)),
+        ];
+        details.extend(alert.transaction_hash.iter().map(|hash| text("transaction", hash.clone())));
+        if let Value::Object(facts) = &alert.facts {
+            details.extend(facts.iter().map(|(name, value)| (name.clone(), shown(value))));
+        }
+        details.push(text("alert", alert.alert_id.to_string()));
+        details
+    }
+}
+
+impl DigestOf {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Alerts => "alerts",
+            Self::Corrections => "corrections",
+        }
+    }
+}
+
+impl DigestContent {
+    /// Messages that no group of it names.
+    fn more(&self) -> u64 {
+        let named: u64 = self.groups.iter().map(|group| group.count.unsigned_abs()).sum();
+        self.count.unwrap_or(0).saturating_sub(named)
+    }
+}
+
+fn group_line(group: &crate::digest::DigestGroup) -> String {
+    let crate::digest::DigestGroup { rule, chain, kind, severity, count, first_block, last_block } = group;
+    format!("{count} {kind}: [{severity}] {rule}, {chain} blocks {first_block} to {last_block}")
+}
+
+/// A text without characters that end a line or mean something to a terminal.
+fn one_line(text: &str) -> String {
+    let words = text.split(|character: char| character.is_whitespace() || character.is_control());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// A fact: a text as it is, anything else as JSON.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The beginning of `text` of at most `most` characters, at the end of a word if one is near, with an ellipsis if something is missing.
+fn cut(text: &str, most: usize, ellipsis: &str) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let room = most.saturating_sub(ellipsis.chars().count());
+    let beginning: String = text.chars().take(room).collect();
+    let kept = match beginning.rfind(' ') {
+        // A long word is cut; a short one is left out.
+        Some(space) if beginning[space..].chars().count() <= 20 => &beginning[..space],
+        _ => beginning.as_str(),
+    };
+    format!("{}{ellipsis}", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+use isotherm_alerts::deliveries::{DeliveryFault, Kind, Verdict};
+use isotherm_alerts::message::Message;
+
+use crate::stage::{Stage, accepted};
+
+const REJECTED: Verdict = Verdict::Failed(DeliveryFault::Rejected { status: Some(400) });
+
+/// The correction's state once its original has ended with `verdict` at its last attempt.
+async fn after(channel_kind: &str, verdict: Verdict) -> (Vec<Kind>, Vec<(String, Option<String>)>) {
+    let mut stage = Stage::new().await;
+    let channel = stage.channel(channel_kind, 60).await;
+    let alerts = stage.fire(1, &[channel]).await;
+    let first = stage.claim_one().await;
+    stage.deliver(&alerts, channel, "retracted").await;
+    assert!(stage.claim().await.messages.is_empty(), "a correction waits until its original has ended");
+    stage.end(&first, verdict).await;
+    stage.run("UPDATE alerts.deliveries SET state = 'failed', finished_at = now() WHERE kind = 'fired' AND state = 'queued'").await;
+    let claim = stage.claim().await;
+    let kinds = claim.messages.iter().map(|claimed| claimed.kind).collect();
+    (kinds, stage.states("retracted").await)
+}
+
+#[tokio::test]
+async fn a_correction_goes_to_whoever_has_the_original_or_may_have_it() {
+    let cancelled = [("cancelled".to_owned(), Some("alerts.nothing_to_correct".to_owned()))];
+    for kind in ["webhook", "slack", "email", "sms"] {
+        let (claimed, _) = after(kind, accepted("m")).await;
+        assert_eq!(claimed, [Kind::Retracted], "{kind}: it was delivered");
+        let (claimed, states) = after(kind, REJECTED).await;
+        assert_eq!((claimed.len(), states.as_slice()), (0, &cancelled[..]), "{kind}: it never got there");
+    }
+    let unanswered = || Verdict::Failed(DeliveryFault::NoAnswer);
+    for kind in ["webhook", "slack", "email"] {
+        let (claimed, _) = after(kind, unanswered()).await;
+        assert_eq!(claimed, [Kind::Retracted], "{kind}: it may have got there");
+    }
+    let (claimed, states) = after("sms", unanswered()).await;
+    assert_eq!(
+        (claimed.len(), states.as_slice()),
+        (0, &cancelled[..]),
+        "a text message corrects what was delivered only"
+    );
+}
+
+#[tokio::test]
+async fn a_correction_answers_to_what_the_provider_calls_the_original() {
+    let mut stage = Stage::new().await;
+    let channel = stage.channel("slack", 60).await;
+    let alerts = stage.fire(1, &[channel]).await;
+    let first = stage.claim_one().await;
+    stage.end(&first, accepted("1503435956.000247")).await;
+    stage.deliver(&alerts, channel, "moved").await;
+    stage.run("UPDATE alerts.alert_events SET state = 'moved', block_number = 9").await;
+    let correction = stage.claim_one().await;
+    assert_eq!((correction.kind, correction.thread.as_deref()), (Kind::Moved, Some("1503435956.000247")));
+    assert_ne!(correction.id, first.id);
+    let Message::Alert(alert) = correction.message else { panic!("{:?}", correction.message) };
+    assert_eq!((alert.block_number, alert.state.as_str()), (9, "moved"), "it says what the ledger says now");
+}
+
+#[tokio::test]
+async fn corrections_of_one_alert_keep_their_order() {
+    let mut stage = Stage::new().await;
+    let channel = stage.channel("webhook", 60).await;
+    let alerts = stage.fire(1, &[channel]).await;
+    let first = stage.claim_one().await;
+    stage.end(&first, accepted("m")).await;
+    stage.deliver(&alerts, channel, "moved").await;
+    stage.deliver(&alerts, channel, "retracted").await;
+    let moved = stage.claim_one().await;
+    assert_eq!(moved.kind, Kind::Moved);
+    assert!(stage.claim().await.messages.is_empty());
+    stage.end(&moved, accepted("n")).await;
+    assert_eq!(stage.claim_one().await.kind, Kind::Retracted);
+}
+
+#[tokio::test]
+async fn corrections_do_not_take_the_tokens_of_new_alerts() {
+    let mut stage = Stage::new().await;
+    let channel = stage.channel("webhook", 4).await;
+    let alerts = stage.fire(1, &[channel]).await;
+    let first = stage.claim_one().await;
+    stage.end(&first, accepted("m")).await;
+    stage.deliver(&alerts, channel, "retracted").await;
+    stage.fire(1, &[channel]).await;
+    let claim = stage.claim().await;
+    let kinds: Vec<Kind> = claim.messages.iter().map(|claimed| claimed.kind).collect();
+    assert_eq!(kinds, [Kind::Retracted], "the one token for first messages is spent, that for corrections is not");
+}

@@ -1,0 +1,8 @@
+//! Deliveries on a real Postgres: claims, fences, budgets, corrections, digests, channels that only fail.
+
+mod budgets;
+mod channels;
+mod claiming;
+mod corrections;
+mod folding;
+mod stage;
