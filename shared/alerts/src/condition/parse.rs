@@ -118,7 +118,7 @@ fn parse(text: &str) -> Result<Parsed<'_>, Vec<Mistake>> {
 }
 
 fn mistakes(text: &str, errors: &ParseErrors) -> Vec<Mistake> {
-    let told = errors.errors.iter().filter(|error| !error.msg.starts_with("error recovery attempt limit"));
+    let told = errors.errors.iter().filter(|error| !error.msg.contains("error recovery attempt limit"));
     let mut mistakes: Vec<Mistake> = told
         .map(|error| {
             let (line, column) = error.pos;

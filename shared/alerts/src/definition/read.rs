@@ -181,14 +181,13 @@ fn rows(fields: &mut Fields<'_>, errors: &mut Vec<FieldError>) -> Option<Source>
         errors.push(fields.error(name, format!("rows of {dataset} have none")));
     }
     let address = addresses(fields, errors);
-    let topic0 = fields.list("topic0", MAX_TOPICS, errors, |text| fixed::<32>(text));
-    let selector: Vec<Selector> = fields.list("selector", MAX_TOPICS, errors, |text| fixed::<4>(text));
+    let topic0: Vec<B256> = fields.list("topic0", MAX_TOPICS, errors, fixed::<32>);
+    let selector: Vec<Selector> = fields.list("selector", MAX_TOPICS, errors, fixed::<4>);
     let pairs = address.len() * (topic0.len() + selector.len());
     if pairs > MAX_PAIRS {
         let message = format!("these are {pairs} pairs of an address and a topic or selector, and may be {MAX_PAIRS}");
         errors.push(fields.error("address", message));
     }
-    let topic0: Vec<B256> = topic0;
     Some(Source::Rows(RowSource { dataset, address, topic0, selector }))
 }
 

@@ -61,7 +61,7 @@ pub async fn create(conn: &mut PgConnection, org: OrgId, new: &NewRule<'_>) -> R
     let rule = RuleId(id);
     channels::put(&mut db_tx, org, rule, &told).await?;
     let to_state = Some("active");
-    note(&mut db_tx, org, rule, new.actor, ("created", None, to_state, Some(&definition.name))).await?;
+    note(&mut db_tx, org, rule, new.actor, ("created", None, to_state, Some(definition.name.as_str()))).await?;
     let made = get(&mut db_tx, org, rule).await?;
     db_tx.commit().await?;
     Ok(made)
@@ -116,7 +116,7 @@ pub async fn replace(
         .await?;
         let to_state = if is_back { RuleState::Active } else { before.state };
         let states = (Some(before.state.as_str()), Some(to_state.as_str()));
-        note(&mut db_tx, org, rule, new.actor, ("changed", states.0, states.1, Some(&definition.name))).await?;
+        note(&mut db_tx, org, rule, new.actor, ("changed", states.0, states.1, Some(definition.name.as_str()))).await?;
     }
     channels::put(&mut db_tx, org, rule, &told).await?;
     let after = get(&mut db_tx, org, rule).await?;
@@ -151,7 +151,7 @@ pub async fn set_channels(
         .await?;
     let told = names.join(", ");
     let state = Some(before.state.as_str());
-    note(&mut db_tx, org, rule, actor, ("channels_set", state, state, Some(&told))).await?;
+    note(&mut db_tx, org, rule, actor, ("channels_set", state, state, Some(told.as_str()))).await?;
     let after = get(&mut db_tx, org, rule).await?;
     db_tx.commit().await?;
     Ok(after)
@@ -170,7 +170,7 @@ pub async fn delete(conn: &mut PgConnection, org: OrgId, rule: RuleId, actor: &s
         .execute(&mut *db_tx)
         .await?;
     let states = (Some(before.state.as_str()), Some("deleted"));
-    note(&mut db_tx, org, rule, actor, ("deleted", states.0, states.1, Some(&before.name))).await?;
+    note(&mut db_tx, org, rule, actor, ("deleted", states.0, states.1, Some(before.name.as_str()))).await?;
     db_tx.commit().await?;
     Ok(())
 }
