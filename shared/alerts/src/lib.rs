@@ -4,7 +4,6 @@
 //! is due and what it says. Statements are on the tables of schema `alerts` only. Reading the chain's rows, sending and the clock are
 //! the callers'.
 
-
 pub mod alert_events;
 pub mod cursors;
 pub mod deliveries;
