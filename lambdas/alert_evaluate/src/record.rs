@@ -1,6 +1,6 @@
 //! What an organisation's rules found in a run, and what became due, in one transaction under the lock of its cursor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use isotherm_alerts::alert_events::{self, Due, PAGE_ROWS};
@@ -30,6 +30,8 @@ pub(crate) struct Recording<'a> {
     /// What was found in it, in the order of the blocks.
     pub(crate) found: &'a [&'a Match],
     pub(crate) rules: &'a RuleSet,
+    /// Rules that failed in this turn.
+    pub(crate) failed: &'a BTreeSet<RuleId>,
     pub(crate) reach: Reach,
     pub(crate) tip: BlockRef,
 }
@@ -121,7 +123,7 @@ impl Recording<'_> {
         let suspects = alert_events::suspects(db_tx, self.org_id, self.chain_id, from).await?;
         let numbers = suspects.iter().map(|suspect| suspect.alert.block.number).collect();
         let stored = self.hashes(snapshot, numbers).await?;
-        let at_work = |rule_id| self.rules.terms.contains_key(&rule_id);
+        let at_work = |rule_id| self.rules.terms.contains_key(&rule_id) && !self.failed.contains(&rule_id);
         let changes = turn::plan_orphans(&suspects, |number| stored.get(&number).copied(), at_work);
         self.write(db_tx, &changes).await
     }

@@ -66,8 +66,7 @@ struct Standing {
 /// Does a turn, with no run begun after `until`.
 ///
 /// # Errors
-/// The first failure of an organisation, after the others have had their turn; what Postgres reports. Rules that are at fault are
-/// not taken out of work then: the next turn finds them again.
+/// The first failure of an organisation, after the others have had their turn; what Postgres reports.
 pub(crate) async fn turn(evaluator: &Evaluator, chain_id: ChainId, until: Instant) -> Result<Turned, Fault> {
     let mut reader = borrowed(evaluator).await?;
     let mut faults: Vec<RuleFault> = Vec::new();
@@ -75,13 +74,15 @@ pub(crate) async fn turn(evaluator: &Evaluator, chain_id: ChainId, until: Instan
     let mut snapshot = answered_within(database::PATIENCE, begun).await.map_err(LedgerError::from)?;
     let begun = Turn::begin(evaluator, &mut snapshot, chain_id).await?;
     let turned = match begun {
-        None => Turned::default(),
-        Some(turn) => turn.go(&mut snapshot, until, &mut faults).await?,
+        None => Ok(Turned::default()),
+        Some(turn) => turn.go(&mut snapshot, until, &mut faults).await,
     };
-    snapshot.rollback().await.map_err(LedgerError::from)?;
-    reader.give_back();
+    let ended = snapshot.rollback().await;
+    if turned.is_ok() && ended.is_ok() {
+        reader.give_back();
+    }
     quarantine(evaluator, &faults).await?;
-    Ok(turned)
+    turned
 }
 
 struct Turn<'e> {
@@ -92,6 +93,8 @@ struct Turn<'e> {
     /// How many blocks the next run has.
     span: u64,
     turned: Turned,
+    /// Rules that failed at a row: what they did not find may be there.
+    failed: BTreeSet<RuleId>,
     failure: Option<Fault>,
 }
 
@@ -114,8 +117,16 @@ impl<'e> Turn<'e> {
             let cursor = view.going_on(snapshot, &from, first_block).await?;
             standings.push(Standing { org_id, first_block, stored, cursor, is_over: false });
         }
-        let span = FIRST_BLOCKS;
-        Ok(Some(Self { evaluator, view, rules, standings, span, turned: Turned::default(), failure: None }))
+        Ok(Some(Self {
+            evaluator,
+            view,
+            rules,
+            standings,
+            span: FIRST_BLOCKS,
+            turned: Turned::default(),
+            failed: BTreeSet::new(),
+            failure: None,
+        }))
     }
 
     async fn go(
@@ -140,6 +151,7 @@ impl<'e> Turn<'e> {
                     for found in &run.found.matches {
                         of_org.entry(found.org).or_default().push(found);
                     }
+                    self.failed.extend(run.found.faults.iter().map(|fault| fault.rule_id));
                     faults.extend(run.found.faults.iter().cloned());
                     self.advance(snapshot, blocks.start(), run.last, &of_org).await;
                 }
@@ -243,6 +255,7 @@ impl<'e> Turn<'e> {
             start,
             found,
             rules: &self.rules,
+            failed: &self.failed,
             reach: self.view.reach(),
             tip: self.view.tip,
         };

@@ -206,7 +206,7 @@ async fn a_rule_that_fails_is_taken_out_of_work_and_the_others_go_on() {
     let mut stage = Stage::new(&["ops"]).await;
     let bad =
         stage.transfers("bad", TOKEN, &json!({ "condition": "args.value / (args.value - args.value) > 0" })).await;
-    let broken = stage.rule("broken", json!({ "event": "Transfer(" }), &json!({})).await;
+    let broken = stage.rule("broken", &json!({ "event": "Transfer(" }), &json!({})).await;
     let good = stage.transfers("good", TOKEN, &json!({})).await;
     stage.chain.append(&mut stage.conn, vec![Transaction::of(1, TOKEN, 5)]).await;
     stage.sweep().await;
@@ -276,7 +276,7 @@ async fn alerts_of_rules_that_are_not_at_work_follow_the_chain() {
 async fn what_a_check_finds_in_cold_storage_is_told_once_by_the_rules_that_ask() {
     let mut stage = Stage::new(&["ops"]).await;
     let rule =
-        stage.rule("cold", json!({ "platform": ["integrity_violated"] }), &json!({ "severity": "critical" })).await;
+        stage.rule("cold", &json!({ "platform": ["integrity_violated"] }), &json!({ "severity": "critical" })).await;
     stage.chain.append(&mut stage.conn, Vec::new()).await;
     stage.chain.finalize(&mut stage.conn, 0).await;
     let violated = |check_id| EventBody::IntegrityViolated {

@@ -98,7 +98,7 @@ impl Stage {
     }
 
     /// Saves a rule that concerns every block, with all channels. `more` is added to its definition.
-    pub(crate) async fn rule(&mut self, name: &str, source: Value, more: &Value) -> i64 {
+    pub(crate) async fn rule(&mut self, name: &str, source: &Value, more: &Value) -> i64 {
         let mut definition = json!({ "name": name, "chain": "made", "channels": ["ops"], "source": source });
         let fields = definition.as_object_mut().unwrap();
         fields.extend(more.as_object().unwrap().clone());
@@ -126,7 +126,7 @@ impl Stage {
     /// A rule on transfers of a token.
     pub(crate) async fn transfers(&mut self, name: &str, of: u64, more: &Value) -> i64 {
         let event = "Transfer(address indexed from, address indexed to, uint256 value)";
-        self.rule(name, json!({ "event": event, "address": [token(of)] }), more).await
+        self.rule(name, &json!({ "event": event, "address": [token(of)] }), more).await
     }
 
     /// Hands a message about the event to the evaluator; returns whether it failed.

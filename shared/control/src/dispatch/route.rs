@@ -54,7 +54,9 @@ pub fn route(event: &Event, jobs: &[Job]) -> Vec<Routed> {
         // People mend cold storage; no job reads data that are wrong.
         EventBody::IntegrityViolated { .. } => Vec::new(),
         // Told to other queues only.
-        EventBody::DatasetAdvanced { .. } | EventBody::TaskFailed { .. } | EventBody::AlertsRecorded { .. } => Vec::new(),
+        EventBody::DatasetAdvanced { .. } | EventBody::TaskFailed { .. } | EventBody::AlertsRecorded { .. } => {
+            Vec::new()
+        }
     }
 }
 
