@@ -110,7 +110,7 @@ mod tests {
                 "/name",
                 false,
                 "name of the profile is empty; it must be 1 to 54 of lower-case letters, digits, - and _, beginning \
-                 with a letter or digit",
+                 with a letter or digit, and not isotherm",
             ),
             (
                 five(|profile| profile["partition_blocks"] = json!(1.0)),
