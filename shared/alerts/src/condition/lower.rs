@@ -220,7 +220,7 @@ impl<'tree> Lowering<'tree> {
         let has = Expression::Has(Box::new(value.expression));
         match comparison {
             Comparison::Equal => Ok(truth(Expression::Not(Box::new(has)))),
-            Comparison::Unequal => Ok(bool(has)),
+            Comparison::Unequal => Ok(truth(has)),
             _ => self.mistake(node, "null has no order"),
         }
     }
