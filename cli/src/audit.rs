@@ -39,6 +39,8 @@ async fn subject(connected: &mut Connected, word: &SubjectWord) -> anyhow::Resul
         SubjectWord::Task(id) => Subject::Row { kind: "task".to_owned(), id: *id },
         SubjectWord::Job(name) => Subject::Job(name.clone()),
         SubjectWord::Trigger(name) => Subject::Trigger(name.clone()),
+        SubjectWord::Rule(name) => Subject::Rule(name.clone()),
+        SubjectWord::Channel(name) => Subject::Channel(name.clone()),
         SubjectWord::Chain(name) => Subject::Row { kind: "chain".to_owned(), id: chain_id(connected, name).await? },
     })
 }
