@@ -158,6 +158,11 @@ impl Route {
         }
     }
 
+    /// Whether addresses of channels are sealed or opened for it.
+    pub(crate) fn is_about_addresses(self) -> bool {
+        matches!(self, Self::CreateChannel | Self::SaveChannel | Self::ShowChannel)
+    }
+
     /// The route that API Gateway calls `key`.
     pub fn of(key: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|route| route.key() == key)

@@ -4,3 +4,4 @@
 //! is due and what it says. Statements are on the tables of schema `alerts` only. Reading the chain's rows, sending and the clock are
 //! the callers'.
 
+pub mod listing;

@@ -159,7 +159,7 @@ pub async fn list(conn: &mut PgConnection, filter: &AuditFilter) -> Result<Vec<L
         Some(Subject::Row { kind, id }) => (Some(kind.as_str()), Some(*id), None),
         Some(Subject::Job(name)) => (Some("job"), None, Some(name.as_str())),
         Some(Subject::Trigger(name)) => (Some("trigger"), None, Some(name.as_str())),
-        Some(Subject::Rule(name)) => (Some("rule"), None, Some(name.as_str())),
+        Some(Subject::Rule(name)) => (Some("alert_rule"), None, Some(name.as_str())),
         Some(Subject::Channel(name)) => (Some("channel"), None, Some(name.as_str())),
     };
     let entries = sqlx::query_as(include_str!("../queries/audit/list.sql"))

@@ -9,7 +9,7 @@ WITH page AS (
        AND ($4::text IS NULL
             OR a.subject = 'job' AND a.subject_id IN (SELECT id FROM control.jobs WHERE name = $4)
             OR a.subject = 'trigger' AND a.subject_id IN (SELECT id FROM control.triggers WHERE name = $4)
-            OR a.subject = 'rule' AND a.subject_id IN (SELECT id FROM alerts.rules WHERE name = $4)
+            OR a.subject = 'alert_rule' AND a.subject_id IN (SELECT id FROM alerts.rules WHERE name = $4)
             OR a.subject = 'channel' AND a.subject_id IN (SELECT id FROM alerts.channels WHERE name = $4))
        AND ($5::text IS NULL OR a.actor = $5)
        AND ($6::double precision IS NULL OR a.at >= now() - make_interval(secs => $6))
@@ -24,6 +24,6 @@ SELECT page.id, page.at, page.actor, page.action, page.subject, page.subject_id,
   LEFT JOIN control.tasks t ON page.subject = 'task' AND t.id = page.subject_id
   LEFT JOIN control.jobs tj ON tj.id = t.job_id
   LEFT JOIN control.triggers g ON page.subject = 'trigger' AND g.id = page.subject_id
-  LEFT JOIN alerts.rules r ON page.subject = 'rule' AND r.id = page.subject_id
+  LEFT JOIN alerts.rules r ON page.subject = 'alert_rule' AND r.id = page.subject_id
   LEFT JOIN alerts.channels c ON page.subject = 'channel' AND c.id = page.subject_id
  ORDER BY page.id DESC
