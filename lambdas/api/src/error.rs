@@ -151,10 +151,9 @@ impl ApiError {
             | Self::UnknownVersion { .. }
             | Self::BadParameter { .. } => Some(400),
             Self::Access(error) => Some(error.http_status()).filter(|status| *status < 500),
-            Self::NoRoute
-            | Self::NoSuchRule { .. }
-            | Self::NoSuchChannel { .. }
-            | Self::NoSuchAlert { .. } => Some(404),
+            Self::NoRoute | Self::NoSuchRule { .. } | Self::NoSuchChannel { .. } | Self::NoSuchAlert { .. } => {
+                Some(404)
+            }
             Self::ChannelDisabled { .. } => Some(409),
             Self::TooLarge { .. } => Some(413),
             Self::NotRight { .. } => Some(422),

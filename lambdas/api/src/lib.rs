@@ -29,6 +29,7 @@ pub mod trial;
 
 pub use error::ApiError;
 pub use keyring::SealingKeys;
+pub use perform::check_address;
 use perform::{Done, Tools, Who, perform};
 pub use request::{
     Action, AddUser, AlertRequest, ChannelRequest, DeliveryPage, Order, Request, TestOrder, WantedChannel,
@@ -104,9 +105,9 @@ impl Api {
     async fn carry_out(&self, who: &Who, request: &Request) -> Result<Done, ApiError> {
         let pool = self.database.get(self.clients.secrets_manager()).await?;
         // No connection is held while Secrets Manager is asked.
-        let ring = if request.route().is_about_addresses() { Some(self.sealing_keys.get(&self.clients).await?) } else { None };
-        let tools =
-            Tools { issuers: self.authenticator.issuers(), ring: ring.as_ref(), outbound: &self.outbound };
+        let ring =
+            if request.route().is_about_addresses() { Some(self.sealing_keys.get(&self.clients).await?) } else { None };
+        let tools = Tools { issuers: self.authenticator.issuers(), ring: ring.as_ref(), outbound: &self.outbound };
         let asked = database::ask(pool, async |conn| perform(conn, who, request, &tools).await).await;
         let done = asked.map_err(ControlError::from)??;
         if done.is_to_be_published() {

@@ -17,8 +17,8 @@ mod alerts;
 mod channels;
 
 pub use alerts::{AlertRequest, DeliveryPage, TestOrder};
-pub use channels::{ChannelRequest, WantedChannel};
 pub(crate) use channels::bad as bad_channel;
+pub use channels::{ChannelRequest, WantedChannel};
 
 /// Version of the direct invocations that this function knows.
 const VERSION: u32 = 1;

@@ -147,11 +147,9 @@ impl Route {
             | Self::ResumeRule
             | Self::MuteRule
             | Self::ReplayDelivery => Some(Permission::ManageAlerts),
-            Self::CreateChannel
-            | Self::SaveChannel
-            | Self::DeleteChannel
-            | Self::TestChannel
-            | Self::EnableChannel => Some(Permission::ManageChannels),
+            Self::CreateChannel | Self::SaveChannel | Self::DeleteChannel | Self::TestChannel | Self::EnableChannel => {
+                Some(Permission::ManageChannels)
+            }
             Self::FireTrigger => Some(Permission::FireTriggers),
             Self::RunJob => Some(Permission::RunJobs),
             Self::ListUsers | Self::AddUser | Self::ChangeUser => Some(Permission::ManageUsers),

@@ -74,11 +74,9 @@ impl Permission {
     pub fn least_role(self) -> Role {
         match self {
             Self::RunQueries | Self::ReadOrg => Role::Reader,
-            Self::SaveQueries
-            | Self::FireTriggers
-            | Self::RunJobs
-            | Self::ManageAlerts
-            | Self::ManageChannels => Role::Writer,
+            Self::SaveQueries | Self::FireTriggers | Self::RunJobs | Self::ManageAlerts | Self::ManageChannels => {
+                Role::Writer
+            }
             Self::CancelOthersQueries | Self::ManageOthersChannels | Self::ManageUsers => Role::Admin,
         }
     }

@@ -195,7 +195,9 @@ mod tests {
         let place = Place { at, id: Uuid::from_u128(7) };
         assert_eq!(place.to_string(), "2026-11-26T10:00:00.123456Z_00000000-0000-0000-0000-000000000007");
         assert_eq!(place.to_string().parse(), Ok(place));
-        for text in ["", "_", "2026-11-26T10:00:00Z", "2026-11-26T10:00:00Z_7", "now_00000000-0000-0000-0000-000000000007"] {
+        for text in
+            ["", "_", "2026-11-26T10:00:00Z", "2026-11-26T10:00:00Z_7", "now_00000000-0000-0000-0000-000000000007"]
+        {
             assert_eq!(text.parse::<Place>(), Err(NotAPlace), "{text}");
         }
     }

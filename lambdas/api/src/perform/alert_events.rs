@@ -18,11 +18,7 @@ use crate::request::DeliveryPage;
 /// Messages of one alert that are shown with it: 20 channels, and a reorg or two.
 const MOST_SHOWN: u32 = 100;
 
-pub(super) async fn list(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    filter: &AlertFilter,
-) -> Result<Done, ApiError> {
+pub(super) async fn list(conn: &mut PgConnection, caller: &Caller, filter: &AlertFilter) -> Result<Done, ApiError> {
     let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
     row_security::as_tenant(&mut db_tx, caller.org).await.map_err(LedgerError::from)?;
     let found = alerts::list(&mut db_tx, caller.org, filter).await?;

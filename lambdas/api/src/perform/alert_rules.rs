@@ -65,12 +65,7 @@ pub(super) async fn perform(
     }
 }
 
-async fn list(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    before: Option<RuleId>,
-    limit: u32,
-) -> Result<Done, ApiError> {
+async fn list(conn: &mut PgConnection, caller: &Caller, before: Option<RuleId>, limit: u32) -> Result<Done, ApiError> {
     let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
     row_security::as_tenant(&mut db_tx, caller.org).await.map_err(LedgerError::from)?;
     let found = stored::list(&mut db_tx, caller.org, before, limit).await?;

@@ -119,9 +119,7 @@ pub async fn check_address(client: &Client, address: &Address) -> Result<(), Api
     };
     match checked {
         Ok(()) => Ok(()),
-        Err(
-            error @ (OutboundError::BadUrl { .. } | OutboundError::NotPublic { .. } | OutboundError::Unresolved),
-        ) => {
+        Err(error @ (OutboundError::BadUrl { .. } | OutboundError::NotPublic { .. } | OutboundError::Unresolved)) => {
             let fault = isotherm_alerts::definition::FieldError::new("address.url", error.to_string());
             Err(ApiError::not_right(error.code(), vec![fault]))
         }
@@ -141,12 +139,7 @@ async fn own(conn: &mut PgConnection, caller: &Caller, channel: &Channel, route:
     Ok(())
 }
 
-async fn own_named(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    name: &str,
-    route: Route,
-) -> Result<Channel, ApiError> {
+async fn own_named(conn: &mut PgConnection, caller: &Caller, name: &str, route: Route) -> Result<Channel, ApiError> {
     let channel = named_channel(conn, caller.org, name).await?;
     own(conn, caller, &channel, route).await?;
     Ok(channel)

@@ -127,9 +127,7 @@ impl AlertRequest {
     pub(super) fn of_http(route: Route, call: &HttpCall) -> Result<Option<Self>, ApiError> {
         let name = || call.path_parameter("name").map(str::to_owned).ok_or(ApiError::NoRoute);
         Ok(Some(match route {
-            Route::ListRules => {
-                Self::ListRules { before: super::before(call)?.map(RuleId), limit: limit(call)? }
-            }
+            Route::ListRules => Self::ListRules { before: super::before(call)?.map(RuleId), limit: limit(call)? },
             Route::CreateRule => Self::CreateRule(definition(body(call)?, None)?),
             Route::ShowRule => Self::ShowRule { name: name()? },
             Route::SaveRule => Self::SaveRule(definition(body(call)?, Some(&name()?))?),
@@ -233,11 +231,7 @@ fn before(call: &HttpCall) -> Result<Option<Place>, ApiError> {
     place.map_err(|_| ApiError::BadParameter { name: "before", expected: "the `next` of the page before" })
 }
 
-fn state(
-    call: &HttpCall,
-    known: &[&'static str],
-    expected: &'static str,
-) -> Result<Option<&'static str>, ApiError> {
+fn state(call: &HttpCall, known: &[&'static str], expected: &'static str) -> Result<Option<&'static str>, ApiError> {
     let Some(word) = call.query_parameter("state") else { return Ok(None) };
     let state = known.iter().find(|state| **state == word).copied();
     state.map(Some).ok_or(ApiError::BadParameter { name: "state", expected })
