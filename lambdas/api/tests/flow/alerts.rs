@@ -22,8 +22,8 @@ async fn stage() -> (Stage, String) {
 }
 
 /// Status and answer of a call about the rule `name`.
-async fn about(stage: &Stage, who: &str, route: Route, name: &str, body: Value) -> (u64, Value) {
-    let mut event = call(route, Some(who), &body, 0);
+async fn about(stage: &Stage, who: &str, route: Route, name: &str, body: &Value) -> (u64, Value) {
+    let mut event = call(route, Some(who), body, 0);
     event["pathParameters"]["name"] = json!(name);
     stage.http(event).await
 }
@@ -66,7 +66,7 @@ async fn what_is_wrong_with_a_rule_is_told_with_field_and_place_and_nothing_is_s
         (changed("/name", json!("Not a name")), "name", false, "a-z"),
     ];
     for (rule, field, has_place, piece) in table {
-        let (status, answer) = about(&stage, &writer, Route::CreateRule, "", rule.clone()).await;
+        let (status, answer) = about(&stage, &writer, Route::CreateRule, "", &rule).await;
         assert_eq!((status, &answer["code"]), (422, &json!("alerts.invalid_rule")), "{rule}: {answer}");
         let faults = faults(&answer);
         let found = faults.iter().find(|(at, _, _)| at.starts_with(field));
@@ -75,14 +75,14 @@ async fn what_is_wrong_with_a_rule_is_told_with_field_and_place_and_nothing_is_s
         assert!(place.is_some() || !has_place, "{rule}: {answer}");
     }
     let (_, answer) =
-        about(&stage, &writer, Route::CreateRule, "", changed("/condition", json!("gas_used >\n  nothing"))).await;
+        about(&stage, &writer, Route::CreateRule, "", &changed("/condition", json!("gas_used >\n  nothing"))).await;
     assert_eq!(faults(&answer)[0].1, Some((2, 3)), "line and column in the text: {answer}");
 
-    let (status, answer) = about(&stage, &writer, Route::SaveRule, "other", full("bad")).await;
+    let (status, answer) = about(&stage, &writer, Route::SaveRule, "other", &full("bad")).await;
     assert_eq!((status, faults(&answer)[0].0.as_str()), (422, "name"));
     let mut unknown = full("bad");
     unknown["chanels"] = json!(["kept"]);
-    let (status, answer) = about(&stage, &writer, Route::CreateRule, "", unknown).await;
+    let (status, answer) = about(&stage, &writer, Route::CreateRule, "", &unknown).await;
     assert_eq!((status, faults(&answer)[0].0.as_str()), (422, "chanels"));
     assert_eq!(count(&stage, "alerts.rules").await, before);
 }
@@ -90,7 +90,7 @@ async fn what_is_wrong_with_a_rule_is_told_with_field_and_place_and_nothing_is_s
 #[tokio::test]
 async fn a_rule_is_made_once_saved_again_and_again_and_changed_step_by_step() {
     let (stage, writer) = stage().await;
-    let ask = async |route, name: &str, body: Value| about(&stage, &writer, route, name, body).await;
+    let ask = async |route, name: &str, body: Value| about(&stage, &writer, route, name, &body).await;
 
     let (status, made) = ask(Route::CreateRule, "", full("much")).await;
     assert_eq!((status, &made["state"], &made["version"]), (201, &json!("active"), &json!(1)), "{made}");
@@ -143,7 +143,7 @@ async fn a_test_shows_what_would_have_been_told_and_tells_nobody() {
     for table in tables {
         before.push(count(&stage, table).await);
     }
-    let ask = async |body: Value| about(&stage, &writer, Route::TestRule, "full", body).await;
+    let ask = async |body: Value| about(&stage, &writer, Route::TestRule, "full", &body).await;
 
     let (status, all) = ask(json!({ "from": 0, "to": 20 })).await;
     assert_eq!(status, 200, "{all}");
