@@ -139,9 +139,11 @@ async fn a_file_alone_is_checked_without_a_stack_and_every_fault_has_a_line() {
         let bad = run_in(&folder, &[&["alerts", "apply", "bad.yaml"], further].concat(), "").await;
         assert_eq!((bad.code, bad.stdout.as_str()), (Some(1), ""), "{bad:?}");
         let lines: Vec<_> = bad.stderr.lines().collect();
-        assert_eq!(lines.len(), 2, "{bad:?}");
-        assert!(lines[0].starts_with("bad.yaml:5:16: rule \"full\": condition at 1:1: "), "{bad:?}");
-        assert!(lines[1].starts_with("bad.yaml:9:24: rule \"large\": source.dataset: "), "{bad:?}");
+        for fault in
+            ["bad.yaml:5:16: rule \"full\": condition at 1:1: ", "bad.yaml:9:24: rule \"large\": source.dataset: "]
+        {
+            assert!(lines.iter().any(|line| line.starts_with(fault)), "{fault}: {bad:?}");
+        }
     }
     let none = run_in(&folder, &["alerts", "apply", "good.yaml"], "").await;
     assert!(none.code == Some(1) && none.stderr.contains("no stack runs"), "{none:?}");

@@ -165,10 +165,9 @@ impl ApiError {
         }
     }
 
-    /// What was given is read, and has these faults.
-    pub(crate) fn not_right(code: &'static str, faults: Vec<FieldError>) -> Self {
-        let sentences: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Self::NotRight { code, message: format!("this is not right: {}", sentences.join("; ")), faults }
+    /// A channel has this fault.
+    pub(crate) fn bad_channel(code: &'static str, fault: FieldError) -> Self {
+        Self::NotRight { code, message: format!("the channel is not right: {fault}"), faults: vec![fault] }
     }
 
     /// What the caller is told.
@@ -231,7 +230,7 @@ fn delivery_status(error: &DeliveryError) -> Option<u16> {
 
 impl From<FieldErrors> for ApiError {
     fn from(errors: FieldErrors) -> Self {
-        Self::not_right(errors.code(), errors.errors)
+        Self::NotRight { code: errors.code(), message: errors.to_string(), faults: errors.errors }
     }
 }
 
@@ -248,7 +247,7 @@ impl From<ChannelError> for ApiError {
     fn from(error: ChannelError) -> Self {
         match error {
             ChannelError::BadField { field, expected } => {
-                Self::not_right(error.code(), vec![FieldError::new(field, format!("it has to be {expected}"))])
+                Self::bad_channel(error.code(), FieldError::new(field, format!("it has to be {expected}")))
             }
             error => Self::Channel(error),
         }

@@ -29,11 +29,6 @@ impl SealingKeys {
     /// A secret that cannot be read, or is no list of keys.
     pub async fn get(&self, clients: &Clients) -> Result<Keyring, Fault> {
         let text = self.kept.get(clients.secrets_manager(), &self.secret).await?;
-        // A secret with one member is handed over as that member.
-        let text = match text.expose() {
-            keys if keys.trim_start().starts_with('[') => format!("{{\"keys\":{keys}}}"),
-            whole => whole.clone(),
-        };
-        Ok(Keyring::parse(&text)?)
+        Ok(Keyring::parse(text.expose())?)
     }
 }

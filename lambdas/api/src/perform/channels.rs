@@ -3,6 +3,7 @@
 use isotherm_access::{Caller, Permission, authorise};
 use isotherm_alerts::channel::Address;
 use isotherm_alerts::channels::{self, Asker, Channel, ChannelChange, NewChannel};
+use isotherm_alerts::definition::FieldError;
 use isotherm_alerts::deliveries::{DeliveryError, replay};
 use isotherm_alerts::message::TestContent;
 use isotherm_control::events;
@@ -120,8 +121,8 @@ pub async fn check_address(client: &Client, address: &Address) -> Result<(), Api
     match checked {
         Ok(()) => Ok(()),
         Err(error @ (OutboundError::BadUrl { .. } | OutboundError::NotPublic { .. } | OutboundError::Unresolved)) => {
-            let fault = isotherm_alerts::definition::FieldError::new("address.url", error.to_string());
-            Err(ApiError::not_right(error.code(), vec![fault]))
+            let fault = FieldError::new("address.url", error.to_string());
+            Err(ApiError::bad_channel(error.code(), fault))
         }
         Err(error) => Err(Fault::from(error).into()),
     }

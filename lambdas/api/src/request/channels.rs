@@ -133,5 +133,5 @@ fn wanted(address: Option<Value>, per_minute: Option<i32>) -> Result<WantedChann
 /// The fault of a field of a channel.
 pub(crate) fn bad(field: &'static str, message: impl Into<String>) -> ApiError {
     let code = isotherm_alerts::channels::ChannelError::BadField { field, expected: "" }.code();
-    ApiError::not_right(code, vec![FieldError::new(field, message)])
+    ApiError::bad_channel(code, FieldError::new(field, message))
 }
