@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use isotherm_chain::chain_profile::MOST_PARTITION_BLOCKS;
 
+mod alerts;
 mod audit;
 mod backfill;
 mod chains;
+mod channels;
 mod cold;
 mod cold_repair;
 mod dlq;
@@ -24,9 +26,11 @@ mod users;
 mod verify;
 mod whoami;
 
+pub(crate) use alerts::{AlertsArguments, AlertsCommand, ApplyAlertsArguments, OfOrg, Page, TestArguments};
 pub(crate) use audit::{AuditArguments, SubjectWord};
 pub(crate) use backfill::BackfillArguments;
 pub(crate) use chains::{ChainsArguments, ChainsCommand};
+pub(crate) use channels::{AddChannelArguments, AddressArguments, ChannelsArguments, ChannelsCommand};
 pub(crate) use cold::{ColdArguments, ColdCommand, GcArguments};
 pub(crate) use cold_repair::ColdRepairArguments;
 pub(crate) use dlq::{DlqArguments, DlqCommand, Meant};
@@ -87,6 +91,10 @@ pub(crate) enum Command {
     Gaps(MissingArguments),
     /// Look at triggers and their firings, and fire them
     Triggers(TriggersArguments),
+    /// Rules over rows and SQL: put a file of them into effect, try them, look at what they have found and who was told
+    Alerts(AlertsArguments),
+    /// Where people are told of alerts: mailboxes, telephones, webhooks, Slack
+    Channels(ChannelsArguments),
     /// Look at dead letters, send them back or drop them
     Dlq(DlqArguments),
     /// Who changed what, when and why, newest first

@@ -39,6 +39,8 @@ async fn subject(connected: &mut Connected, word: &SubjectWord) -> anyhow::Resul
         SubjectWord::Task(id) => Subject::Row { kind: "task".to_owned(), id: *id },
         SubjectWord::Job(name) => Subject::Job(name.clone()),
         SubjectWord::Trigger(name) => Subject::Trigger(name.clone()),
+        SubjectWord::Rule(name) => Subject::Rule(name.clone()),
+        SubjectWord::Channel(name) => Subject::Channel(name.clone()),
         SubjectWord::Chain(name) => Subject::Row { kind: "chain".to_owned(), id: chain_id(connected, name).await? },
     })
 }
@@ -79,6 +81,7 @@ fn print(entries: &[Listed], limit: u32) {
 fn subject_words(entry: &Listed) -> String {
     match (entry.subject.as_str(), &entry.subject_name) {
         ("task", Some(job)) => format!("task:{} ({job})", entry.subject_id),
+        ("alert_rule", Some(name)) => format!("rule:{name}"),
         (kind, Some(name)) => format!("{kind}:{name}"),
         (kind, None) => format!("{kind}:{}", entry.subject_id),
     }
@@ -122,5 +125,6 @@ mod tests {
         assert_eq!(subject_words(&entry("task", Some("work"))), "task:7 (work)");
         assert_eq!(subject_words(&entry("job", Some("work"))), "job:work");
         assert_eq!(subject_words(&entry("chain", None)), "chain:7");
+        assert_eq!(subject_words(&entry("alert_rule", Some("whales"))), "rule:whales");
     }
 }

@@ -3,11 +3,13 @@
 //! It starts the parts, applies the pipeline and reads what the platform wrote. It does no work of the platform itself:
 //! that is done by the same Lambda and operator binaries that run on AWS.
 
+mod alerts;
 mod apply;
 mod args;
 mod audit;
 mod backfill;
 mod chains;
+mod channels;
 mod cold;
 mod cold_repair;
 mod comparison;
@@ -82,6 +84,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Backfill(arguments) => backfill::run(&home, &arguments).await,
         Command::Gaps(arguments) => gaps::run(&home, &arguments).await,
         Command::Triggers(arguments) => triggers::run(&home, &arguments).await,
+        Command::Alerts(arguments) => alerts::run(&home, &arguments).await,
+        Command::Channels(arguments) => channels::run(&home, &arguments).await,
         Command::Dlq(arguments) => dlq::run(&home, &arguments).await,
         Command::Audit(arguments) => audit::run(&home, &arguments).await,
         Command::Login(arguments) => login::run(&home, &arguments).await,

@@ -9,7 +9,7 @@ use super::span::span;
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditArguments {
-    /// Only changes of this subject: task:NUMBER, job:NAME, trigger:NAME or chain:NAME
+    /// Only changes of this subject: task:NUMBER, job:NAME, trigger:NAME, chain:NAME, rule:NAME or channel:NAME
     #[arg(long, value_name = "SUBJECT", value_parser = SubjectWord::parse)]
     pub(crate) subject: Option<SubjectWord>,
     /// Only changes made by this actor, as the list names it
@@ -36,17 +36,25 @@ pub(crate) enum SubjectWord {
     Trigger(String),
     /// By name or chain id.
     Chain(String),
+    Rule(String),
+    Channel(String),
 }
 
 impl SubjectWord {
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no subject; write task:NUMBER, job:NAME, trigger:NAME or chain:NAME");
+        let wrong = || {
+            format!(
+                "{text:?} is no subject; write task:NUMBER, job:NAME, trigger:NAME, chain:NAME, rule:NAME or channel:NAME"
+            )
+        };
         match text.split_once(':').ok_or_else(wrong)? {
             (_, "") => Err(wrong()),
             ("task", number) => number.parse().map(Self::Task).map_err(|_unreadable| wrong()),
             ("job", name) => Ok(Self::Job(name.to_owned())),
             ("trigger", name) => Ok(Self::Trigger(name.to_owned())),
             ("chain", name) => Ok(Self::Chain(name.to_owned())),
+            ("rule", name) => Ok(Self::Rule(name.to_owned())),
+            ("channel", name) => Ok(Self::Channel(name.to_owned())),
             _ => Err(wrong()),
         }
     }
@@ -63,6 +71,8 @@ mod tests {
             ("job:follow-demo", SubjectWord::Job("follow-demo".to_owned())),
             ("trigger:a", SubjectWord::Trigger("a".to_owned())),
             ("chain:143", SubjectWord::Chain("143".to_owned())),
+            ("rule:whales", SubjectWord::Rule("whales".to_owned())),
+            ("channel:pager", SubjectWord::Channel("pager".to_owned())),
         ] {
             assert_eq!(SubjectWord::parse(text), Ok(subject), "{text}");
         }

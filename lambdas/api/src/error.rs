@@ -1,12 +1,20 @@
 //! Why a call was not carried out, and what its caller is told.
 
 use isotherm_access::AccessError;
+use isotherm_alerts::channels::ChannelError;
+use isotherm_alerts::definition::{FieldError, FieldErrors};
+use isotherm_alerts::deliveries::DeliveryError;
+use isotherm_alerts::ledger::LedgerError;
+use isotherm_alerts::rules::RuleError;
 use isotherm_control::ControlError;
+use isotherm_hot_store::HotStoreError;
 use isotherm_platform::Fault;
 use isotherm_platform::lambda::MalformedEvent;
 use isotherm_platform::lambda::http::{HttpAnswer, NotBase64};
 use isotherm_types::Classified;
 use isotherm_types::disposition::error_chain;
+use serde_json::json;
+use uuid::Uuid;
 
 /// Why a call was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +55,61 @@ pub enum ApiError {
         /// What it should be.
         expected: &'static str,
     },
+    /// A rule or a channel is read, and is not right.
+    #[error("{message}")]
+    NotRight {
+        /// Stable name.
+        code: &'static str,
+        /// All of it as one sentence.
+        message: String,
+        /// One by one.
+        faults: Vec<FieldError>,
+    },
+    /// The organisation has no such rule.
+    #[error("your organisation has no rule called {name:?}")]
+    NoSuchRule {
+        /// What was asked for.
+        name: String,
+    },
+    /// The organisation has no such channel.
+    #[error("your organisation has no channel called {name:?}")]
+    NoSuchChannel {
+        /// What was asked for.
+        name: String,
+    },
+    /// Nothing is sent to a channel that is disabled.
+    #[error("the channel {name:?} is disabled; enable it first")]
+    ChannelDisabled {
+        /// Its name.
+        name: String,
+    },
+    /// The organisation has no such alert.
+    #[error("your organisation has no alert {id}")]
+    NoSuchAlert {
+        /// What was asked for.
+        id: Uuid,
+    },
     /// The caller is not known, or may not do this.
     #[error(transparent)]
     Access(#[from] AccessError),
     /// The control plane refused, or could not be asked.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// Rules could not be read or changed.
+    #[error(transparent)]
+    Rule(RuleError),
+    /// Channels could not be read or changed.
+    #[error(transparent)]
+    Channel(ChannelError),
+    /// Messages could not be read or changed.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+    /// What rules have found could not be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The chain's rows could not be read.
+    #[error(transparent)]
+    HotStore(#[from] HotStoreError),
     /// The platform's own failure.
     #[error("{0}")]
     Failed(Fault),
@@ -67,10 +124,20 @@ impl ApiError {
             Self::TooLarge { .. } => "api.too_large",
             Self::NoRoute => "api.no_route",
             Self::BadParameter { .. } => "api.bad_parameter",
+            Self::NotRight { code, .. } => *code,
+            Self::NoSuchRule { .. } => "alerts.unknown_rule",
+            Self::NoSuchChannel { .. } => "alerts.no_such_channel",
+            Self::ChannelDisabled { .. } => "alerts.channel_not_active",
+            Self::NoSuchAlert { .. } => "alerts.no_such_alert",
             Self::Access(error) => error.code(),
             Self::MalformedEvent(error) => error.code(),
             Self::NotBase64(error) => error.code(),
             Self::Control(error) => error.code(),
+            Self::Rule(error) => error.code(),
+            Self::Channel(error) => error.code(),
+            Self::Delivery(error) => error.code(),
+            Self::Ledger(error) => error.code(),
+            Self::HotStore(error) => error.code(),
             Self::Failed(fault) => fault.code(),
         }
     }
@@ -84,20 +151,40 @@ impl ApiError {
             | Self::UnknownVersion { .. }
             | Self::BadParameter { .. } => Some(400),
             Self::Access(error) => Some(error.http_status()).filter(|status| *status < 500),
-            Self::NoRoute => Some(404),
+            Self::NoRoute | Self::NoSuchRule { .. } | Self::NoSuchChannel { .. } | Self::NoSuchAlert { .. } => {
+                Some(404)
+            }
+            Self::ChannelDisabled { .. } => Some(409),
             Self::TooLarge { .. } => Some(413),
+            Self::NotRight { .. } => Some(422),
             Self::Control(error) => control_status(error),
-            Self::Failed(_) => None,
+            Self::Rule(error) => rule_status(error),
+            Self::Channel(error) => Some(error.http_status()).filter(|status| *status < 500),
+            Self::Delivery(error) => delivery_status(error),
+            Self::Ledger(_) | Self::HotStore(_) | Self::Failed(_) => None,
         }
+    }
+
+    /// A channel has this fault.
+    pub(crate) fn bad_channel(code: &'static str, fault: FieldError) -> Self {
+        Self::NotRight { code, message: format!("the channel is not right: {fault}"), faults: vec![fault] }
     }
 
     /// What the caller is told.
     pub(crate) fn answer(self) -> HttpAnswer {
         match (self.status(), self) {
             (_, Self::Access(error)) => HttpAnswer::of_denial(&error),
+            (_, Self::NotRight { code, message, faults }) => {
+                HttpAnswer::new(422, json!({ "code": code, "message": message, "faults": faults }))
+            }
             (Some(status), error) => HttpAnswer::error(status, error.code(), &error_chain(&error)),
             (None, Self::Failed(fault)) => HttpAnswer::of_fault(&fault),
             (None, Self::Control(error)) => HttpAnswer::of_fault(&error.into()),
+            (None, Self::Rule(error)) => HttpAnswer::of_fault(&error.into()),
+            (None, Self::Channel(error)) => HttpAnswer::of_fault(&error.into()),
+            (None, Self::Delivery(error)) => HttpAnswer::of_fault(&error.into()),
+            (None, Self::Ledger(error)) => HttpAnswer::of_fault(&error.into()),
+            (None, Self::HotStore(error)) => HttpAnswer::of_fault(&error.into()),
             (None, error) => HttpAnswer::error(500, error.code(), "the platform failed; its log says why"),
         }
     }
@@ -121,6 +208,49 @@ fn control_status(error: &ControlError) -> Option<u16> {
         ControlError::IdempotencyConflict { .. } => Some(409),
         ControlError::AlwaysOn { .. } => Some(422),
         _ => None,
+    }
+}
+
+fn rule_status(error: &RuleError) -> Option<u16> {
+    match error {
+        RuleError::Unknown { .. } => Some(404),
+        RuleError::NameTaken { .. } | RuleError::TooMany | RuleError::TooManyUnindexed => Some(409),
+        RuleError::Invalid(_) => Some(422),
+        RuleError::Database { .. } => None,
+    }
+}
+
+fn delivery_status(error: &DeliveryError) -> Option<u16> {
+    match error {
+        DeliveryError::NoSuchDelivery { .. } => Some(404),
+        DeliveryError::NotOver { .. } | DeliveryError::ChannelNotActive { .. } => Some(409),
+        _ => None,
+    }
+}
+
+impl From<FieldErrors> for ApiError {
+    fn from(errors: FieldErrors) -> Self {
+        Self::NotRight { code: errors.code(), message: errors.to_string(), faults: errors.errors }
+    }
+}
+
+impl From<RuleError> for ApiError {
+    fn from(error: RuleError) -> Self {
+        match error {
+            RuleError::Invalid(errors) => errors.into(),
+            error => Self::Rule(error),
+        }
+    }
+}
+
+impl From<ChannelError> for ApiError {
+    fn from(error: ChannelError) -> Self {
+        match error {
+            ChannelError::BadField { field, expected } => {
+                Self::bad_channel(error.code(), FieldError::new(field, format!("it has to be {expected}")))
+            }
+            error => Self::Channel(error),
+        }
     }
 }
 

@@ -1,12 +1,15 @@
-//! The API of the control plane: who am I, the organisation's users and tasks, triggers and jobs fired by hand.
+//! The API of the control plane: who am I, the organisation's users and tasks, triggers and jobs fired by hand; rules of alerts, what
+//! they have found, channels and messages.
 //!
 //! Two doors, one answer: a direct invocation, guarded by AWS IAM, and routes of API Gateway, whose callers show a token or
 //! are named by API Gateway. What the API looks like is told to everybody (`description`). Who may do what is in
-//! `isotherm_access`, the rules of firing in `isotherm_control::triggers`; this shell parses, asks, publishes and replies. It
-//! must never take a caller's word for who he is or whose he is.
+//! `isotherm_access`, the rules of firing in `isotherm_control::triggers`, all about alerts in `isotherm_alerts`; this shell parses,
+//! asks, publishes and replies. It must never take a caller's word for who he is or whose he is, and never log where a channel
+//! leads.
 
 use isotherm_access::Authenticator;
 use isotherm_control::ControlError;
+use isotherm_outbound::{Client, Options};
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::database::{self, OnDemandPool, PoolOptions};
@@ -19,14 +22,21 @@ use sqlx::PgPool;
 
 pub mod description;
 mod error;
+mod keyring;
 mod perform;
 mod request;
 mod route;
+pub mod rules;
+pub mod trial;
 
 pub use description::Description;
 pub use error::ApiError;
-use perform::{Done, Who, perform};
-pub use request::{Action, AddUser, Order, Request};
+pub use keyring::SealingKeys;
+pub use perform::check_address;
+use perform::{Done, Tools, Who, perform};
+pub use request::{
+    Action, AddUser, AlertRequest, ChannelRequest, DeliveryPage, Order, Request, TestOrder, WantedChannel,
+};
 pub use route::Route;
 
 /// What the function keeps between invocations.
@@ -41,6 +51,10 @@ pub struct Api {
     pub authenticator: Authenticator,
     /// What the API looks like.
     pub description: Description,
+    /// What seals channels' addresses.
+    pub sealing_keys: SealingKeys,
+    /// Looks where URLs of channels lead.
+    pub outbound: Client,
 }
 
 impl Api {
@@ -52,6 +66,8 @@ impl Api {
         let event_queues = environment.event_queues();
         let secret_arn = environment.database_secret_arn();
         let issuers = environment.token_issuers();
+        let keys_secret_arn = environment.text("ISOTHERM_SECRET_ALERTS_ARN");
+        let loopback = environment.parsed_or("ISOTHERM_OUTBOUND_LOOPBACK", "true or false", false);
         let checked = environment.check()?;
         Ok(Self {
             database: OnDemandPool::new(secret_arn.open(&checked), PoolOptions::lambda("api")),
@@ -59,6 +75,8 @@ impl Api {
             event_queues: event_queues.open(&checked),
             authenticator: identity::authenticator(issuers.open(&checked))?,
             description: Description::default(),
+            sealing_keys: SealingKeys::new(keys_secret_arn.open(&checked)),
+            outbound: Client::new(Options { allow_loopback_http: loopback.open(&checked), ..Options::default() })?,
         })
     }
 
@@ -102,23 +120,25 @@ impl Api {
         request: impl FnOnce() -> Result<Request, ApiError>,
     ) -> Result<Done, ApiError> {
         let pool = self.database.get(self.clients.secrets_manager()).await?;
-        let issuers = self.authenticator.issuers();
-        let asked = database::ask(pool, async |conn| perform(conn, who, route, request, issuers).await).await;
+        // No connection is held while Secrets Manager is asked.
+        let ring = if route.is_about_addresses() { Some(self.sealing_keys.get(&self.clients).await?) } else { None };
+        let tools = Tools { issuers: self.authenticator.issuers(), ring: ring.as_ref(), outbound: &self.outbound };
+        let asked = database::ask(pool, async |conn| perform(conn, who, route, request, &tools).await).await;
         let done = asked.map_err(ControlError::from)??;
-        if matches!(done, Done::Fired(_)) {
+        if done.is_to_be_published() {
             self.publish(pool).await;
         }
         Ok(done)
     }
 
-    /// What was fired is recorded: what is not published now, the dispatcher's sweep publishes.
+    /// What is to be told is recorded: what is not published now, the dispatcher's sweep publishes.
     async fn publish(&self, pool: &PgPool) {
         if let Err(error) = outbox_publisher::publish_pending(pool, self.clients.sqs(), &self.event_queues).await {
             let fault = Fault::from(error);
             tracing::warn!(
                 error.code = fault.code(),
                 error.message = fault.message(),
-                "a firing is recorded and not published yet"
+                "an event is recorded and not published yet"
             );
         }
     }

@@ -5,15 +5,25 @@ use isotherm_access::users::{self, NewUser, User};
 use isotherm_access::{
     AccessError, Caller, Issuers, Permission, VerifiedToken, authorise, callers, grants, row_security,
 };
+use isotherm_alerts::channels::{self as stored_channels, Channel};
+use isotherm_alerts::seal::Keyring;
 use isotherm_control::tasks::{self, OrgTask, TaskPage};
 use isotherm_control::triggers::{self, FiredByHand};
+use isotherm_outbound::Client;
 use isotherm_platform::lambda::http::HttpAnswer;
+use isotherm_types::OrgId;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 use crate::error::ApiError;
-use crate::request::{Action, AddUser, Order, Request};
+use crate::request::{Action, AddUser, AlertRequest, Order, Request};
 use crate::route::Route;
+
+mod alert_events;
+mod alert_rules;
+mod channels;
+
+pub use channels::check_address;
 
 /// Who asks, as the door says.
 #[derive(Clone, Debug)]
@@ -31,6 +41,8 @@ pub(crate) enum Who {
 pub(crate) enum Done {
     /// A firing, which is to be published.
     Fired(FiredByHand),
+    /// An answer under its HTTP status; events that belong to it are to be published.
+    Recorded(u16, Value),
     /// An answer under its HTTP status.
     Answered(u16, Value),
 }
@@ -39,15 +51,39 @@ impl Done {
     pub(crate) fn http_answer(self) -> HttpAnswer {
         match self {
             Self::Fired(fired) => HttpAnswer::new(if fired.is_new { 202 } else { 200 }, fired_json(fired)),
-            Self::Answered(status, body) => HttpAnswer::new(status, body),
+            Self::Recorded(status, body) | Self::Answered(status, body) => HttpAnswer::new(status, body),
+        }
+    }
+
+    pub(crate) fn is_to_be_published(&self) -> bool {
+        match self {
+            Self::Fired(_) | Self::Recorded(..) => true,
+            Self::Answered(..) => false,
         }
     }
 
     pub(crate) fn body(self) -> Value {
         match self {
             Self::Fired(fired) => fired_json(fired),
-            Self::Answered(_, body) => body,
+            Self::Recorded(_, body) | Self::Answered(_, body) => body,
         }
+    }
+}
+
+/// What doing it may need beside the database.
+pub(crate) struct Tools<'a> {
+    /// Whose tokens are accepted.
+    pub(crate) issuers: &'a Issuers,
+    /// What seals addresses, for routes that are about them ([`crate::Route`]).
+    pub(crate) ring: Option<&'a Keyring>,
+    /// Looks where URLs lead.
+    pub(crate) outbound: &'a Client,
+}
+
+impl<'a> Tools<'a> {
+    /// What seals addresses.
+    fn ring(&self) -> &'a Keyring {
+        self.ring.expect("a route that seals or opens addresses is said to be about them")
     }
 }
 
@@ -57,7 +93,7 @@ pub(crate) async fn perform(
     who: &Who,
     route: Route,
     request: impl FnOnce() -> Result<Request, ApiError>,
-    issuers: &Issuers,
+    tools: &Tools<'_>,
 ) -> Result<Done, ApiError> {
     let caller = match who {
         Who::Token(token) => callers::of_token(conn, token).await?,
@@ -76,7 +112,7 @@ pub(crate) async fn perform(
             Ok(Done::Answered(200, json!({ "users": users, "next": next })))
         }
         Request::AddUser(wanted) => {
-            let new = new_user(&wanted, issuers)?;
+            let new = new_user(&wanted, tools.issuers)?;
             let user = users::add(conn, caller.org, &new, &caller.name).await?;
             Ok(Done::Answered(201, user_json(&user)))
         }
@@ -87,7 +123,25 @@ pub(crate) async fn perform(
         }
         Request::ListTasks(page) => list_tasks(conn, &caller, page).await,
         Request::Fire(order) => fire(conn, &caller, &order).await,
+        Request::Channels(request) => channels::perform(conn, &caller, &request, tools).await,
+        Request::Alerts(request) => alerts(conn, &caller, &request).await,
     }
+}
+
+async fn alerts(conn: &mut PgConnection, caller: &Caller, request: &AlertRequest) -> Result<Done, ApiError> {
+    match request {
+        AlertRequest::ListEvents(filter) => alert_events::list(conn, caller, filter).await,
+        AlertRequest::ShowEvent { id } => alert_events::show(conn, caller, *id).await,
+        AlertRequest::ListDeliveries(page) => alert_events::list_deliveries(conn, caller, page).await,
+        AlertRequest::Replay { id } => alert_events::replay(conn, caller, *id).await,
+        about_rules => alert_rules::perform(conn, caller, about_rules).await,
+    }
+}
+
+/// The organisation's channel of this name.
+async fn named_channel(conn: &mut PgConnection, org: OrgId, name: &str) -> Result<Channel, ApiError> {
+    let found = stored_channels::named(conn, org, name).await?;
+    found.ok_or_else(|| ApiError::NoSuchChannel { name: name.to_owned() })
 }
 
 async fn who_am_i(conn: &mut PgConnection, caller: &Caller, who: &Who) -> Result<Done, ApiError> {
@@ -151,7 +205,12 @@ async fn fire(conn: &mut PgConnection, caller: &Caller, order: &Order) -> Result
 
 /// Where the next page begins; `None` if this was the last.
 fn next(found: usize, limit: u32, last: Option<i64>) -> Option<i64> {
-    if u32::try_from(found).is_ok_and(|found| found < limit) { None } else { last }
+    if is_last(found, limit) { None } else { last }
+}
+
+/// Whether a page of so many entries is the last one.
+fn is_last(found: usize, limit: u32) -> bool {
+    u32::try_from(found).is_ok_and(|found| found < limit)
 }
 
 fn fired_json(fired: FiredByHand) -> Value {

@@ -13,6 +13,13 @@ use serde_json::{Map, Value};
 use crate::error::ApiError;
 use crate::route::Route;
 
+mod alerts;
+mod channels;
+
+pub use alerts::{AlertRequest, DeliveryPage, TestOrder};
+pub(crate) use channels::bad as bad_channel;
+pub use channels::{ChannelRequest, WantedChannel};
+
 /// Version of the direct invocations that this function knows.
 const VERSION: u32 = 1;
 
@@ -47,6 +54,10 @@ pub enum Request {
     ListTasks(TaskPage),
     /// A firing by hand.
     Fire(Order),
+    /// Something about rules, what they found, or messages.
+    Alerts(AlertRequest),
+    /// Something about channels.
+    Channels(ChannelRequest),
 }
 
 /// A user to be added.
@@ -154,7 +165,8 @@ impl Request {
     ///
     /// # Errors
     /// [`ApiError::NoRoute`] if a part of the path is missing, [`ApiError::BadParameter`] for what follows the `?`;
-    /// [`ApiError::TooLarge`], [`ApiError::NotBase64`], [`ApiError::Malformed`] for the body.
+    /// [`ApiError::TooLarge`], [`ApiError::NotBase64`], [`ApiError::Malformed`] for the body, [`ApiError::NotRight`] for a
+    /// rule or channel in it.
     pub fn of_http(route: Route, call: &HttpCall) -> Result<Self, ApiError> {
         let named = |name| call.path_parameter(name).map(str::to_owned).ok_or(ApiError::NoRoute);
         match route {
@@ -177,6 +189,10 @@ impl Request {
             }
             Route::FireTrigger => order(call, Action::FireTrigger { trigger: named("trigger")? }),
             Route::RunJob => order(call, Action::RunJob { job: named("job")? }),
+            other => match AlertRequest::of_http(other, call)? {
+                Some(request) => Ok(Self::Alerts(request)),
+                None => ChannelRequest::of_http(other, call)?.map(Self::Channels).ok_or(ApiError::NoRoute),
+            },
         }
     }
 
@@ -190,6 +206,8 @@ impl Request {
             Self::ListTasks(_) => Route::ListTasks,
             Self::Fire(Order { action: Action::FireTrigger { .. }, .. }) => Route::FireTrigger,
             Self::Fire(Order { action: Action::RunJob { .. }, .. }) => Route::RunJob,
+            Self::Alerts(request) => request.route(),
+            Self::Channels(request) => request.route(),
         }
     }
 }

@@ -2,16 +2,20 @@
 
 use isotherm_access::users::UserChange;
 use isotherm_access::{Role, UserId};
+use isotherm_alerts::channel::Address;
+use isotherm_alerts::definition::Definition;
+use isotherm_alerts::listing::AlertFilter;
 use isotherm_control::task::TaskState;
 use isotherm_control::tasks::TaskPage;
 use isotherm_control::triggers::FiredByHand;
 use isotherm_platform::lambda::http::HttpAnswer;
 use isotherm_types::TaskId;
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::*;
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 18] = [
     "direct_fire_trigger",
     "direct_run_job",
     "direct_run_job_bare",
@@ -23,12 +27,35 @@ const NAMES: [&str; 11] = [
     "http_add_user",
     "http_change_user",
     "http_list_tasks",
+    "http_save_rule",
+    "http_test_rule",
+    "http_mute_rule",
+    "http_list_alert_events",
+    "http_create_channel",
+    "http_list_deliveries",
+    "http_replay_delivery",
 ];
 
 fn fixture(name: &str) -> Value {
     let path = format!("{}/../../events-fixtures/api/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
+
+fn large() -> String {
+    "large-transfers".to_owned()
+}
+
+/// The rule that is saved, as its file has it.
+fn rule() -> Definition {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events-fixtures/api/http_save_rule.json");
+    let event: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let mut body: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
+    body["name"] = json!(large());
+    Definition::parse(&body).unwrap()
+}
+
+/// The message that is sent again.
+const REPLAYED: u128 = 0x5f0c_7a52_6e1d_4a3b_9f10_2b7d_4c1e_8a90;
 
 /// What is asked for, and for which organisation if the event says.
 fn request(event: Value) -> Result<(Request, Option<String>), ApiError> {
@@ -50,6 +77,12 @@ fn every_documented_event_is_read() {
     let bob = AddUser { issuer: None, subject: "bob".to_owned(), name: Some("Bob".to_owned()), role: Role::Writer };
     let shut_out = UserChange { role: Some(Role::Reader), active: Some(false) };
     let page = TaskPage { state: Some(TaskState::Failed), before: Some(TaskId(90)), limit: 20 };
+    let test = TestOrder { name: large(), from: 100, to: 200, definition: None };
+    let sent = AlertFilter { rule: Some(large()), state: Some("sent"), before: None, limit: 20 };
+    let url = "https://hooks.example.com/alerts".to_owned();
+    let hooks = WantedChannel { address: Some(Address::Webhook { url, keys: Vec::new() }), per_minute: Some(10) };
+    let failed =
+        DeliveryPage { channel: Some("hooks".to_owned()), state: Some("failed"), limit: 50, ..DeliveryPage::default() };
     let table = [
         ("direct_fire_trigger", order(fire(), json!({ "block": 7 }), true)),
         ("direct_run_job", order(run(), json!({ "steps": 2 }), true)),
@@ -62,6 +95,13 @@ fn every_documented_event_is_read() {
         ("http_add_user", Request::AddUser(bob)),
         ("http_change_user", Request::ChangeUser { user: UserId(2), change: shut_out }),
         ("http_list_tasks", Request::ListTasks(page)),
+        ("http_save_rule", Request::Alerts(AlertRequest::SaveRule(Box::new(rule())))),
+        ("http_test_rule", Request::Alerts(AlertRequest::TestRule(test))),
+        ("http_mute_rule", Request::Alerts(AlertRequest::MuteRule { name: large(), seconds: 3600 })),
+        ("http_list_alert_events", Request::Alerts(AlertRequest::ListEvents(sent))),
+        ("http_create_channel", Request::Channels(ChannelRequest::Create { name: "hooks".to_owned(), wanted: hooks })),
+        ("http_list_deliveries", Request::Alerts(AlertRequest::ListDeliveries(failed))),
+        ("http_replay_delivery", Request::Alerts(AlertRequest::Replay { id: Uuid::from_u128(REPLAYED) })),
     ];
     assert_eq!(table.len(), NAMES.len());
     for (name, expected) in table {
@@ -118,6 +158,17 @@ fn what_is_not_understood_is_refused_with_a_code() {
         (changed("http_list_tasks", "/queryStringParameters/before", json!("x")), 400, "api.bad_parameter"),
         (changed("http_list_tasks", "/queryStringParameters/before", json!("0")), 400, "api.bad_parameter"),
         (changed("http_list_tasks", "/queryStringParameters/state", json!("dead")), 400, "api.bad_parameter"),
+        (changed("http_save_rule", "/body", json!("[]")), 400, "api.malformed_request"),
+        (changed("http_save_rule", "/body", json!("{}")), 422, "alerts.invalid_rule"),
+        (changed("http_save_rule", "/body", json!(r#"{"name":"other"}"#)), 422, "alerts.invalid_rule"),
+        (changed("http_test_rule", "/body", json!(r#"{"from":2,"to":2}"#)), 422, "alerts.invalid_rule"),
+        (changed("http_test_rule", "/body", json!(r#"{"from":2}"#)), 400, "api.malformed_request"),
+        (changed("http_mute_rule", "/body", json!(r#"{"seconds":-1}"#)), 400, "api.malformed_request"),
+        (changed("http_list_alert_events", "/queryStringParameters/state", json!("x")), 400, "api.bad_parameter"),
+        (changed("http_list_alert_events", "/queryStringParameters/rule", json!("A")), 400, "api.bad_parameter"),
+        (changed("http_create_channel", "/body", json!(r#"{"name":"a","x":1}"#)), 400, "api.malformed_request"),
+        (changed("http_create_channel", "/body", json!(r#"{"name":"a","address":{}}"#)), 422, "alerts.bad_channel"),
+        (changed("http_replay_delivery", "/pathParameters/id", json!("7")), 400, "api.bad_parameter"),
         (changed("direct_run_job", "/version", json!(2)), 400, "api.unknown_version"),
         (changed("direct_run_job", "/action", json!("delete_job")), 400, "api.malformed_request"),
         (changed("direct_run_job", "/input", json!([])), 400, "api.malformed_request"),
@@ -181,6 +232,7 @@ fn damaged() -> impl Strategy<Value = Value> {
         "/pathParameters",
         "/pathParameters/job",
         "/pathParameters/id",
+        "/pathParameters/name",
         "/queryStringParameters",
         "/requestContext",
         "/requestContext/routeKey",

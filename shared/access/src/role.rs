@@ -16,7 +16,7 @@ pub enum Role {
 pub enum Permission {
     /// Ask SQL of the datasets that are granted to the organisation.
     RunQueries,
-    /// Read what the platform keeps about the organisation: its tasks, jobs, triggers, saved queries.
+    /// Read what the platform keeps about the organisation: its tasks, jobs, triggers, saved queries, rules and alerts.
     ReadOrg,
     /// Save queries, change and delete saved ones.
     SaveQueries,
@@ -24,8 +24,14 @@ pub enum Permission {
     FireTriggers,
     /// Run jobs by hand.
     RunJobs,
+    /// Make rules of alerts, change, test, pause and delete them; send what was said once more.
+    ManageAlerts,
+    /// Make channels, and do with one's own whatever can be done with channels.
+    ManageChannels,
     /// Cancel queries that another user has begun.
     CancelOthersQueries,
+    /// See the addresses of other users' channels, change and delete these.
+    ManageOthersChannels,
     /// See users, add them, change their roles, shut them out.
     ManageUsers,
 }
@@ -51,13 +57,16 @@ impl Role {
 
 impl Permission {
     /// All permissions, those that more people have first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::RunQueries,
         Self::ReadOrg,
         Self::SaveQueries,
         Self::FireTriggers,
         Self::RunJobs,
+        Self::ManageAlerts,
+        Self::ManageChannels,
         Self::CancelOthersQueries,
+        Self::ManageOthersChannels,
         Self::ManageUsers,
     ];
 
@@ -65,8 +74,10 @@ impl Permission {
     pub fn least_role(self) -> Role {
         match self {
             Self::RunQueries | Self::ReadOrg => Role::Reader,
-            Self::SaveQueries | Self::FireTriggers | Self::RunJobs => Role::Writer,
-            Self::CancelOthersQueries | Self::ManageUsers => Role::Admin,
+            Self::SaveQueries | Self::FireTriggers | Self::RunJobs | Self::ManageAlerts | Self::ManageChannels => {
+                Role::Writer
+            }
+            Self::CancelOthersQueries | Self::ManageOthersChannels | Self::ManageUsers => Role::Admin,
         }
     }
 
@@ -78,7 +89,10 @@ impl Permission {
             Self::SaveQueries => "save_queries",
             Self::FireTriggers => "fire_triggers",
             Self::RunJobs => "run_jobs",
+            Self::ManageAlerts => "manage_alerts",
+            Self::ManageChannels => "manage_channels",
             Self::CancelOthersQueries => "cancel_others_queries",
+            Self::ManageOthersChannels => "manage_others_channels",
             Self::ManageUsers => "manage_users",
         }
     }
@@ -89,11 +103,14 @@ impl Permission {
             Self::RunQueries => {
                 "ask SQL of the datasets that are granted to the organisation, and of its rows of the platform's own tables"
             }
-            Self::ReadOrg => "read the organisation's tasks, jobs, triggers and saved queries",
+            Self::ReadOrg => "read the organisation's tasks, jobs, triggers, saved queries, rules and alerts",
             Self::SaveQueries => "save queries, change and delete saved ones",
             Self::FireTriggers => "fire triggers by hand",
             Self::RunJobs => "run jobs by hand",
+            Self::ManageAlerts => "make rules of alerts, change, test, pause and delete them, send a delivery again",
+            Self::ManageChannels => "make channels; change, test, delete and see the addresses of one's own",
             Self::CancelOthersQueries => "cancel queries of other users",
+            Self::ManageOthersChannels => "do the same with channels of other users",
             Self::ManageUsers => "see users, add them, change their roles, shut them out",
         }
     }
@@ -134,7 +151,7 @@ mod tests {
     #[test]
     fn each_role_may_what_the_lower_ones_may_and_more() {
         let count = |role: Role| Permission::ALL.into_iter().filter(|permission| role.may(*permission)).count();
-        assert_eq!(Role::ALL.map(count), [2, 5, 7]);
+        assert_eq!(Role::ALL.map(count), [2, 7, 10]);
         for permission in Permission::ALL {
             let may = Role::ALL.map(|role| role.may(permission));
             assert!(may.is_sorted(), "{permission}");

@@ -18,6 +18,7 @@ mod facts;
 pub mod identity;
 pub mod index;
 pub mod ledger;
+pub mod listing;
 pub mod message;
 pub mod release;
 pub mod rules;

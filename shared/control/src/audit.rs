@@ -101,6 +101,10 @@ pub enum Subject {
     Job(String),
     /// The trigger of this name.
     Trigger(String),
+    /// The rules of alerts of this name, deleted ones too.
+    Rule(String),
+    /// The channels of this name, deleted ones too.
+    Channel(String),
 }
 
 /// Which changes to list.
@@ -135,7 +139,7 @@ pub struct Listed {
     pub subject: String,
     /// Row of the subject.
     pub subject_id: i64,
-    /// Name of the job or trigger; of a task, the name of its job.
+    /// Name of the job, trigger, rule or channel; of a task, the name of its job.
     pub subject_name: Option<String>,
     /// State before.
     pub from_state: Option<String>,
@@ -155,6 +159,8 @@ pub async fn list(conn: &mut PgConnection, filter: &AuditFilter) -> Result<Vec<L
         Some(Subject::Row { kind, id }) => (Some(kind.as_str()), Some(*id), None),
         Some(Subject::Job(name)) => (Some("job"), None, Some(name.as_str())),
         Some(Subject::Trigger(name)) => (Some("trigger"), None, Some(name.as_str())),
+        Some(Subject::Rule(name)) => (Some("alert_rule"), None, Some(name.as_str())),
+        Some(Subject::Channel(name)) => (Some("channel"), None, Some(name.as_str())),
     };
     let entries = sqlx::query_as(include_str!("../queries/audit/list.sql"))
         .bind(filter.org_id.map(|org_id| org_id.0))

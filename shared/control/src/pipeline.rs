@@ -28,7 +28,7 @@ mod read;
 mod schema;
 mod shape;
 mod stored;
-mod tree;
+pub mod tree;
 
 pub use apply::{Applied, AppliedJob, AppliedTrigger, apply, hold_schedules};
 pub use chain::{ChainSettings, Finality, StartBlock, for_chain};

@@ -6,6 +6,7 @@ use isotherm_types::OrgId;
 use lambda_api::Route;
 use serde_json::{Value, json};
 
+use crate::alert_scene::{self, ALERT, DELIVERY};
 use crate::stage::{ANN, Stage};
 
 /// The expected statuses: without a token, as reader, writer and admin, and as admin of another organisation.
@@ -19,10 +20,60 @@ fn expected(route: Route) -> [u64; 5] {
         Route::ListTasks => [401, 200, 200, 200, 200],
         // Nor such a trigger or job.
         Route::FireTrigger | Route::RunJob => [401, 403, 202, 202, 404],
+        Route::ListRules | Route::ListAlertEvents | Route::ListChannels | Route::ListDeliveries => {
+            [401, 200, 200, 200, 200]
+        }
+        Route::ShowRule | Route::ShowAlertEvent | Route::ShowChannel => [401, 200, 200, 200, 404],
+        // The other organisation has no channel of the name that the rule tells.
+        Route::CreateRule => [401, 403, 201, 201, 422],
+        Route::SaveRule => [401, 403, 201, 200, 422],
+        Route::DeleteRule
+        | Route::TestRule
+        | Route::PauseRule
+        | Route::ResumeRule
+        | Route::MuteRule
+        | Route::DeleteChannel
+        | Route::EnableChannel => [401, 403, 200, 200, 404],
+        Route::CreateChannel => [401, 403, 201, 201, 201],
+        Route::SaveChannel => [401, 403, 201, 200, 201],
+        Route::TestChannel | Route::ReplayDelivery => [401, 403, 202, 202, 404],
     }
 }
 
-fn call(route: Route, authorization: Option<&str>, body: &Value, id: i64) -> Value {
+/// What a call of `route` as the caller at `place` says.
+fn body(route: Route, place: usize) -> Value {
+    match route {
+        Route::AddUser => json!({ "subject": format!("new-{place}"), "role": "reader" }),
+        Route::ChangeUser => json!({ "role": "writer" }),
+        Route::CreateRule => alert_scene::full(&format!("new-{place}")),
+        Route::SaveRule => alert_scene::full("saved"),
+        Route::TestRule => json!({ "from": 0, "to": 20 }),
+        Route::MuteRule => json!({ "seconds": 60 }),
+        Route::CreateChannel => {
+            json!({ "name": format!("new-{place}"), "address": { "kind": "sms", "number": "+15551234567" } })
+        }
+        Route::SaveChannel => json!({ "address": { "kind": "email", "to": "ann@example.org" } }),
+        _ => Value::Null,
+    }
+}
+
+/// What the path of `route` names: a user, an alert, a message, a rule or a channel.
+fn named(route: Route, user: i64) -> (String, &'static str) {
+    let id = match route {
+        Route::ShowAlertEvent => ALERT.to_owned(),
+        Route::ReplayDelivery => DELIVERY.to_owned(),
+        _ => user.to_string(),
+    };
+    let name = match route {
+        Route::SaveRule | Route::SaveChannel => "saved",
+        Route::ShowChannel | Route::DeleteChannel | Route::TestChannel | Route::EnableChannel => "hooks",
+        _ => "full",
+    };
+    (id, name)
+}
+
+pub(crate) fn call(route: Route, authorization: Option<&str>, body: &Value, id: i64) -> Value {
+    let (id, name) = named(route, id);
     let mut headers = json!({});
     if let Some(value) = authorization {
         headers["authorization"] = json!(value);
@@ -31,7 +82,7 @@ fn call(route: Route, authorization: Option<&str>, body: &Value, id: i64) -> Val
         "version": "2.0",
         "routeKey": route.key(),
         "headers": headers,
-        "pathParameters": { "trigger": "minute", "job": "work", "id": id.to_string() },
+        "pathParameters": { "trigger": "minute", "job": "work", "id": id, "name": name },
         "requestContext": { "routeKey": route.key(), "http": { "method": "GET", "path": "/" }, "timeEpoch": 0 },
         "body": if body.is_null() { String::new() } else { body.to_string() },
         "isBase64Encoded": false,
@@ -39,7 +90,7 @@ fn call(route: Route, authorization: Option<&str>, body: &Value, id: i64) -> Val
 }
 
 /// Our organisation and another one, with a task each.
-async fn two_orgs(stage: &Stage) -> [OrgId; 2] {
+pub(crate) async fn two_orgs(stage: &Stage) -> [OrgId; 2] {
     let mut conn = stage.pool.acquire().await.unwrap();
     let ours = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();
     let other = orgs::create(&mut conn, "other", "test").await.unwrap();
@@ -64,19 +115,16 @@ async fn every_route_lets_in_whom_it_should_and_writes_denials_down() {
     let [ours, other] = two_orgs(&stage).await;
     let (target, _) = stage.logged_in(ours, "target", Role::Reader).await;
     let (_, reader) = stage.logged_in(ours, "reader", Role::Reader).await;
-    let (_, writer) = stage.logged_in(ours, "writer", Role::Writer).await;
+    let (owner, writer) = stage.logged_in(ours, "writer", Role::Writer).await;
     let (_, admin) = stage.logged_in(ours, "admin", Role::Admin).await;
     let (_, stranger) = stage.logged_in(other, "stranger", Role::Admin).await;
     let callers = [None, Some(&reader), Some(&writer), Some(&admin), Some(&stranger)];
+    alert_scene::chain(&stage).await;
     let mut denials = 0;
     for route in Route::ALL {
         for ((place, caller), status) in callers.iter().enumerate().zip(expected(route)) {
-            let body = match route {
-                Route::AddUser => json!({ "subject": format!("new-{place}"), "role": "reader" }),
-                Route::ChangeUser => json!({ "role": "writer" }),
-                _ => Value::Null,
-            };
-            let event = call(route, caller.map(String::as_str), &body, target.0);
+            alert_scene::put_back(&stage, ours, Some(owner.0)).await;
+            let event = call(route, caller.map(String::as_str), &body(route, place), target.0);
             let response = stage.direct(event).await;
             assert_eq!(response["statusCode"], json!(status), "{} as caller {place}: {response}", route.key());
             let challenge = &response["headers"]["www-authenticate"];

@@ -1,5 +1,6 @@
 //! The API against a real Postgres and an AWS emulator: both doors fire once for a key and name the caller, and every route
-//! lets in whom it should.
+//! lets in whom it should. Rules and channels are another's only as far as they should be; what is wrong with one is told field by
+//! field.
 
 use isotherm_lab::fault_proxy::{FaultProxy, Mode};
 use isotherm_lab::postgres::shared;
@@ -8,6 +9,9 @@ use isotherm_platform::database::PATIENCE;
 use serde_json::{Value, json};
 
 mod access;
+mod alert_scene;
+mod alerts;
+mod channels;
 mod stage;
 
 use stage::{ANN, Stage};

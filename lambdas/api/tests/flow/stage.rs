@@ -7,15 +7,17 @@ use chrono::TimeDelta;
 use isotherm_access::issuer::AWS_IAM;
 use isotherm_access::users::{self, NewUser};
 use isotherm_access::{LocalIssuer, Role, UserId, local_issuer};
+use isotherm_alerts::seal;
 use isotherm_control::{audit, jobs, pipeline};
 use isotherm_lab::ministack::{Ministack, REGION};
 use isotherm_lab::postgres::TestDatabase;
+use isotherm_outbound::{Client, Options};
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::database::{OnDemandPool, PoolOptions};
 use isotherm_platform::lambda::{Invocation, identity};
 use isotherm_types::{Clock as _, OrgId, SystemClock};
-use lambda_api::{Api, Description};
+use lambda_api::{Api, Description, SealingKeys};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -69,12 +71,17 @@ impl Stage {
         drop(conn);
         let issuer = LocalIssuer::generate().unwrap();
         let secret = format!("isotherm/database-{}", database.name);
+        let keys = format!("isotherm/alerts-{}", database.name);
+        let ring = seal::new_secret("k1").unwrap();
+        clients.secrets_manager().create_secret().name(&keys).secret_string(ring).send().await.unwrap();
         let api = Api {
             database: OnDemandPool::new(secret.clone(), PoolOptions::lambda("test")),
             clients,
             event_queues,
             authenticator: identity::authenticator(issuer.issuers().to_string().parse().unwrap()).unwrap(),
             description: Description::default(),
+            sealing_keys: SealingKeys::new(keys),
+            outbound: Client::new(Options { allow_loopback_http: true, ..Options::default() }).unwrap(),
         };
         let stage = Self { api, pool, database, issuer, secret };
         stage.set_database(&stage.database.url).await;

@@ -1,6 +1,6 @@
-//! A YAML text as a tree whose every key and value knows its place.
+//! A YAML text as a tree whose every key and value knows its place: of a pipeline file, and of other files that people write.
 //!
-//! What a pipeline file may not hold whatever its keys are is refused here: anchors, aliases and tags (so nothing expands),
+//! What such a file may not hold whatever its keys are is refused here: anchors, aliases and tags (so nothing expands),
 //! keys that are not text or stand twice, numbers that readers of YAML disagree on, a second document, deep nesting.
 //! Time and memory are linear in the length of the text.
 
@@ -15,25 +15,27 @@ use super::read::Fault;
 mod scalar;
 
 /// Lists and mappings within each other; a pipeline needs about five.
-pub(super) const MAX_DEPTH: usize = 32;
+pub const MAX_DEPTH: usize = 32;
 
 /// Line and column, both from 1; columns are counted in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
 }
 
 impl Place {
     /// The beginning of a file.
-    pub(super) const START: Self = Self { line: 1, column: 1 };
+    pub const START: Self = Self { line: 1, column: 1 };
 
     fn of(marker: &Marker) -> Self {
         Self { line: marker.line(), column: marker.col() + 1 }
     }
 
     /// The fault `message` at this place.
-    pub(super) fn fault(self, message: impl Into<String>) -> Fault {
+    pub fn fault(self, message: impl Into<String>) -> Fault {
         Fault { line: self.line, column: self.column, message: message.into() }
     }
 }
@@ -46,18 +48,21 @@ impl std::fmt::Display for Place {
 
 /// A value and where it begins.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) kind: Kind,
+pub struct Node {
+    /// Where it begins.
+    pub place: Place,
+    /// What it is.
+    pub kind: Kind,
 }
 
 /// What a value is.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub enum Kind {
     /// Neither list nor mapping.
     Scalar(Value),
+    /// A list.
     List(Vec<Node>),
-    /// Without two entries of one key.
+    /// A mapping, without two entries of one key.
     Map(Vec<Entry>),
     /// A fault has been reported for it; nothing more is to be said of it.
     Broken,
@@ -65,15 +70,18 @@ pub(super) enum Kind {
 
 /// An entry of a mapping.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) place: Place,
-    pub(super) value: Node,
+pub struct Entry {
+    /// Its key.
+    pub key: String,
+    /// Where the key begins.
+    pub place: Place,
+    /// Its value.
+    pub value: Node,
 }
 
 impl Node {
     /// The entry of `key`, if this is a mapping that has one.
-    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+    pub fn get(&self, key: &str) -> Option<&Entry> {
         match &self.kind {
             Kind::Map(entries) => entries.iter().find(|entry| entry.key == key),
             Kind::Scalar(_) | Kind::List(_) | Kind::Broken => None,
@@ -81,35 +89,38 @@ impl Node {
     }
 
     /// The value of `key`, if this is a mapping that has one.
-    pub(super) fn value(&self, key: &str) -> Option<&Node> {
+    pub fn value(&self, key: &str) -> Option<&Node> {
         self.get(key).map(|entry| &entry.value)
     }
 
     /// The value of `key`, if it is text.
-    pub(super) fn text_of(&self, key: &str) -> Option<&str> {
+    pub fn text_of(&self, key: &str) -> Option<&str> {
         self.value(key).and_then(Node::text)
     }
 
-    pub(super) fn text(&self) -> Option<&str> {
+    /// The value, if it is text.
+    pub fn text(&self) -> Option<&str> {
         match &self.kind {
             Kind::Scalar(Value::String(text)) => Some(text),
             Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) | Kind::Broken => None,
         }
     }
 
-    pub(super) fn items(&self) -> Option<&[Node]> {
+    /// The values, if this is a list.
+    pub fn items(&self) -> Option<&[Node]> {
         match &self.kind {
             Kind::List(items) => Some(items),
             Kind::Scalar(_) | Kind::Map(_) | Kind::Broken => None,
         }
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    /// Whether it is null, or nothing.
+    pub fn is_null(&self) -> bool {
         matches!(self.kind, Kind::Scalar(Value::Null))
     }
 
     /// The same as JSON. Something broken is null.
-    pub(super) fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         match &self.kind {
             Kind::Scalar(value) => value.clone(),
             Kind::List(items) => Value::Array(items.iter().map(Node::to_json).collect()),
@@ -125,7 +136,7 @@ impl Node {
 ///
 /// # Errors
 /// The one fault that ended the reading: no YAML, or nested too deeply.
-pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
+pub fn read(text: &str, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
     if let Some(index) = text.find('\0') {
         return Err(place_of(text, index).fault("the file holds a NUL character"));
     }
@@ -143,7 +154,7 @@ pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
 }
 
 /// Where the byte `index` of `text` stands.
-pub(super) fn place_of(text: &str, index: usize) -> Place {
+pub fn place_of(text: &str, index: usize) -> Place {
     let before = &text[..index];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     Place { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
@@ -298,7 +309,7 @@ fn begin_entry(key: String, place: Place, seen: &mut HashMap<String, Place>, fau
 }
 
 /// `text` in quotes, its middle left out if it is long, control characters escaped.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     const MOST: usize = 60;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{:?}…", &text[..end]),

@@ -22,6 +22,9 @@ use crate::stack_file::{Function, Stack};
 /// Key of the bucket that code zips go through: a call takes 50 MB at most, and this is the quicker way anyway.
 const ARTIFACTS: &str = "artifacts";
 
+/// Key of the secret that seals channels' addresses.
+const CHANNEL_KEYS: &str = "alerts";
+
 /// One is packed while another is sent; more would only hold more zips in memory.
 const AT_A_TIME: usize = 2;
 
@@ -39,6 +42,7 @@ pub(super) async fn ensure(
         let mut variables = environment::of_function(stack, function, addresses)?;
         // What AWS's own endpoints are in the cloud.
         variables.insert("AWS_ENDPOINT_URL".to_owned(), aws.endpoint_url().to_owned());
+        add_receivers_here(function, &mut variables);
         let wanted = Wanted {
             name: names::function(key),
             role_arn: names::role_arn(account, key),
@@ -57,6 +61,17 @@ pub(super) async fn ensure(
         arns.insert(key.clone(), arn);
     }
     Ok(arns)
+}
+
+/// Lets the functions that know where channels lead send to receivers on this machine: what an account must never allow.
+fn add_receivers_here(function: &Function, variables: &mut Variables) {
+    if function.secrets.iter().any(|secret| secret == CHANNEL_KEYS) {
+        let mut unless_set = |name: &str, value: &str| {
+            variables.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        };
+        unless_set("ISOTHERM_OUTBOUND_LOOPBACK", "true");
+        unless_set("ISOTHERM_EMAIL_FROM", "alerts@isotherm.example");
+    }
 }
 
 /// Reading, stripping and hashing large files would hold up the caller's other tasks.

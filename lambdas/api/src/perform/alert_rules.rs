@@ -1,0 +1,99 @@
+//! Rules: made, looked at, changed, tried, held back, deleted.
+
+use isotherm_access::{Caller, row_security};
+use isotherm_alerts::definition::Definition;
+use isotherm_alerts::ledger::LedgerError;
+use isotherm_alerts::rules::{self as stored, ListedRule};
+use isotherm_types::{BlockNumber, RuleId};
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+
+use super::{Done, next};
+use crate::error::ApiError;
+use crate::request::{AlertRequest, TestOrder};
+use crate::rules::{self, Author};
+use crate::trial;
+
+pub(super) async fn perform(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    request: &AlertRequest,
+) -> Result<Done, ApiError> {
+    let author = Author { name: &caller.name, user: caller.user.map(|user| user.0) };
+    match request {
+        AlertRequest::ListRules { before, limit } => list(conn, caller, *before, *limit).await,
+        AlertRequest::CreateRule(definition) => {
+            let made = rules::create(conn, caller.org, definition, author).await?;
+            Ok(shown(201, &made))
+        }
+        AlertRequest::ShowRule { name } => {
+            let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
+            row_security::as_tenant(&mut db_tx, caller.org).await.map_err(LedgerError::from)?;
+            let found = rules::named(&mut db_tx, caller.org, name).await?;
+            db_tx.rollback().await.map_err(LedgerError::from)?;
+            Ok(shown(200, &found))
+        }
+        AlertRequest::SaveRule(definition) => {
+            let (saved, is_new) = rules::save(conn, caller.org, definition, author).await?;
+            Ok(shown(if is_new { 201 } else { 200 }, &saved))
+        }
+        AlertRequest::DeleteRule { name } => {
+            let found = rules::named(conn, caller.org, name).await?;
+            stored::delete(conn, caller.org, found.rule_id, &caller.name).await?;
+            Ok(shown(200, &found))
+        }
+        AlertRequest::TestRule(order) => test(conn, caller, order).await,
+        AlertRequest::PauseRule { name } => {
+            let found = rules::named(conn, caller.org, name).await?;
+            stored::pause(conn, caller.org, found.rule_id, &caller.name).await?;
+            again(conn, caller, found.rule_id).await
+        }
+        AlertRequest::ResumeRule { name } => {
+            let found = rules::named(conn, caller.org, name).await?;
+            rules::resume(conn, caller.org, found.rule_id, &caller.name).await?;
+            again(conn, caller, found.rule_id).await
+        }
+        AlertRequest::MuteRule { name, seconds } => {
+            let found = rules::named(conn, caller.org, name).await?;
+            rules::mute(conn, caller.org, found.rule_id, *seconds, &caller.name).await?;
+            again(conn, caller, found.rule_id).await
+        }
+        AlertRequest::ListEvents(_)
+        | AlertRequest::ShowEvent { .. }
+        | AlertRequest::ListDeliveries(_)
+        | AlertRequest::Replay { .. } => Err(ApiError::NoRoute),
+    }
+}
+
+async fn list(conn: &mut PgConnection, caller: &Caller, before: Option<RuleId>, limit: u32) -> Result<Done, ApiError> {
+    let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
+    row_security::as_tenant(&mut db_tx, caller.org).await.map_err(LedgerError::from)?;
+    let found = stored::list(&mut db_tx, caller.org, before, limit).await?;
+    db_tx.rollback().await.map_err(LedgerError::from)?;
+    let next = next(found.len(), limit, found.last().map(|rule| rule.rule_id.0));
+    let rules: Vec<_> = found.iter().map(rules::to_json).collect();
+    Ok(Done::Answered(200, json!({ "alerts": rules, "next": next })))
+}
+
+async fn test(conn: &mut PgConnection, caller: &Caller, order: &TestOrder) -> Result<Done, ApiError> {
+    let (definition, saved) = match &order.definition {
+        Some(definition) => (definition.as_ref().clone(), None),
+        None => {
+            let saved = rules::named(conn, caller.org, &order.name).await?;
+            (Definition::parse(&saved.definition)?, Some(saved))
+        }
+    };
+    let rule = rules::for_trial(conn, caller.org, definition, saved.as_ref()).await?;
+    let trial = trial::look(conn, rule, BlockNumber(order.from), BlockNumber(order.to)).await?;
+    let mut shown = trial.to_json();
+    shown["rule"] = json!(order.name);
+    Ok(Done::Answered(200, shown))
+}
+
+async fn again(conn: &mut PgConnection, caller: &Caller, rule: RuleId) -> Result<Done, ApiError> {
+    Ok(shown(200, &stored::get(conn, caller.org, rule).await?))
+}
+
+fn shown(status: u16, rule: &ListedRule) -> Done {
+    Done::Answered(status, rules::to_json(rule))
+}

@@ -1,0 +1,175 @@
+//! Rules as they are saved, by whichever door: the chain that one names is looked up, then the crate of alerts checks and stores it.
+
+use chrono::{DateTime, Utc};
+use isotherm_alerts::cursors;
+use isotherm_alerts::definition::{Definition, FieldError, FieldErrors};
+use isotherm_alerts::index::CompiledRule;
+use isotherm_alerts::ledger::LedgerError;
+use isotherm_alerts::rules::{self, ListedRule, NewRule, RuleState, StoredRule};
+use isotherm_hot_store::cursor::{self, Cursor};
+use isotherm_types::{BlockNumber, OrgId, RuleId};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::error::ApiError;
+
+/// Who saves a rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Author<'a> {
+    /// As the audit trail names them.
+    pub name: &'a str,
+    /// Their row of `access.users`, if they have one.
+    pub user: Option<i64>,
+}
+
+/// The chain called `name`, which has to be followed.
+///
+/// # Errors
+/// [`ApiError::NotRight`] if none is called so; that the chains cannot be read.
+pub async fn chain(conn: &mut PgConnection, name: &str) -> Result<Cursor, ApiError> {
+    let cursors = cursor::all(conn).await?;
+    if let Some(found) = cursors.iter().find(|cursor| cursor.chain == name) {
+        return Ok(found.clone());
+    }
+    let names: Vec<&str> = cursors.iter().map(|cursor| cursor.chain.as_str()).collect();
+    let there = if names.is_empty() { "none is".to_owned() } else { format!("these are: {}", names.join(", ")) };
+    let message = format!("no chain called {name:?} is followed; {there}");
+    Err(FieldErrors::from(FieldError::new("chain", message)).into())
+}
+
+/// Stores a new rule, at work from now on.
+///
+/// # Errors
+/// [`ApiError::NotRight`]; [`ApiError::Rule`] if the name is taken or the organisation has too many; the platform's own failures.
+pub async fn create(
+    conn: &mut PgConnection,
+    org: OrgId,
+    definition: &Definition,
+    author: Author<'_>,
+) -> Result<ListedRule, ApiError> {
+    let chain = chain(conn, &definition.chain).await?;
+    let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
+    let made = rules::create(&mut db_tx, org, &new_rule(definition, &chain, author)).await?;
+    if definition.backfill {
+        // It is to find what is stored already.
+        cursors::look_again_after(&mut db_tx, org, chain.chain_id, None).await?;
+    }
+    db_tx.commit().await.map_err(LedgerError::from)?;
+    tracing::info!(rule.id = made.rule_id.0, caller.name = author.name, "a rule was made");
+    Ok(made)
+}
+
+/// Stores a rule under its name, in the place of the one that is there; and whether it is new.
+///
+/// # Errors
+/// As [`create`].
+pub async fn save(
+    conn: &mut PgConnection,
+    org: OrgId,
+    definition: &Definition,
+    author: Author<'_>,
+) -> Result<(ListedRule, bool), ApiError> {
+    let Some(before) = rules::named(conn, org, &definition.name).await? else {
+        return Ok((create(conn, org, definition, author).await?, true));
+    };
+    let chain = chain(conn, &definition.chain).await?;
+    let after = rules::replace(conn, org, before.rule_id, &new_rule(definition, &chain, author)).await?;
+    if after.version != before.version {
+        tracing::info!(rule.id = after.rule_id.0, caller.name = author.name, "a rule was changed");
+    }
+    Ok((after, false))
+}
+
+fn new_rule<'a>(definition: &'a Definition, chain: &Cursor, author: Author<'a>) -> NewRule<'a> {
+    NewRule {
+        definition,
+        chain: chain.chain_id,
+        tip: chain.tip.map(|tip| tip.number),
+        actor: author.name,
+        owner: author.user,
+    }
+}
+
+/// The organisation's rule of this name.
+///
+/// # Errors
+/// [`ApiError::NoSuchRule`]; that the rules cannot be read.
+pub async fn named(conn: &mut PgConnection, org: OrgId, name: &str) -> Result<ListedRule, ApiError> {
+    let found = rules::named(conn, org, name).await?;
+    found.ok_or_else(|| ApiError::NoSuchRule { name: name.to_owned() })
+}
+
+/// Puts a paused rule, or one in quarantine, to work again; `false` if it was at work.
+///
+/// # Errors
+/// That the rules cannot be read or changed.
+pub async fn resume(conn: &mut PgConnection, org: OrgId, rule: RuleId, actor: &str) -> Result<bool, ApiError> {
+    Ok(rules::resume(conn, org, rule, actor).await? || rules::unquarantine(conn, org, rule, actor).await?)
+}
+
+/// Has nobody told of what a rule finds for so many seconds from the database's now on; 0: they are told again.
+///
+/// # Errors
+/// That the rules cannot be read or changed.
+pub async fn mute(
+    conn: &mut PgConnection,
+    org: OrgId,
+    rule: RuleId,
+    seconds: u32,
+    actor: &str,
+) -> Result<(), ApiError> {
+    let until: Option<DateTime<Utc>> =
+        sqlx::query_scalar("SELECT CASE WHEN $1 > 0 THEN now() + make_interval(secs => $1) END")
+            .bind(f64::from(seconds))
+            .fetch_one(&mut *conn)
+            .await
+            .map_err(LedgerError::from)?;
+    Ok(rules::mute(conn, org, rule, until, actor).await?)
+}
+
+/// A rule that is to be tried, and not stored: `definition`, or the one that `stored` has.
+///
+/// # Errors
+/// [`ApiError::NotRight`]; that the chains cannot be read.
+pub async fn for_trial(
+    conn: &mut PgConnection,
+    org: OrgId,
+    definition: Definition,
+    stored: Option<&ListedRule>,
+) -> Result<CompiledRule, ApiError> {
+    let chain = chain(conn, &definition.chain).await?;
+    let rule = StoredRule {
+        rule_id: stored.map_or(RuleId(0), |rule| rule.rule_id),
+        org_id: org,
+        chain_id: chain.chain_id,
+        name: definition.name.clone(),
+        version: stored.map_or(1, |rule| rule.version),
+        definition,
+        first_block: BlockNumber(0),
+        muted_until: None,
+    };
+    Ok(CompiledRule::compile(rule)?)
+}
+
+/// A rule as it is shown.
+pub fn to_json(rule: &ListedRule) -> Value {
+    json!({
+        "id": rule.rule_id.0,
+        "name": rule.name,
+        "chain_id": rule.chain_id,
+        "state": rule.state.as_str(),
+        "quarantine": (rule.state == RuleState::Quarantined).then(|| json!({
+            "code": rule.quarantine_code,
+            "message": rule.quarantine_message,
+            "at": rule.quarantined_at,
+        })),
+        "muted_until": rule.muted_until,
+        "version": rule.version,
+        "first_block": rule.first_block,
+        "channels": rule.channels,
+        "definition": rule.definition,
+        "created_by": rule.created_by,
+        "created_at": rule.created_at,
+        "updated_at": rule.updated_at,
+    })
+}
