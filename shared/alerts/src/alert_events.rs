@@ -56,15 +56,15 @@ pub async fn holders(
     if rules.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<(i64, Option<String>, i64, Vec<u8>, DateTime<Utc>)> =
-        sqlx::query_as(include_str!("../queries/alert_events/holders.sql"))
-            .bind(rules.iter().map(|(rule_id, _)| rule_id.0).collect::<Vec<_>>())
-            .bind(rules.iter().map(|(_, since)| *since).collect::<Vec<_>>())
-            .bind(chain_id.0.cast_signed())
-            .bind(before.0.cast_signed())
-            .fetch_all(conn)
-            .await?;
-    let holder = |(rule_id, group_key, number, hash, block_time): (i64, _, i64, Vec<u8>, _)| Holder {
+    type Row = (i64, Option<String>, i64, Vec<u8>, DateTime<Utc>);
+    let rows: Vec<Row> = sqlx::query_as(include_str!("../queries/alert_events/holders.sql"))
+        .bind(rules.iter().map(|(rule_id, _)| rule_id.0).collect::<Vec<_>>())
+        .bind(rules.iter().map(|(_, since)| *since).collect::<Vec<_>>())
+        .bind(chain_id.0.cast_signed())
+        .bind(before.0.cast_signed())
+        .fetch_all(conn)
+        .await?;
+    let holder = |(rule_id, group_key, number, hash, block_time): Row| Holder {
         rule_id: RuleId(rule_id),
         group_key,
         block: block(number, &hash),

@@ -224,9 +224,7 @@ mod tests {
     fn ring(ids: &[&str]) -> Keyring {
         let keys: Vec<String> = ids
             .iter()
-            .map(|id| {
-                format!("{{\"id\":\"{id}\",\"key\":\"{}\"}}", STANDARD.encode(id.repeat(32).as_bytes()[..32].to_vec()))
-            })
+            .map(|id| format!("{{\"id\":\"{id}\",\"key\":\"{}\"}}", STANDARD.encode(&id.repeat(32).as_bytes()[..32])))
             .collect();
         Keyring::parse(&format!("{{\"keys\":[{}]}}", keys.join(","))).unwrap()
     }

@@ -271,7 +271,7 @@ mod tests {
         let erc721 = [topic0, from, to, value];
         let decode = |signature: &str, topics: &[B256], data: &[u8]| {
             let signature = Signature::of_event(signature).unwrap();
-            signature.decoder.decode_log(topics.iter().map(|topic| topic.as_slice()), data)
+            signature.decoder.decode_log(topics.iter().map(B256::as_slice), data)
         };
         let found = decode(TRANSFER, &erc20, value.as_slice()).unwrap();
         assert_eq!(found[2], DynSolValue::Uint(U256::from(500u64), 256));
@@ -289,7 +289,7 @@ mod tests {
         let signature = Signature::of_event("Mixed(uint256 a, address indexed b, uint256 c)").unwrap();
         let topics = [keccak256("Mixed(uint256,address,uint256)"), B256::with_last_byte(9)];
         let data = [B256::with_last_byte(1).0, B256::with_last_byte(2).0].concat();
-        let values = signature.decoder.decode_log(topics.iter().map(|topic| topic.as_slice()), &data).unwrap();
+        let values = signature.decoder.decode_log(topics.iter().map(B256::as_slice), &data).unwrap();
         assert_eq!(values[0].as_uint().unwrap().0, U256::from(1u64));
         assert!(values[1].as_address().is_some());
         assert_eq!(values[2].as_uint().unwrap().0, U256::from(2u64));

@@ -76,6 +76,9 @@ pub(super) async fn sealed_address(
     Ok(opened(&sealed, ring, place)?)
 }
 
+/// Id, organisation, name, kind, first failure since the last success, sealed address.
+type SendingRow = (i64, i64, String, String, Option<DateTime<Utc>>, Vec<u8>);
+
 /// Those of `channels`, of whatever organisations, that are active and not deleted, for the function that sends. What is sent is in
 /// `alerts.deliveries`; the audit trail has nothing of it.
 ///
@@ -87,7 +90,7 @@ pub async fn for_sending(
     ring: &Keyring,
 ) -> Result<Vec<ForSending>, ChannelError> {
     let ids: Vec<i64> = channels.iter().map(|channel| channel.0).collect();
-    let rows: Vec<(i64, i64, String, String, Option<DateTime<Utc>>, Vec<u8>)> = sqlx::query_as(
+    let rows: Vec<SendingRow> = sqlx::query_as(
         "SELECT id, org_id, name, kind, failing_since, sealed_address
            FROM alerts.channels
           WHERE id = ANY($1) AND state = 'active' AND deleted_at IS NULL

@@ -26,7 +26,7 @@ pub(crate) fn hex_bytes(text: &str, length: Option<usize>) -> Result<Vec<u8>, St
 
 fn decode(digits: &str) -> Option<Vec<u8>> {
     let digits = digits.as_bytes();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());

@@ -189,7 +189,7 @@ pub fn of_webhook(status: u16, asked: Option<Duration>) -> Verdict {
     }
 }
 
-/// What an AWS service said that did not take a message: its HTTP status and its error code. Source: SESv2 `SendEmail` and SNS
+/// What an AWS service said that did not take a message: its HTTP status and its error code. Source: `SESv2` `SendEmail` and SNS
 /// `Publish`, errors.
 pub fn of_aws(status: u16, code: Option<&str>) -> DeliveryFault {
     let status = Some(status);

@@ -10,7 +10,7 @@ use crate::source::Decoder;
 
 /// A table that is probed for every row.
 ///
-/// foldhash takes a few nanoseconds for 20 or 32 bytes, where the standard library's SipHash takes some twenty, and most rows are
+/// foldhash takes a few nanoseconds for 20 or 32 bytes, where the standard library's `SipHash` takes some twenty, and most rows are
 /// found in no table: the hash is what a row costs. Tenants choose the keys, so it is seeded anew in every process, and nobody can see
 /// how long a look takes. Whoever found keys that collide all the same would slow down the rows of those keys only, by at most the
 /// number of rules that an organisation may have.
