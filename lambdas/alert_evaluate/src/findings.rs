@@ -8,7 +8,7 @@ use isotherm_alerts::index::Match;
 use isotherm_alerts::ledger::LedgerError;
 use isotherm_hot_store::cursor;
 use isotherm_platform::{Fault, database};
-use isotherm_types::{B256, BlockNumber, BlockRef, OrgId};
+use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, OrgId};
 use serde_json::{Map, Value, json};
 use sqlx::Connection as _;
 
@@ -60,8 +60,8 @@ fn fields(finding: &IntegrityFinding) -> Map<String, Value> {
         ("fault", json!(fault)),
         ("dataset", json!(dataset)),
         ("object_key", json!(object_key)),
-        ("first_block", json!(blocks.map(|blocks| blocks.start()))),
-        ("last_block", json!(blocks.map(|blocks| blocks.last()))),
+        ("first_block", json!(blocks.map(BlockRange::start))),
+        ("last_block", json!(blocks.map(BlockRange::last))),
         ("check_id", json!(check_id)),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

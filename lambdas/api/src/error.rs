@@ -124,7 +124,7 @@ impl ApiError {
             Self::TooLarge { .. } => "api.too_large",
             Self::NoRoute => "api.no_route",
             Self::BadParameter { .. } => "api.bad_parameter",
-            Self::NotRight { code, .. } => *code,
+            Self::NotRight { code, .. } => code,
             Self::NoSuchRule { .. } => "alerts.unknown_rule",
             Self::NoSuchChannel { .. } => "alerts.no_such_channel",
             Self::ChannelDisabled { .. } => "alerts.channel_not_active",

@@ -1,4 +1,4 @@
-//! Email, by SESv2 `SendEmail`.
+//! Email, by `SESv2` `SendEmail`.
 //!
 //! SES gives every message a `Message-ID` of its own, whatever the caller says, and answers with its first part. So the first message
 //! has none of ours, and a correction names the first one's in `In-Reply-To` and `References` (RFC 5322, 3.6.4), which simple content may

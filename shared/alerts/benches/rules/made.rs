@@ -93,7 +93,7 @@ impl Made {
         let chance = mixed(self.seed, row);
         let contract = chance % CONTRACTS;
         let event = chance >> 40;
-        let topic = if event % 2 == 0 { self.transfer } else { self.others[usize_of(event / 2 % OTHER_EVENTS)] };
+        let topic = if event.is_multiple_of(2) { self.transfer } else { self.others[usize_of(event / 2 % OTHER_EVENTS)] };
         (topic, address(contract))
     }
 
@@ -150,7 +150,7 @@ fn usize_of(number: u64) -> usize {
 }
 
 /// A number that looks drawn by chance, always the same one of the same two. Source: Steele, Lea and Flood, "Fast splittable
-/// pseudorandom number generators", OOPSLA 2014 (SplitMix64).
+/// pseudorandom number generators", OOPSLA 2014 (`SplitMix64`).
 fn mixed(seed: u64, number: u64) -> u64 {
     let mut mixed = seed.wrapping_mul(0xa076_1d64_78bd_642f).wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
