@@ -54,14 +54,9 @@ fn hash(kind: u8, number: u64) -> B256 {
     hash
 }
 
-struct Block {
-    block: BlockRef,
-    transactions: Vec<Transaction>,
-}
-
 /// The chain, and what is stored of it.
 pub(crate) struct MadeChain {
-    blocks: Vec<Block>,
+    blocks: Vec<BlockRef>,
     /// Blocks that were ever made: each has a hash of its own.
     made: u64,
     start_time: u64,
@@ -75,7 +70,7 @@ impl MadeChain {
     }
 
     pub(crate) fn tip(&self) -> BlockRef {
-        self.blocks.last().expect("the chain has a block").block
+        *self.blocks.last().expect("the chain has a block")
     }
 
     /// Adds a block; returns the event that tells of it.
@@ -115,7 +110,7 @@ impl MadeChain {
 
     /// The block `depth` below the tip is final.
     pub(crate) async fn finalize(&self, conn: &mut PgConnection, depth: usize) {
-        let last = self.blocks[self.blocks.len() - 1 - depth].block;
+        let last = self.blocks[self.blocks.len() - 1 - depth];
         cursor::set_finalized(conn, CHAIN, last).await.unwrap();
     }
 
@@ -123,13 +118,13 @@ impl MadeChain {
         self.made += 1;
         let number = BlockNumber(self.blocks.len() as u64);
         let tip = BlockRef { number, hash: hash(0xbb, self.made) };
-        let parent_hash = self.blocks.last().map_or(B256::ZERO, |block| block.block.hash);
+        let parent_hash = self.blocks.last().map_or(B256::ZERO, |block| block.hash);
         let blocks = BlockRange::single(number);
         let rows = self.rows(tip, parent_hash, &transactions);
         let served_at = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
         let batch = BlockBatch { blocks, parent_hash, tip, rows, served_at };
         append(conn, CHAIN, &batch).await.unwrap();
-        self.blocks.push(Block { block: tip, transactions });
+        self.blocks.push(tip);
         let datasets = vec![Dataset::Blocks, Dataset::Transactions, Dataset::Logs];
         let body = EventBody::DatasetAdvanced { chain_id: CHAIN, datasets, blocks, tip };
         events::record(conn, &body).await.unwrap()

@@ -28,8 +28,11 @@ async fn about(stage: &Stage, who: &str, route: Route, name: &str, body: &Value)
     stage.http(event).await
 }
 
-/// What is wrong by the answer: field, line and column, message.
-fn faults(answer: &Value) -> Vec<(String, Option<(u64, u64)>, String)> {
+/// Field, line and column, message.
+type Fault = (String, Option<(u64, u64)>, String);
+
+/// What is wrong by the answer.
+fn faults(answer: &Value) -> Vec<Fault> {
     let of = |fault: &Value| {
         let position = &fault["position"];
         let position = position["line"].as_u64().zip(position["column"].as_u64());
