@@ -47,7 +47,7 @@ resource "aws_route" "back" {
 
   route_table_id         = aws_route_table.public[each.key].id
   destination_cidr_block = var.outbound_cidrs[each.key]
-  vpc_endpoint_id        = local.firewall_endpoints[each.key]
+  vpc_endpoint_id        = try(local.firewall_endpoints[each.key], null)
 }
 
 resource "aws_networkfirewall_rule_group" "allowed" {

@@ -71,6 +71,6 @@ resource "aws_route" "outbound" {
 
   route_table_id         = each.value
   destination_cidr_block = "0.0.0.0/0"
-  vpc_endpoint_id        = local.is_full ? local.firewall_endpoints[each.key] : null
+  vpc_endpoint_id        = local.is_full ? try(local.firewall_endpoints[each.key], null) : null
   nat_gateway_id         = local.is_full ? null : aws_nat_gateway.this[local.nat_zone[each.key]].id
 }
