@@ -113,6 +113,12 @@ locals {
         statistic = "Sum", compare = "GreaterThanThreshold", threshold = 5
         period    = 300, periods = 1, missing = "notBreaching"
       }
+      task-not-started = {
+        text      = "ECS could not start a worker", anchor = "alarm-task-not-started"
+        namespace = "AWS/Events", metric = "TriggeredRules", dimensions = { RuleName = local.not_started }
+        statistic = "Sum", compare = "GreaterThanThreshold", threshold = 0
+        period    = 300, periods = 1, missing = "notBreaching"
+      }
       names-refused = {
         text      = "Something looked up a host that is not on the list", anchor = "alarm-egress-refused"
         namespace = "AWS/Route53Resolver", metric = "FirewallRuleQueryVolume", dimensions = { FirewallRuleGroupId = var.refused_names.rule_group_id, FirewallDomainListId = var.refused_names.domain_list_id }

@@ -6,7 +6,7 @@ resource "aws_sns_topic_policy" "alarms" {
       {
         Sid       = "Alarms"
         Effect    = "Allow"
-        Principal = { Service = ["cloudwatch.amazonaws.com", "events.amazonaws.com", "budgets.amazonaws.com"] }
+        Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
         Action    = "sns:Publish"
         Resource  = local.topic_arn
         Condition = { StringEquals = { "aws:SourceAccount" = var.aws.account_id } }

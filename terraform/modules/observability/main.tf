@@ -2,8 +2,9 @@
 # tasks that ECS could not start.
 
 locals {
-  topic_name = "isotherm-alarms"
-  topic_arn  = "arn:${var.aws.partition}:sns:${var.aws.region}:${var.aws.account_id}:${local.topic_name}"
+  topic_name  = "isotherm-alarms"
+  not_started = "isotherm-task-not-started"
+  topic_arn   = "arn:${var.aws.partition}:sns:${var.aws.region}:${var.aws.account_id}:${local.topic_name}"
 }
 
 resource "aws_sns_topic" "alarms" {
@@ -21,7 +22,7 @@ resource "aws_sns_topic_subscription" "email" {
 
 # A worker that never came says nothing itself: its image cannot be pulled, or there is no capacity.
 resource "aws_cloudwatch_event_rule" "not_started" {
-  name        = "isotherm-task-not-started"
+  name        = local.not_started
   description = "ECS could not start a task. ${local.runbook}#alarm-task-not-started"
   event_pattern = jsonencode({
     source        = ["aws.ecs"]
@@ -33,7 +34,10 @@ resource "aws_cloudwatch_event_rule" "not_started" {
   })
 }
 
+# Why it did not start is in the log; that there is something in it, an alarm says.
 resource "aws_cloudwatch_event_target" "not_started" {
   rule = aws_cloudwatch_event_rule.not_started.name
-  arn  = aws_sns_topic.alarms.arn
+  arn  = aws_cloudwatch_log_group.not_started.arn
+
+  depends_on = [aws_cloudwatch_log_resource_policy.not_started]
 }

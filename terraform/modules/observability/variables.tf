@@ -114,6 +114,11 @@ variable "monthly_budget_usd" {
 }
 
 variable "key_arn" {
-  description = "Key that the topic is encrypted with."
+  description = "Key that the topic and the log are encrypted with."
   type        = string
+}
+
+variable "log_retention_days" {
+  description = "Days for which the log of tasks that did not start is kept."
+  type        = number
 }

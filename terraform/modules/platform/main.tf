@@ -189,4 +189,5 @@ module "observability" {
   emails             = var.alarms.emails
   monthly_budget_usd = var.alarms.monthly_budget_usd
   key_arn            = module.encryption.key_arn
+  log_retention_days = var.log_retention_days
 }

@@ -14,7 +14,7 @@ const KEYED: [(&str, &str); 5] = [
     ("aws_sns_topic", "/kms_master_key_id"),
 ];
 
-/// What a bucket needs beside it: kind, and places that have to say yes.
+/// What keeps a bucket from being made public: all of it.
 const BLOCKED: [&str; 4] =
     ["/block_public_acls", "/block_public_policy", "/ignore_public_acls", "/restrict_public_buckets"];
 

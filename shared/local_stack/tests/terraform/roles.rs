@@ -138,7 +138,7 @@ fn needed(stack: &Stack) -> BTreeMap<String, Grants> {
 
 fn texts(value: &Value) -> Vec<&str> {
     match value {
-        Value::String(text) => vec![text],
+        Value::String(text) => vec![text.as_str()],
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     }

@@ -22,6 +22,7 @@ variables {
   firewall_zones     = []
   emails             = ["ops@example.com"]
   monthly_budget_usd = 150
+  log_retention_days = 14
   key_arn            = "arn:aws:kms:eu-west-1:123456789012:key/1"
 }
 
