@@ -80,6 +80,9 @@ pub struct Function {
     /// Whether it verifies the tokens of its callers, and so has to know the issuers.
     #[serde(default)]
     pub verify_tokens: bool,
+    /// Whether it may use the way out of the network on AWS; one machine has none to keep it from.
+    #[serde(default)]
+    pub outbound: bool,
     /// Files beside `bootstrap` in its zip.
     #[serde(default)]
     pub bundle: Vec<String>,

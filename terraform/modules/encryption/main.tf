@@ -1,0 +1,54 @@
+# The platform's own key: database, secrets, users' results, logs, alarms. What is public (cold storage) and what holds only
+# ids (queues) is encrypted with keys of the services (docs/adr/0032-where-the-key-is-ours.md).
+
+locals {
+  alias = "alias/isotherm"
+}
+
+resource "aws_kms_key" "this" {
+  description             = "Isotherm: database, secrets, results, logs, alarms"
+  enable_key_rotation     = true
+  deletion_window_in_days = 30
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        # Without it nobody could ever change the key; IAM policies of the account then say who may.
+        Sid       = "Account"
+        Effect    = "Allow"
+        Principal = { AWS = "arn:${var.aws.partition}:iam::${var.aws.account_id}:root" }
+        Action    = "kms:*"
+        Resource  = "*"
+      },
+      {
+        Sid       = "Logs"
+        Effect    = "Allow"
+        Principal = { Service = "logs.${var.aws.region}.amazonaws.com" }
+        Action    = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:DescribeKey"]
+        Resource  = "*"
+        Condition = {
+          ArnLike = {
+            "kms:EncryptionContext:aws:logs:arn" = "arn:${var.aws.partition}:logs:${var.aws.region}:${var.aws.account_id}:log-group:*"
+          }
+        }
+      },
+      {
+        Sid       = "Alarms"
+        Effect    = "Allow"
+        Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:SourceAccount" = var.aws.account_id } }
+      },
+    ]
+  })
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+resource "aws_kms_alias" "this" {
+  name          = local.alias
+  target_key_id = aws_kms_key.this.key_id
+}

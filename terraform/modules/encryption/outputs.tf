@@ -1,0 +1,9 @@
+output "key_arn" {
+  description = "ARN of the key."
+  value       = aws_kms_key.this.arn
+}
+
+output "alias" {
+  description = "The key's alias, by which policies name it."
+  value       = local.alias
+}

@@ -1,0 +1,88 @@
+# The policy that follows from a wiring: exact actions on exact resources. Creates nothing; functions and operators share the
+# rule, so that it can be read and tested in one place.
+
+locals {
+  logs_arn = "arn:${var.aws.partition}:logs:${var.aws.region}:${var.aws.account_id}:log-group:${var.access.log_group_name}:*"
+
+  encrypted_reads  = setintersection(var.access.read, var.access.encrypted)
+  encrypted_writes = setintersection(var.access.write, var.access.encrypted)
+  # Services that may use the key in its place, and for what. A multipart upload needs both actions.
+  key_uses = {
+    ReadWithKey = {
+      actions = ["kms:Decrypt"]
+      via = compact([
+        length(var.access.secrets) > 0 ? "secretsmanager" : "",
+        length(setunion(local.encrypted_reads, local.encrypted_writes)) > 0 ? "s3" : "",
+      ])
+    }
+    WriteWithKey = {
+      actions = ["kms:GenerateDataKey"]
+      via     = compact([length(local.encrypted_writes) > 0 ? "s3" : ""])
+    }
+  }
+
+  plain = [
+    { sid = "WriteLogs", actions = ["logs:CreateLogStream", "logs:PutLogEvents"], resources = [local.logs_arn] },
+    { sid = "SendMessages", actions = ["sqs:SendMessage"], resources = var.access.send },
+    { sid = "PollQueues", actions = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], resources = var.access.poll },
+    { sid = "ReceiveMessages", actions = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"], resources = var.access.receive },
+    { sid = "ListBuckets", actions = ["s3:ListBucket"], resources = var.access.read },
+    { sid = "ReadObjects", actions = ["s3:GetObject"], resources = [for arn in var.access.read : "${arn}/*"] },
+    { sid = "WriteObjects", actions = ["s3:AbortMultipartUpload", "s3:PutObject"], resources = [for arn in var.access.write : "${arn}/*"] },
+    { sid = "ReadSecrets", actions = ["secretsmanager:GetSecretValue"], resources = var.access.secrets },
+    { sid = "InvokeFunctions", actions = ["lambda:InvokeFunction"], resources = var.access.invoke },
+  ]
+  conditional = concat(
+    [
+      for sid, use in local.key_uses : {
+        sid       = sid
+        actions   = use.actions
+        resources = length(use.via) == 0 ? [] : ["arn:${var.aws.partition}:kms:${var.aws.region}:${var.aws.account_id}:key/*"]
+        condition = {
+          "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = [var.key_alias] }
+          StringEquals               = { "kms:ViaService" = [for service in use.via : "${service}.${var.aws.region}.${var.aws.dns_suffix}"] }
+        }
+      }
+    ],
+    [
+      {
+        sid       = "LaunchWorkers"
+        actions   = ["ecs:RunTask"]
+        resources = var.access.run
+        condition = { ArnEquals = { "ecs:cluster" = [coalesce(var.access.cluster, "none")] } }
+      },
+      {
+        sid       = "StopWorkers"
+        actions   = ["ecs:StopTask"]
+        resources = var.access.stop
+        condition = { ArnEquals = { "ecs:cluster" = [coalesce(var.access.cluster, "none")] } }
+      },
+      {
+        sid       = "PassWorkersRoles"
+        actions   = ["iam:PassRole"]
+        resources = var.access.pass_roles
+        condition = { StringEquals = { "iam:PassedToService" = ["ecs-tasks.amazonaws.com"] } }
+      },
+    ],
+  )
+
+  statements = concat(
+    [
+      for statement in local.plain : {
+        Sid      = statement.sid
+        Effect   = "Allow"
+        Action   = statement.actions
+        Resource = sort(statement.resources)
+      } if length(statement.resources) > 0
+    ],
+    [
+      for statement in local.conditional : {
+        Sid       = statement.sid
+        Effect    = "Allow"
+        Action    = statement.actions
+        Resource  = sort(statement.resources)
+        Condition = statement.condition
+      } if length(statement.resources) > 0
+    ],
+  )
+}

@@ -1,0 +1,63 @@
+variables {
+  aws = {
+    partition  = "aws"
+    dns_suffix = "amazonaws.com"
+    region     = "eu-west-1"
+    account_id = "123456789012"
+  }
+  key_alias = "alias/isotherm"
+  access = {
+    log_group_name = "/aws/lambda/isotherm-query"
+    read           = ["arn:aws:s3:::cold", "arn:aws:s3:::results"]
+    write          = ["arn:aws:s3:::results"]
+    encrypted      = ["arn:aws:s3:::results"]
+    secrets        = ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:isotherm/database-??????"]
+  }
+}
+
+run "what_is_not_wired_has_no_statement" {
+  command = plan
+
+  assert {
+    condition     = output.statements[*].Sid == ["WriteLogs", "ListBuckets", "ReadObjects", "WriteObjects", "ReadSecrets", "ReadWithKey", "WriteWithKey"]
+    error_message = "there are other statements"
+  }
+}
+
+run "what_is_only_read_is_not_written" {
+  command = plan
+
+  assert {
+    condition     = [for statement in output.statements : statement.Resource if statement.Sid == "WriteObjects"] == [tolist(["arn:aws:s3:::results/*"])]
+    error_message = "another bucket can be written"
+  }
+}
+
+run "the_key_is_used_through_the_services_that_need_it" {
+  command = plan
+
+  assert {
+    condition = [for statement in output.statements : statement.Condition.StringEquals["kms:ViaService"] if statement.Sid == "ReadWithKey"] == [
+      ["secretsmanager.eu-west-1.amazonaws.com", "s3.eu-west-1.amazonaws.com"]
+    ]
+    error_message = "the key is used in another way"
+  }
+}
+
+run "no_queue_is_named_by_a_pattern" {
+  command = plan
+
+  variables {
+    access = { log_group_name = "/x", send = ["arn:aws:sqs:eu-west-1:123456789012:*"] }
+  }
+  expect_failures = [var.access]
+}
+
+run "workers_are_launched_in_one_cluster" {
+  command = plan
+
+  variables {
+    access = { log_group_name = "/x", run = ["arn:aws:ecs:eu-west-1:123456789012:task-definition/isotherm-noop:*"] }
+  }
+  expect_failures = [var.access]
+}
