@@ -92,12 +92,13 @@ async fn add_functions(facts: &mut Facts, aws: &LocalAws) {
     for function in lambda.list_functions().send().await.unwrap().functions() {
         let name = function.function_name().unwrap();
         let concurrency = lambda.get_function_concurrency().function_name(name).send().await.unwrap();
-        let architectures: Vec<&str> = function.architectures().iter().map(|one| one.as_str()).collect();
+        let architectures: Vec<&str> =
+            function.architectures().iter().map(aws_sdk_lambda::types::Architecture::as_str).collect();
         let mut found = fields([
             ("memory", figure(function.memory_size())),
             ("time-out", figure(function.timeout())),
-            ("storage", figure(function.ephemeral_storage().map(|storage| storage.size()))),
-            ("runtime", figure(function.runtime().map(|runtime| runtime.as_str()))),
+            ("storage", figure(function.ephemeral_storage().map(aws_sdk_lambda::types::EphemeralStorage::size))),
+            ("runtime", figure(function.runtime().map(aws_sdk_lambda::types::Runtime::as_str))),
             ("handler", figure(function.handler())),
             ("architecture", architectures.join(",")),
             ("concurrency", figure(concurrency.reserved_concurrent_executions())),
@@ -113,13 +114,17 @@ async fn add_functions(facts: &mut Facts, aws: &LocalAws) {
 async fn add_mappings(facts: &mut Facts, aws: &LocalAws) {
     let answer = aws.lambda().list_event_source_mappings().send().await.unwrap();
     for mapping in answer.event_source_mappings() {
-        let answers: Vec<&str> = mapping.function_response_types().iter().map(|one| one.as_str()).collect();
+        let answers: Vec<&str> =
+            mapping.function_response_types().iter().map(aws_sdk_lambda::types::FunctionResponseType::as_str).collect();
         let queue = last_part(mapping.event_source_arn().unwrap());
         let function = last_part(mapping.function_arn().unwrap());
         let found = fields([
             ("batch", figure(mapping.batch_size())),
             ("answers", answers.join(",")),
-            ("concurrency", figure(mapping.scaling_config().and_then(|scaling| scaling.maximum_concurrency()))),
+            (
+                "concurrency",
+                figure(mapping.scaling_config().and_then(aws_sdk_lambda::types::ScalingConfig::maximum_concurrency)),
+            ),
             ("enabled", (mapping.state() != Some("Disabled")).to_string()),
         ]);
         facts.insert(format!("mapping {queue} to {function}"), found);
@@ -145,8 +150,8 @@ async fn add_schedules(facts: &mut Facts, aws: &LocalAws) {
                 ("function", last_part(target.arn()).to_owned()),
                 ("role", last_part(target.role_arn()).to_owned()),
                 ("input", figure(target.input().map(canonical))),
-                ("attempts", figure(retry.and_then(|retry| retry.maximum_retry_attempts()))),
-                ("age", figure(retry.and_then(|retry| retry.maximum_event_age_in_seconds()))),
+                ("attempts", figure(retry.and_then(aws_sdk_scheduler::types::RetryPolicy::maximum_retry_attempts))),
+                ("age", figure(retry.and_then(aws_sdk_scheduler::types::RetryPolicy::maximum_event_age_in_seconds))),
             ]);
             facts.insert(format!("schedule {group}/{name}"), found);
         }
@@ -164,9 +169,15 @@ async fn add_routes(facts: &mut Facts, aws: &LocalAws) {
             let integration = integrations.items().iter().find(|found| found.integration_id() == target);
             let integration = integration.unwrap_or_else(|| panic!("route {key} leads nowhere"));
             let found = fields([
-                ("authorization", figure(route.authorization_type().map(|kind| kind.as_str()))),
+                (
+                    "authorization",
+                    figure(route.authorization_type().map(aws_sdk_apigatewayv2::types::AuthorizationType::as_str)),
+                ),
                 ("function", figure(integration.integration_uri().map(last_part))),
-                ("kind", figure(integration.integration_type().map(|kind| kind.as_str()))),
+                (
+                    "kind",
+                    figure(integration.integration_type().map(aws_sdk_apigatewayv2::types::IntegrationType::as_str)),
+                ),
                 ("payload", figure(integration.payload_format_version())),
                 ("time-out", figure(integration.timeout_in_millis())),
             ]);
@@ -182,11 +193,12 @@ async fn add_operators(facts: &mut Facts, aws: &LocalAws, stack: &Stack) {
         let answer = ecs.describe_task_definition().task_definition(&family).send().await.unwrap();
         let operator = answer.task_definition().unwrap();
         let [container] = operator.container_definitions() else { panic!("{family} has not one container") };
-        let launch: Vec<&str> = operator.requires_compatibilities().iter().map(|one| one.as_str()).collect();
+        let launch: Vec<&str> =
+            operator.requires_compatibilities().iter().map(aws_sdk_ecs::types::Compatibility::as_str).collect();
         let mut found = fields([
             ("cpu", figure(operator.cpu())),
             ("memory", figure(operator.memory())),
-            ("network", figure(operator.network_mode().map(|mode| mode.as_str()))),
+            ("network", figure(operator.network_mode().map(aws_sdk_ecs::types::NetworkMode::as_str))),
             ("launch", launch.join(",")),
             ("role", figure(operator.task_role_arn().map(last_part))),
             ("container", figure(container.name())),
@@ -207,7 +219,7 @@ async fn add_buckets(facts: &mut Facts, aws: &LocalAws, made: &Provisioned) {
         // A bucket without rules answers with an error.
         let lifecycle = s3.get_bucket_lifecycle_configuration().bucket(name).send().await.ok();
         let rule = lifecycle.as_ref().and_then(|found| found.rules().iter().find(|rule| rule.id() == Some("expire")));
-        let days = rule.and_then(|rule| rule.expiration()).and_then(|expiration| expiration.days());
+        let days = rule.and_then(|rule| rule.expiration()).and_then(aws_sdk_s3::types::LifecycleExpiration::days);
         let found = fields([("versioned", is_versioned.to_string()), ("expire days", figure(days))]);
         facts.insert(format!("bucket {name}"), found);
     }
