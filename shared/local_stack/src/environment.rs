@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::error::LocalStackError;
 use crate::names;
-use crate::stack_file::{Function, Operator, Stack};
+use crate::stack_file::{Function, Notifier, Operator, Stack};
 
 /// A process's variables.
 pub type Variables = BTreeMap<String, String>;
@@ -28,6 +28,8 @@ pub struct Addresses {
     pub security_groups: Vec<String>,
     /// Issuers of tokens, as a JSON list. Public keys and addresses only.
     pub token_issuers: String,
+    /// Whom emails come from.
+    pub email_from: String,
 }
 
 /// Variables of the function `function`.
@@ -44,6 +46,9 @@ pub fn of_function(stack: &Stack, function: &Function, addresses: &Addresses) ->
     }
     if function.verify_tokens {
         variables.insert(names::TOKEN_ISSUERS_VARIABLE.to_owned(), addresses.token_issuers.clone());
+    }
+    if function.notify.contains(&Notifier::Email) {
+        variables.insert("ISOTHERM_EMAIL_FROM".to_owned(), addresses.email_from.clone());
     }
     if !function.run_operators.is_empty() || !function.stop_operators.is_empty() {
         variables.insert("ISOTHERM_CLUSTER".to_owned(), addresses.cluster.clone());
@@ -142,6 +147,7 @@ mod tests {
             subnets: vec!["subnet-1".to_owned(), "subnet-2".to_owned()],
             security_groups: Vec::new(),
             token_issuers: "[]".to_owned(),
+            email_from: "alerts@isotherm.example".to_owned(),
         }
     }
 

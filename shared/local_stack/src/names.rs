@@ -109,6 +109,9 @@ pub fn bucket_variable(key: &str) -> String {
     format!("ISOTHERM_BUCKET_{}", key.to_uppercase())
 }
 
+/// Lets functions send to receivers on this machine: the one variable that they have on one machine only.
+pub const LOOPBACK_VARIABLE: &str = "ISOTHERM_OUTBOUND_LOOPBACK";
+
 /// The variable of functions that verify tokens: a JSON list of issuers.
 pub const TOKEN_ISSUERS_VARIABLE: &str = "ISOTHERM_TOKEN_ISSUERS";
 

@@ -38,6 +38,9 @@ pub struct Options {
     pub token_issuers: String,
 }
 
+/// Whom emails come from on one machine.
+pub const EMAIL_FROM: &str = "alerts@isotherm.example";
+
 /// What happened to one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -113,6 +116,7 @@ pub async fn provision(
         subnets: Vec::new(),
         security_groups: Vec::new(),
         token_issuers: options.token_issuers.clone(),
+        email_from: EMAIL_FROM.to_owned(),
     };
     let account = queues.account;
     let task_definition_arns = operators::ensure(stack, &aws.ecs(), &addresses, &account, on_step).await?;

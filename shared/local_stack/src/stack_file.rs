@@ -71,6 +71,9 @@ pub struct Function {
     /// Functions that it invokes and waits for.
     #[serde(default)]
     pub invoke: Vec<String>,
+    /// How it reaches people through AWS.
+    #[serde(default)]
+    pub notify: Vec<Notifier>,
     /// Operators that it launches.
     #[serde(default)]
     pub run_operators: Vec<String>,
@@ -91,6 +94,16 @@ pub struct Function {
 /// Lambda's own default.
 fn default_ephemeral_storage_mb() -> i32 {
     512
+}
+
+/// A service of AWS that tells people something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notifier {
+    /// SES.
+    Email,
+    /// Text messages, by SNS.
+    Sms,
 }
 
 /// What a function or operator may do with a bucket.

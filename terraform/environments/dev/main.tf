@@ -7,6 +7,7 @@ module "platform" {
   allowed_hosts  = var.allowed_hosts
   extra_services = var.extra_services
   token_issuers  = var.token_issuers
+  email_from     = var.email_from
 
   network = { mode = "lean" }
   database = {

@@ -40,6 +40,12 @@ variable "token_issuers" {
   default = []
 }
 
+variable "email_from" {
+  description = "Whom emails about alerts come from: an address that SES has verified in this region, or one of a domain that it has. Without it no email is sent."
+  type        = string
+  default     = null
+}
+
 variable "alarm_emails" {
   description = "Who is told when an alarm rings."
   type        = set(string)

@@ -30,6 +30,9 @@ locals {
     { sid = "ReadObjects", actions = ["s3:GetObject"], resources = [for arn in var.access.read : "${arn}/*"] },
     { sid = "WriteObjects", actions = ["s3:AbortMultipartUpload", "s3:PutObject"], resources = [for arn in var.access.write : "${arn}/*"] },
     { sid = "ReadSecrets", actions = ["secretsmanager:GetSecretValue"], resources = var.access.secrets },
+    { sid = "SendEmails", actions = ["ses:SendEmail"], resources = var.access.emails },
+    # A text message goes to a number, which is no resource.
+    { sid = "SendTexts", actions = ["sns:Publish"], resources = var.access.texts ? ["*"] : [] },
     { sid = "InvokeFunctions", actions = ["lambda:InvokeFunction"], resources = var.access.invoke },
   ]
   conditional = concat(

@@ -22,7 +22,7 @@ variable "access" {
   description = <<-TEXT
     What a function or operator may use, as ARNs: queues that it sends to; queues that Lambda polls for it, or that its worker
     receives from; buckets that it reads and writes, and which of them are encrypted with the platform's key; secrets that it
-    reads; functions that it invokes; task definitions that it launches, with their roles; tasks that it stops.
+    reads; functions that it invokes; identities of SES that it sends as, and whether it sends text messages; task definitions that it launches, with their roles; tasks that it stops.
   TEXT
   type = object({
     send           = optional(list(string), [])
@@ -33,6 +33,8 @@ variable "access" {
     encrypted      = optional(list(string), [])
     secrets        = optional(list(string), [])
     invoke         = optional(list(string), [])
+    emails         = optional(list(string), [])
+    texts          = optional(bool, false)
     run            = optional(list(string), [])
     pass_roles     = optional(list(string), [])
     stop           = optional(list(string), [])

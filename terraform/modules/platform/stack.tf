@@ -50,6 +50,7 @@ locals {
       buckets        = try(process.buckets, {})
       secrets        = try(process.secrets, [])
       invoke         = try(process.invoke, [])
+      notify         = try(process.notify, [])
       run_operators  = try(process.run_operators, [])
       stop_operators = try(process.stop_operators, [])
       verify_tokens  = try(process.verify_tokens, false)
@@ -57,6 +58,10 @@ locals {
     }
   }
 
+  # What SES may have verified: the address, or its whole domain.
+  email_identities = var.email_from == null ? [] : [
+    for identity in [var.email_from, split("@", var.email_from)[1]] : "${local.arn_start}:ses:${local.arn_end}:identity/${identity}"
+  ]
   token_issuers = jsonencode([for issuer in var.token_issuers : { for key, value in issuer : key => value if value != null }])
   environments = {
     for key, process in local.processes : key => merge(
@@ -65,6 +70,7 @@ locals {
       { for bucket in keys(process.buckets) : "ISOTHERM_BUCKET_${upper(bucket)}" => local.bucket_names[bucket] },
       { for secret in process.secrets : "ISOTHERM_SECRET_${upper(secret)}_ARN" => module.secrets.arns[secret] if !try(local.stack.secrets[secret].per_name, false) },
       { for function in process.invoke : "ISOTHERM_FUNCTION_${upper(function)}" => local.names[function] },
+      contains(process.notify, "email") && var.email_from != null ? { ISOTHERM_EMAIL_FROM = var.email_from } : {},
       process.verify_tokens ? { ISOTHERM_TOKEN_ISSUERS = local.token_issuers } : {},
       length(concat(process.run_operators, process.stop_operators)) > 0 ? {
         ISOTHERM_CLUSTER                = local.prefix
@@ -87,6 +93,8 @@ locals {
       encrypted  = [for bucket in keys(process.buckets) : local.bucket_arns[bucket] if contains(local.encrypted_keys, bucket)]
       secrets    = [for secret in process.secrets : local.secret_arns[secret]]
       invoke     = [for function in process.invoke : local.function_arns[function]]
+      emails     = contains(process.notify, "email") && var.email_from != null ? local.email_identities : []
+      texts      = contains(process.notify, "sms")
       run        = [for operator in process.run_operators : "${local.arn_start}:ecs:${local.arn_end}:task-definition/${local.names[operator]}:*"]
       pass_roles = flatten([for operator in process.run_operators : [for role in ["execution", "operator"] : "${local.arn_start}:iam::${local.aws.account_id}:role/${local.names[operator]}-${role}"]])
       stop       = length(process.stop_operators) > 0 ? ["${local.arn_start}:ecs:${local.arn_end}:task/${local.prefix}/*"] : []
@@ -100,6 +108,8 @@ locals {
     ["ecr.api", "ecr.dkr"],            # Fargate, to pull images
     anytrue([for process in values(local.processes) : length(concat(process.run_operators, process.stop_operators)) > 0]) ? ["ecs"] : [],
     anytrue([for process in values(local.processes) : length(process.invoke) > 0]) ? ["lambda"] : [],
+    anytrue([for process in values(local.processes) : contains(process.notify, "email")]) ? ["email"] : [],
+    anytrue([for process in values(local.processes) : contains(process.notify, "sms")]) ? ["sns"] : [],
     var.extra_services,
   )
 

@@ -90,6 +90,17 @@ variable "token_issuers" {
   }
 }
 
+variable "email_from" {
+  description = "Whom emails about alerts come from: an address that SES has verified in this region, or one of a domain that it has. Without it no email is sent."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.email_from == null || can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", var.email_from))
+    error_message = "An address is written like alerts@example.com."
+  }
+}
+
 variable "api_throttle" {
   description = "Calls of the HTTP API a second over all callers, and how many may come at once."
   type = object({

@@ -12,7 +12,7 @@ use isotherm_lab::postgres::TestDatabase;
 use isotherm_lab::tools;
 use isotherm_local_stack::aws::DEFAULT_ACCOUNT;
 use isotherm_local_stack::environment::{self, Addresses};
-use isotherm_local_stack::provision::secrets;
+use isotherm_local_stack::provision::{EMAIL_FROM, secrets};
 use isotherm_local_stack::{LocalAws, Stack as StackFile, names};
 use serde_json::json;
 use tempfile::TempDir;
@@ -51,6 +51,7 @@ impl Stage {
             subnets: Vec::new(),
             security_groups: Vec::new(),
             token_issuers: "[]".to_owned(),
+            email_from: EMAIL_FROM.to_owned(),
         };
         // Cargo builds benchmarks into a folder inside that of the programs.
         let this = std::env::current_exe().expect("a program knows its path");

@@ -66,11 +66,7 @@ pub(super) async fn ensure(
 /// Lets the functions that know where channels lead send to receivers on this machine: what an account must never allow.
 fn add_receivers_here(function: &Function, variables: &mut Variables) {
     if function.secrets.iter().any(|secret| secret == CHANNEL_KEYS) {
-        let mut unless_set = |name: &str, value: &str| {
-            variables.entry(name.to_owned()).or_insert_with(|| value.to_owned());
-        };
-        unless_set("ISOTHERM_OUTBOUND_LOOPBACK", "true");
-        unless_set("ISOTHERM_EMAIL_FROM", "alerts@isotherm.example");
+        variables.entry(names::LOOPBACK_VARIABLE.to_owned()).or_insert_with(|| "true".to_owned());
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use isotherm_local_stack::provision::EMAIL_FROM;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -27,6 +28,7 @@ fn variables() -> Value {
         "release": "1.2.3",
         "allowed_hosts": ALLOWED_HOSTS,
         "token_issuers": serde_json::from_str::<Value>(TOKEN_ISSUERS).unwrap(),
+        "email_from": EMAIL_FROM,
         "alarm_emails": ["ops@example.com"],
         "chains": ["monad"],
     })

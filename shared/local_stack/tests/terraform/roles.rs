@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use isotherm_local_stack::names;
-use isotherm_local_stack::stack_file::{Access, Stack};
+use isotherm_local_stack::provision::EMAIL_FROM;
+use isotherm_local_stack::stack_file::{Access, Notifier, Stack};
 use serde_json::{Value, json};
 
 use crate::rendered::{ACCOUNT, REGION, rendered, terraform_folder};
@@ -15,13 +16,14 @@ use crate::resources::Resources;
 type Grants = BTreeSet<(String, String)>;
 
 /// Actions that know no resource that could be named beforehand, each with the reason for which it is granted all the same.
-const ON_ANYTHING: [(&str, &str); 7] = [
+const ON_ANYTHING: [(&str, &str); 8] = [
     ("ec2:AssignPrivateIpAddresses", "Lambda makes the function's network interfaces with its role"),
     ("ec2:CreateNetworkInterface", "as above"),
     ("ec2:DeleteNetworkInterface", "as above"),
     ("ec2:DescribeNetworkInterfaces", "as above"),
     ("ec2:DescribeSubnets", "as above"),
     ("ec2:UnassignPrivateIpAddresses", "as above"),
+    ("sns:Publish", "a text message goes to a number, which is no resource"),
     ("ecr:GetAuthorizationToken", "logging in to a registry is not logging in to a repository"),
 ];
 
@@ -93,6 +95,18 @@ fn needed(stack: &Stack) -> BTreeMap<String, Grants> {
         for mapping in stack.event_source_mappings.values().filter(|mapping| mapping.function == *key) {
             let poll = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
             grant(&mut grants, &poll, &[queue_arn(stack, &mapping.queue)]);
+        }
+        let invoked = function.invoke.iter().map(|key| arn("lambda", &format!("function:{}", names::function(key))));
+        grant(&mut grants, &["lambda:InvokeFunction"], &invoked.collect::<Vec<_>>());
+        for notifier in &function.notify {
+            match notifier {
+                Notifier::Email => {
+                    let (_, domain) = EMAIL_FROM.split_once('@').unwrap();
+                    let identities = [EMAIL_FROM, domain].map(|name| arn("ses", &format!("identity/{name}")));
+                    grant(&mut grants, &["ses:SendEmail"], &identities);
+                }
+                Notifier::Sms => grant(&mut grants, &["sns:Publish"], &["*".to_owned()]),
+            }
         }
         for operator in &function.run_operators {
             let family = names::task_definition(operator);

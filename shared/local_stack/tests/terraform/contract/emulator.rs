@@ -105,7 +105,7 @@ async fn add_functions(facts: &mut Facts, aws: &LocalAws) {
             ("role", figure(function.role().map(last_part))),
         ]);
         let variables = function.environment().and_then(|environment| environment.variables());
-        let pairs = variables.into_iter().flatten();
+        let pairs = variables.into_iter().flatten().filter(|(name, _)| *name != names::LOOPBACK_VARIABLE);
         add_variables(&mut found, pairs.map(|(name, value)| (name.as_str(), value.as_str())));
         facts.insert(format!("function {name}"), found);
     }
