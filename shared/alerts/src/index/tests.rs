@@ -219,6 +219,9 @@ fn blocks_from_before_a_rule_do_not_concern_it() {
     let rows = [transfer(5, 0, TOKEN, 1), transfer(6, 0, TOKEN, 1)];
     let found = index.find(&BlockRows { logs: vec![logs(&rows)], ..BlockRows::default() });
     assert_eq!(spots(&found), [(1, 6, 0)]);
+    let rows = BlockRows { logs: vec![logs(&[4, 5, 6].map(|block| transfer(block, 0, TOKEN, 1)))], ..BlockRows::default() };
+    let found = index.find_again(&rows, Some(BlockNumber(5)));
+    assert_eq!(spots(&found), [(1, 5, 0), (1, 6, 0)], "it may have moved there");
     let compiled = index.rule(RuleId(1));
     assert!(compiled.refreshed(StoredRule { version: 2, ..young.clone() }).is_none());
     let muted = StoredRule { muted_until: Some(DateTime::UNIX_EPOCH), ..young };
