@@ -24,6 +24,7 @@ mod mappings;
 mod operators;
 mod queues;
 pub mod secrets;
+mod sender;
 
 /// What the stack file cannot say.
 #[derive(Clone, Debug)]
@@ -114,6 +115,7 @@ pub async fn provision(
         security_groups: Vec::new(),
         token_issuers: options.token_issuers.clone(),
     };
+    sender::ensure(aws, on_step).await?;
     let account = queues.account;
     let task_definition_arns = operators::ensure(stack, &aws.ecs(), &addresses, &account, on_step).await?;
     let function_arns = functions::ensure(stack, aws, options, &addresses, &account, on_step).await?;
