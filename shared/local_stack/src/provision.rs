@@ -39,6 +39,9 @@ pub struct Options {
     pub token_issuers: String,
 }
 
+/// Whom emails come from on one machine.
+pub const EMAIL_FROM: &str = "alerts@isotherm.example";
+
 /// What happened to one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -115,13 +118,13 @@ pub async fn provision(
         security_groups: Vec::new(),
         token_issuers: options.token_issuers.clone(),
     };
-    sender::ensure(aws, on_step).await?;
     let account = queues.account;
     let task_definition_arns = operators::ensure(stack, &aws.ecs(), &addresses, &account, on_step).await?;
     let function_arns = functions::ensure(stack, aws, options, &addresses, &account, on_step).await?;
     mappings::ensure(stack, &aws.lambda(), &queues.arns, on_step).await?;
     let cron_target = clock::ensure(stack, &aws.scheduler(), &function_arns, &account, on_step).await?;
     let api_url = api::ensure(stack, aws, &function_arns, on_step).await?;
+    sender::ensure(aws, on_step).await?;
     Ok(Provisioned {
         endpoint_url: aws.endpoint_url().to_owned(),
         region: aws.region().to_owned(),

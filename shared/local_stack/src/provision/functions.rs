@@ -11,7 +11,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, TryStreamExt};
 
-use super::sender::SENDER;
 use super::{Change, OnStep, Options, report};
 use crate::aws::{LocalAws, if_there};
 use crate::environment::{self, Addresses, Variables};
@@ -71,7 +70,7 @@ fn add_receivers_here(function: &Function, variables: &mut Variables) {
             variables.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         };
         unless_set("ISOTHERM_OUTBOUND_LOOPBACK", "true");
-        unless_set("ISOTHERM_EMAIL_FROM", SENDER);
+        unless_set("ISOTHERM_EMAIL_FROM", "alerts@isotherm.example");
     }
 }
 

@@ -2,27 +2,24 @@
 
 use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityError;
 
-use super::{Change, OnStep, report};
+use super::{Change, EMAIL_FROM, OnStep, report};
 use crate::aws::{LocalAws, if_there};
 use crate::error::LocalStackError;
-
-/// The sender on one machine. Source: RFC 2606, section 2: nobody has a name below `example`.
-pub(super) const SENDER: &str = "alerts@isotherm.example";
 
 /// Creates the sender's identity.
 pub(super) async fn ensure(aws: &LocalAws, on_step: &mut OnStep<'_>) -> Result<(), LocalStackError> {
     let client = aws.email();
-    let found = client.get_email_identity().email_identity(SENDER).send().await;
+    let found = client.get_email_identity().email_identity(EMAIL_FROM).send().await;
     let is_none = GetEmailIdentityError::is_not_found_exception;
-    let change = match if_there(found, is_none, format!("look up the email identity {SENDER}"))? {
+    let change = match if_there(found, is_none, format!("look up the email identity {EMAIL_FROM}"))? {
         Some(_found) => Change::Unchanged,
         None => {
-            let action = format!("create the email identity {SENDER}");
-            let call = client.create_email_identity().email_identity(SENDER);
+            let action = format!("create the email identity {EMAIL_FROM}");
+            let call = client.create_email_identity().email_identity(EMAIL_FROM);
             call.send().await.map_err(LocalStackError::aws(action))?;
             Change::Created
         }
     };
-    report(on_step, "email identity", SENDER, change);
+    report(on_step, "email identity", EMAIL_FROM, change);
     Ok(())
 }
