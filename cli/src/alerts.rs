@@ -55,7 +55,7 @@ pub(crate) async fn run(home: &Home, arguments: &AlertsArguments) -> anyhow::Res
         AlertsCommand::Resume { rule, of } => {
             let (mut connected, org) = connect(home, of).await?;
             let found = named(&mut connected, org, rule).await?;
-            let changed = rules::resume(&mut connected.conn, org, found.rule_id, &actor()).await;
+            let changed = rules::resume(&mut connected.conn, org, &found, &actor()).await;
             let changed = changed.with_context(|| format!("could not resume {rule}"))?;
             let words = if changed { "goes on" } else { "was at work already" };
             again(&mut connected, org, &found, of, words).await?;

@@ -124,7 +124,8 @@ fn example_call(operation: &Operation, document: &Document, target: UserId) -> (
     (method.parse().unwrap(), path)
 }
 
-/// What became of a call, and its answer for a message. Who is let in may find nothing there, but never a fault.
+/// What became of a call, and its answer for a message. Who is let in may find nothing there, or that the
+/// example names what is not there either (a chain, a host), but never a fault.
 async fn judged(answer: Response) -> (Verdict, String) {
     let status = answer.status().as_u16();
     let has_challenge = answer.headers().contains_key("www-authenticate");
@@ -135,7 +136,7 @@ async fn judged(answer: Response) -> (Verdict, String) {
     let verdict = match (status, code) {
         (401, "access.unauthenticated") => Verdict::Unknown,
         (403, "access.forbidden" | "access.inactive_user") => Verdict::Denied,
-        (200 | 201 | 202 | 404 | 409, _) | (401, "webhook.missing_header") => Verdict::LetIn,
+        (200 | 201 | 202 | 404 | 409 | 422, _) | (401, "webhook.missing_header") => Verdict::LetIn,
         _ => panic!("unexpected answer {status}: {told}"),
     };
     assert_eq!(has_challenge, verdict == Verdict::Unknown, "{status}: {told}");

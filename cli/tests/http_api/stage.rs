@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use isotherm_access::users::{self, NewUser};
 use isotherm_access::{LocalIssuer, Role, UserId, grants, local_issuer, orgs};
+use isotherm_alerts::seal;
 use isotherm_cold_store::ObjectStore;
 use isotherm_control::{jobs, pipeline};
 use isotherm_hot_store::cursor;
@@ -94,7 +95,10 @@ impl Stage {
         let options = Options {
             sources: Sources { programs: programs(), duckdb: tools::tools_folder().unwrap().join("duckdb") },
             bucket_suffix: "http-api".to_owned(),
-            secrets: BTreeMap::from([("database".to_owned(), json!({ "url": database.url }).to_string())]),
+            secrets: BTreeMap::from([
+                ("database".to_owned(), json!({ "url": database.url }).to_string()),
+                ("alerts".to_owned(), seal::new_secret("k1").unwrap()),
+            ]),
             token_issuers: issuer.issuers().to_string(),
         };
         let made = provision(&routes_only(), &aws, &options, &mut |_| {}).await.unwrap();

@@ -128,12 +128,14 @@ impl ChainView {
         cursor.block.map_or_else(|| stored.max(first_block.unwrap_or(stored)), |block| block.number.next())
     }
 
-    /// Reads a run of `blocks` from their start on and holds the rules against it.
+    /// Reads a run of `blocks` from their start on and holds the rules against it. What was found from `again_from` on is looked for
+    /// again, also by rules that those blocks do not concern any more.
     pub(crate) async fn next(
         &self,
         snapshot: &mut PgConnection,
         index: &RuleIndex,
         blocks: BlockRange,
+        again_from: Option<BlockNumber>,
     ) -> Result<Next, HotStoreError> {
         let headers = whole_blocks::headers(snapshot, self.chain_id, blocks).await?;
         let whole = contiguous(&headers, blocks.start());
@@ -143,7 +145,7 @@ impl ChainView {
             index.datasets().into_iter().map(|dataset| (dataset, with_block_number(index, dataset))).collect();
         let mut read = whole_blocks::read(snapshot, self.chain_id, range, &wanted, RUN).await?;
         loop {
-            let found = index.find(&block_rows(&read));
+            let found = index.find_again(&block_rows(&read), again_from);
             let count = read.blocks.block_count();
             if found.matches.len() > MOST_FINDINGS && count > 1 {
                 read.keep_before(BlockNumber(read.blocks.start().0 + count / 2))?;

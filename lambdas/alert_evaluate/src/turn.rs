@@ -139,7 +139,8 @@ impl<'e> Turn<'e> {
         while Instant::now() < until {
             let Some(blocks) = self.next_run() else { break };
             let rules = Arc::clone(&self.rules);
-            match self.view.next(snapshot, &rules.index, blocks).await? {
+            let again_from = self.standings.iter().filter_map(|standing| standing.cursor.recheck_from).min();
+            match self.view.next(snapshot, &rules.index, blocks, again_from).await? {
                 Next::Run(run) => {
                     CrashPoint::EvaluateFound.pass();
                     let length = run.last.number.0 + 1 - blocks.start().0;

@@ -99,12 +99,15 @@ pub async fn named(conn: &mut PgConnection, org: OrgId, name: &str) -> Result<Li
     found.ok_or_else(|| ApiError::NoSuchRule { name: name.to_owned() })
 }
 
-/// Puts a paused rule, or one in quarantine, to work again; `false` if it was at work.
+/// Puts a paused rule, or one in quarantine, to work again on the blocks that come; `false` if it was at work.
 ///
 /// # Errors
-/// That the rules cannot be read or changed.
-pub async fn resume(conn: &mut PgConnection, org: OrgId, rule: RuleId, actor: &str) -> Result<bool, ApiError> {
-    Ok(rules::resume(conn, org, rule, actor).await? || rules::unquarantine(conn, org, rule, actor).await?)
+/// That the rules or the chains cannot be read, or the rule not be changed.
+pub async fn resume(conn: &mut PgConnection, org: OrgId, rule: &ListedRule, actor: &str) -> Result<bool, ApiError> {
+    let chain = cursor::read(conn, rule.chain_id).await?;
+    let tip = chain.and_then(|chain| chain.tip).map(|tip| tip.number);
+    let rule = rule.rule_id;
+    Ok(rules::resume(conn, org, rule, tip, actor).await? || rules::unquarantine(conn, org, rule, tip, actor).await?)
 }
 
 /// Has nobody told of what a rule finds for so many seconds from the database's now on; 0: they are told again.

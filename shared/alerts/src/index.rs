@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
-use isotherm_types::{B256, BlockRef, Dataset, OrgId, RuleId};
+use isotherm_types::{B256, BlockNumber, BlockRef, Dataset, OrgId, RuleId};
 use serde_json::Value;
 
 use crate::definition::Severity;
@@ -184,7 +184,16 @@ impl RuleIndex {
     /// # Panics
     /// If a batch lacks a column that [`Self::columns`] names, or has it with another type.
     pub fn find(&self, rows: &BlockRows) -> Found {
-        search::find(&self.rules, &self.tables, rows)
+        search::find(&self.rules, &self.tables, rows, None)
+    }
+
+    /// The same, and in blocks from `again_from` on also what is in blocks from before a rule concerned itself with them: after a reorg,
+    /// what the rule found earlier may have moved there. Which of it is known is for the ledger to say.
+    ///
+    /// # Panics
+    /// As [`Self::find`].
+    pub fn find_again(&self, rows: &BlockRows, again_from: Option<BlockNumber>) -> Found {
+        search::find(&self.rules, &self.tables, rows, again_from)
     }
 }
 

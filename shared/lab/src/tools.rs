@@ -79,12 +79,12 @@ pub fn readers_python() -> Result<PathBuf, LabError> {
     existing("Python with DuckDB, pyarrow and pandas", tools_folder()?.join("readers/bin/python"))
 }
 
-/// A Python that has boto3, as programs have it that invoke functions directly.
+/// A Python that has boto3, as programs have it that invoke functions directly, and Standard Webhooks, as receivers have it.
 ///
 /// # Errors
 /// [`LabError::ToolMissing`] if it is not there.
 pub fn callers_python() -> Result<PathBuf, LabError> {
-    existing("Python with boto3", tools_folder()?.join("callers/bin/python"))
+    existing("Python with boto3 and Standard Webhooks", tools_folder()?.join("callers/bin/python"))
 }
 
 /// Schemathesis, which calls an HTTP API with data made from its description.

@@ -106,6 +106,11 @@ impl LocalAws {
         aws_sdk_secretsmanager::Client::new(&self.config)
     }
 
+    /// `SESv2`.
+    pub fn email(&self) -> aws_sdk_sesv2::Client {
+        aws_sdk_sesv2::Client::new(&self.config)
+    }
+
     /// API Gateway v2.
     pub fn api_gateway(&self) -> aws_sdk_apigatewayv2::Client {
         aws_sdk_apigatewayv2::Client::new(&self.config)

@@ -24,6 +24,7 @@ mod mappings;
 mod operators;
 mod queues;
 pub mod secrets;
+mod sender;
 
 /// What the stack file cannot say.
 #[derive(Clone, Debug)]
@@ -124,6 +125,7 @@ pub async fn provision(
     mappings::ensure(stack, &aws.lambda(), &queues.arns, on_step).await?;
     let cron_target = clock::ensure(stack, &aws.scheduler(), &function_arns, &account, on_step).await?;
     let api_url = api::ensure(stack, aws, &function_arns, on_step).await?;
+    sender::ensure(aws, on_step).await?;
     Ok(Provisioned {
         endpoint_url: aws.endpoint_url().to_owned(),
         region: aws.region().to_owned(),

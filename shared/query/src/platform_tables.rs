@@ -6,6 +6,7 @@
 //!
 //! It must never show a column that `isotherm_tenant` may not read: the SELECT runs under that role.
 
+mod alerts;
 mod causes;
 mod chains;
 mod trail;
@@ -27,6 +28,10 @@ pub const ALL: &[&PlatformTable] = &[
     &causes::EVENTS,
     &trail::AUDIT_LOG,
     &trail::QUERIES,
+    &alerts::ALERT_RULES,
+    &alerts::ALERTS,
+    &alerts::ALERT_HISTORY,
+    &alerts::DELIVERIES,
     &chains::PARTITIONS,
     &chains::CHAINS,
 ];

@@ -1,5 +1,6 @@
 //! From what is stored to what people are told: rows, events, refused queries, the program's lines.
 
+mod alerting;
 mod anchoring;
 mod finding;
 mod process;

@@ -39,7 +39,7 @@ pub(crate) struct Stage {
     pub(crate) endpoint: String,
     pub(crate) zoo: WebhookZoo,
     ring: Keyring,
-    org: OrgId,
+    pub(crate) org: OrgId,
     rule: i64,
     fired: i64,
 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use isotherm_types::{BlockNumber, BlockRange, Dataset, EventBody};
+use isotherm_alerts::rules;
+use isotherm_types::{BlockNumber, BlockRange, Dataset, EventBody, RuleId};
 use serde_json::json;
 
 mod chain;
@@ -245,6 +246,32 @@ async fn a_mute_an_old_block_and_a_first_block_keep_people_asleep() {
         assert!(stage.messages(rule).await.is_empty());
     }
     assert!(stage.alerts(later).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_rule_that_goes_on_looks_at_what_comes_and_still_follows_what_it_sent() {
+    let mut stage = Stage::new(&["ops"]).await;
+    let rule = stage.transfers("any", TOKEN, &json!({})).await;
+    stage.chain.append(&mut stage.conn, Vec::new()).await;
+    stage.chain.append(&mut stage.conn, vec![Transaction::of(1, TOKEN, 5)]).await;
+    stage.sweep().await;
+    stage.deliver().await;
+    let (org, rule_id) = (stage.org, RuleId(rule));
+    rules::pause(&mut stage.conn, org, rule_id, "test").await.unwrap();
+    stage.chain.append(&mut stage.conn, vec![Transaction::of(2, TOKEN, 5)]).await;
+    let tip = stage.chain.tip().number;
+    rules::resume(&mut stage.conn, org, rule_id, Some(tip), "test").await.unwrap();
+    stage.chain.append(&mut stage.conn, vec![Transaction::of(3, TOKEN, 5)]).await;
+    stage.sweep().await;
+    let blocks: Vec<i64> = stage.alerts(rule).await.into_iter().map(|alert| alert.block_number).collect();
+    assert_eq!(blocks, [1, 3], "block 2 came while it was paused");
+
+    // What it sent is in a block now that does not concern it any more; what is new there is told to nobody.
+    let kept = vec![Vec::new(), vec![Transaction::of(1, TOKEN, 5), Transaction::of(2, TOKEN, 5)], Vec::new()];
+    stage.chain.reorg(&mut stage.conn, 3, kept).await;
+    stage.sweep().await;
+    assert_eq!(stage.states(rule).await, ["moved", "retracted"]);
+    assert_eq!(stage.alerts(rule).await[0].block_number, 2);
 }
 
 #[tokio::test]

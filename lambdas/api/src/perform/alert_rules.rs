@@ -50,7 +50,7 @@ pub(super) async fn perform(
         }
         AlertRequest::ResumeRule { name } => {
             let found = rules::named(conn, caller.org, name).await?;
-            rules::resume(conn, caller.org, found.rule_id, &caller.name).await?;
+            rules::resume(conn, caller.org, &found, &caller.name).await?;
             again(conn, caller, found.rule_id).await
         }
         AlertRequest::MuteRule { name, seconds } => {

@@ -24,8 +24,15 @@ pub const MAX_STEPS_PER_RUN: u64 = 50_000_000;
 /// Longest key of a group, in characters.
 const MAX_GROUP_KEY: usize = 200;
 
-pub(super) fn find(rules: &[CompiledRule], tables: &Tables, rows: &BlockRows) -> Found {
-    let mut search = Search { rules, tables, found: Found::default(), steps: HashMap::default(), faulty: Vec::new() };
+pub(super) fn find(
+    rules: &[CompiledRule],
+    tables: &Tables,
+    rows: &BlockRows,
+    again_from: Option<BlockNumber>,
+) -> Found {
+    let (found, steps, faulty) = (Found::default(), HashMap::default(), Vec::new());
+    let again_from = again_from.map_or(u64::MAX, |block| block.0);
+    let mut search = Search { rules, tables, again_from, found, steps, faulty };
     for dataset in Dataset::ALL.into_iter().filter(|dataset| tables.is_asked(*dataset)) {
         search.dataset(dataset, rows.of(dataset));
     }
@@ -38,6 +45,8 @@ pub(super) fn find(rules: &[CompiledRule], tables: &Tables, rows: &BlockRows) ->
 struct Search<'run> {
     rules: &'run [CompiledRule],
     tables: &'run Tables,
+    /// From this block on every rule is asked.
+    again_from: u64,
     found: Found,
     /// Steps taken, by the place of the rule.
     steps: HashMap<u32, u64, foldhash::fast::RandomState>,
@@ -181,7 +190,8 @@ impl Search<'_> {
         let (rules, tables) = (self.rules, self.tables);
         let rule = &rules[index];
         let block = batch.number.number(row).unwrap_or_default();
-        if block < rule.stored.first_block.0 || self.faulty.contains(&place) {
+        let is_before = block < rule.stored.first_block.0 && block < self.again_from;
+        if is_before || self.faulty.contains(&place) {
             return;
         }
         if rule.parts.plain_calls && !batch.is_plain_call(row) {

@@ -36,10 +36,7 @@ pub async fn create(conn: &mut PgConnection, org: OrgId, new: &NewRule<'_>) -> R
     let mut db_tx = begin_alone(conn, org).await?;
     let told = channels::of_names(&mut db_tx, org, &definition.channels).await?;
     check_limits(&mut db_tx, org, definition, None).await?;
-    let first_block = match new.tip {
-        Some(tip) if !definition.backfill => tip.next(),
-        _ => BlockNumber(0),
-    };
+    let first_block = if definition.backfill { 0 } else { after(new.tip) };
     let every_seconds = every_seconds(definition);
     let made: Option<(i64,)> = sqlx::query_as(
         "INSERT INTO alerts.rules (org_id, name, chain_id, definition, first_block, next_run_at, owner_id, created_by)
@@ -51,7 +48,7 @@ pub async fn create(conn: &mut PgConnection, org: OrgId, new: &NewRule<'_>) -> R
     .bind(&definition.name)
     .bind(new.chain.0.cast_signed())
     .bind(definition.to_json())
-    .bind(first_block.0.cast_signed())
+    .bind(first_block)
     .bind(every_seconds)
     .bind(new.owner)
     .bind(new.actor)
@@ -67,8 +64,8 @@ pub async fn create(conn: &mut PgConnection, org: OrgId, new: &NewRule<'_>) -> R
     Ok(made)
 }
 
-/// Puts another definition in the place of a rule's. One that failed is at work again; a paused one stays paused. Blocks from before it
-/// was made still do not concern it.
+/// Puts another definition in the place of a rule's. One that failed is at work again; a paused one stays paused. Blocks up to the tip
+/// do not concern the new one, unless it asks for what was before: then the rule goes on where it began.
 ///
 /// What is the same already changes nothing, and leaves the version as it is.
 ///
@@ -103,6 +100,7 @@ pub async fn replace(
                     state = CASE WHEN state = 'quarantined' THEN 'active' ELSE state END,
                     quarantine_code = NULL, quarantine_message = NULL, quarantined_at = NULL,
                     next_run_at = CASE WHEN $6::integer IS NOT NULL THEN coalesce(next_run_at, now()) END,
+                    first_block = CASE WHEN $7 THEN first_block ELSE greatest(first_block, $8) END,
                     updated_at = now()
               WHERE org_id = $1 AND id = $2",
         )
@@ -112,6 +110,8 @@ pub async fn replace(
         .bind(&json)
         .bind(is_same)
         .bind(every_seconds(definition))
+        .bind(definition.backfill)
+        .bind(after(new.tip))
         .execute(&mut *db_tx)
         .await?;
         let to_state = if is_back { RuleState::Active } else { before.state };
@@ -180,23 +180,36 @@ pub async fn delete(conn: &mut PgConnection, org: OrgId, rule: RuleId, actor: &s
 /// # Errors
 /// [`RuleError::Unknown`]; [`RuleError::Database`].
 pub async fn pause(conn: &mut PgConnection, org: OrgId, rule: RuleId, actor: &str) -> Result<bool, RuleError> {
-    turn(conn, (org, rule), actor, "paused", (RuleState::Active, RuleState::Paused)).await
+    turn(conn, (org, rule), None, actor, "paused", (RuleState::Active, RuleState::Paused)).await
 }
 
-/// Puts a paused rule to work again; `false` if it was not paused.
+/// Puts a paused rule to work again; `false` if it was not paused. Blocks up to `tip`, the newest one of its chain that is stored, do
+/// not concern it, unless it asks for what was before.
 ///
 /// # Errors
 /// [`RuleError::Unknown`]; [`RuleError::Database`].
-pub async fn resume(conn: &mut PgConnection, org: OrgId, rule: RuleId, actor: &str) -> Result<bool, RuleError> {
-    turn(conn, (org, rule), actor, "resumed", (RuleState::Paused, RuleState::Active)).await
+pub async fn resume(
+    conn: &mut PgConnection,
+    org: OrgId,
+    rule: RuleId,
+    tip: Option<BlockNumber>,
+    actor: &str,
+) -> Result<bool, RuleError> {
+    turn(conn, (org, rule), tip, actor, "resumed", (RuleState::Paused, RuleState::Active)).await
 }
 
-/// Puts a rule that failed to work again as it is; `false` if it had not failed.
+/// Puts a rule that failed to work again as it is; `false` if it had not failed. Otherwise as [`resume`].
 ///
 /// # Errors
 /// [`RuleError::Unknown`]; [`RuleError::Database`].
-pub async fn unquarantine(conn: &mut PgConnection, org: OrgId, rule: RuleId, actor: &str) -> Result<bool, RuleError> {
-    turn(conn, (org, rule), actor, "unquarantined", (RuleState::Quarantined, RuleState::Active)).await
+pub async fn unquarantine(
+    conn: &mut PgConnection,
+    org: OrgId,
+    rule: RuleId,
+    tip: Option<BlockNumber>,
+    actor: &str,
+) -> Result<bool, RuleError> {
+    turn(conn, (org, rule), tip, actor, "unquarantined", (RuleState::Quarantined, RuleState::Active)).await
 }
 
 /// Suppresses what the rule finds until `until`; `None`: no longer.
@@ -254,10 +267,11 @@ pub async fn quarantine(conn: &mut PgConnection, rule: RuleId, code: &str, messa
     Ok(true)
 }
 
-/// Goes from one state to another, if the rule is in the first one.
+/// Goes from one state to another, if the rule is in the first one; blocks up to `tip` do not concern it after that.
 async fn turn(
     conn: &mut PgConnection,
     (org, rule): (OrgId, RuleId),
+    tip: Option<BlockNumber>,
     actor: &str,
     action: &str,
     (from, to): (RuleState, RuleState),
@@ -269,13 +283,15 @@ async fn turn(
     }
     let changed = sqlx::query(
         "UPDATE alerts.rules
-            SET state = $4, quarantine_code = NULL, quarantine_message = NULL, quarantined_at = NULL, updated_at = now()
+            SET state = $4, quarantine_code = NULL, quarantine_message = NULL, quarantined_at = NULL, updated_at = now(),
+                first_block = CASE WHEN definition @> '{\"backfill\": true}' THEN first_block ELSE greatest(first_block, $5) END
           WHERE org_id = $1 AND id = $2 AND state = $3",
     )
     .bind(org.0)
     .bind(rule.0)
     .bind(from.as_str())
     .bind(to.as_str())
+    .bind(after(tip))
     .execute(&mut *db_tx)
     .await?;
     assert_eq!(changed.rows_affected(), 1, "the row is locked in this state");
@@ -332,6 +348,11 @@ async fn check_limits(
         return Err(RuleError::TooManyUnindexed);
     }
     Ok(())
+}
+
+/// The first block after `tip`, as the database has it; the first one of all if nothing is stored.
+fn after(tip: Option<BlockNumber>) -> i64 {
+    tip.map_or(0, |tip| tip.next().0.cast_signed())
 }
 
 fn every_seconds(definition: &Definition) -> Option<i32> {

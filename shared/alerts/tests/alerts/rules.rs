@@ -115,8 +115,8 @@ async fn nobody_reaches_another_organisations_rule() {
         rules::set_channels(&mut conn, other, rule, &["ops".to_owned()], "test").await.map(|_| ()).unwrap_err(),
         rules::delete(&mut conn, other, rule, "test").await.unwrap_err(),
         rules::pause(&mut conn, other, rule, "test").await.map(|_| ()).unwrap_err(),
-        rules::resume(&mut conn, other, rule, "test").await.map(|_| ()).unwrap_err(),
-        rules::unquarantine(&mut conn, other, rule, "test").await.map(|_| ()).unwrap_err(),
+        rules::resume(&mut conn, other, rule, None, "test").await.map(|_| ()).unwrap_err(),
+        rules::unquarantine(&mut conn, other, rule, None, "test").await.map(|_| ()).unwrap_err(),
         rules::mute(&mut conn, other, rule, None, "test").await.unwrap_err(),
     ];
     for error in errors {
@@ -161,7 +161,11 @@ async fn a_change_of_the_definition_counts_up_and_none_does_not() {
     let after = rules::replace(&mut conn, ours, made.rule_id, &NewRule { definition: &changed, ..later.clone() })
         .await
         .unwrap();
-    assert_eq!((after.version, after.name.as_str(), after.first_block), (2, "larger", BlockNumber(101)));
+    assert_eq!((after.version, after.name.as_str(), after.first_block), (2, "larger", BlockNumber(501)));
+    let reaching_back = definition("larger", &json!({ "backfill": true }));
+    let late = NewRule { tip: Some(BlockNumber(900)), ..new(&reaching_back) };
+    let after = rules::replace(&mut conn, ours, made.rule_id, &late).await.unwrap();
+    assert_eq!((after.version, after.first_block), (3, BlockNumber(501)), "it asks for what was before");
     let elsewhere = NewRule { chain: ChainId(1), ..later };
     let error = rules::replace(&mut conn, ours, made.rule_id, &elsewhere).await.unwrap_err();
     assert_eq!(error.code(), "alerts.invalid_rule");
@@ -173,7 +177,7 @@ async fn a_change_of_the_definition_counts_up_and_none_does_not() {
     let error = rules::create(&mut conn, ours, &new(&taken)).await.unwrap_err();
     assert_eq!(error.code(), "alerts.rule_exists");
     let actions: Vec<_> = trail(&mut conn, made.rule_id).await.into_iter().map(|row| row.1).collect();
-    assert_eq!(actions, ["created", "changed"]);
+    assert_eq!(actions, ["created", "changed", "changed"]);
 }
 
 #[tokio::test]
@@ -210,13 +214,13 @@ async fn a_deleted_rule_is_not_there_and_its_name_is_free() {
 async fn states_change_only_from_where_they_may_and_each_change_is_noted() {
     let (_database, mut conn, ours, _) = scene().await;
     let rule = create(&mut conn, ours, "large").await.rule_id;
-    assert!(!rules::resume(&mut conn, ours, rule, "ann").await.unwrap());
-    assert!(!rules::unquarantine(&mut conn, ours, rule, "ann").await.unwrap());
+    assert!(!rules::resume(&mut conn, ours, rule, None, "ann").await.unwrap());
+    assert!(!rules::unquarantine(&mut conn, ours, rule, None, "ann").await.unwrap());
     assert!(rules::pause(&mut conn, ours, rule, "ann").await.unwrap());
     assert!(!rules::pause(&mut conn, ours, rule, "ann").await.unwrap());
     assert_eq!(rules::at_work(&mut conn, CHAIN).await.unwrap().rules, []);
     assert!(!rules::quarantine(&mut conn, rule, "alerts.condition_failed", "x").await.unwrap(), "it is not at work");
-    assert!(rules::resume(&mut conn, ours, rule, "ann").await.unwrap());
+    assert!(rules::resume(&mut conn, ours, rule, None, "ann").await.unwrap());
 
     assert!(rules::quarantine(&mut conn, rule, "alerts.condition_failed", "at block 5: \0").await.unwrap());
     assert!(!rules::quarantine(&mut conn, rule, "alerts.condition_failed", "again").await.unwrap());
@@ -226,8 +230,8 @@ async fn states_change_only_from_where_they_may_and_each_change_is_noted() {
         (RuleState::Quarantined, Some("alerts.condition_failed"))
     );
     assert_eq!(failed.quarantine_message.as_deref(), Some("at block 5: \u{fffd}"));
-    assert!(!rules::resume(&mut conn, ours, rule, "ann").await.unwrap(), "a pause is another thing");
-    assert!(rules::unquarantine(&mut conn, ours, rule, "ann").await.unwrap());
+    assert!(!rules::resume(&mut conn, ours, rule, None, "ann").await.unwrap(), "a pause is another thing");
+    assert!(rules::unquarantine(&mut conn, ours, rule, None, "ann").await.unwrap());
 
     assert!(rules::quarantine(&mut conn, rule, "alerts.condition_too_slow", "slow").await.unwrap());
     let same = definition("large", &json!({}));
@@ -243,6 +247,32 @@ async fn states_change_only_from_where_they_may_and_each_change_is_noted() {
     let expected =
         ["created", "paused", "resumed", "quarantined", "unquarantined", "quarantined", "changed", "muted", "unmuted"];
     assert_eq!(actions, expected);
+}
+
+#[tokio::test]
+async fn a_rule_that_is_put_to_work_again_does_not_look_back_unless_it_asks_to() {
+    let (_database, mut conn, ours, _) = scene().await;
+    let rule = create(&mut conn, ours, "large").await.rule_id;
+    let first_block = async |conn: &mut PgConnection| rules::get(conn, ours, rule).await.unwrap().first_block.0;
+    assert_eq!(first_block(&mut conn).await, 101);
+    rules::pause(&mut conn, ours, rule, "ann").await.unwrap();
+    assert_eq!(first_block(&mut conn).await, 101);
+    assert!(rules::resume(&mut conn, ours, rule, Some(BlockNumber(200)), "ann").await.unwrap());
+    assert_eq!(first_block(&mut conn).await, 201);
+    rules::quarantine(&mut conn, rule, "alerts.condition_failed", "x").await.unwrap();
+    assert!(rules::unquarantine(&mut conn, ours, rule, Some(BlockNumber(300)), "ann").await.unwrap());
+    assert_eq!(first_block(&mut conn).await, 301);
+    rules::quarantine(&mut conn, rule, "alerts.condition_failed", "x").await.unwrap();
+    let same = definition("large", &json!({}));
+    let later = NewRule { tip: Some(BlockNumber(400)), ..new(&same) };
+    rules::replace(&mut conn, ours, rule, &later).await.unwrap();
+    assert_eq!(first_block(&mut conn).await, 401, "saved again as it was");
+
+    let all = definition("all", &json!({ "backfill": true }));
+    let all = rules::create(&mut conn, ours, &new(&all)).await.unwrap();
+    rules::pause(&mut conn, ours, all.rule_id, "ann").await.unwrap();
+    rules::resume(&mut conn, ours, all.rule_id, Some(BlockNumber(200)), "ann").await.unwrap();
+    assert_eq!(rules::get(&mut conn, ours, all.rule_id).await.unwrap().first_block, BlockNumber(0));
 }
 
 #[tokio::test]

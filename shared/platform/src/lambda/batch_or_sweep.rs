@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn every_documented_event_is_accepted() {
-        for function in ["dispatcher", "trigger_threshold", "alert_evaluate"] {
+        for function in ["dispatcher", "trigger_threshold", "alert_evaluate", "alert_deliver"] {
             assert_eq!(fixture(&format!("{function}/sweep")).unwrap(), BatchOrSweep::Sweep);
             let batch = fixture(&format!("{function}/sqs_batch")).unwrap();
             assert!(matches!(batch, BatchOrSweep::Batch(batch) if batch.records.len() == 2), "{function}");

@@ -25,3 +25,21 @@ INSERT INTO query.queries (org_id, id, actor, sql_sha256, mode, format, timeout_
 SELECT org_id, gen_random_uuid(), '@mark', decode(repeat('00', 32), 'hex'), 'batch', 'json', 1, id
   FROM control.tasks
  WHERE org_id = @org;
+INSERT INTO alerts.channels (org_id, name, kind, sealed_address, created_by)
+SELECT @org, '@mark-' || n, 'email', '\x00', '@mark' FROM generate_series(1, @count) AS n;
+INSERT INTO alerts.rules (org_id, name, chain_id, definition, first_block, created_by)
+SELECT org_id, name, 31337, '{"note": "@mark"}', 5, '@mark' FROM alerts.channels WHERE org_id = @org;
+INSERT INTO alerts.alert_events (id, org_id, rule_id, rule_version, chain_id, identity, block_number, block_hash, block_time,
+                                 state, reason, severity, title, message, facts)
+SELECT gen_random_uuid(), org_id, id, 1, 31337, sha256(name::bytea), 7, sha256(name::bytea), now(), 'suppressed', 'muted', 'info',
+       '@mark', '@mark', '{"note": "@mark"}'
+  FROM alerts.rules
+ WHERE org_id = @org;
+INSERT INTO alerts.alert_history (org_id, alert_id, to_state, block_number, block_hash, reason)
+SELECT org_id, id, state, block_number, block_hash, '@mark' FROM alerts.alert_events WHERE org_id = @org;
+INSERT INTO alerts.deliveries (id, org_id, channel_id, alert_id, kind, last_error_code)
+SELECT gen_random_uuid(), c.org_id, c.id, e.id, 'fired', '@mark'
+  FROM alerts.channels c
+  JOIN alerts.rules r ON r.org_id = c.org_id AND r.name = c.name
+  JOIN alerts.alert_events e ON e.rule_id = r.id
+ WHERE c.org_id = @org;
