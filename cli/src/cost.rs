@@ -35,10 +35,10 @@ mod view;
 mod watch;
 
 use bill::Bill;
-use counts::Counts;
+use counts::{Count, Counts};
 use environment::Figures;
 use load::{Load, Month};
-use prices::{InstancePrice, Prices};
+use prices::{InstancePrice, Price, PriceFile, Prices};
 
 /// Everything that a bill follows from.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
     let stack = Stack::read(&root.join("terraform/stack.yaml")).context("could not read the stack file")?;
     let figures = environment::read(&root, &arguments.env)?;
     let text = prices::text(arguments.prices.as_deref())?;
-    let file: prices::PriceFile<Prices> = prices::parse(&text)?;
+    let file: PriceFile<Prices> = prices::parse(&text)?;
     let load = Load {
         transactions_per_second: arguments.tps,
         block_time_ms: arguments.block_time_ms.unwrap_or(profile.block_time_ms),
@@ -82,7 +82,8 @@ pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
         load: &load,
         month: &Month::of(&load, &counts),
     })?;
-    let explained = if arguments.explain { Some((counts::listed()?, prices::parse(&text)?)) } else { None };
+    let explained: Option<(BTreeMap<String, Count>, PriceFile<BTreeMap<String, Price>>)> =
+        if arguments.explain { Some((counts::listed()?, prices::parse(&text)?)) } else { None };
     let head = view::Head { environment: &arguments.env, chain: &profile.name, load: &load, prices: &file };
     let mut json = view::to_json(&head, &bill);
     if let Some((counts, prices)) = &explained {

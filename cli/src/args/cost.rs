@@ -6,12 +6,6 @@ use clap::Args;
 
 use super::Output;
 
-/// What a month on AWS costs, by service, at list prices: an estimate, no quotation
-///
-/// Reckoned from terraform/stack.yaml, the environment's terraform/environments/NAME/figures.yaml, a dated list of
-/// prices, and counts that were measured or are assumed (--explain shows which). Free tiers, discounts, taxes, SMS and
-/// what the chain's endpoint costs are left out. Needs neither a running stack nor an AWS account. docs/cost.md has the
-/// tables and says how to pay less.
 #[derive(Debug, Args)]
 pub(crate) struct CostArguments {
     /// Environment: a folder of terraform/environments with a figures.yaml
@@ -35,7 +29,7 @@ pub(crate) struct CostArguments {
     /// Queries a day
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     pub(crate) queries_per_day: u32,
-    /// Hours for which rows stay hot after they have become cold (drop_hot_after_seconds of the compaction's job)
+    /// Hours for which rows stay hot after they have become cold (`drop_hot_after_seconds` of the compaction's job)
     #[arg(long, default_value_t = 24, value_name = "HOURS")]
     pub(crate) hot_hours: u32,
     /// Months of the chain, at this load, that lie in cold storage

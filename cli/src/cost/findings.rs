@@ -26,11 +26,12 @@ pub(super) fn of(inputs: &Inputs<'_>, work: &BTreeMap<&str, Work>, sum: Sum) -> 
 fn follower(inputs: &Inputs<'_>) -> Option<String> {
     let operator = inputs.stack.operators.get("block_follower")?;
     let (cpu, memory_mb) = operators::follower_size(inputs, operator);
-    let cores = operators::follower_cores(inputs);
+    let (cores, part) = (operators::follower_cores(inputs), inputs.counts.cpu_part_used);
     (cpu > operator.cpu).then(|| {
         format!(
-            "block_follower needs {cores:.2} cores and has {:.2}: give it cpu {cpu} and memory_mb {memory_mb} in \
-             terraform/stack.yaml (reckoned so here), or say `sender: never` in the chain's profile",
+            "following takes {cores:.2} cores and block_follower has {:.2}, of which {part} may be busy: give it cpu {cpu} \
+             and memory_mb {memory_mb} in terraform/stack.yaml (reckoned so here), or say `sender: never` in the chain's \
+             profile",
             f64::from(operator.cpu) / 1_024.0
         )
     })
@@ -51,20 +52,27 @@ fn processor(inputs: &Inputs<'_>) -> Option<String> {
     let has = inputs.instances.get(class)?.sustained_vcpu;
     let needed = stores::postgres_cores(inputs);
     (needed > has * inputs.counts.cpu_part_used).then(|| {
-        format!("Postgres needs {needed:.2} cores for rows and events, and {class} has {has} all day: take a larger instance_class")
+        format!(
+            "Postgres needs {needed:.2} cores for rows and events, and {class} has {has} all day: take a larger \
+             instance_class"
+        )
     })
 }
 
 fn evaluator(inputs: &Inputs<'_>) -> Option<String> {
     let busy = functions::evaluated_seconds(inputs) / SECONDS;
     (busy > inputs.counts.cpu_part_used).then(|| {
-        format!("alert_evaluate is busy for {busy:.2} of the time with one chain's logs, and a chain has one evaluator at a time")
+        format!(
+            "alert_evaluate is busy for {busy:.2} of the time with the chain's logs, and a chain has one evaluator at a \
+             time: give it more memory_mb, which brings more of a core"
+        )
     })
 }
 
 fn file(inputs: &Inputs<'_>) -> Option<String> {
     let (month, counts) = (inputs.month, inputs.counts);
-    let per_transaction = counts.cold_bytes_per_transaction.max(counts.logs_per_transaction * counts.cold_bytes_per_log);
+    let per_transaction =
+        counts.cold_bytes_per_transaction.max(counts.logs_per_transaction * counts.cold_bytes_per_log);
     let bytes = month.transactions_per_partition * per_transaction;
     (bytes > LARGEST_PUT).then(|| {
         let blocks = inputs.load.partition_blocks as f64 * LARGEST_PUT / bytes;
@@ -81,13 +89,19 @@ fn compaction(inputs: &Inputs<'_>, work: &BTreeMap<&str, Work>) -> Option<String
     let seconds = compact.grows_seconds / compact.grows_tasks;
     let partition = inputs.month.partition_seconds;
     (seconds > partition * inputs.counts.cpu_part_used).then(|| {
-        format!("compacting a partition takes {seconds:.0} s, and a new one is there every {partition:.0} s: make partitions longer, or give parquet_compact more cpu")
+        format!(
+            "compacting a partition takes {seconds:.0} s, and a new one is there every {partition:.0} s: make partitions \
+             longer, or give parquet_compact more cpu"
+        )
     })
 }
 
 fn budget(inputs: &Inputs<'_>, sum: Sum) -> Option<String> {
     let budget = inputs.figures.monthly_budget_usd;
     (sum.total() > budget).then(|| {
-        format!("the month costs ${:.0} and monthly_budget_usd is {budget}: its alarm will ring; raise it, or lower the load", sum.total())
+        format!(
+            "the month costs ${:.0} and monthly_budget_usd is {budget}: its alarm will ring; raise it, or lower the load",
+            sum.total()
+        )
     })
 }

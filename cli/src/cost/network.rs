@@ -33,10 +33,7 @@ pub(super) fn lines(inputs: &Inputs<'_>, aws_bytes: f64) -> Vec<Line> {
             Line::of(
                 "Network Firewall",
                 "firewall",
-                vec![
-                    Term::of(&prices.firewall_hours, zones * HOURS, 0.0),
-                    Term::of(&prices.firewall_gb, 0.0, rpc),
-                ],
+                vec![Term::of(&prices.firewall_hours, zones * HOURS, 0.0), Term::of(&prices.firewall_gb, 0.0, rpc)],
                 "one a zone; blocks, receipts and headers from the endpoint",
             ),
             Line::of(

@@ -47,7 +47,9 @@ fn work_of(inputs: &Inputs<'_>, key: &str, operator: &Operator) -> anyhow::Resul
         "block_follower" => Work {
             fixed_tasks: 1.0,
             fixed_seconds: SECONDS,
-            ..none("one task all the time; larger than the stack file says where follower_cpu_us_per_transaction needs it")
+            ..none(
+                "one task all the time; larger than the stack file says where follower_cpu_us_per_transaction needs it",
+            )
         },
         "parquet_compact" => Work {
             grows_tasks: month.partitions,

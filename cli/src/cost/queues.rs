@@ -60,7 +60,9 @@ fn requests(inputs: &Inputs<'_>, key: &str, work: &BTreeMap<&str, Work>) -> anyh
         },
         "thresholds" => read(month.blocks, counts.short_seconds, "a message a block; Lambda's waiting"),
         "alerts" => read(month.blocks, counts.evaluate_seconds, "a message a block; Lambda's waiting"),
-        "deliveries" => Requests { fixed: waiting, grows: month.alerts * each, from: "a message an alert; Lambda's waiting" },
+        "deliveries" => {
+            Requests { fixed: waiting, grows: month.alerts * each, from: "a message an alert; Lambda's waiting" }
+        }
         "dead_letters" => Requests { fixed: 0.0, grows: 0.0, from: "none in an ordinary month" },
         _ => bail!(
             "queue {key:?} of terraform/stack.yaml is not in the model; say in cli/src/cost/queues.rs how many messages \

@@ -91,7 +91,9 @@ fn bucket(inputs: &Inputs<'_>, key: &str) -> anyhow::Result<Line> {
             )
         }
         "artifacts" => (vec![Term::of(&prices.s3_storage, counts.artifacts_gb, 0.0)], "artifacts_gb"),
-        _ => bail!("bucket {key:?} of terraform/stack.yaml is not in the model; say in cli/src/cost/stores.rs what lies there"),
+        _ => bail!(
+            "bucket {key:?} of terraform/stack.yaml is not in the model; say in cli/src/cost/stores.rs what lies there"
+        ),
     };
     Ok(Line { member: Some(format!("bucket/{key}")), ..Line::of("S3", key, terms, from) })
 }
