@@ -1,8 +1,8 @@
 //! `isotherm cost`: what a month on AWS costs, from the files that say what runs there.
 //!
-//! Everything but [`run`] is pure: stack file, figures of an environment, prices, counts and a load go in, a
-//! [`Bill`] comes out. It asks neither AWS nor a running stack, and it must never guess in silence: an entry of the stack
-//! file that it does not know is an error, and each line says where its quantities come from.
+//! [`run`] reads the files; the rest is pure: stack file, figures of an environment, prices, counts and a load go in, a
+//! [`Bill`] comes out. It asks neither AWS nor a running stack, and it must never guess in silence: an entry of the
+//! stack file that it does not know is an error, and each line says where its quantities come from.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

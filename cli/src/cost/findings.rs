@@ -29,9 +29,9 @@ fn follower(inputs: &Inputs<'_>) -> Option<String> {
     let (cores, part) = (operators::follower_cores(inputs), inputs.counts.cpu_part_used);
     (cpu > operator.cpu).then(|| {
         format!(
-            "following takes {cores:.2} cores and block_follower has {:.2}, of which {part} may be busy: give it cpu {cpu} \
-             and memory_mb {memory_mb} in terraform/stack.yaml (reckoned so here), or say `sender: never` in the chain's \
-             profile",
+            "following takes {cores:.2} cores and block_follower has {:.2}, of which {part} may be busy: give it cpu \
+             {cpu} and memory_mb {memory_mb} in terraform/stack.yaml (reckoned so here), or say `sender: never` in the \
+             chain's profile",
             f64::from(operator.cpu) / 1_024.0
         )
     })
@@ -63,8 +63,8 @@ fn evaluator(inputs: &Inputs<'_>) -> Option<String> {
     let busy = functions::evaluated_seconds(inputs) / SECONDS;
     (busy > inputs.counts.cpu_part_used).then(|| {
         format!(
-            "alert_evaluate is busy for {busy:.2} of the time with the chain's logs, and a chain has one evaluator at a \
-             time: give it more memory_mb, which brings more of a core"
+            "alert_evaluate is busy for {busy:.2} of the time with the chain's logs, and a chain has one evaluator at \
+             a time: give it more memory_mb, which brings more of a core"
         )
     })
 }
@@ -90,8 +90,8 @@ fn compaction(inputs: &Inputs<'_>, work: &BTreeMap<&str, Work>) -> Option<String
     let partition = inputs.month.partition_seconds;
     (seconds > partition * inputs.counts.cpu_part_used).then(|| {
         format!(
-            "compacting a partition takes {seconds:.0} s, and a new one is there every {partition:.0} s: make partitions \
-             longer, or give parquet_compact more cpu"
+            "compacting a partition takes {seconds:.0} s, and a new one is there every {partition:.0} s: make \
+             partitions longer, or give parquet_compact more cpu"
         )
     })
 }
@@ -100,7 +100,8 @@ fn budget(inputs: &Inputs<'_>, sum: Sum) -> Option<String> {
     let budget = inputs.figures.monthly_budget_usd;
     (sum.total() > budget).then(|| {
         format!(
-            "the month costs ${:.0} and monthly_budget_usd is {budget}: its alarm will ring; raise it, or lower the load",
+            "the month costs ${:.0} and monthly_budget_usd is {budget}: its alarm will ring; raise it, or lower the \
+             load",
             sum.total()
         )
     })

@@ -7,7 +7,8 @@ use super::bill::{Line, Term};
 use super::environment::Mode;
 use super::load::{GB, HOURS, SECONDS};
 
-/// Shortest and longest pause between two questions for the newest block, in seconds, and its part of the time of a block.
+/// Shortest and longest pause between two questions for the newest block, in seconds, and its part of the time of a
+/// block.
 /// Source: `ChainProfile::poll_interval`.
 const POLL: (f64, f64, f64) = (0.1, 1.0, 0.25);
 

@@ -107,7 +107,8 @@ pub(super) fn follower_cores(inputs: &Inputs<'_>) -> f64 {
     f64::from(inputs.load.transactions_per_second) * inputs.counts.follower_cpu_us_per_transaction / 1e6
 }
 
-/// CPU units and memory in MB with which the follower keeps up: those of the stack file, or the next size that has room.
+/// CPU units and memory in MB with which the follower keeps up: those of the stack file, or the next size that has
+/// room.
 pub(super) fn follower_size(inputs: &Inputs<'_>, operator: &Operator) -> (i32, i32) {
     let needed = follower_cores(inputs) / inputs.counts.cpu_part_used * CORE;
     if needed <= f64::from(operator.cpu) {

@@ -65,8 +65,8 @@ fn requests(inputs: &Inputs<'_>, key: &str, work: &BTreeMap<&str, Work>) -> anyh
         }
         "dead_letters" => Requests { fixed: 0.0, grows: 0.0, from: "none in an ordinary month" },
         _ => bail!(
-            "queue {key:?} of terraform/stack.yaml is not in the model; say in cli/src/cost/queues.rs how many messages \
-             it gets"
+            "queue {key:?} of terraform/stack.yaml is not in the model; say in cli/src/cost/queues.rs how many \
+             messages it gets"
         ),
     })
 }

@@ -36,8 +36,8 @@ pub(super) fn database(inputs: &Inputs<'_>) -> anyhow::Result<Vec<Line>> {
     ])
 }
 
-/// GB of disk that hot rows need, with what is to be free: those of the hours that they are kept for, of the partition that
-/// is being filled and of the one before.
+/// GB of disk that hot rows need, with what is to be free: those of the hours that they are kept for, of the partition
+/// that is being filled and of the one before.
 pub(super) fn hot_gb(inputs: &Inputs<'_>) -> f64 {
     let (month, counts) = (inputs.month, inputs.counts);
     let seconds = f64::from(inputs.load.hot_hours) * 3_600.0 + 2.0 * month.partition_seconds;

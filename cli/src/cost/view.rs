@@ -21,8 +21,8 @@ pub(super) struct Head<'a> {
 pub(super) fn print(head: &Head<'_>, bill: &Bill) {
     let load = head.load;
     say!(
-        "A month of {} at {} transactions/s: {} with a block each {} ms, {} rules, {} queries a day, rows hot for {} h, {} \
-         month(s) of history.",
+        "A month of {} at {} transactions/s: {} with a block each {} ms, {} rules, {} queries a day, rows hot for {} \
+         h, {} month(s) of history.",
         head.environment,
         load.transactions_per_second,
         head.chain,
