@@ -12,6 +12,7 @@ mod chains;
 mod channels;
 mod cold;
 mod cold_repair;
+mod cost;
 mod dlq;
 mod follower;
 mod gaps;
@@ -33,6 +34,7 @@ pub(crate) use chains::{ChainsArguments, ChainsCommand};
 pub(crate) use channels::{AddChannelArguments, AddressArguments, ChannelsArguments, ChannelsCommand};
 pub(crate) use cold::{ColdArguments, ColdCommand, GcArguments};
 pub(crate) use cold_repair::ColdRepairArguments;
+pub(crate) use cost::CostArguments;
 pub(crate) use dlq::{DlqArguments, DlqCommand, Meant};
 pub(crate) use follower::{
     EvidenceArguments, FollowerArguments, FollowerCommand, FollowerStatusArguments, GapsArguments, ResumeArguments,
@@ -112,6 +114,13 @@ pub(crate) enum Command {
     Secrets(SecretsArguments),
     /// Check cold storage against one manifest, from its objects alone; exit code 3 if something is wrong
     Verify(VerifyArguments),
+    /// What a month on AWS costs, by service, with what is fixed and what grows: an estimate at list prices
+    ///
+    /// Reckoned from terraform/stack.yaml, terraform/environments/ENV/figures.yaml, a dated list of prices, and counts
+    /// that were measured or are assumed (--explain shows which). Free tiers, discounts, taxes, SMS and what the chain's
+    /// endpoint costs are left out. Needs neither a running stack nor an AWS account. docs/cost.md has tables, and says
+    /// how to pay less.
+    Cost(CostArguments),
     /// Check each part that is needed, and say how to mend what is not right
     Doctor,
 }

@@ -14,6 +14,7 @@ mod cold;
 mod cold_repair;
 mod comparison;
 mod connected;
+mod cost;
 mod demo;
 mod dlq;
 mod doctor;
@@ -94,6 +95,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Users(arguments) => users::run(&home, &arguments).await,
         Command::Secrets(arguments) => secrets::run(&home, &arguments).await,
         Command::Verify(arguments) => verify::run(&arguments).await,
+        Command::Cost(arguments) => cost::run(&arguments),
         Command::Doctor => doctor::run(&home).await,
     }
 }

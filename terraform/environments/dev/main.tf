@@ -1,5 +1,9 @@
 # To try things out: one zone's way out, the smallest database, everything may be deleted again.
 
+locals {
+  figures = yamldecode(file("${path.module}/figures.yaml"))
+}
+
 module "platform" {
   source = "../../modules/platform"
 
@@ -9,25 +13,15 @@ module "platform" {
   token_issuers  = var.token_issuers
   email_from     = var.email_from
 
-  network = { mode = "lean" }
-  database = {
-    instance_class      = "db.t4g.micro"
-    storage_gb          = 20
-    storage_limit_gb    = 100
-    multi_az            = false
-    backup_days         = 7
-    deletion_protection = false
-    connection_alarm    = 60 # of about 80
-  }
-  storage = {
-    old_version_days = 7
-    force_destroy    = true
-  }
-  api_throttle       = { rate = 20, burst = 40 }
-  log_retention_days = 14
+  network            = local.figures.network
+  database           = local.figures.database
+  storage            = local.figures.storage
+  scratch_gb         = local.figures.scratch_gb
+  api_throttle       = local.figures.api_throttle
+  log_retention_days = local.figures.log_retention_days
   alarms = {
     emails             = var.alarm_emails
     chains             = var.chains
-    monthly_budget_usd = 150
+    monthly_budget_usd = local.figures.monthly_budget_usd
   }
 }

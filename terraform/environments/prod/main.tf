@@ -1,5 +1,9 @@
 # In earnest: a firewall in each zone, a database with a standby, nothing that holds data can be deleted by mistake.
 
+locals {
+  figures = yamldecode(file("${path.module}/figures.yaml"))
+}
+
 module "platform" {
   source = "../../modules/platform"
 
@@ -9,26 +13,15 @@ module "platform" {
   token_issuers  = var.token_issuers
   email_from     = var.email_from
 
-  network = { mode = "full" }
-  database = {
-    instance_class      = "db.m7g.large"
-    storage_gb          = 200
-    storage_limit_gb    = 2000
-    multi_az            = true
-    backup_days         = 14
-    deletion_protection = true
-    connection_alarm    = 600 # of about 800
-  }
-  storage = {
-    old_version_days = 90
-    force_destroy    = false
-  }
-  scratch_gb         = 50
-  api_throttle       = { rate = 200, burst = 400 }
-  log_retention_days = 90
+  network            = local.figures.network
+  database           = local.figures.database
+  storage            = local.figures.storage
+  scratch_gb         = local.figures.scratch_gb
+  api_throttle       = local.figures.api_throttle
+  log_retention_days = local.figures.log_retention_days
   alarms = {
     emails             = var.alarm_emails
     chains             = var.chains
-    monthly_budget_usd = 1500
+    monthly_budget_usd = local.figures.monthly_budget_usd
   }
 }
