@@ -18,6 +18,7 @@ mod gaps;
 mod jobs;
 mod login;
 mod orgs;
+mod package;
 mod query;
 mod span;
 mod tasks;
@@ -41,6 +42,7 @@ pub(crate) use gaps::MissingArguments;
 pub(crate) use jobs::{FiringArguments, JobsArguments, JobsCommand};
 pub(crate) use login::LoginArguments;
 pub(crate) use orgs::{GrantArguments, OrgsArguments, OrgsCommand};
+pub(crate) use package::PackageArguments;
 pub(crate) use query::{Format, Mode, QueryArguments};
 pub(crate) use tasks::{ListTasks, State, TasksArguments, TasksCommand};
 pub(crate) use triggers::{TriggersArguments, TriggersCommand};
@@ -112,6 +114,8 @@ pub(crate) enum Command {
     Secrets(SecretsArguments),
     /// Check cold storage against one manifest, from its objects alone; exit code 3 if something is wrong
     Verify(VerifyArguments),
+    /// Put together what goes to AWS, from the programs of a release build; `./isotherm package` builds and calls this
+    Package(PackageArguments),
     /// Check each part that is needed, and say how to mend what is not right
     Doctor,
 }

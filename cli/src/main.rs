@@ -33,6 +33,7 @@ mod login;
 mod machine;
 mod orgs;
 mod output;
+mod package;
 mod pipeline;
 mod query;
 mod schedules;
@@ -94,6 +95,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Users(arguments) => users::run(&home, &arguments).await,
         Command::Secrets(arguments) => secrets::run(&home, &arguments).await,
         Command::Verify(arguments) => verify::run(&arguments).await,
+        Command::Package(arguments) => package::run(&arguments),
         Command::Doctor => doctor::run(&home).await,
     }
 }
