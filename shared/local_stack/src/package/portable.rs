@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// Versions of libraries that a file may ask for: what its names begin with, and the newest of them there is on AWS.
 ///
-/// Source: Lambda's `provided.al2023` is Amazon Linux 2023, with glibc 2.34 and GCC 11's libstdc++ (GLIBCXX_3.4.29). The
+/// Source: Lambda's `provided.al2023` is Amazon Linux 2023, with glibc 2.34 and GCC 11's libstdc++ (`GLIBCXX_3.4.29`). The
 /// images' Debian 12 has later ones.
 const NEWEST: [(&str, &[u32]); 2] = [("GLIBC_", &[2, 34]), ("GLIBCXX_", &[3, 4, 29])];
 

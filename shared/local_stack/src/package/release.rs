@@ -187,9 +187,8 @@ mod tests {
             image(key, &self.stack.operators[key], recipe, &self.sources, &[PathBuf::from("/home/ana")], &folder)
         }
 
-        fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        fn write(&self, name: &str, bytes: &[u8]) {
             put(self.folder.path(), name, bytes, false).unwrap();
-            self.folder.path().join(name)
         }
     }
 
