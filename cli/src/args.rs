@@ -19,6 +19,7 @@ mod gaps;
 mod jobs;
 mod login;
 mod orgs;
+mod package;
 mod query;
 mod span;
 mod tasks;
@@ -43,6 +44,7 @@ pub(crate) use gaps::MissingArguments;
 pub(crate) use jobs::{FiringArguments, JobsArguments, JobsCommand};
 pub(crate) use login::LoginArguments;
 pub(crate) use orgs::{GrantArguments, OrgsArguments, OrgsCommand};
+pub(crate) use package::PackageArguments;
 pub(crate) use query::{Format, Mode, QueryArguments};
 pub(crate) use tasks::{ListTasks, State, TasksArguments, TasksCommand};
 pub(crate) use triggers::{TriggersArguments, TriggersCommand};
@@ -121,6 +123,8 @@ pub(crate) enum Command {
     /// endpoint costs are left out. Needs neither a running stack nor an AWS account. docs/cost.md has tables, and says
     /// how to pay less.
     Cost(CostArguments),
+    /// Put together what goes to AWS, from the programs of a release build; `./isotherm package` builds and calls this
+    Package(PackageArguments),
     /// Check each part that is needed, and say how to mend what is not right
     Doctor,
 }

@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
         load: &load,
         month: &Month::of(&load, &counts),
     })?;
-    let explained: Option<(BTreeMap<String, Count>, PriceFile<BTreeMap<String, Price>>)> =
+    let explained: Option<(BTreeMap<String, Count>, ListedPrices)> =
         if arguments.explain { Some((counts::listed()?, prices::parse(&text)?)) } else { None };
     let head = view::Head { environment: &arguments.env, chain: &profile.name, load: &load, prices: &file };
     let mut json = view::to_json(&head, &bill);
@@ -97,6 +97,9 @@ pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
     })?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// Prices with their sources, by name.
+type ListedPrices = PriceFile<BTreeMap<String, Price>>;
 
 /// The bill of a month.
 ///

@@ -34,6 +34,7 @@ mod login;
 mod machine;
 mod orgs;
 mod output;
+mod package;
 mod pipeline;
 mod query;
 mod schedules;
@@ -96,6 +97,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Secrets(arguments) => secrets::run(&home, &arguments).await,
         Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Cost(arguments) => cost::run(&arguments),
+        Command::Package(arguments) => package::run(&arguments),
         Command::Doctor => doctor::run(&home).await,
     }
 }

@@ -130,7 +130,7 @@ impl Receivers {
         assert_eq!(correction["Subject"], json!(subject));
         let original = format!("<{}>", first["MessageId"].as_str().unwrap());
         let noted = self.ses_calls.lock().unwrap().clone();
-        let noted = noted.iter().filter(about).next_back().unwrap();
+        let noted = noted.iter().rfind(about).unwrap();
         let expected =
             json!([{ "Name": "In-Reply-To", "Value": original }, { "Name": "References", "Value": original }]);
         assert_eq!(noted["Content"]["Simple"]["Headers"], expected);

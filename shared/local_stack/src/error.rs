@@ -1,4 +1,4 @@
-//! What can go wrong with the local stack. Read by the person who starts it.
+//! What can go wrong with the local stack and with packaging. Read by the person who starts it.
 
 use std::path::PathBuf;
 
@@ -37,6 +37,32 @@ pub enum LocalStackError {
         /// Why.
         #[source]
         source: zip::result::ZipError,
+    },
+    /// A file that must not be released as it is.
+    #[error("{path} cannot be released: {faults}")]
+    Unportable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        faults: String,
+    },
+    /// A function that Lambda would refuse for its size.
+    #[error("function {key} has {size_bytes} bytes unpacked, and Lambda takes {most_bytes} at most")]
+    TooLarge {
+        /// The function's key in the stack file.
+        key: String,
+        /// What its files have together.
+        size_bytes: u64,
+        /// The limit.
+        most_bytes: u64,
+    },
+    /// The recipe of an image is not what such an image needs.
+    #[error("{path} does not make the operator's image: {faults}")]
+    Recipe {
+        /// The Dockerfile.
+        path: PathBuf,
+        /// What is wrong with it.
+        faults: String,
     },
     /// The emulator refused a call or did not answer.
     #[error("the AWS emulator did not {action}")]
@@ -107,6 +133,9 @@ impl Classified for LocalStackError {
             | Self::Io { .. }
             | Self::FileMissing { .. }
             | Self::Zip { .. }
+            | Self::Unportable { .. }
+            | Self::TooLarge { .. }
+            | Self::Recipe { .. }
             | Self::Answer { .. }
             | Self::Unresolved { .. }
             | Self::Schedule { .. } => Disposition::GiveUp,
@@ -119,6 +148,9 @@ impl Classified for LocalStackError {
             Self::Io { .. } => "stack.io",
             Self::FileMissing { .. } => "stack.file_missing",
             Self::Zip { .. } => "stack.zip",
+            Self::Unportable { .. } => "stack.unportable",
+            Self::TooLarge { .. } => "stack.too_large",
+            Self::Recipe { .. } => "stack.recipe",
             Self::Aws { .. } => "stack.aws",
             Self::Answer { .. } => "stack.aws_answer",
             Self::Unresolved { .. } => "stack.unresolved",

@@ -1,20 +1,24 @@
-//! Code zips of functions, made from built programs, and on one machine what lies beside an operator in its image.
+//! Code zips of functions and what lies beside an operator in its image, made from built programs.
 //!
-//! Same files, same bytes: entries are in order of name, without times or owners, and stored uncompressed, since on
-//! one machine nothing is carried anywhere. Programs are stripped of debug symbols on a copy, which takes most of a
-//! debug build's size away; the build folder is never written to.
+//! Here for one machine: programs are stripped of debug symbols on a copy, which takes most of a debug build's size away,
+//! and zips are not compressed, since nothing is carried anywhere. [`release`] makes what is carried to AWS, by the same
+//! writer. Same files, same bytes, in both. The build folder is never written to.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::error::LocalStackError;
 use crate::stack_file::{Function, Stack};
+
+mod archive;
+mod portable;
+pub mod recipe;
+pub mod release;
+
+use archive::Compression;
 
 /// Where programs and libraries are.
 #[derive(Clone, Debug)]
@@ -34,7 +38,7 @@ pub struct CodeZip {
     pub sha256: [u8; 32],
 }
 
-/// A file for a zip.
+/// A file for a zip or an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     name: String,
@@ -47,23 +51,9 @@ struct Entry {
 /// # Errors
 /// [`LocalStackError::FileMissing`] for a program that was not built; else what the file system reports.
 pub fn code_zip(key: &str, function: &Function, sources: &Sources) -> Result<CodeZip, LocalStackError> {
-    let entries = entries(key, function, sources);
-    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    for entry in &entries {
-        let bytes = if entry.is_program { stripped(&entry.path)? } else { read(&entry.path)? };
-        let mode = if entry.is_program { 0o755 } else { 0o644 };
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Stored)
-            .last_modified_time(DateTime::default())
-            .unix_permissions(mode);
-        let failed = |source| LocalStackError::Zip { entry: entry.name.clone(), source };
-        writer.start_file(&entry.name, options).map_err(failed)?;
-        writer.write_all(&bytes).map_err(|source| failed(source.into()))?;
-    }
-    let zip = writer.finish().map_err(|source| LocalStackError::Zip { entry: key.to_owned(), source })?;
-    let bytes = zip.into_inner();
-    let sha256 = Sha256::digest(&bytes).into();
-    Ok(CodeZip { bytes, sha256 })
+    archive::zip(key, entries(key, function, sources), Compression::None, |entry| {
+        if entry.is_program { stripped(&entry.path) } else { read(&entry.path) }
+    })
 }
 
 /// Makes a folder in `folder` for each operator that has a bundle, with links to what belongs there; returns them by
@@ -98,12 +88,11 @@ fn link(entry: &Entry, bundle: &Path) -> Result<(), LocalStackError> {
     std::os::unix::fs::symlink(&target, &link).map_err(LocalStackError::io("create", &link))
 }
 
-/// `bootstrap` and the function's bundle, in order of name.
+/// `bootstrap` and the function's bundle.
 fn entries(key: &str, function: &Function, sources: &Sources) -> Vec<Entry> {
     let bootstrap = sources.programs.join(format!("lambda-{key}"));
     let mut entries = vec![Entry { name: "bootstrap".to_owned(), path: bootstrap, is_program: true }];
     entries.extend(function.bundle.iter().map(|name| bundled(name, sources)));
-    entries.sort_by(|one, other| one.name.cmp(&other.name));
     entries
 }
 
@@ -186,7 +175,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (stack, sources) = fixture(folder.path());
         let made = code_zip("query", &stack.functions["query"], &sources).unwrap();
-        let mut archive = zip::ZipArchive::new(Cursor::new(made.bytes)).unwrap();
+        let mut archive = zip::ZipArchive::new(std::io::Cursor::new(made.bytes)).unwrap();
         let mut found = Vec::new();
         for i in 0..archive.len() {
             let file = archive.by_index(i).unwrap();

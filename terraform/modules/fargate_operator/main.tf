@@ -39,7 +39,7 @@ resource "aws_ecs_task_definition" "this" {
     readonlyRootFilesystem = true
     stopTimeout            = var.operator.stop_timeout_seconds
     environment            = [for name in sort(keys(var.environment)) : { name = name, value = var.environment[name] }]
-    # The only place that can be written. The image declares /tmp as a volume of its user.
+    # The only place that can be written. The image declares /tmp as a volume, with its mode: anybody may write there.
     mountPoints     = [{ sourceVolume = local.scratch, containerPath = "/tmp", readOnly = false }]
     linuxParameters = { capabilities = { add = [], drop = ["ALL"] } }
     logConfiguration = {
