@@ -12,7 +12,6 @@ use sqlx::{Connection as _, PgConnection};
 use crate::definition::{Definition, FieldErrors};
 use crate::index::RuleFault;
 
-mod audit;
 mod changes;
 mod channels;
 mod reading;

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use isotherm_types::{BlockNumber, ChainId, OrgId, RuleId};
 use sqlx::{Connection as _, PgConnection};
 
-use super::audit::{self, Entry};
 use super::reading::{ListedRule, RuleState, get};
 use super::{MAX_RULES, MAX_UNINDEXED, RuleError, begin_alone, channels};
+use crate::audit::{self, Entry};
 use crate::definition::{Definition, FieldError, FieldErrors};
 use crate::index::check;
 
@@ -372,5 +372,7 @@ async fn note(
     actor: &str,
     (action, from_state, to_state, reason): What<'_>,
 ) -> Result<(), sqlx::Error> {
-    audit::record(conn, &Entry { org, actor, rule, action, from_state, to_state, reason }).await
+    let (subject, subject_id) = ("alert_rule", rule.0);
+    audit::record(conn, &Entry { org: Some(org), actor, action, subject, subject_id, from_state, to_state, reason })
+        .await
 }
