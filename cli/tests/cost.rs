@@ -37,7 +37,7 @@ fn options_change_the_load() {
     let words = json!([of["environment"], of["chain"], of["block_time_ms"]]);
     assert_eq!(words, json!(["prod", "ethereum", 12_000]));
     let one = bill(&["--env", "prod", "--tps", "200", "--chain", "ethereum", "--rules", "5"]);
-    let more = bill(&["--env", "prod", "--tps", "200", "--chain", "1", "--block-time-ms", "400", "--rules", "5"]);
+    let more = bill(&["--env", "prod", "--tps", "400", "--chain", "1", "--rules", "5"]);
     let usd = |bill: &Value| bill["total"]["usd"].as_f64().unwrap();
     assert!(usd(&of) > usd(&one) && usd(&more) > usd(&one), "{} {} {}", usd(&of), usd(&one), usd(&more));
 }

@@ -95,13 +95,14 @@ mod tests {
     fn the_queues_are_those_of_the_stack_file() {
         let queues = all().unwrap();
         let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-        assert_eq!(names[..2], ["dead_letters", "events-dlq"]);
+        assert_eq!(names[..2], ["dead_letters", "alerts-dlq"]);
         assert!(queues[0].holds_tasks() && queues[1..].iter().all(|queue| !queue.holds_tasks()));
-        assert_eq!(queues[1].aws_name, "isotherm-events-dlq.fifo");
-        assert_eq!(queues[1].source.as_deref(), Some("isotherm-events.fifo"));
-        assert_eq!(named("events").unwrap(), queues[1]);
+        let events = queues.iter().find(|queue| queue.name == "events-dlq").unwrap();
+        assert_eq!(events.aws_name, "isotherm-events-dlq.fifo");
+        assert_eq!(events.source.as_deref(), Some("isotherm-events.fifo"));
+        assert_eq!(&named("events").unwrap(), events);
         assert_eq!(named("dead_letters").unwrap(), queues[0]);
         let error = named("nope").unwrap_err().to_string();
-        assert!(error.contains("there are: dead_letters, events-dlq"), "{error}");
+        assert!(error.contains("there are: dead_letters, alerts-dlq"), "{error}");
     }
 }

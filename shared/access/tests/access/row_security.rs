@@ -74,7 +74,25 @@ async fn two_orgs(conn: &mut PgConnection) -> [OrgId; 2] {
          INSERT INTO query.queries (org_id, id, actor, sql_sha256, mode, format, timeout_seconds, task_id)
          SELECT org_id, gen_random_uuid(), 'test', config_hash, 'batch', 'json', 1, 1 FROM control.jobs;
          INSERT INTO query.saved_queries (org_id, name, description, sql, created_by, updated_by)
-         SELECT org_id, 'one', '', 'select 1', 'test', 'test' FROM control.jobs",
+         SELECT org_id, 'one', '', 'select 1', 'test', 'test' FROM control.jobs;
+         INSERT INTO alerts.channels (org_id, name, kind, sealed_address, created_by)
+         SELECT org_id, 'ops', 'email', '\\x00', 'test' FROM control.jobs;
+         INSERT INTO alerts.rules (org_id, name, chain_id, definition, first_block, created_by)
+         SELECT org_id, 'large', 1, '{}', 0, 'test' FROM control.jobs;
+         INSERT INTO alerts.rule_channels (org_id, rule_id, channel_id)
+         SELECT r.org_id, r.id, c.id FROM alerts.rules r JOIN alerts.channels c USING (org_id);
+         INSERT INTO alerts.cursors (org_id, chain_id) SELECT org_id, 1 FROM control.jobs;
+         INSERT INTO alerts.alert_events (id, org_id, rule_id, rule_version, chain_id, identity, block_number, block_hash,
+                block_time, state, severity, title, message, facts)
+         SELECT gen_random_uuid(), r.org_id, r.id, 1, 1, j.config_hash, 1, j.config_hash, now(), 'pending', 'info', '', '', '{}'
+           FROM alerts.rules r JOIN control.jobs j USING (org_id);
+         INSERT INTO alerts.alert_history (org_id, alert_id, to_state, block_number, block_hash)
+         SELECT org_id, id, state, block_number, block_hash FROM alerts.alert_events;
+         INSERT INTO alerts.deliveries (id, org_id, channel_id, alert_id, kind)
+         SELECT gen_random_uuid(), c.org_id, c.id, a.id, 'fired'
+           FROM alerts.channels c JOIN alerts.alert_events a USING (org_id);
+         INSERT INTO alerts.delivery_attempts (org_id, delivery_id, attempt, started_at, duration_ms)
+         SELECT org_id, id, 1, now(), 1 FROM alerts.deliveries",
     )
     .execute(conn)
     .await

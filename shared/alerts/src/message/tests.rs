@@ -73,6 +73,7 @@ fn messages() -> [(&'static str, Message); 7] {
 fn check(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events-fixtures/alerts").join(name);
     if std::env::var("ISOTHERM_BLESS").is_ok() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
     }
     let golden = std::fs::read_to_string(&path).unwrap_or_default();
