@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use isotherm_local_stack::stack_file::Notifier;
+
 use super::Inputs;
 use super::bill::{Line, Term};
 use super::environment::Mode;
@@ -92,6 +94,10 @@ fn services(inputs: &Inputs<'_>) -> f64 {
         if !function.invoke.is_empty() {
             services.insert("lambda");
         }
+        services.extend(function.notify.iter().map(|notifier| match notifier {
+            Notifier::Email => "email",
+            Notifier::Sms => "sns",
+        }));
     }
     services.len() as f64
 }

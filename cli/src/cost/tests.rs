@@ -36,9 +36,9 @@ fn what_is_always_there_is_paid_by_the_hour() {
         576.70,
         line(&full, "Network Firewall", "firewall").sum().grows,
     );
-    // Seven services in two zones.
+    // Nine services in two zones.
     let endpoints = line(&full, "VPC", "interface endpoints").sum();
-    assert_costs(&full, "VPC", "interface endpoints", 102.20, endpoints.grows);
+    assert_costs(&full, "VPC", "interface endpoints", 131.40, endpoints.grows);
     assert_costs(&full, "VPC", "public addresses", 7.30, 0.0);
     assert_costs(&lean, "RDS", "instances", 11.68, 0.0);
     assert_costs(&full, "RDS", "instances", 245.28, 0.0);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use isotherm_access::grants;
 use isotherm_alerts::cursors;
 use isotherm_alerts::index::{CompiledRule, RuleFault, RuleIndex};
 use isotherm_alerts::rules::{self, AtWork};
@@ -75,7 +76,8 @@ impl std::fmt::Debug for RuleSets {
 impl RuleSets {
     /// The rules at work on the chain, in the caller's snapshot.
     pub(crate) async fn of_chain(&self, snapshot: &mut PgConnection, chain_id: ChainId) -> Result<Arc<RuleSet>, Fault> {
-        let fingerprint = cursors::fingerprint_of_rules(snapshot, chain_id).await?;
+        let grants = grants::of_chain(snapshot, chain_id).await?;
+        let fingerprint = format!("{} {grants:?}", cursors::fingerprint_of_rules(snapshot, chain_id).await?);
         let mut sets = self.0.lock().await;
         let known = sets.get(&chain_id);
         if let Some((of_set, set)) = known
@@ -83,7 +85,15 @@ impl RuleSets {
         {
             return Ok(Arc::clone(set));
         }
-        let at_work = rules::at_work(snapshot, chain_id).await?;
+        let mut at_work = rules::at_work(snapshot, chain_id).await?;
+        // What an organisation may not read, its rules do not look at.
+        at_work.rules.retain(|rule| {
+            let of_org = grants.get(&rule.org_id);
+            of_org.is_some_and(|of_org| match rule.definition.source.dataset() {
+                Some(dataset) => of_org.allows(chain_id, dataset),
+                None => of_org.allows_some_of(chain_id),
+            })
+        });
         let set = Arc::new(RuleSet::new(at_work, known.map(|(_, set)| &**set)));
         sets.insert(chain_id, (fingerprint, Arc::clone(&set)));
         Ok(set)

@@ -27,6 +27,9 @@ use crate::{Evaluator, report};
 /// Blocks of a turn's first run after a halt of many blocks; the next ones are longer.
 const FIRST_BLOCKS: u64 = 16;
 
+/// Blocks below the tip within which an organisation goes before those that are further behind.
+const NEAR_BLOCKS: u64 = 256;
+
 /// What a turn did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turned {
@@ -200,16 +203,10 @@ impl<'e> Turn<'e> {
         !standing.is_over && self.next_of(standing) == block
     }
 
-    /// The blocks that those who are furthest behind look at next; `None` if everybody has reached the tip. Ends where the next
-    /// ones stand, so that they go on together.
     fn next_run(&self) -> Option<BlockRange> {
-        let nexts: BTreeSet<BlockNumber> =
+        let nexts =
             self.standings.iter().filter(|standing| !standing.is_over).map(|standing| self.next_of(standing)).collect();
-        let mut nexts = nexts.into_iter().filter(|next| *next <= self.view.tip.number);
-        let start = nexts.next()?;
-        let end = BlockNumber(start.0 + self.span).min(self.view.tip.number.next());
-        let end = nexts.next().map_or(end, |next| next.min(end));
-        BlockRange::new(start, end).ok()
+        next_run(&nexts, self.view.tip.number, self.span)
     }
 
     /// Writes down for everybody who stands at `start` what was found up to `last`.
@@ -281,6 +278,19 @@ impl<'e> Turn<'e> {
     }
 }
 
+/// The blocks that are looked at next, at most `span`, of what each organisation looks at next; `None` if everybody has reached
+/// the tip. Whoever is near the tip goes first, so that nobody waits for the history of others; then whoever is furthest behind. It
+/// ends where the next ones stand, so that they go on together. Pure.
+fn next_run(nexts: &BTreeSet<BlockNumber>, tip: BlockNumber, span: u64) -> Option<BlockRange> {
+    let near = BlockNumber(tip.0.saturating_sub(NEAR_BLOCKS));
+    let from = if nexts.range(near..=tip).next().is_some() { near } else { BlockNumber(0) };
+    let mut following = nexts.range(from..=tip);
+    let start = *following.next()?;
+    let end = BlockNumber(start.0 + span).min(tip.next());
+    let end = following.next().map_or(end, |next| (*next).min(end));
+    BlockRange::new(start, end).ok()
+}
+
 async fn write(
     evaluator: &Evaluator,
     snapshot: &mut PgConnection,
@@ -321,4 +331,24 @@ pub(crate) async fn quarantine(evaluator: &Evaluator, faults: &[RuleFault]) -> R
 /// A connection that is closed unless all that was asked on it has been answered.
 async fn borrowed(evaluator: &Evaluator) -> Result<Borrowed, LedgerError> {
     Ok(database::borrow(&evaluator.pool).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_near_the_tip_waits_for_nobodys_history() {
+        let tip = BlockNumber(10_000);
+        let run = |nexts: &[u64]| {
+            let nexts = nexts.iter().copied().map(BlockNumber).collect();
+            next_run(&nexts, tip, 100).map(|run| (run.start().0, run.end().0))
+        };
+        assert_eq!(run(&[0, 9_990]), Some((9_990, 10_001)), "the one near the tip");
+        assert_eq!(run(&[0, 9_900, 9_950]), Some((9_900, 9_950)), "those near the tip go on together");
+        assert_eq!(run(&[0, 50, 9_000]), Some((0, 50)), "then those furthest behind");
+        assert_eq!(run(&[5_000]), Some((5_000, 5_100)));
+        assert_eq!(run(&[10_001]), None, "everybody is there");
+        assert_eq!(run(&[]), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! Rules as they are saved, by whichever door: the chain that one names is looked up, then the crate of alerts checks and stores it.
 
 use chrono::{DateTime, Utc};
+use isotherm_access::grants;
 use isotherm_alerts::cursors;
 use isotherm_alerts::definition::{Definition, FieldError, FieldErrors};
 use isotherm_alerts::index::CompiledRule;
@@ -22,13 +23,23 @@ pub struct Author<'a> {
     pub user: Option<i64>,
 }
 
-/// The chain called `name`, which has to be followed.
+/// The chain that `definition` names, which has to be followed, and what the rule looks at there granted to `org`. A chain of which
+/// nothing is granted is answered like one that is not there.
 ///
 /// # Errors
-/// [`ApiError::NotRight`] if none is called so; that the chains cannot be read.
-pub async fn chain(conn: &mut PgConnection, name: &str) -> Result<Cursor, ApiError> {
-    let cursors = cursor::all(conn).await?;
+/// [`ApiError::NotRight`] if there is no such chain, or its dataset is not granted; that chains or grants cannot be read.
+pub async fn chain(conn: &mut PgConnection, org: OrgId, definition: &Definition) -> Result<Cursor, ApiError> {
+    let name = definition.chain.as_str();
+    let grants = grants::of_org(conn, org).await?;
+    let mut cursors = cursor::all(conn).await?;
+    cursors.retain(|cursor| grants.allows_some_of(cursor.chain_id));
     if let Some(found) = cursors.iter().find(|cursor| cursor.chain == name) {
+        let dataset = definition.source.dataset();
+        if let Some(dataset) = dataset.filter(|dataset| !grants.allows(found.chain_id, *dataset)) {
+            let message =
+                format!("your organisation may not read {dataset} of {name}; whoever runs the platform grants it");
+            return Err(FieldErrors::from(FieldError::new("source", message)).into());
+        }
         return Ok(found.clone());
     }
     let names: Vec<&str> = cursors.iter().map(|cursor| cursor.chain.as_str()).collect();
@@ -47,7 +58,7 @@ pub async fn create(
     definition: &Definition,
     author: Author<'_>,
 ) -> Result<ListedRule, ApiError> {
-    let chain = chain(conn, &definition.chain).await?;
+    let chain = chain(conn, org, definition).await?;
     let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
     let made = rules::create(&mut db_tx, org, &new_rule(definition, &chain, author)).await?;
     if definition.backfill {
@@ -72,7 +83,14 @@ pub async fn save(
     let Some(before) = rules::named(conn, org, &definition.name).await? else {
         return Ok((create(conn, org, definition, author).await?, true));
     };
-    let chain = chain(conn, &definition.chain).await?;
+    let mut chain = chain(conn, org, definition).await?;
+    if before.state == RuleState::Active
+        && let Some(looked_at) =
+            cursors::of_chain(conn, chain.chain_id).await?.get(&org).and_then(|cursor| cursor.block)
+    {
+        // What is stored and was not looked at yet still concerns it.
+        chain.tip = chain.tip.map(|tip| if looked_at.number < tip.number { looked_at } else { tip });
+    }
     let after = rules::replace(conn, org, before.rule_id, &new_rule(definition, &chain, author)).await?;
     if after.version != before.version {
         tracing::info!(rule.id = after.rule_id.0, caller.name = author.name, "a rule was changed");
@@ -140,7 +158,7 @@ pub async fn for_trial(
     definition: Definition,
     stored: Option<&ListedRule>,
 ) -> Result<CompiledRule, ApiError> {
-    let chain = chain(conn, &definition.chain).await?;
+    let chain = chain(conn, org, &definition).await?;
     let rule = StoredRule {
         rule_id: stored.map_or(RuleId(0), |rule| rule.rule_id),
         org_id: org,

@@ -1,5 +1,7 @@
 //! Datasets that are granted to organisations. Table `access.dataset_grants`.
 
+use std::collections::BTreeMap;
+
 use isotherm_types::{ChainId, Dataset, DatasetGrants, OrgId};
 use sqlx::{Connection, PgConnection};
 
@@ -31,6 +33,24 @@ pub async fn list(conn: &mut PgConnection, org: OrgId) -> Result<Vec<Grant>, Acc
 /// What Postgres reports.
 pub async fn of_org(conn: &mut PgConnection, org: OrgId) -> Result<DatasetGrants, AccessError> {
     Ok(DatasetGrants::of(list(conn, org).await?))
+}
+
+/// What each organisation may read of a chain; those that may read nothing of it are left out.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn of_chain(conn: &mut PgConnection, chain: ChainId) -> Result<BTreeMap<OrgId, DatasetGrants>, AccessError> {
+    let rows: Vec<(i64, Option<i64>, Option<String>)> = sqlx::query_as(
+        "SELECT org_id, chain_id, dataset FROM access.dataset_grants WHERE chain_id IS NULL OR chain_id = $1",
+    )
+    .bind(chain.0.cast_signed())
+    .fetch_all(conn)
+    .await?;
+    let mut of_orgs: BTreeMap<OrgId, Vec<Grant>> = BTreeMap::new();
+    for (org, granted_chain, dataset) in rows {
+        of_orgs.entry(OrgId(org)).or_default().push(grant_of((granted_chain, dataset))?);
+    }
+    Ok(of_orgs.into_iter().map(|(org, grants)| (org, DatasetGrants::of(grants))).collect())
 }
 
 fn grant_of((chain, dataset): (Option<i64>, Option<String>)) -> Result<Grant, AccessError> {

@@ -2,7 +2,6 @@
 terraform {
   backend "s3" {
     key          = "isotherm/prod.tfstate"
-    encrypt      = true
     use_lockfile = true # docs/adr/0030-state-is-locked-by-s3.md
   }
 }

@@ -350,3 +350,20 @@ async fn a_cursor_off_the_chain_is_noticed_though_no_reorg_says_so() {
     stage.sweep().await;
     assert_eq!(stage.states(rule).await, ["retracted"]);
 }
+
+#[tokio::test]
+async fn what_an_organisation_may_not_read_its_rules_do_not_look_at() {
+    let mut stage = Stage::new(&["ops"]).await;
+    let rule = stage.transfers("any", TOKEN, &json!({})).await;
+    stage.chain.append(&mut stage.conn, Vec::new()).await;
+    stage.sweep().await;
+    stage.run("DELETE FROM access.dataset_grants").await;
+    stage.run("INSERT INTO access.dataset_grants (org_id, dataset) SELECT id, 'blocks' FROM control.orgs").await;
+    stage.chain.append(&mut stage.conn, vec![Transaction::of(1, TOKEN, 5)]).await;
+    stage.sweep().await;
+    assert!(stage.alerts(rule).await.is_empty() && stage.messages(rule).await.is_empty());
+    stage.run("INSERT INTO access.dataset_grants (org_id, dataset) SELECT id, 'logs' FROM control.orgs").await;
+    stage.chain.append(&mut stage.conn, vec![Transaction::of(2, TOKEN, 5)]).await;
+    stage.sweep().await;
+    assert_eq!(stage.states(rule).await.last().map(String::as_str), Some("sent"));
+}

@@ -246,3 +246,23 @@ async fn alerts_come_with_their_history_and_messages_and_a_message_that_is_over_
         .unwrap();
     assert_eq!((told, count(&stage, "control.outbox").await), (1, 0), "the sender is told at once");
 }
+
+#[tokio::test]
+async fn a_rule_is_about_what_its_organisation_may_read() {
+    let (stage, writer) = stage().await;
+    let before = count(&stage, "alerts.rules").await;
+    for (grants, field, piece) in [
+        ("UPDATE access.dataset_grants SET dataset = 'traces'", "source", "may not read"),
+        ("DELETE FROM access.dataset_grants", "chain", "none is"),
+    ] {
+        sqlx::query(grants).execute(&stage.pool).await.unwrap();
+        for (route, name) in [(Route::CreateRule, ""), (Route::SaveRule, "one")] {
+            let (status, answer) = about(&stage, &writer, route, name, &full("one")).await;
+            assert_eq!(status, 422, "{answer}");
+            let (at, _, message) = &faults(&answer)[0];
+            assert_eq!(at, field, "{answer}");
+            assert!(message.contains(piece), "{answer}");
+        }
+    }
+    assert_eq!(count(&stage, "alerts.rules").await, before);
+}

@@ -15,7 +15,9 @@ use crate::message::TestContent;
 pub async fn replay(conn: &mut PgConnection, org: OrgId, id: DeliveryId) -> Result<(), DeliveryError> {
     let queued = sqlx::query(
         "UPDATE alerts.deliveries d
-            SET state = 'queued', not_before = now(), finished_at = NULL
+            SET state = 'queued', not_before = now(), finished_at = NULL,
+                -- Whoever has it is to hear of corrections, whatever becomes of the repetition.
+                may_have_arrived = d.may_have_arrived OR d.state = 'delivered'
            FROM alerts.channels c
           WHERE d.id = $1 AND d.org_id = $2 AND d.state IN ('delivered', 'failed', 'cancelled')
             AND c.id = d.channel_id AND c.state = 'active' AND c.deleted_at IS NULL",
