@@ -1,6 +1,6 @@
 //! The ledger. Tables `alerts.alert_events` and `alerts.alert_history`.
 //!
-//! What is read here is decided upon in [`crate::turn`], and what was decided is carried out by [`write`], in one transaction under
+//! What is read here is decided upon in [`crate::turn`], and what was decided is carried out by [`write()`], in one transaction under
 //! the lock of the cursor ([`crate::cursors::hold_as`]). Nothing else writes to these tables.
 
 use std::collections::HashMap;

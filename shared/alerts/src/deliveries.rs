@@ -1,8 +1,8 @@
 //! One message to one channel, from its row to its receiver. Table `alerts.deliveries`.
 //!
-//! A sender *claims* what is due and permitted ([`claim`]), sends it, and writes down how that went ([`finish`]). Its fence is the number
+//! A sender *claims* what is due and permitted ([`claim()`]), sends it, and writes down how that went ([`finish()`]). Its fence is the number
 //! of the attempt: what was given to another sender meanwhile is not touched. A sender that is lost leaves a lease behind; when that is
-//! over the message goes back ([`take_back`]) and is sent again under the same id. So a message may arrive twice, and never be lost.
+//! over the message goes back ([`take_back()`]) and is sent again under the same id. So a message may arrive twice, and never be lost.
 //!
 //! Due times and leases are the database's clock's: a test that lets time pass moves the rows, not the clock.
 

@@ -93,7 +93,8 @@ impl Made {
         let chance = mixed(self.seed, row);
         let contract = chance % CONTRACTS;
         let event = chance >> 40;
-        let topic = if event.is_multiple_of(2) { self.transfer } else { self.others[usize_of(event / 2 % OTHER_EVENTS)] };
+        let topic =
+            if event.is_multiple_of(2) { self.transfer } else { self.others[usize_of(event / 2 % OTHER_EVENTS)] };
         (topic, address(contract))
     }
 
