@@ -18,7 +18,8 @@ const LIMIT: i32 = 10;
 const SENDERS: usize = 3;
 /// How much passes between two looks.
 const STEP: Duration = Duration::from_secs(1);
-/// Matches of the later bursts, and how often they come.
+/// Matches of the later bursts, and how often they come. Between them one comes a second: too few at once to be folded, and more than
+/// the limit lets through one by one.
 const LATER: i64 = 20;
 const LATER_EVERY: u64 = 30;
 
@@ -67,9 +68,10 @@ async fn experiment_burst() {
             digests_of_first = stage.count("SELECT count(*) FROM alerts.deliveries WHERE kind = 'digest'").await;
         }
         // The last minute is for what waits.
-        if second % LATER_EVERY == 0 && second + 60 <= seconds {
-            stage.fire(LATER, &[channel]).await;
-            fired += LATER;
+        if second >= LATER_EVERY && second + 60 <= seconds {
+            let matches = if second % LATER_EVERY == 0 { LATER } else { 1 };
+            stage.fire(matches, &[channel]).await;
+            fired += matches;
         }
         stage.pass(STEP).await;
         time.jump(STEP);

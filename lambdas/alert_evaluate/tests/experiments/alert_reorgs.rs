@@ -52,7 +52,7 @@ UPDATE alerts.cursors c
        block_hash = coalesce((SELECT b.block_hash FROM hot.blocks b
                                WHERE b.chain_id = c.chain_id AND b.block_number = c.block_number), c.block_hash)
 ";
-/// An evaluator that begins where the chain is, not where the last one ended.
+/// An evaluator that goes on where the chain is, not where the last turn ended.
 const BEGIN_AT_TIP: &str = "
 UPDATE alerts.cursors c SET block_number = h.tip_number, block_hash = h.tip_hash
   FROM hot.cursors h WHERE h.chain_id = c.chain_id
@@ -79,10 +79,10 @@ async fn victim_evaluator() {
     let Some(order) = victim_order() else { return };
     let evaluator = evaluator(order["database"].as_str().unwrap()).await;
     let is_told = |key: &str| order[key].as_bool().unwrap();
-    if is_told("begins_at_tip") {
-        sqlx::query(BEGIN_AT_TIP).execute(&evaluator.pool).await.unwrap();
-    }
     loop {
+        if is_told("begins_at_tip") {
+            sqlx::query(BEGIN_AT_TIP).execute(&evaluator.pool).await.unwrap();
+        }
         if is_told("forgets_reorgs") {
             sqlx::query(FORGET_REORGS).execute(&evaluator.pool).await.unwrap();
         }
