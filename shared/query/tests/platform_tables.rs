@@ -9,6 +9,8 @@ mod platform;
 #[path = "support/sandbox_program.rs"]
 mod sandbox_program;
 
+#[path = "platform_tables/connections.rs"]
+mod connections;
 #[path = "platform_tables/guards.rs"]
 mod guards;
 
