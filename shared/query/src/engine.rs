@@ -208,6 +208,9 @@ impl QueryEngine {
         let needs = plan::needs(&planned.reads, |relation| scope.behind(relation).map(ChainScope::id).collect());
         let mut boundary = boundary::read(snapshot, &scope, &needs).await?;
         boundary.chains.retain(|chain| scope.tells(chain.chain_id, tree.named()));
+        if let Some(org) = request.org {
+            platform_rows::check_size(snapshot, org, &planned.platform).await?;
+        }
         let files = cold_files::sign(&self.objects, &boundary.cold, request.timeout + URL_SLACK).await?;
         let prepared = conversation::prepare(sandbox, tree, &scope, &needs, &files, &planned.platform).await;
         prepared.map_err(|error| explain(error, Some(tree), &files, clock))?;

@@ -49,6 +49,18 @@ async fn a_query_that_is_refused_gives_its_connection_back() {
     assert_eq!(read_only, "off");
 }
 
+/// Were a row of it fetched, it would be on its way still, and the connection be closed.
+#[tokio::test]
+async fn a_row_that_is_too_large_is_refused_before_it_is_fetched() {
+    let stage = Stage::new().await;
+    add_outputs(&stage, 1, 200_000_000).await;
+    let engine = with_one_connection(&stage).await;
+    let before = backend(&engine).await;
+    let sql = "select count(output) from isotherm.tasks";
+    assert_eq!(refused(&stage, &engine, sql).await, "query.platform_rows_too_large");
+    assert_eq!(backend(&engine).await, before);
+}
+
 #[tokio::test]
 async fn a_query_whose_rows_were_left_unread_closes_its_connection() {
     let stage = Stage::new().await;
