@@ -5,10 +5,19 @@ use std::path::{Path, PathBuf};
 
 use isotherm_query::SandboxMemory;
 use isotherm_query::engine::SandboxConfig;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
-/// Memory of DuckDB's buffers if the job does not say; about two thirds of what `terraform/stack.yaml` gives the operator.
-/// The sandbox may hold 640 MiB more, worker and operator beside it 512 MiB.
+/// What `terraform/stack.yaml` gives the operator's task.
+const TASK_MB: u64 = 8192;
+
+/// What worker and operator need of it.
+const BESIDE_MB: u64 = 512;
+
+/// Most memory of DuckDB's buffers: the sandbox may hold 640 MiB more, and the task has to have all of it.
+const MOST_MEMORY_MB: u64 = TASK_MB - BESIDE_MB - (SandboxMemory::around(0).most_bytes() >> 20);
+
+/// Memory of DuckDB's buffers if the job does not say; about two thirds of the task's.
 const MEMORY_MB: NonZeroU64 = NonZeroU64::new(5120).expect("it is not 0");
 
 /// Room on disk for what does not fit in memory. Beside the longest result it stays within Fargate's 20 GiB.
@@ -32,6 +41,7 @@ pub struct BatchConfig {
     /// Time that a query has, whatever it asks for.
     pub max_timeout_seconds: NonZeroU64,
     /// Memory of DuckDB's buffers.
+    #[serde(deserialize_with = "memory_mb")]
     pub memory_mb: NonZeroU64,
     /// Room on disk for what does not fit in memory; 0 means none.
     pub spill_mb: u64,
@@ -46,6 +56,18 @@ impl Default for BatchConfig {
             spill_mb: SPILL_MB,
         }
     }
+}
+
+/// No more than the task has: the system would end it, worker and all, when the query fills what it was promised.
+fn memory_mb<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU64, D::Error> {
+    let given = NonZeroU64::deserialize(deserializer)?;
+    if given.get() <= MOST_MEMORY_MB {
+        return Ok(given);
+    }
+    let rest = TASK_MB - MOST_MEMORY_MB;
+    Err(D::Error::custom(format!(
+        "memory_mb is {given}, above {MOST_MEMORY_MB}: the task has {TASK_MB} MiB, and {rest} of them are for all else"
+    )))
 }
 
 impl BatchConfig {
@@ -88,6 +110,18 @@ mod tests {
     }
 
     #[test]
+    fn a_query_cannot_be_promised_more_memory_than_its_task_has() {
+        let of = |memory_mb: u64| read(&format!(r#"{{"memory_mb": {memory_mb}}}"#));
+        let most = of(7040).unwrap().sandbox(None, PathBuf::new()).memory;
+        assert_eq!((BESIDE_MB << 20) + most.most_bytes(), TASK_MB << 20, "{most:?}");
+        for memory_mb in [7041, 100_000, u64::MAX] {
+            let error = of(memory_mb).unwrap_err().to_string();
+            let told = format!("memory_mb is {memory_mb}, above 7040: the task has 8192 MiB, and 1152 of them");
+            assert!(error.starts_with(&told), "{error}");
+        }
+    }
+
+    #[test]
     fn the_bundle_is_where_it_is_said_to_be() {
         let sandbox = BatchConfig::default().sandbox(Some("/b".to_owned()), PathBuf::from("/s"));
         assert_eq!(sandbox.program, Path::new("/b/isotherm-sql-sandbox"));
@@ -96,12 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_stack_gives_holds_worker_operator_and_sandbox() {
+    fn the_task_has_what_the_stack_gives_it() {
         let stack = include_str!("../../../terraform/stack.yaml");
         let (_, operator) = stack.split_once("\n  duckdb_query:\n").unwrap();
         let (_, memory) = operator.split_once("memory_mb: ").unwrap();
-        let machine_mb: u64 = memory.split_whitespace().next().unwrap().parse().unwrap();
-        let sandbox = BatchConfig::default().sandbox(None, PathBuf::new());
-        assert!((512 << 20) + sandbox.memory.most_bytes() <= machine_mb << 20, "{:?}", sandbox.memory);
+        assert_eq!(memory.split_whitespace().next(), Some(TASK_MB.to_string().as_str()));
+        assert!(BatchConfig::default().memory_mb.get() <= MOST_MEMORY_MB);
     }
 }

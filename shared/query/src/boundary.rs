@@ -91,8 +91,9 @@ pub async fn open_snapshot(pool: &PgPool) -> Result<Transaction<'static, Postgre
     Ok(pool.begin_with(BEGIN).await?)
 }
 
-/// A connection for one query's snapshot. Dropped without [`Lent::give_back`] it is closed: rows that were asked for may still
-/// be on their way, and the next query would get into them.
+/// A connection for one query's snapshot. Dropped without [`Lent::give_back`] it is closed: nobody knows how far it is, or rows
+/// that were asked for may still be on their way, and the next query would get into them. Whoever gives up before rows were
+/// asked for ends the snapshot and gives the connection back.
 #[derive(Debug)]
 pub struct Lent {
     conn: PoolConnection<Postgres>,

@@ -6,18 +6,21 @@ use std::time::{Duration, Instant};
 use isotherm_cold_store::ObjectStore;
 use isotherm_types::sandbox::{Failure, FailureReason, Limits, Request, Spill};
 use isotherm_types::{Clock as _, DatasetGrants, OrgId, SystemClock};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use crate::answer::{AnswerSummary, Gathered, QueryAnswer, RowSink};
 use crate::as_of::{self, AsOf};
+use crate::boundary::{self, Boundary};
 use crate::cold_files::{self, SignedFiles};
+use crate::conversation::{self, Planned};
 use crate::error::QueryError;
 use crate::gate::{self, CheckedTree, Given};
 use crate::parameters::Parameters;
+use crate::plan::{self, Needs};
 use crate::sandbox_memory::SandboxMemory;
 use crate::sandbox_process::{HandedOn, SandboxProcess, Step, StepError};
 use crate::scope::{ChainScope, Scope};
-use crate::{boundary, conversation, hot_rows, literals, plan, platform_rows};
+use crate::{hot_rows, literals, platform_rows};
 
 /// Between the interrupt inside the sandbox and its end by force. A query is answered 500 ms after its limit at most:
 /// what is left of that is for a machine on which others compute too.
@@ -145,25 +148,24 @@ impl QueryEngine {
 
         let mut lent = boundary::Lent::of(&self.pool).await?;
         let mut snapshot = lent.snapshot().await?;
-        let mut scope = Scope::read(&mut snapshot, &request.grants).await?;
-        scope.check(tree.relations())?;
-        platform_rows::check(tree.tables(), request.org)?;
-        if let Some(as_of) = &request.as_of {
-            as_of::pin(&mut snapshot, &mut scope, tree.relations(), as_of).await?;
-        }
-        let needs = plan::needs(&planned.reads, |relation| scope.behind(relation).map(ChainScope::id).collect());
-        let mut found = boundary::read(&mut snapshot, &scope, &needs).await?;
-        found.chains.retain(|chain| scope.tells(chain.chain_id, tree.named()));
-        let files = cold_files::sign(&self.objects, &found.cold, request.timeout + URL_SLACK).await?;
-        let prepared = conversation::prepare(&mut sandbox, &tree, &scope, &needs, &files, &planned.platform).await;
-        prepared.map_err(|error| explain(error, &files))?;
+        let found = self.find(&mut snapshot, &mut sandbox, request, (&tree, &planned), clock).await;
+        let Found { boundary, needs, files } = match found {
+            Ok(found) => found,
+            Err(error) => {
+                // No row was asked for: the connection is as good as before, if its snapshot can be ended.
+                if snapshot.rollback().await.is_ok() {
+                    lent.give_back();
+                }
+                return Err(error);
+            }
+        };
         // Before the hot rows: behind it the snapshot is the owner's again.
         let sent = match request.org {
             Some(org) => platform_rows::send(&mut snapshot, org, &planned.platform, &mut sandbox).await,
             None => Ok(0),
         };
         let platform_rows_fetched = sent.map_err(|error| explain(error, &files))?;
-        let sent = hot_rows::send(&mut snapshot, &found.hot, &needs, &mut sandbox).await;
+        let sent = hot_rows::send(&mut snapshot, &boundary.hot, &needs, &mut sandbox).await;
         let hot_rows_fetched = sent.map_err(|error| explain(error, &files))?;
         // Every row is out: the snapshot has done its work.
         snapshot.rollback().await?;
@@ -175,17 +177,44 @@ impl QueryEngine {
             return Err(limits.exceeded());
         }
         let duration = clock.started.elapsed();
-        let cold_bytes: u64 = found.cold.iter().map(|file| file.size_bytes).sum();
+        let cold_bytes: u64 = boundary.cold.iter().map(|file| file.size_bytes).sum();
         tracing::info!(
             duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             hot.rows = hot_rows_fetched,
             platform.rows = platform_rows_fetched,
-            cold.files = found.cold.len(),
+            cold.files = boundary.cold.len(),
             cold.bytes = cold_bytes,
             "a query was answered"
         );
-        let (state, cold_files) = (found.chains, found.cold.len());
+        let (state, cold_files) = (boundary.chains, boundary.cold.len());
         Ok(AnswerSummary { columns, row_count, bytes, state, duration, hot_rows_fetched, cold_files, cold_bytes })
+    }
+
+    /// Looks up in `snapshot` where the rows are, and has the relations made. Asks for no row yet.
+    async fn find(
+        &self,
+        snapshot: &mut PgConnection,
+        sandbox: &mut SandboxProcess,
+        request: &QueryRequest,
+        (tree, planned): (&CheckedTree, &Planned),
+        clock: Clock,
+    ) -> Result<Found, QueryError> {
+        let mut scope = Scope::read(snapshot, &request.grants).await?;
+        scope.check(tree.relations())?;
+        platform_rows::check(tree.tables(), request.org)?;
+        if let Some(as_of) = &request.as_of {
+            as_of::pin(snapshot, &mut scope, tree.relations(), as_of).await?;
+        }
+        let needs = plan::needs(&planned.reads, |relation| scope.behind(relation).map(ChainScope::id).collect());
+        let mut boundary = boundary::read(snapshot, &scope, &needs).await?;
+        boundary.chains.retain(|chain| scope.tells(chain.chain_id, tree.named()));
+        if let Some(org) = request.org {
+            platform_rows::check_size(snapshot, org, &planned.platform).await?;
+        }
+        let files = cold_files::sign(&self.objects, &boundary.cold, request.timeout + URL_SLACK).await?;
+        let prepared = conversation::prepare(sandbox, tree, &scope, &needs, &files, &planned.platform).await;
+        prepared.map_err(|error| explain(error, Some(tree), &files, clock))?;
+        Ok(Found { boundary, needs, files })
     }
 
     fn spill_folder(&self) -> Result<Option<tempfile::TempDir>, QueryError> {
@@ -210,6 +239,13 @@ impl QueryEngine {
             ca_bundle: config.ca_bundle.as_deref().map(text),
         }
     }
+}
+
+/// Where the rows of a query are.
+struct Found {
+    boundary: Boundary,
+    needs: Needs,
+    files: SignedFiles,
 }
 
 /// The time of one query.

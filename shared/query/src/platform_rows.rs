@@ -19,17 +19,17 @@ use isotherm_hot_store::copy::Decoder;
 use isotherm_hot_store::{HotStoreError, rows};
 use isotherm_types::OrgId;
 use isotherm_types::sandbox::Scan;
-use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 
 use crate::error::QueryError;
 use crate::gate::NamedTables;
 use crate::hot_rows::{BATCH_ROWS, encode};
 use crate::plan::{self, Bounds};
-use crate::platform_tables::{PlatformColumn, PlatformTable};
+use crate::platform_tables::{PlatformColumn, PlatformTable, PlatformType};
 use crate::sandbox_process::{SandboxProcess, Step};
 
-/// Bytes of Arrow that one query may have fetched of all these tables together: they come whole but for their keys' bounds,
-/// from the database that also follows the chains.
+/// Bytes that one query may have fetched of all these tables together, counted as they come and as Arrow: they come whole but
+/// for their keys' bounds, from the database that also follows the chains.
 pub const MAX_BYTES: usize = 64 << 20;
 
 /// What a query reads of a table.
@@ -84,6 +84,25 @@ pub fn check(tables: &NamedTables, org: Option<OrgId>) -> Result<(), QueryError>
     }
 }
 
+/// Checks that what `needs` asks for of `org`'s rows is not more than may be fetched, before any is: a single row may be longer
+/// than this program's memory. Postgres counts, up to the row with which it is too much.
+///
+/// # Errors
+/// [`QueryError::PlatformRowsTooLarge`] above [`MAX_BYTES`]; what Postgres reports.
+pub async fn check_size(snapshot: &mut PgConnection, org: OrgId, needs: &PlatformNeeds) -> Result<(), QueryError> {
+    if needs.is_empty() {
+        return Ok(());
+    }
+    let mut as_org = read_as(snapshot, org).await?;
+    let measuring = sqlx::query_scalar::<Postgres, i64>(AssertSqlSafe(measurement(org, needs))).persistent(false);
+    let place = measuring.fetch_optional(&mut *as_org).await?;
+    as_org.rollback().await?;
+    match place.and_then(|place| needs.keys().nth(usize::try_from(place).ok()?)) {
+        Some(table) => Err(too_large(table)),
+        None => Ok(()),
+    }
+}
+
 /// Copies what `needs` asks for of `org`'s rows out of `snapshot` into the sandbox. Returns the number of rows; the
 /// snapshot's role is then what it was.
 ///
@@ -117,7 +136,7 @@ async fn copy(
             let stream = encode(&batch)?;
             bytes += stream.len();
             if bytes > MAX_BYTES {
-                return Err(QueryError::PlatformRowsTooLarge { table: table.to_string(), key: table.key });
+                return Err(too_large(table));
             }
             row_count += batch.num_rows() as u64;
             sandbox.send_rows(&name, &stream).await?;
@@ -159,13 +178,42 @@ pub async fn read<'c>(
 /// COPY takes no parameters. What stands in the text are numbers, and names and SELECTs of this program.
 fn statement(org: OrgId, table: &PlatformTable, need: &TableNeed) -> String {
     let value = |column: &&PlatformColumn| format!("r.{}::{}", column.name, column.column_type.postgres());
+    let values = need.columns.iter().map(value).collect::<Vec<_>>().join(", ");
+    format!("COPY (SELECT {values} {}) TO STDOUT (FORMAT binary)", rows_of(org, table, need))
+}
+
+/// Gives the place among `needs` of the table with whose rows it is more than may be fetched; no row if it is not. The window
+/// has no order, so that Postgres adds up as it reads and reads no further than it has to.
+fn measurement(org: OrgId, needs: &PlatformNeeds) -> String {
+    let sizes = needs.iter().enumerate().map(|(place, (table, need))| {
+        format!("SELECT {place}::bigint AS place, {} AS bytes {}", row_bytes(need), rows_of(org, table, need))
+    });
     format!(
-        "COPY (SELECT {} FROM (\n{}\n) AS r WHERE r.org_id = {}{}) TO STDOUT (FORMAT binary)",
-        need.columns.iter().map(value).collect::<Vec<_>>().join(", "),
-        table.select,
-        org.0,
-        table.key.map(|key| within(key, need.keys)).unwrap_or_default(),
+        "SELECT s.place FROM (SELECT m.place, sum(m.bytes) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM (\n{}\n) AS m) AS s \
+         WHERE s.total > {MAX_BYTES} LIMIT 1",
+        sizes.collect::<Vec<_>>().join("\nUNION ALL\n"),
     )
+}
+
+/// Bytes of a row's values as they are fetched.
+fn row_bytes(need: &TableNeed) -> String {
+    let bytes = |column: &&PlatformColumn| match column.column_type {
+        PlatformType::Text | PlatformType::Json | PlatformType::Bytes => {
+            format!("coalesce(octet_length(r.{}::{}), 0)", column.name, column.column_type.postgres())
+        }
+        PlatformType::Integer | PlatformType::Double | PlatformType::Boolean | PlatformType::Time => "8".to_owned(),
+    };
+    format!("0::bigint + {}", need.columns.iter().map(bytes).collect::<Vec<_>>().join(" + "))
+}
+
+/// What is needed of `org`'s rows of a table, as `r`.
+fn rows_of(org: OrgId, table: &PlatformTable, need: &TableNeed) -> String {
+    let keys = table.key.map(|key| within(key, need.keys)).unwrap_or_default();
+    format!("FROM (\n{}\n) AS r WHERE r.org_id = {}{keys}", table.select, org.0)
+}
+
+fn too_large(table: &PlatformTable) -> QueryError {
+    QueryError::PlatformRowsTooLarge { table: table.to_string(), key: table.key }
 }
 
 /// The rest of a condition that lets the keys of `bounds` through.
@@ -230,6 +278,22 @@ mod tests {
         assert_eq!(within("id", Bounds::ALL), "");
         assert_eq!(within("id", Bounds::NONE), " AND false");
         assert_eq!(within("id", Bounds { first: u64::MAX, last: u64::MAX }), " AND false");
+    }
+
+    #[test]
+    fn what_has_a_length_is_measured_of_every_table_and_all_else_is_eight_bytes() {
+        let needs = needs(&[
+            scan("isotherm.events", &["body"], &["id>7"]),
+            scan("isotherm.partitions", &["sha256", "committed_at"], &[]),
+        ]);
+        let text = measurement(OrgId(3), &needs);
+        let sizes = [
+            "::bigint AS place, 0::bigint + 8 + coalesce(octet_length(r.body::text), 0) AS bytes FROM",
+            "::bigint AS place, 0::bigint + 8 + coalesce(octet_length(r.sha256::bytea), 0) + 8 AS bytes FROM",
+        ];
+        assert!(sizes.iter().all(|size| text.contains(size)), "{text}");
+        assert_eq!(text.matches("AS r WHERE r.org_id = 3").count(), 2, "{text}");
+        assert_eq!(text.matches("AND r.id BETWEEN 8 AND").count(), 1, "{text}");
     }
 
     #[test]

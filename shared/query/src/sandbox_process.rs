@@ -18,7 +18,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::answer::RowSink;
 use crate::error::QueryError;
-use crate::memory_watch::{MemoryWatch, Overgrown};
+use crate::memory_watch::{Killed, MemoryWatch};
 use crate::shield;
 use isotherm_types::sandbox::{
     ALLOCATOR_SETTINGS, FRAME_HEADER_BYTES, Failure, KIND_ARROW, KIND_JSON, MAX_FRAME_BYTES, RelationColumn, Request,
@@ -228,13 +228,20 @@ impl SandboxProcess {
         }
     }
 
-    /// Why the conversation broke: the process was killed for what it held, died of want of memory, or else `source`.
+    /// Why the conversation broke: the process was killed by its watch, died of want of memory, or else `source`.
     async fn broken(&mut self, action: &'static str, source: io::Error) -> QueryError {
-        let overgrown = self.watch.take().and_then(MemoryWatch::stop);
-        if let Some(Overgrown { held_bytes, cap_bytes }) = overgrown {
-            let (held, cap) = (held_bytes >> 20, cap_bytes >> 20);
-            let message = format!("its process held {held} MiB, more than the {cap} that it may; {ADVICE}");
-            return QueryError::OutOfMemory { message };
+        match self.watch.take().and_then(MemoryWatch::stop) {
+            Some(Killed::Overgrown { held_bytes, cap_bytes }) => {
+                let (held, cap) = (held_bytes >> 20, cap_bytes >> 20);
+                let message = format!("its process held {held} MiB, more than the {cap} that it may; {ADVICE}");
+                return QueryError::OutOfMemory { message };
+            }
+            Some(Killed::Unseen { fault }) => {
+                let told =
+                    format!("what it holds cannot be read in /proc ({fault}), so that it was killed; see ADR 26");
+                return QueryError::Sandbox { action: "watched", source: io::Error::other(told) };
+            }
+            None => {}
         }
         match tokio::time::timeout(TO_END, self.child.wait()).await {
             // What a program does to which the system gives no memory, in Rust as in C++.

@@ -9,6 +9,8 @@ mod platform;
 #[path = "support/sandbox_program.rs"]
 mod sandbox_program;
 
+#[path = "platform_tables/connections.rs"]
+mod connections;
 #[path = "platform_tables/guards.rs"]
 mod guards;
 
@@ -49,8 +51,8 @@ impl Stage {
         grants::grant(&mut conn, ours, (Some(CHAIN), None), "test").await.unwrap();
         grants::grant(&mut conn, theirs, (Some(OTHER), None), "test").await.unwrap();
         for (org, mark, count) in [(ours, "ours", "1"), (theirs, "theirs", "2")] {
-            let seed = include_str!("platform_tables/seed.sql").replace("@org", &org.0.to_string());
-            let seed = seed.replace("@mark", mark).replace("@count", count);
+            let seed = include_str!("support/rows_of_org.sql").replace("@org", &org.0.to_string());
+            let seed = seed.replace("@mark", mark).replace("@count", count).replace("@chain", &CHAIN.to_string());
             sqlx::raw_sql(AssertSqlSafe(seed)).execute(&mut conn).await.unwrap();
         }
         Self { platform, ours, theirs }

@@ -3,8 +3,11 @@
 //!
 //! Three judges look at the answers. Everything of an organisation holds canaries, which may be in no answer to the
 //! other unless it has named them itself. What names the other's is asked once more about what nobody has, and must be
-//! answered alike, and as fast. And what does not change is asked once more where the other organisation does not
-//! exist, and must have the same answer.
+//! answered alike, and as fast: times are compared where both are refused as unknown relations. And what does not change
+//! is asked once more where the other organisation does not exist, and must have the same answer.
+//!
+//! So that finding nothing of the other is no accident, each relation of the platform's own has rows of both, and must show
+//! each organisation its own.
 
 mod answer;
 mod chain;
@@ -17,11 +20,12 @@ use std::future::ready;
 
 use futures::{StreamExt, stream};
 use isotherm_lab::experiment::Experiment;
+use isotherm_query::platform_tables::ALL;
 use lambda_query::Route;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use draw::{Draw, KINDS};
+use draw::{Draw, KINDS, Question};
 use party::{Mark, PARTIES, Party};
 use scene::{Scene, query_id, saved_name};
 use tally::Tally;
@@ -30,8 +34,10 @@ use tally::Tally;
 type NameOf = fn(Mark) -> String;
 
 const GUARDS: [&str; 2] = ["grants", "rows"];
-/// Questions at a time.
-const CONCURRENCY: usize = 4;
+/// Questions at a time that are asked in pairs, whose times are compared.
+const PAIRS_AT_A_TIME: usize = 4;
+/// Questions at a time of which no time is compared. Each may hold one of the pool's ten connections and want another.
+const OTHERS_AT_A_TIME: usize = 8;
 
 /// Where questions are asked.
 struct Worlds {
@@ -59,8 +65,16 @@ async fn experiment_two_orgs() {
     experiment.figure_of_postgres(&mut conn).await;
     drop(conn);
 
-    let turns = stream::iter(0..questions).map(|turn| worlds.turn(turn, experiment.random(turn as u64)));
-    let mut tally = turns.buffer_unordered(CONCURRENCY).fold(Tally::default(), |all, one| ready(all.and(one))).await;
+    let mut tally = Tally::default();
+    for (own, other) in [(first, second), (second, first)] {
+        worlds.look_at_relations(own, other, &mut tally).await;
+    }
+    let turns = (0..questions).map(|turn| Turn::draw(turn, experiment.random(turn as u64)));
+    let (pairs, others): (Vec<Turn>, Vec<Turn>) = turns.partition(|turn| turn.twin.is_some());
+    for (turns, at_a_time) in [(others, OTHERS_AT_A_TIME), (pairs, PAIRS_AT_A_TIME)] {
+        let asked = stream::iter(turns).map(|turn| worlds.ask(turn)).buffer_unordered(at_a_time);
+        tally = asked.fold(tally, |all, one| ready(all.and(one))).await;
+    }
     for (own, other) in [(first, second), (second, first)] {
         worlds.look_at_routes(own, other, &mut tally).await;
         worlds.look_at_records(own, other, &mut tally).await;
@@ -71,20 +85,41 @@ async fn experiment_two_orgs() {
     experiment.finish();
 }
 
-impl Worlds {
-    /// One question of one organisation, and what else is asked for its sake.
-    async fn turn(&self, turn: usize, random: ChaCha8Rng) -> Tally {
-        let (place, turn) = (turn % 2, turn / 2);
+/// One question of one organisation.
+struct Turn {
+    /// Which of its questions.
+    number: usize,
+    /// Whose it is.
+    place: usize,
+    question: Question,
+    /// The same about what is nobody's; `None` if it names nothing of the other's.
+    twin: Option<Question>,
+    /// Whether the twin goes first. Chance says so, and neither always finds the machine warmer.
+    twin_first: bool,
+}
+
+impl Turn {
+    /// Organisations take turns, and each has the kinds in turn.
+    fn draw(turn: usize, random: ChaCha8Rng) -> Self {
+        let (place, number) = (turn % 2, turn / 2);
         let (own, other) = (&PARTIES[place], &PARTIES[1 - place]);
         let mut draw = Draw::new(random, own, other);
-        let question = draw.question(turn);
-        let (kind, _) = KINDS[turn % KINDS.len()];
+        let question = draw.question(number);
         let twin = question.of_nobody(other);
-        let mut tally = Tally::default();
+        let twin_first = twin.is_some() && draw.toss();
+        Self { number, place, question, twin, twin_first }
+    }
+}
 
-        // Chance says which goes first, so that neither always finds the machine warmer.
+impl Worlds {
+    /// Asks a question, and what else is asked for its sake.
+    async fn ask(&self, turn: Turn) -> Tally {
+        let Turn { number, place, question, twin, twin_first } = turn;
+        let (own, other) = (&PARTIES[place], &PARTIES[1 - place]);
+        let (kind, _) = KINDS[number % KINDS.len()];
+        let mut tally = Tally::default();
         let (answer, answer_of_nobody) = match &twin {
-            Some(twin) if draw.toss() => {
+            Some(twin) if twin_first => {
                 let of_nobody = self.both.ask(own, twin).await;
                 (self.both.ask(own, &question).await, Some(of_nobody))
             }
@@ -100,11 +135,20 @@ impl Worlds {
             tally.look_at(of_nobody, (own, other), kind, &twin.body().to_string());
             tally.compare_with_nobodys(&answer, of_nobody, other, &asked);
         }
-        if question.is_steady && turn.is_multiple_of(self.alone_every) {
+        if question.is_steady && number.is_multiple_of(self.alone_every) {
             let alone = self.alone[place].ask(own, &question).await;
             tally.compare_with_alone(&answer, &alone, &asked);
         }
         tally
+    }
+
+    /// Every relation of the platform's own shows an organisation its own rows, and nothing of the other's.
+    async fn look_at_relations(&self, own: &Party, other: &Party, tally: &mut Tally) {
+        for table in ALL {
+            let question = Question::of(format!("select * from {table}"));
+            let answer = self.both.ask(own, &question).await;
+            tally.look_at_relation(&answer, (own, other), table.name, &question.body().to_string());
+        }
     }
 
     /// What an organisation gets from all other routes, also by names of the other's.
@@ -131,11 +175,11 @@ impl Worlds {
         }
     }
 
-    /// Every record that an organisation is shown is of its own user, and it is shown all of them.
+    /// Every record that an organisation is shown is of its own user or planted for it, and it is shown all of them.
     async fn look_at_records(&self, own: &Party, other: &Party, tally: &mut Tally) {
         let listed = self.both.listed(own).await;
-        let asker = json!(format!("user:{}-user", own.mark.word));
-        let foreign = listed.iter().filter(|record| record["asked_by"] != asker).count();
+        let askers = [json!(format!("user:{}-user", own.mark.word)), json!(own.mark.word)];
+        let foreign = listed.iter().filter(|record| !askers.contains(&record["asked_by"])).count();
         let held = party::plain(&json!(listed).to_string());
         let leaks = other.mark.canaries().iter().filter(|canary| held.contains(*canary)).count();
         let missing = self.both.recorded(own).await - i64::try_from(listed.len()).unwrap();

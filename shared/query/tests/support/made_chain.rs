@@ -69,32 +69,44 @@ fn array(chain: ChainId, dataset: Dataset, column: &Column, places: &[(u64, u64)
         name if Some(name) == place_column => index,
         _ => block * 100 + index,
     };
-    let numbers = || places.iter().map(number);
-    let bytes = |place: &(u64, u64), length: usize| {
+    let numbers: Vec<u64> = places.iter().map(number).collect();
+    let bytes = |place: usize, length: Option<usize>| {
         let seed = match column.name {
-            "block_hash" => hash_on(chain, place.0),
-            "parent_hash" => parent(chain, place.0),
-            _ => hash_on(chain, number(place)),
+            "block_hash" => hash_on(chain, places[place].0),
+            "parent_hash" => parent(chain, places[place].0),
+            _ => hash_on(chain, numbers[place]),
         };
-        seed.iter().copied().cycle().take(length).collect::<Vec<u8>>()
+        seed.iter().copied().cycle().take(length.unwrap_or(5)).collect::<Vec<u8>>()
     };
-    match column.column_type {
-        ColumnType::UInt32 => Arc::new(numbers().map(|n| Some(u32::try_from(n).unwrap())).collect::<UInt32Array>()),
-        ColumnType::UInt64 => Arc::new(numbers().map(Some).collect::<UInt64Array>()),
+    array_of(column.column_type, &numbers, |number| number.to_string(), bytes)
+}
+
+/// The values of a column: those that are no bytes follow from `numbers`, bytes from their place among those and from the
+/// length that they must have, if they must.
+pub(crate) fn array_of(
+    column_type: ColumnType,
+    numbers: &[u64],
+    text: impl Fn(u64) -> String,
+    bytes: impl Fn(usize, Option<usize>) -> Vec<u8>,
+) -> ArrayRef {
+    let values = || numbers.iter().copied();
+    match column_type {
+        ColumnType::UInt32 => Arc::new(values().map(|n| Some(u32::try_from(n).unwrap())).collect::<UInt32Array>()),
+        ColumnType::UInt64 => Arc::new(values().map(Some).collect::<UInt64Array>()),
         #[expect(clippy::cast_precision_loss, reason = "small test numbers")]
-        ColumnType::Float64 => Arc::new(numbers().map(|n| Some(n as f64)).collect::<Float64Array>()),
-        ColumnType::Boolean => Arc::new(numbers().map(|n| Some(n % 3 == 0)).collect::<BooleanArray>()),
-        ColumnType::Text => Arc::new(numbers().map(|n| Some(n.to_string())).collect::<StringArray>()),
+        ColumnType::Float64 => Arc::new(values().map(|n| Some(n as f64)).collect::<Float64Array>()),
+        ColumnType::Boolean => Arc::new(values().map(|n| Some(n % 3 == 0)).collect::<BooleanArray>()),
+        ColumnType::Text => Arc::new(values().map(|n| Some(text(n))).collect::<StringArray>()),
         ColumnType::Bytes => {
-            let values: Vec<Vec<u8>> = places.iter().map(|place| bytes(place, 5)).collect();
+            let values: Vec<Vec<u8>> = (0..numbers.len()).map(|place| bytes(place, None)).collect();
             Arc::new(BinaryArray::from_iter_values(values))
         }
         ColumnType::FixedBytes(length) => {
-            let values = places.iter().map(|place| bytes(place, length.into()));
+            let values = (0..numbers.len()).map(|place| bytes(place, Some(length.into())));
             Arc::new(FixedSizeBinaryArray::try_from_iter(values).unwrap())
         }
         ColumnType::Decimal => {
-            let values = numbers().map(|n| Some(i128::from(n) * 10i128.pow(20)));
+            let values = values().map(|n| Some(i128::from(n) * 10i128.pow(20)));
             Arc::new(values.collect::<Decimal128Array>().with_precision_and_scale(38, 0).unwrap())
         }
     }
@@ -138,19 +150,31 @@ pub(crate) async fn compact_on(
 ) {
     let name = ChainName::new(if chain == CHAIN { CHAIN_NAME } else { OTHER_NAME }).unwrap();
     for &dataset in collected {
-        let mut linked = PartitionBlocks::builder(blocks);
-        linked.push(&rows_on(chain, Dataset::Blocks, blocks)).unwrap();
         let partition = Partition { chain_id: chain, chain: name.clone(), dataset, blocks };
-        let mut writer = PartitionWriter::create(partition, linked.finish().unwrap(), None, scratch).unwrap();
-        writer.write(&rows_on(chain, dataset, blocks)).unwrap();
-        let unproven = RootVerdict::NotVerifiable { reason: "made up".to_owned() };
-        let stored = writer.finish(RootVerdicts::all(&unproven)).unwrap().store(objects).await.unwrap();
-        let head = catalog::head(conn, chain, dataset).await.unwrap();
-        let current = CurrentManifest::load(objects, head.as_ref()).await.unwrap();
-        let Listing::Ours(manifest) = stored.list(objects, &current).await.unwrap() else { panic!("a second writer") };
-        let mut db_tx = conn.begin().await.unwrap();
-        let outcome = catalog::commit(&mut db_tx, &manifest).await.unwrap();
-        assert_eq!(outcome, CommitOutcome::Committed);
-        db_tx.commit().await.unwrap();
+        commit(conn, objects, scratch, partition, |dataset| rows_on(chain, dataset, blocks)).await;
     }
+}
+
+/// Writes the file of a partition, lists it, and moves the watermark. `rows` gives those of the partition's blocks.
+pub(crate) async fn commit(
+    conn: &mut PgConnection,
+    objects: &ObjectStore,
+    scratch: &Path,
+    partition: Partition,
+    rows: impl Fn(Dataset) -> RecordBatch,
+) {
+    let (chain, dataset) = (partition.chain_id, partition.dataset);
+    let mut linked = PartitionBlocks::builder(partition.blocks);
+    linked.push(&rows(Dataset::Blocks)).unwrap();
+    let mut writer = PartitionWriter::create(partition, linked.finish().unwrap(), None, scratch).unwrap();
+    writer.write(&rows(dataset)).unwrap();
+    let unproven = RootVerdict::NotVerifiable { reason: "made up".to_owned() };
+    let stored = writer.finish(RootVerdicts::all(&unproven)).unwrap().store(objects).await.unwrap();
+    let head = catalog::head(conn, chain, dataset).await.unwrap();
+    let current = CurrentManifest::load(objects, head.as_ref()).await.unwrap();
+    let Listing::Ours(manifest) = stored.list(objects, &current).await.unwrap() else { panic!("a second writer") };
+    let mut db_tx = conn.begin().await.unwrap();
+    let outcome = catalog::commit(&mut db_tx, &manifest).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::Committed);
+    db_tx.commit().await.unwrap();
 }

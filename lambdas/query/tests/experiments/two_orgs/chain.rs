@@ -2,24 +2,16 @@
 //! part.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, Float64Array, RecordBatch, StringArray,
-    UInt32Array, UInt64Array,
-};
-use isotherm_cold_store::catalog::{self, CommitOutcome};
-use isotherm_cold_store::{
-    ChainName, CurrentManifest, Listing, ObjectStore, Partition, PartitionBlocks, PartitionWriter, RootVerdict,
-    RootVerdicts,
-};
+use arrow::array::{ArrayRef, RecordBatch};
+use isotherm_cold_store::{ChainName, ObjectStore, Partition};
 use isotherm_hot_store::{BlockBatch, append, cursor};
-use isotherm_types::schema::{Column, ColumnType};
+use isotherm_types::schema::Column;
 use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 
 use super::party::{Mark, NEUTRAL, PARTIES};
-use crate::made_chain::range;
+use crate::made_chain::{self, array_of, range};
 
 /// What is collected of each chain.
 pub(crate) const DATASETS: [Dataset; 3] = [Dataset::Blocks, Dataset::Transactions, Dataset::Logs];
@@ -73,34 +65,12 @@ impl Chain {
         for start in [0, PARTITION_BLOCKS] {
             for dataset in DATASETS {
                 let blocks = range(start, start + PARTITION_BLOCKS);
-                self.compact(conn, objects, scratch, dataset, blocks).await;
+                let chain = ChainName::new(&self.mark.chain()).unwrap();
+                let partition = Partition { chain_id: self.id(), chain, dataset, blocks };
+                let rows = |dataset| self.rows(dataset, blocks);
+                made_chain::commit(conn, objects, scratch, partition, rows).await;
             }
         }
-    }
-
-    async fn compact(
-        &self,
-        conn: &mut PgConnection,
-        objects: &ObjectStore,
-        scratch: &Path,
-        dataset: Dataset,
-        blocks: BlockRange,
-    ) {
-        let mut linked = PartitionBlocks::builder(blocks);
-        linked.push(&self.rows(Dataset::Blocks, blocks)).unwrap();
-        let chain = ChainName::new(&self.mark.chain()).unwrap();
-        let partition = Partition { chain_id: self.id(), chain, dataset, blocks };
-        let mut writer = PartitionWriter::create(partition, linked.finish().unwrap(), None, scratch).unwrap();
-        writer.write(&self.rows(dataset, blocks)).unwrap();
-        let unproven = RootVerdict::NotVerifiable { reason: "made up".to_owned() };
-        let stored = writer.finish(RootVerdicts::all(&unproven)).unwrap().store(objects).await.unwrap();
-        let head = catalog::head(conn, self.id(), dataset).await.unwrap();
-        let current = CurrentManifest::load(objects, head.as_ref()).await.unwrap();
-        let Listing::Ours(manifest) = stored.list(objects, &current).await.unwrap() else { panic!("a second writer") };
-        let mut db_tx = conn.begin().await.unwrap();
-        let outcome = catalog::commit(&mut db_tx, &manifest).await.unwrap();
-        assert_eq!(outcome, CommitOutcome::Committed);
-        db_tx.commit().await.unwrap();
     }
 
     fn hash(&self, block: u64) -> B256 {
@@ -131,33 +101,17 @@ impl Chain {
             "timestamp" => self.mark.number + block,
             _ => own.number + value_of(block, index),
         };
-        let numbers = || places.iter().map(number);
-        let bytes = |&(block, index): &(u64, u64), length: usize| match column.name {
-            "block_hash" => self.hash(block).to_vec(),
-            "parent_hash" => self.parent_hash(block).to_vec(),
-            "transaction_hash" => self.mark.bytes(1_000 + value_of(block, index), length),
-            _ => own.bytes(value_of(block, index), length),
+        let numbers: Vec<u64> = places.iter().map(number).collect();
+        let bytes = |place: usize, length: Option<usize>| {
+            let ((block, index), length) = (places[place], length.unwrap_or(12));
+            match column.name {
+                "block_hash" => self.hash(block).to_vec(),
+                "parent_hash" => self.parent_hash(block).to_vec(),
+                "transaction_hash" => self.mark.bytes(1_000 + value_of(block, index), length),
+                _ => own.bytes(value_of(block, index), length),
+            }
         };
-        match column.column_type {
-            ColumnType::UInt32 => Arc::new(numbers().map(|n| Some(u32::try_from(n).unwrap())).collect::<UInt32Array>()),
-            ColumnType::UInt64 => Arc::new(numbers().map(Some).collect::<UInt64Array>()),
-            #[expect(clippy::cast_precision_loss, reason = "small test numbers")]
-            ColumnType::Float64 => Arc::new(numbers().map(|n| Some(n as f64)).collect::<Float64Array>()),
-            ColumnType::Boolean => Arc::new(numbers().map(|n| Some(n % 3 == 0)).collect::<BooleanArray>()),
-            ColumnType::Text => Arc::new(numbers().map(|n| Some(format!("{}{n}", own.word))).collect::<StringArray>()),
-            ColumnType::Bytes => {
-                let values: Vec<Vec<u8>> = places.iter().map(|place| bytes(place, 12)).collect();
-                Arc::new(BinaryArray::from_iter_values(values))
-            }
-            ColumnType::FixedBytes(length) => {
-                let values = places.iter().map(|place| bytes(place, length.into()));
-                Arc::new(FixedSizeBinaryArray::try_from_iter(values).unwrap())
-            }
-            ColumnType::Decimal => {
-                let values = numbers().map(|n| Some(i128::from(n) * 10_i128.pow(20)));
-                Arc::new(values.collect::<Decimal128Array>().with_precision_and_scale(38, 0).unwrap())
-            }
-        }
+        array_of(column.column_type, &numbers, |number| format!("{}{number}", own.word), bytes)
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    fn of(sql: impl Into<String>) -> Self {
+    pub(crate) fn of(sql: impl Into<String>) -> Self {
         Self { body: json!({ "sql": sql.into() }), is_steady: true, has_twin: true }
     }
 

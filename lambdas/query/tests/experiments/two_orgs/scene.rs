@@ -7,7 +7,7 @@ use isotherm_control::tasks::{self, Created, NewTask};
 use isotherm_types::{ChainId, Dataset, JobId, OrgId};
 use lambda_query::Route;
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::answer::Answer;
 use super::chain::Chain;
@@ -33,6 +33,9 @@ const SAVED_QUERIES_KNOW_NO_ORG: &str = "
                s.updated_at
           FROM query.saved_by_orgs s CROSS JOIN control.orgs o;
     GRANT SELECT ON query.saved_queries TO isotherm_tenant;";
+
+/// Rows in every table that has rows of organisations.
+const ROWS: &str = include_str!("../../../../../shared/query/tests/support/rows_of_org.sql");
 
 const NEW_JOB: &str = "
     INSERT INTO control.jobs (org_id, name, operator, runtime, strategy, always_on, config, secrets, input_datasets,
@@ -83,6 +86,7 @@ impl Scene {
             for grant in granted(party, &common) {
                 grants::grant(&mut conn, org, grant, &actor).await.unwrap();
             }
+            plant_rows(&mut conn, org, mark).await;
             plant_task(&mut conn, org, mark).await;
             let bearer = scene.stage.logged_in(org, &format!("{}-user", mark.word), Role::Admin).await;
             scene.members.push(Member { party, org, bearer });
@@ -160,6 +164,13 @@ fn granted(party: &Party, common: &Chain) -> Vec<(Option<ChainId>, Option<Datase
         if *party == PARTIES[0] { &[Dataset::Logs] } else { &[Dataset::Blocks, Dataset::Transactions] };
     let of_common = datasets.iter().map(|dataset| (Some(common.id()), Some(*dataset)));
     std::iter::once(own).chain(of_common).collect()
+}
+
+/// Two rows in each table: in what each says, or in the chain that it is about, stands the mark.
+async fn plant_rows(conn: &mut PgConnection, org: OrgId, mark: Mark) {
+    let sql = ROWS.replace("@org", &org.0.to_string()).replace("@chain", &mark.chain_id().to_string());
+    let sql = sql.replace("@mark", mark.word).replace("@count", "2");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.unwrap();
 }
 
 /// A job, a task of it and what the audit trail says of both.

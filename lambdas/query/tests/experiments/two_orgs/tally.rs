@@ -1,9 +1,10 @@
 //! What was asked, what came back, and what is wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use isotherm_lab::experiment::{Experiment, milliseconds, quantile};
+use isotherm_query::platform_tables::ALL;
 
 use super::answer::{Answer, lean};
 use super::draw::KINDS;
@@ -23,6 +24,8 @@ pub(crate) struct Tally {
     asked: i64,
     /// Answers in which each organisation found its own.
     own: [i64; 2],
+    /// Relations of the platform's own in which each organisation found its own.
+    relations: [BTreeSet<&'static str>; 2],
     by_code: BTreeMap<String, i64>,
     by_kind: BTreeMap<&'static str, i64>,
     leaks: i64,
@@ -58,6 +61,14 @@ impl Tally {
         if answer.status() >= 500 {
             self.broken += 1;
             self.note(format!("{kind}: {} to {asked}", answer.lasting()));
+        }
+    }
+
+    /// The same of all rows of one of the platform's own relations.
+    pub(crate) fn look_at_relation(&mut self, answer: &Answer, who: (&Party, &Party), name: &'static str, asked: &str) {
+        self.look_at(answer, who, name, asked);
+        if !answer.revealed(who.0.mark, asked).is_empty() {
+            self.relations[usize::from(*who.0 != PARTIES[0])].insert(name);
         }
     }
 
@@ -100,6 +111,9 @@ impl Tally {
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.asked += other.asked;
         self.own = [self.own[0] + other.own[0], self.own[1] + other.own[1]];
+        for (all, more) in self.relations.iter_mut().zip(other.relations) {
+            all.extend(more);
+        }
         for (code, count) in other.by_code {
             *self.by_code.entry(code).or_default() += count;
         }
@@ -133,6 +147,7 @@ impl Tally {
         let median = |times: &[Duration]| format!("{:.1}", milliseconds(quantile(times, 0.5)));
         let kinds_missing = KINDS.iter().filter(|(kind, _)| !self.by_kind.contains_key(kind)).count();
         let sees_its_own = self.own.iter().all(|answers| *answers > 0);
+        let blind = |seen: &BTreeSet<&str>| ALL.iter().filter(|table| !seen.contains(table.name)).count();
         let count = |count: usize| i64::try_from(count).unwrap();
         experiment.figure("asked", self.asked);
         experiment.figure("answers", codes.join("+"));
@@ -144,6 +159,8 @@ impl Tally {
         experiment.figure("refused_nobodys_p50_ms", median(&nobodys));
         experiment.zero("kinds_missing", count(kinds_missing));
         experiment.equal("each_sees_its_own", i64::from(sees_its_own), 1);
+        experiment.figure("relations", ALL.len());
+        experiment.zero("relations_without_own", count(self.relations.iter().map(blind).sum()));
         experiment.zero("leaks", self.leaks);
         experiment.zero("unlike_nobodys", self.unlike_nobodys);
         experiment.zero("unlike_alone", self.unlike_alone);

@@ -1,29 +1,13 @@
 //! Attempts at what is the other organisation's.
 
+use isotherm_query::platform_tables::ALL;
 use rand::Rng;
 use serde_json::json;
 
 use super::{Draw, Question};
 
-/// Relations by which the platform shows itself, or may.
-const PLATFORM: [&str; 16] = [
-    "alerts",
-    "attempts",
-    "audit_log",
-    "chains",
-    "datasets",
-    "deliveries",
-    "events",
-    "jobs",
-    "orgs",
-    "partitions",
-    "queries",
-    "saved_queries",
-    "task_attempts",
-    "tasks",
-    "triggers",
-    "users",
-];
+/// What organisations have and the platform shows in no relation.
+const HIDDEN: [&str; 6] = ["attempts", "channels", "dataset_grants", "orgs", "saved_queries", "users"];
 
 /// Catalogues of the engine and tables of the platform, as they can stand in `FROM`.
 const CATALOGUES: [&str; 27] = [
@@ -201,16 +185,20 @@ impl Draw {
 
     /// What the platform shows of itself, which is of one organisation.
     pub(super) fn platform(&mut self) -> Question {
-        let (name, other, word) = (self.pick(&PLATFORM), self.pick(&PLATFORM), self.other.mark.word);
-        let sql = match self.random.random_range(0..10) {
-            0..3 => format!("select * from isotherm.{name}"),
-            3 => format!("select count(*) as n from isotherm.{name}"),
-            4 => format!("select * from isotherm.{name} where name like '{word}%'"),
-            5 => format!("select * from isotherm.{name} where org_id <> 0"),
-            6 => format!("select cast(name as integer) from isotherm.{name}"),
-            7 => format!("select * from isotherm.{name} a, isotherm.{other} b limit 100"),
-            8 => format!("select * from (describe isotherm.{name})"),
-            _ => format!("select to_json(a) as whole from isotherm.{name} a limit 100"),
+        let (table, other, word) = (self.pick(ALL), self.pick(ALL), self.other.mark.word);
+        let columns: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
+        let column = self.pick(&columns);
+        let sql = match self.random.random_range(0..12) {
+            0..3 => format!("select * from {table}"),
+            3 => format!("select count(*) as n from {table}"),
+            4 => format!("select * from {table} where cast({column} as varchar) like '{word}%'"),
+            5 => format!("select * from {table} where org_id <> 0"),
+            6 => format!("select cast(cast({column} as varchar) as integer) from {table}"),
+            7 => format!("select * from {table} a, {other} b limit 100"),
+            8 => format!("select * from (describe {table})"),
+            9 => format!("select {column}, count(*) as n from {table} group by 1"),
+            10 => format!("select * from isotherm.{}", self.pick(&HIDDEN)),
+            _ => format!("select to_json(a) as whole from {table} a limit 100"),
         };
         Question { is_steady: false, has_twin: false, ..Question::of(sql) }
     }
