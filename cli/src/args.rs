@@ -174,6 +174,9 @@ pub(crate) struct UpArguments {
     /// chain's profile has
     #[arg(long, value_name = "N")]
     pub(crate) finality_depth: Option<u64>,
+    /// File for every AWS call that functions and operators make, once each: what their roles need. It is begun anew
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record_calls: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

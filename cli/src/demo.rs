@@ -43,7 +43,8 @@ pub(crate) async fn run(home: &Home, arguments: &DemoArguments) -> anyhow::Resul
     let chain = start_chain(arguments.block_time_ms).await?;
     let token_issuers = local_key::issuer(home)?.issuers().to_string();
     let sealing_keys = local_key::sealing_keys(home)?;
-    let machine = Machine::start(&Start { folder, keep: false, token_issuers, sealing_keys }, &stop).await?;
+    let start = Start { folder, keep: false, token_issuers, sealing_keys, record_calls: None };
+    let machine = Machine::start(&start, &stop).await?;
     lock.announce(&machine.running("demo", "demo"))?;
     let settings = ChainSettings {
         poll_interval_ms: 50,

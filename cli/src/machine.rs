@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aws_sdk_lambda::primitives::Blob;
+use isotherm_lab::aws_calls::recorder::CallRecorder;
 use isotherm_lab::ministack::{Ministack, MinistackOptions, REGION};
 use isotherm_lab::postgres::{Data, Postgres, StartOptions};
 use isotherm_lab::tools;
@@ -40,6 +41,8 @@ pub(crate) struct Start {
     pub(crate) token_issuers: String,
     /// The secret `alerts`: what seals channels' addresses.
     pub(crate) sealing_keys: String,
+    /// File for the AWS calls of functions and operators; absent: they go straight to the emulator.
+    pub(crate) record_calls: Option<PathBuf>,
 }
 
 /// The running parts. Dropping it stops them; [`Machine::stop`] lets tasks reach a safe point first.
@@ -48,6 +51,7 @@ pub(crate) struct Machine {
     provisioned: Provisioned,
     aws: LocalAws,
     database_url: String,
+    _recorder: Option<CallRecorder>,
     _ministack: Ministack,
     _postgres: Postgres,
 }
@@ -73,8 +77,11 @@ impl Machine {
         let ministack = Ministack::start(MinistackOptions { state: Some(state), ..MinistackOptions::default() })
             .await
             .context("could not start the AWS emulator")?;
-        let aws = LocalAws::new(&ministack.endpoint_url(), REGION, ACCOUNT).await;
         let stack = stack()?;
+        let recorder = recorder(&stack, &ministack, start).await?;
+        let detours = recorder.as_ref().map(|recorder| recorder.endpoint_urls().clone());
+        let aws =
+            LocalAws::new(&ministack.endpoint_url(), REGION, ACCOUNT).await.by_way_of(detours.unwrap_or_default());
         let sources = Sources { programs: programs.clone(), duckdb: tools::tools_folder()?.join("duckdb") };
         let provisioned = provisioned(&stack, &aws, &sources, &database_url, start).await?;
         let bundles = operator_bundles(&stack, &sources, &start.folder.join("bundles"))
@@ -88,7 +95,15 @@ impl Machine {
             poll_interval: LAUNCHER_POLL,
         };
         let launcher = EcsLauncher::start(&aws, options).context("could not start the launcher of operators")?;
-        Ok(Self { launcher, provisioned, aws, database_url, _ministack: ministack, _postgres: postgres })
+        Ok(Self {
+            launcher,
+            provisioned,
+            aws,
+            database_url,
+            _recorder: recorder,
+            _ministack: ministack,
+            _postgres: postgres,
+        })
     }
 
     /// Clients for the emulator.
@@ -156,6 +171,15 @@ async fn migrated(postgres: &Postgres) -> anyhow::Result<String> {
 fn stack() -> anyhow::Result<Stack> {
     let root = tools::repository_root().context("could not find the repository")?;
     Stack::read(&root.join("terraform/stack.yaml")).context("could not read the stack file")
+}
+
+/// A proxy for each role, if calls are to be recorded.
+async fn recorder(stack: &Stack, ministack: &Ministack, start: &Start) -> anyhow::Result<Option<CallRecorder>> {
+    let Some(file) = &start.record_calls else { return Ok(None) };
+    let functions = stack.functions.keys().map(|key| names::function_role(key));
+    let roles = functions.chain(stack.operators.keys().map(|key| names::operator_role(key)));
+    let recorder = CallRecorder::start(&ministack.endpoint_url(), roles, file).await;
+    recorder.map(Some).context("could not record the calls of functions and operators")
 }
 
 async fn provisioned(

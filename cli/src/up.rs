@@ -39,7 +39,8 @@ pub(crate) async fn run(home: &Home, arguments: &UpArguments) -> anyhow::Result<
     let stop = Stop::on_signals().context("could not listen for signals")?;
     let token_issuers = local_key::issuer(home)?.issuers().to_string();
     let sealing_keys = local_key::sealing_keys(home)?;
-    let start = Start { folder: home.stack_folder("up"), keep: true, token_issuers, sealing_keys };
+    let record_calls = arguments.record_calls.clone();
+    let start = Start { folder: home.stack_folder("up"), keep: true, token_issuers, sealing_keys, record_calls };
     let machine = Machine::start(&start, &stop).await?;
     let outcome = match pipeline::start(&machine, &settings, &arguments.rpc_url).await {
         Ok(()) => {

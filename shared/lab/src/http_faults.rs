@@ -57,6 +57,11 @@ impl Call {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
+
+    /// The body as it came.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// What a client gets.

@@ -11,6 +11,7 @@
 //! an oracle that shares the code under test proves nothing.
 
 pub mod anvil;
+pub mod aws_calls;
 pub mod benchmark;
 pub mod error;
 pub mod experiment;

@@ -3,6 +3,8 @@
 //! Endpoint, region and credentials are fixed here, so that nothing found on the machine can lead a call to a real
 //! account.
 
+use std::collections::BTreeMap;
+
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -24,6 +26,7 @@ pub struct LocalAws {
     endpoint_url: String,
     region: String,
     access_key_id: String,
+    detours: BTreeMap<String, String>,
 }
 
 impl LocalAws {
@@ -41,17 +44,30 @@ impl LocalAws {
             endpoint_url: endpoint_url.to_owned(),
             region: region.to_owned(),
             access_key_id: access_key_id.to_owned(),
+            detours: BTreeMap::new(),
         }
+    }
+
+    /// The same account, in which processes with the roles of `detours` are led to the emulator by way of other addresses: those of
+    /// proxies before it. The calls of this program itself go straight there.
+    pub fn by_way_of(self, detours: BTreeMap<String, String>) -> Self {
+        Self { detours, ..self }
     }
 
     /// The same account over connections of its own, for another runtime.
     pub(crate) async fn reconnected(&self) -> Self {
-        Self::new(&self.endpoint_url, &self.region, &self.access_key_id).await
+        let aws = Self::new(&self.endpoint_url, &self.region, &self.access_key_id).await;
+        aws.by_way_of(self.detours.clone())
     }
 
     /// Address of every service.
     pub fn endpoint_url(&self) -> &str {
         &self.endpoint_url
+    }
+
+    /// Address of every service for a process with the role `role`.
+    pub(crate) fn endpoint_url_of(&self, role: &str) -> &str {
+        self.detours.get(role).unwrap_or(&self.endpoint_url)
     }
 
     /// Region of everything.
@@ -61,8 +77,17 @@ impl LocalAws {
 
     /// Variables that lead the AWS SDK of a child process to this emulator.
     pub fn variables(&self) -> Vec<(String, String)> {
+        self.variables_with(&self.endpoint_url)
+    }
+
+    /// The same for a child process with the role `role`.
+    pub(crate) fn variables_of(&self, role: &str) -> Vec<(String, String)> {
+        self.variables_with(self.endpoint_url_of(role))
+    }
+
+    fn variables_with(&self, endpoint_url: &str) -> Vec<(String, String)> {
         [
-            ("AWS_ENDPOINT_URL", self.endpoint_url.as_str()),
+            ("AWS_ENDPOINT_URL", endpoint_url),
             ("AWS_REGION", &self.region),
             ("AWS_ACCESS_KEY_ID", &self.access_key_id),
             ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),

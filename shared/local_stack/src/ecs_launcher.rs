@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::aws::LocalAws;
 use crate::error::LocalStackError;
+use crate::names;
 
 mod plan;
 mod process;
@@ -89,7 +90,7 @@ impl EcsLauncher {
             runtime.block_on(async {
                 // Connections belong to the runtime that opened them.
                 let aws = aws.reconnected().await;
-                Launcher::new(&aws, options).run(received).await;
+                Launcher::new(aws, options).run(received).await;
             });
             // Nobody may be waiting any more.
             let _ = announce.send(());
@@ -134,21 +135,16 @@ enum Slot {
 
 struct Launcher {
     options: LauncherOptions,
-    variables: Vec<(String, String)>,
+    aws: LocalAws,
     tasks: Tasks,
     slots: BTreeMap<String, Slot>,
     is_cut_off: bool,
 }
 
 impl Launcher {
-    fn new(aws: &LocalAws, options: LauncherOptions) -> Self {
-        Self {
-            variables: aws.variables(),
-            tasks: Tasks::new(aws.ecs(), &options.cluster),
-            slots: BTreeMap::new(),
-            is_cut_off: false,
-            options,
-        }
+    fn new(aws: LocalAws, options: LauncherOptions) -> Self {
+        let tasks = Tasks::new(aws.ecs(), &options.cluster);
+        Self { options, aws, tasks, slots: BTreeMap::new(), is_cut_off: false }
     }
 
     async fn run(mut self, mut orders: watch::Receiver<Order>) {
@@ -226,7 +222,8 @@ impl Launcher {
         let Some(operator) = launch.variables.get("ISOTHERM_OPERATOR").cloned() else {
             return Ok(Slot::Ended("its task definition sets no ISOTHERM_OPERATOR".to_owned()));
         };
-        match TaskProcess::start(&operator, launch, &self.variables, &self.options) {
+        let variables = self.aws.variables_of(&names::operator_role(&operator));
+        match TaskProcess::start(&operator, launch, &variables, &self.options) {
             Ok(process) => {
                 tracing::info!(ecs.task = arn, operator, pid = process.pid().as_raw(), "worker started");
                 Ok(Slot::Running(Box::new(process)))

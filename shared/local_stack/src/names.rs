@@ -89,6 +89,16 @@ pub fn api() -> &'static str {
     PREFIX
 }
 
+/// Name of a function's role.
+pub fn function_role(key: &str) -> String {
+    dashed(key)
+}
+
+/// Name of the role that an operator and its worker have.
+pub fn operator_role(key: &str) -> String {
+    format!("{}-operator", dashed(key))
+}
+
 /// Role of a function, an operator (`<key>-operator`) or the scheduler. The emulator wants the shape only.
 pub fn role_arn(account: &str, key: &str) -> String {
     format!("arn:aws:iam::{account}:role/{}", dashed(key))
@@ -132,6 +142,9 @@ mod tests {
         assert_eq!(bucket("cold", "demo"), "isotherm-cold-demo");
         assert_eq!(secret("rpc/monad"), "isotherm/rpc/monad");
         assert_eq!(task_definition("parquet_compact"), "isotherm-parquet-compact");
+        assert_eq!(operator_role("parquet_compact"), "isotherm-parquet-compact-operator");
+        assert!(role_arn("1", "parquet_compact_operator").ends_with(&operator_role("parquet_compact")));
+        assert!(role_arn("1", "trigger_cron").ends_with(&function_role("trigger_cron")));
         assert_eq!(trigger_group("triggers"), "isotherm-triggers");
         assert_eq!(trigger_of_schedule(&trigger_schedule(17)), Some(17));
         assert_eq!(["trigger-", "trigger-+1", "trigger-01", "other-1"].map(trigger_of_schedule), [None; 4]);

@@ -25,7 +25,7 @@ locals {
     { sid = "WriteLogs", actions = ["logs:CreateLogStream", "logs:PutLogEvents"], resources = [local.logs_arn] },
     { sid = "SendMessages", actions = ["sqs:SendMessage"], resources = var.access.send },
     { sid = "PollQueues", actions = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], resources = var.access.poll },
-    { sid = "ReceiveMessages", actions = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"], resources = var.access.receive },
+    { sid = "ReceiveMessages", actions = ["sqs:DeleteMessage", "sqs:ReceiveMessage"], resources = var.access.receive },
     { sid = "ListBuckets", actions = ["s3:ListBucket"], resources = var.access.read },
     { sid = "ReadObjects", actions = ["s3:GetObject"], resources = [for arn in var.access.read : "${arn}/*"] },
     { sid = "WriteObjects", actions = ["s3:AbortMultipartUpload", "s3:PutObject"], resources = [for arn in var.access.write : "${arn}/*"] },

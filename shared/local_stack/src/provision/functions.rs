@@ -41,7 +41,8 @@ pub(super) async fn ensure(
         let zip = pack(key, function, options).await?;
         let mut variables = environment::of_function(stack, function, addresses)?;
         // What AWS's own endpoints are in the cloud.
-        variables.insert("AWS_ENDPOINT_URL".to_owned(), aws.endpoint_url().to_owned());
+        let endpoint_url = aws.endpoint_url_of(&names::function_role(key));
+        variables.insert("AWS_ENDPOINT_URL".to_owned(), endpoint_url.to_owned());
         add_receivers_here(function, &mut variables);
         let wanted = Wanted {
             name: names::function(key),

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use isotherm_lab::tools;
 use isotherm_local_stack::provision::EMAIL_FROM;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -36,12 +37,12 @@ fn variables() -> Value {
 
 /// The folder of this repository's Terraform.
 pub(crate) fn terraform_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../terraform")
+    tools::repository_root().unwrap().join("terraform")
 }
 
 /// All resources of `environment`. `None`, and a word about it, where Terraform or its stand-in is missing; in CI that fails.
 pub(crate) fn rendered(environment: &str) -> Option<Resources> {
-    let wrapper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/terraform-offline/tf");
+    let wrapper = tools::repository_root().unwrap().join("../shared/terraform-offline/tf");
     let is_installed = Command::new("terraform").arg("version").output().is_ok_and(|answer| answer.status.success());
     if !(wrapper.exists() && is_installed) {
         #[expect(clippy::disallowed_methods, reason = "a test asks whether it runs in CI")]

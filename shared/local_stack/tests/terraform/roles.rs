@@ -124,7 +124,7 @@ fn needed(stack: &Stack) -> BTreeMap<String, Grants> {
         let mut grants = Grants::new();
         let wiring = Wiring { send: &operator.send, buckets: &operator.buckets, secrets: &operator.secrets };
         grant_wiring(&mut grants, stack, &wiring);
-        let receive = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"];
+        let receive = ["sqs:DeleteMessage", "sqs:ReceiveMessage"];
         grant(&mut grants, &receive, &[queue_arn(stack, &operator.queue)]);
         roles.insert(format!("{family}-operator"), grants);
 
