@@ -146,6 +146,10 @@ pub(crate) struct DemoArguments {
     /// Transactions sent for each block
     #[arg(long, default_value_t = 12, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) transactions: u32,
+    /// File with what is peculiar to chains, among them the demo's, whose id is 31337: it is followed, backfilled and
+    /// checked as its profile there says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chains: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! `isotherm demo`: a chain with traffic, the platform on top of it, and a comparison of the two.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,13 @@ use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
 use crate::args::DemoArguments;
+use crate::chains::{self, KnownChain, KnownChains, Source};
 use crate::comparison::{self, Comparison};
 use crate::home::Home;
 use crate::live::{self, Interrupted};
 use crate::machine::{Machine, Start};
 use crate::output::say;
-use crate::{figures, local_key, output, pipeline};
+use crate::{figures, local_key, output, pipeline, up};
 
 /// The demo's chain id; anvil's own default.
 const CHAIN_ID: u64 = 31337;
@@ -33,6 +35,11 @@ const MIN_FILES: u64 = 2;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) async fn run(home: &Home, arguments: &DemoArguments) -> anyhow::Result<ExitCode> {
+    let known = match chains::known(arguments.chains.as_deref())? {
+        Ok(known) => known,
+        Err(refused) => return Ok(refused),
+    };
+    let settings = settings(profile(&known, arguments.chains.as_deref())?);
     let lock = home.lock()?;
     let folder = home.stack_folder("demo");
     if folder.exists() {
@@ -46,11 +53,6 @@ pub(crate) async fn run(home: &Home, arguments: &DemoArguments) -> anyhow::Resul
     let start = Start { folder, keep: false, token_issuers, sealing_keys, record_calls: None };
     let machine = Machine::start(&start, &stop).await?;
     lock.announce(&machine.running("demo", "demo"))?;
-    let settings = ChainSettings {
-        poll_interval_ms: 50,
-        partition_blocks: PARTITION_BLOCKS,
-        ..ChainSettings::new(ChainId(CHAIN_ID), "demo")
-    };
     pipeline::start(&machine, &settings, &chain.rpc_url()).await?;
     say!(
         "ready after {:.0} s; a chain with a block each {} ms is being followed",
@@ -65,6 +67,29 @@ pub(crate) async fn run(home: &Home, arguments: &DemoArguments) -> anyhow::Resul
     traffic.abort();
     machine.stop().await;
     outcome
+}
+
+/// The profile of the demo's chain. Whoever gives a file means one in it.
+fn profile<'a>(known: &'a KnownChains, file: Option<&Path>) -> anyhow::Result<Option<&'a KnownChain>> {
+    let found = known.of_id(ChainId(CHAIN_ID));
+    if let Some(file) = file {
+        ensure!(
+            found.is_some_and(|found| found.source == Source::File),
+            "{} has no chain with the id {CHAIN_ID}, which is that of the demo's chain: add one, or leave out --chains",
+            file.display()
+        );
+    }
+    Ok(found)
+}
+
+/// As the profile says, but with short partitions and few pauses.
+fn settings(profile: Option<&KnownChain>) -> ChainSettings {
+    let settings = ChainSettings::new(ChainId(CHAIN_ID), "demo");
+    let settings = match profile {
+        Some(known) => up::by_profile(settings, known),
+        None => settings,
+    };
+    ChainSettings { poll_interval_ms: 50, partition_blocks: PARTITION_BLOCKS, ..settings }
 }
 
 const THINGS_TO_TRY: &str = "three things to try, from another terminal:
@@ -236,4 +261,43 @@ fn print_comparison(comparison: &Comparison, reorgs: u64) {
         output::grouped(comparison.first_block),
         output::grouped(comparison.last_block),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use isotherm_chain::{ChainProfile, Check, Checks, Finality};
+
+    use super::*;
+
+    fn file(chain_id: u64) -> KnownChains {
+        let unknown = ChainProfile::unknown(ChainId(chain_id), "mine".to_owned(), Finality::Tags {});
+        let checks = Checks { sender: Check::Never, ..Checks::ALL };
+        KnownChains::of(vec![ChainProfile { max_reorg_depth: 9, checks, ..unknown }])
+    }
+
+    #[test]
+    fn a_file_is_followed_in_what_it_says_of_the_demos_chain() {
+        let known = file(CHAIN_ID);
+        let settings = settings(profile(&known, Some(Path::new("chains.yaml"))).unwrap());
+        assert_eq!((settings.chain.as_str(), settings.partition_blocks, settings.poll_interval_ms), ("demo", 50, 50));
+        assert_eq!(settings.max_reorg_depth, 9);
+        assert_eq!(settings.profile.unwrap()["checks"]["sender"], "never");
+    }
+
+    #[test]
+    fn without_a_file_the_chain_is_followed_as_it_is_known() {
+        let known = KnownChains::of(Vec::new());
+        let expected = ChainSettings {
+            poll_interval_ms: 50,
+            partition_blocks: PARTITION_BLOCKS,
+            ..ChainSettings::new(ChainId(CHAIN_ID), "demo")
+        };
+        assert_eq!(settings(profile(&known, None).unwrap()), expected);
+    }
+
+    #[test]
+    fn a_file_without_the_demos_chain_is_refused() {
+        let error = profile(&file(5), Some(Path::new("chains.yaml"))).unwrap_err().to_string();
+        assert!(error.starts_with("chains.yaml has no chain with the id 31337"), "{error}");
+    }
 }

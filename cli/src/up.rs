@@ -83,7 +83,8 @@ fn settings(arguments: &UpArguments, settings: ChainSettings, profile: Option<&K
     }
 }
 
-fn by_profile(settings: ChainSettings, known: &KnownChain) -> ChainSettings {
+/// `settings`, but for what the chain's profile says.
+pub(crate) fn by_profile(settings: ChainSettings, known: &KnownChain) -> ChainSettings {
     let profile = &known.profile;
     ChainSettings {
         poll_interval_ms: u64::try_from(profile.poll_interval().as_millis()).expect("it is a second at most"),

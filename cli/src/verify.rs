@@ -10,9 +10,10 @@ use anyhow::{Context, bail};
 use isotherm_cold_store::integrity::{self, Level, ManifestHead, Plan, Sampling};
 use isotherm_cold_store::{Manifest, ObjectStore, Sha256Digest};
 use isotherm_platform::aws::Clients;
-use isotherm_types::{B256, BlockRange};
+use isotherm_types::{B256, BlockRange, Commitments};
 
 use crate::args::VerifyArguments;
+use crate::chains::{self, KnownChains};
 use crate::{exit, live, output};
 
 mod manifest_place;
@@ -28,6 +29,10 @@ const MOST_MANIFEST_BYTES: u64 = 256 << 20;
 
 pub(crate) async fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
     let level = level(arguments.level, arguments.anchor)?;
+    let known = match chains::known(arguments.chains.as_deref())? {
+        Ok(known) => known,
+        Err(refused) => return Ok(refused),
+    };
     let place = ManifestPlace::parse(&arguments.manifest)?;
     let objects = match &place.storage {
         Storage::Bucket(bucket) => ObjectStore::new(Clients::load().await.s3().clone(), bucket),
@@ -36,6 +41,7 @@ pub(crate) async fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode>
     let manifest = objects.read(&place.key(), MOST_MANIFEST_BYTES).await.context("could not read the manifest")?;
     let manifest = manifest.with_context(|| format!("there is no manifest at {place}"))?;
     let sha256 = Sha256Digest::of(&manifest);
+    let commitments = commitments(&known, &manifest);
     let blocks = blocks(arguments.blocks, listed(&place, &manifest))?;
 
     let scratch = std::env::temp_dir();
@@ -53,7 +59,7 @@ pub(crate) async fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode>
     };
     let began = Instant::now();
     let mut shown = live::Progress::new();
-    let report = integrity::check(&plan, &mut |progress| shown.show(&view::progress(progress))).await;
+    let report = integrity::check_by(&plan, &commitments, &mut |progress| shown.show(&view::progress(progress))).await;
     shown.clear();
     let verified = Verified {
         place: &place,
@@ -76,6 +82,12 @@ fn level(asked: Option<Level>, anchor: Option<B256>) -> anyhow::Result<Level> {
         (Some(level), _) => Ok(level),
         (None, Some(_)) => Ok(Level::Anchor),
     }
+}
+
+/// What rows are held against, as the profile of the manifest's chain has it; everything where there is none.
+fn commitments(known: &KnownChains, manifest: &[u8]) -> Commitments {
+    let profile = Manifest::parse(manifest).ok().and_then(|manifest| known.of_id(manifest.chain_id));
+    profile.map_or(Commitments::ALL, |known| known.profile.checks.commitments())
 }
 
 /// The blocks that the manifest lists; `None` if it is none that can be used, of which the check tells.

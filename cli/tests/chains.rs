@@ -45,6 +45,17 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
+fn the_demo_is_given_a_file_that_has_its_chain_before_anything_is_started() {
+    let folder = folder();
+    let absent = isotherm(&folder, &["demo", "--chains", "chains.yaml"]);
+    assert_eq!(absent.status.code(), Some(1), "{absent:?}");
+    assert!(text(&absent.stderr).contains("chains.yaml has no chain with the id 31337"), "{absent:?}");
+    let bad = isotherm(&folder, &["demo", "--chains", "bad.yaml"]);
+    assert!(BAD.iter().all(|fault| text(&bad.stderr).contains(fault)), "{bad:?}");
+    assert!(!folder.path().join("data").exists());
+}
+
+#[test]
 fn the_known_chains_are_those_of_the_file_and_the_built_in_ones() {
     let folder = folder();
     let listed = isotherm(&folder, &["chains", "list", "chains.yaml", "--output", "json"]);

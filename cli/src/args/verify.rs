@@ -1,5 +1,7 @@
 //! The words of `isotherm verify`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use isotherm_cold_store::integrity::Level;
 use isotherm_types::{B256, BlockNumber, BlockRange};
@@ -23,6 +25,9 @@ pub(crate) struct VerifyArguments {
     /// Only these blocks: A and those after it, without B
     #[arg(long, value_name = "A..B", value_parser = blocks)]
     pub(crate) blocks: Option<BlockRange>,
+    /// File with what is peculiar to chains: what the profile of the manifest's chain excepts is not checked of its rows
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chains: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) printed: Printed,
 }

@@ -7,16 +7,12 @@ use super::load::SECONDS;
 use super::operators::{self, Work};
 use super::{Inputs, functions, stores};
 
-/// Most bytes of an object that is put in one call. Source: Amazon S3 user guide, "Uploading objects".
-const LARGEST_PUT: f64 = 5.0 * (1_u64 << 30) as f64;
-
 pub(super) fn of(inputs: &Inputs<'_>, work: &BTreeMap<&str, Work>, sum: Sum) -> Vec<String> {
     let all = [
         follower(inputs),
         disk(inputs),
         processor(inputs),
         evaluator(inputs),
-        file(inputs),
         compaction(inputs, work),
         budget(inputs, sum),
     ];
@@ -65,21 +61,6 @@ fn evaluator(inputs: &Inputs<'_>) -> Option<String> {
         format!(
             "alert_evaluate is busy for {busy:.2} of the time with the chain's logs, and a chain has one evaluator at \
              a time: give it more memory_mb, which brings more of a core"
-        )
-    })
-}
-
-fn file(inputs: &Inputs<'_>) -> Option<String> {
-    let (month, counts) = (inputs.month, inputs.counts);
-    let per_transaction =
-        counts.cold_bytes_per_transaction.max(counts.logs_per_transaction * counts.cold_bytes_per_log);
-    let bytes = month.transactions_per_partition * per_transaction;
-    (bytes > LARGEST_PUT).then(|| {
-        let blocks = inputs.load.partition_blocks as f64 * LARGEST_PUT / bytes;
-        format!(
-            "a file of a partition would have {:.1} GB, and S3 takes 5 GiB in one call: use partitions of fewer than \
-             {blocks:.0} blocks",
-            bytes / 1e9
         )
     })
 }

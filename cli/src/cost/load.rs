@@ -32,7 +32,6 @@ pub(crate) struct Month {
     pub(crate) blocks: f64,
     pub(crate) transactions: f64,
     pub(crate) transactions_per_block: f64,
-    pub(crate) transactions_per_partition: f64,
     pub(crate) logs: f64,
     pub(crate) partitions: f64,
     pub(crate) partition_seconds: f64,
@@ -61,7 +60,6 @@ impl Month {
             blocks: SECONDS / block_seconds,
             transactions,
             transactions_per_block: per_second * block_seconds,
-            transactions_per_partition: per_second * partition_seconds,
             logs: transactions * counts.logs_per_transaction,
             partitions,
             partition_seconds,
@@ -100,7 +98,7 @@ mod tests {
         assert_eq!(month.blocks, 6_570_000.0);
         assert_eq!((month.partition_seconds, month.partitions), (4_000.0, 657.0));
         assert_eq!(month.transactions, 2_628_000_000.0);
-        assert_eq!((month.transactions_per_block, month.transactions_per_partition), (400.0, 4_000_000.0));
+        assert_eq!(month.transactions_per_block, 400.0);
         assert_eq!((month.alerts, month.queries, month.batch_queries), (730.0, 7_300.0, 73.0));
     }
 

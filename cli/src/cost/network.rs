@@ -28,7 +28,7 @@ pub(super) fn lines(inputs: &Inputs<'_>, aws_bytes: f64) -> Vec<Line> {
                     Term::of(&prices.nat_gateway_hours, HOURS, 0.0),
                     Term::of(&prices.nat_gateway_gb, 0.0, rpc + aws_bytes / GB),
                 ],
-                "one; blocks, receipts and headers from the endpoint, calls of AWS services",
+                "one; blocks, receipts and headers from the endpoint in gzip, calls of AWS services",
             ),
             Line::of("VPC", "public addresses", vec![Term::of(&prices.public_address_hours, HOURS, 0.0)], "one"),
         ],
@@ -37,7 +37,7 @@ pub(super) fn lines(inputs: &Inputs<'_>, aws_bytes: f64) -> Vec<Line> {
                 "Network Firewall",
                 "firewall",
                 vec![Term::of(&prices.firewall_hours, zones * HOURS, 0.0), Term::of(&prices.firewall_gb, 0.0, rpc)],
-                "one a zone; blocks, receipts and headers from the endpoint",
+                "one a zone; blocks, receipts and headers from the endpoint in gzip",
             ),
             Line::of(
                 "VPC",
@@ -74,14 +74,15 @@ pub(super) fn lines(inputs: &Inputs<'_>, aws_bytes: f64) -> Vec<Line> {
     lines
 }
 
-/// GB that come from the chain's endpoint.
+/// GB that come from the chain's endpoint, which compresses its answers: it is asked to.
 fn rpc_gb(inputs: &Inputs<'_>) -> f64 {
     let (month, counts) = (inputs.month, inputs.counts);
     let (shortest, longest, part) = POLL;
     let polls = SECONDS / (month.block_seconds * part).clamp(shortest, longest);
     let hashes = month.transactions_per_block * counts.rpc_bytes_per_hash;
-    let per_poll = counts.rpc_headers_per_poll * (counts.rpc_bytes_per_header + hashes);
-    (month.transactions * counts.rpc_bytes_per_transaction + polls * per_poll) / GB
+    let headers = polls * counts.rpc_headers_per_poll * (counts.rpc_bytes_per_header + hashes);
+    let blocks = month.transactions * counts.rpc_bytes_per_transaction;
+    (blocks / counts.rpc_gzip_of_blocks + headers / counts.rpc_gzip_of_headers) / GB
 }
 
 /// Services with an interface endpoint in full mode. Source: `services` in terraform/modules/platform/stack.tf.

@@ -104,7 +104,8 @@ fn line(inputs: &Inputs<'_>, key: &str, operator: &Operator, work: &Work) -> Lin
 
 /// Cores that following takes.
 pub(super) fn follower_cores(inputs: &Inputs<'_>) -> f64 {
-    f64::from(inputs.load.transactions_per_second) * inputs.counts.follower_cpu_us_per_transaction / 1e6
+    let per_transaction = inputs.counts.follower_cpu_us_per_transaction + inputs.counts.gunzip_cpu_us_per_transaction;
+    f64::from(inputs.load.transactions_per_second) * per_transaction / 1e6
 }
 
 /// CPU units and memory in MB with which the follower keeps up: those of the stack file, or the next size that has

@@ -6,7 +6,7 @@
 //! is seen.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use isotherm_chain::fork::Stored;
@@ -28,6 +28,8 @@ mod fetching;
 mod mending;
 mod reorg;
 
+use fetching::Untraced;
+
 /// Pause after a round that an endpoint's failure ended; the client has waited between its own attempts already.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
@@ -42,6 +44,7 @@ pub(crate) struct Follower {
     stop: Stop,
     progress: Progress,
     fetch_size: FetchSize,
+    untraced: Mutex<Untraced>,
     outage: Outage,
     lag: LagMetric,
     status: Reporter,
@@ -97,6 +100,7 @@ impl Follower {
     ) -> Self {
         Self {
             fetch_size: FetchSize::new(config.batch_bytes),
+            untraced: Mutex::default(),
             outage: Outage::default(),
             lag: LagMetric::default(),
             status: Reporter::start(store.clone()),

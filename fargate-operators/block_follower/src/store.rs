@@ -123,10 +123,9 @@ impl Store {
         stored: Option<Stored>,
         heads: &Heads,
     ) -> Result<Option<BlockRef>, Fault> {
-        let batch = self.batch(blocks, heads).await?;
         let appending = async {
             let mut conn = self.connection().await?;
-            let mut db_tx = self.begin(&mut conn).await?;
+            let (mut db_tx, batch) = self.begin_with(&mut conn, blocks, heads).await?;
             let finalized = self.append_in(&mut db_tx, &batch, stored, heads).await?;
             commit(db_tx).await?;
             conn.give_back();
@@ -148,10 +147,9 @@ impl Store {
         heads: &Heads,
     ) -> Result<Option<BlockRef>, Fault> {
         let first = blocks[0].block().reference;
-        let batch = self.batch(blocks, heads).await?;
         let replacing = async {
             let mut conn = self.connection().await?;
-            let mut db_tx = self.begin(&mut conn).await?;
+            let (mut db_tx, batch) = self.begin_with(&mut conn, blocks, heads).await?;
             if accepted.is_some() {
                 self.use_up(&mut db_tx, ancestor, first, stored.tip).await?;
             }
@@ -271,6 +269,17 @@ impl Store {
         let mut db_tx = conn.begin().await.map_err(refused("begin a transaction"))?;
         isotherm_control::tasks::assert_fence(&mut db_tx, self.task_id, self.fence).await?;
         Ok(db_tx)
+    }
+
+    /// The same, and the rows of `blocks`, which are made meanwhile.
+    async fn begin_with<'a>(
+        &self,
+        conn: &'a mut Borrowed,
+        blocks: Arc<[VerifiedBlock]>,
+        heads: &Heads,
+    ) -> Result<(Transaction<'a, Postgres>, BlockBatch), Fault> {
+        let (db_tx, batch) = tokio::join!(self.begin(conn), self.batch(blocks, heads));
+        Ok((db_tx?, batch?))
     }
 
     /// The blocks' rows, made on a thread of their own.

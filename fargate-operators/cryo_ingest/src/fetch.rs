@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use isotherm_chain::{Answer, ChainClient, ChainError, Finality, TraceMethod, VerifiedBlock};
+use isotherm_chain::{Answer, ChainClient, ChainError, Finality, TraceMethod, Traced, VerifiedBlock};
 use isotherm_platform::Stop;
 use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, Classified as _};
 
@@ -71,8 +71,12 @@ impl<'a> Source<'a> {
             Answer::Lying(lie) => return Err(ChainError::from(lie).into()),
         };
         let first = blocks.first().map(|block| block.block().reference);
-        match (self.client.trace(blocks, self.traces).await, first) {
-            (Answer::Present(blocks), _) => Ok(blocks),
+        let Traced { blocks, end, .. } = self.client.trace_as_far_as_told(blocks, self.traces).await;
+        if !blocks.is_empty() {
+            return Ok(blocks);
+        }
+        match (end, first) {
+            (Answer::Present(()), _) => Ok(blocks),
             (Answer::Absent, Some(block)) => Err(ChainError::TracesWithheld { block }.into()),
             (Answer::Absent, None) => Err(IngestError::Withheld { block: numbers.start() }),
             (Answer::Failed(error), _) => Err(error.into()),

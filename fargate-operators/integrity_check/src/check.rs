@@ -145,7 +145,7 @@ impl IntegrityCheck {
             let message = format!("{} of {} files, {} blocks", seen.files, seen.of_files, seen.blocks);
             self.progress.report(done, None, message);
         };
-        let mut report = integrity::check(&plan, &mut show).await?;
+        let mut report = integrity::check_by(&plan, &self.config.commitments, &mut show).await?;
         let answers = self.ask(&report, done).await;
         let anchored = match &self.endpoints {
             None => 0,

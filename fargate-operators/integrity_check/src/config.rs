@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use isotherm_chain::{ChainProfile, Finality};
 use isotherm_cold_store::ChainName;
 use isotherm_cold_store::integrity::{Level, Sampling};
-use isotherm_types::{BlockRange, ChainId, Dataset, TaskId};
+use isotherm_types::{BlockRange, ChainId, Commitments, Dataset, TaskId};
 use serde::Deserialize;
 
 /// Blocks that endpoints are asked about if the job does not say.
@@ -25,6 +25,8 @@ pub struct CheckConfig {
     pub level: Level,
     /// Only files with some of these blocks; `None` for all.
     pub blocks: Option<BlockRange>,
+    /// What rows are held against from level chain on, as the chain's profile has it.
+    pub commitments: Commitments,
     /// Whom to believe; there is one exactly at level anchor.
     pub anchors: Option<AnchorConfig>,
 }
@@ -101,8 +103,10 @@ impl TryFrom<JobConfig> for CheckConfig {
 
     fn try_from(job: JobConfig) -> Result<Self, ConfigError> {
         check_datasets(job.datasets.as_deref())?;
+        let profile = profile(&job)?;
+        let commitments = profile.as_ref().map_or(Commitments::ALL, |profile| profile.checks.commitments());
         let anchors = match job.level {
-            Level::Anchor => Some(anchors(&job)?),
+            Level::Anchor => Some(anchors(&job, profile)?),
             level @ (Level::File | Level::Chain) => {
                 let unused = [("sample", job.sample.is_some()), ("agree", job.agree.is_some())];
                 if let Some((key, _)) = unused.into_iter().find(|(_, is_there)| *is_there) {
@@ -112,7 +116,7 @@ impl TryFrom<JobConfig> for CheckConfig {
             }
         };
         let JobConfig { chain_id, chain, datasets, level, blocks, .. } = job;
-        Ok(Self { chain_id, chain, datasets, level, blocks, anchors })
+        Ok(Self { chain_id, chain, datasets, level, blocks, commitments, anchors })
     }
 }
 
@@ -129,17 +133,23 @@ fn check_datasets(datasets: Option<&[Dataset]>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// What the job does not say is as the chain's profile has it: the job's own, else the built-in one.
-fn anchors(job: &JobConfig) -> Result<AnchorConfig, ConfigError> {
+/// The profile of the chain: the job's own, else the built-in one.
+fn profile(job: &JobConfig) -> Result<Option<ChainProfile>, ConfigError> {
     let chain_id = job.chain_id;
-    let profile = match (&job.profile, ChainProfile::built_in(chain_id), job.finality) {
-        (Some(profile), _, _) if profile.chain_id != chain_id => {
-            return Err(ConfigError::OtherProfile { chain_id, profile: profile.chain_id });
-        }
-        (Some(profile), _, _) => profile.clone(),
-        (None, Some(built_in), _) => built_in,
-        (None, None, Some(finality)) => ChainProfile::unknown(chain_id, job.chain.to_string(), finality),
-        (None, None, None) => return Err(ConfigError::NoProfile { chain_id }),
+    match &job.profile {
+        Some(own) if own.chain_id != chain_id => Err(ConfigError::OtherProfile { chain_id, profile: own.chain_id }),
+        Some(own) => Ok(Some(own.clone())),
+        None => Ok(ChainProfile::built_in(chain_id)),
+    }
+}
+
+/// What the job does not say is as the chain's `profile` has it.
+fn anchors(job: &JobConfig, profile: Option<ChainProfile>) -> Result<AnchorConfig, ConfigError> {
+    let chain_id = job.chain_id;
+    let profile = match (profile, job.finality) {
+        (Some(profile), _) => profile,
+        (None, Some(finality)) => ChainProfile::unknown(chain_id, job.chain.to_string(), finality),
+        (None, None) => return Err(ConfigError::NoProfile { chain_id }),
     };
     Ok(AnchorConfig {
         sample: job.sample.unwrap_or(Sample::Some(DEFAULT_SAMPLE)),
@@ -174,6 +184,8 @@ fn default_level() -> Level {
 
 #[cfg(test)]
 mod tests {
+    use isotherm_types::{BlockNumber, Since};
+
     use super::*;
 
     const FULL: &str = r#"{"chain_id":31337,"chain":"demo","datasets":["blocks","logs"],"level":"anchor","sample":7,
@@ -207,6 +219,19 @@ mod tests {
         let anchors = read(r#"{"chain_id":143,"chain":"monad","level":"anchor"}"#).anchors.unwrap();
         assert_eq!((anchors.sample, anchors.agree), (Sample::Some(DEFAULT_SAMPLE), None));
         assert_eq!(anchors.profile, ChainProfile::built_in(ChainId(143)).unwrap());
+    }
+
+    #[test]
+    fn what_the_chains_profile_excepts_is_excepted_at_each_level() {
+        assert_eq!(read(r#"{"chain_id":5,"chain":"five"}"#).commitments, Commitments::ALL);
+        let excepting = r#"{"chain_id":5,"name":"five","block_time_ms":300,"finality":{"kind":"tags"},
+            "checks":{"receipts_root":100,"sender":"never"}}"#;
+        let expected = Commitments { receipts_root: Since::Block(BlockNumber(100)), ..Commitments::ALL };
+        for level in ["file", "chain", "anchor"] {
+            let job = format!(r#"{{"chain_id":5,"chain":"five","level":"{level}","profile":{excepting}}}"#);
+            assert_eq!(read(&job).commitments, expected, "{level}");
+            assert!(error(&job.replacen("5", "6", 1)).contains("that of chain 5"), "{level}");
+        }
     }
 
     #[test]

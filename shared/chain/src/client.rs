@@ -24,6 +24,7 @@ use crate::rpc_url::{CallRate, RpcUrl};
 use crate::verify::Checks;
 
 use ask::{Failure, Question};
+pub use traces::Traced;
 
 mod ask;
 mod blocks;

@@ -1,20 +1,26 @@
 //! One endpoint: sends batches, bounds time and size, and says precisely how an attempt failed.
 //!
 //! Speaks HTTP itself instead of through alloy's `RpcClient`: that one puts the address, key and all, into its spans,
-//! loses the one error object by which servers refuse a batch, and reads answers of any length.
+//! loses the one error object by which servers refuse a batch, and reads answers of any length. It asks for gzip itself,
+//! too, so that the same bound holds for what that decodes to.
 //!
 //! Never retries, never waits for its turn and never chooses another endpoint; [`crate::pool`] does.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::Response;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use serde_json::value::RawValue;
 
 use crate::client::Limits;
 use crate::error::{ChainError, MESSAGE_CHARS};
 use crate::json_rpc::{Body, Call, ErrorFrame, Reply, RequestFrame, read_body};
 use crate::rpc_url::RpcUrl;
+
+mod body;
+
+use body::{Encoding, Incoming, Unfit};
 
 /// An answer to one call: the raw result, or `None` if the chain does not have what was asked for.
 pub(crate) type RawAnswer = Option<Box<RawValue>>;
@@ -104,13 +110,14 @@ impl Endpoint {
             many => serde_json::to_vec(many),
         }
         .expect("frames of texts and numbers are JSON");
-        let unreachable =
-            |source: reqwest::Error| ChainError::Unreachable { endpoint: self.name(), source: source.without_url() };
         let mut request = self.http.post(self.url.reveal()).header(CONTENT_TYPE, "application/json").body(body);
+        if self.url.asks_for_gzip() {
+            request = request.header(ACCEPT_ENCODING, "gzip");
+        }
         if let Some(patience) = patience {
             request = request.timeout(patience);
         }
-        let mut response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(|source| self.unreachable(source))?;
         let status = response.status();
         if status.as_u16() == 429 {
             let seconds =
@@ -121,18 +128,39 @@ impl Endpoint {
         if matches!(status.as_u16(), 401 | 403) {
             return Err(ChainError::HttpStatus { endpoint: self.name(), status: status.as_u16() });
         }
-        let mut bytes = Vec::with_capacity(response.content_length().map_or(0, |length| self.bounded(length)));
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if bytes.len() + chunk.len() > self.answer_bytes {
-                return Err(ChainError::AnswerTooLarge { endpoint: self.name(), limit_bytes: self.answer_bytes });
+        let is_success = status.is_success();
+        match self.read(response).await {
+            // Some servers put a JSON-RPC error beside a status such as 400.
+            Ok(bytes) if is_success || read_body(&bytes, batch.len()).is_ok() => Ok(bytes),
+            Ok(_) => Err(ChainError::HttpStatus { endpoint: self.name(), status: status.as_u16() }),
+            Err(ChainError::Undecodable { .. }) if !is_success => {
+                Err(ChainError::HttpStatus { endpoint: self.name(), status: status.as_u16() })
             }
-            bytes.extend_from_slice(&chunk);
+            Err(error) => Err(error),
         }
-        // Some servers put a JSON-RPC error beside a status such as 400.
-        if !status.is_success() && read_body(&bytes, batch.len()).is_err() {
-            return Err(ChainError::HttpStatus { endpoint: self.name(), status: status.as_u16() });
+    }
+
+    /// The body of `response`, decoded. However long it is, and whatever it decodes to, no more is held than the longest
+    /// answer may have.
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, ChainError> {
+        let undecodable = |problem| ChainError::Undecodable { endpoint: self.name(), problem };
+        let Some(encoding) = Encoding::of(response.headers()) else {
+            return Err(undecodable("its Content-Encoding is not one that was asked for"));
+        };
+        let unfit = |unfit| match unfit {
+            Unfit::TooLong => ChainError::AnswerTooLarge { endpoint: self.name(), limit_bytes: self.answer_bytes },
+            Unfit::Undecodable => undecodable("its Content-Encoding is gzip, and it is not whole gzip"),
+        };
+        let expected_bytes = response.content_length().map_or(0, |length| self.bounded(length));
+        let mut body = Incoming::new(encoding, self.answer_bytes, expected_bytes);
+        while let Some(chunk) = response.chunk().await.map_err(|source| self.unreachable(source))? {
+            body.push(&chunk).map_err(unfit)?;
         }
-        Ok(bytes)
+        body.finish().map_err(unfit)
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ChainError {
+        ChainError::Unreachable { endpoint: self.name(), source: source.without_url() }
     }
 
     fn bounded(&self, length: u64) -> usize {

@@ -111,6 +111,14 @@ pub enum ChainError {
         /// The bound.
         limit_bytes: usize,
     },
+    /// The answer is encoded in a way that was not asked for, or is not what its encoding says.
+    #[error("the answer of {endpoint} cannot be decoded: {problem}")]
+    Undecodable {
+        /// The endpoint.
+        endpoint: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// The answer is not what the method returns.
     #[error("the answer of {endpoint} to {method} cannot be read")]
     Malformed {
@@ -176,6 +184,7 @@ impl Classified for ChainError {
             | Self::Rpc { .. }
             | Self::BatchRefused { .. }
             | Self::AnswerTooLarge { .. }
+            | Self::Undecodable { .. }
             | Self::Malformed { .. }
             | Self::MissingAnswer { .. }
             | Self::ReplacedWhileFetching { .. }
@@ -198,6 +207,7 @@ impl Classified for ChainError {
             Self::Unsupported { .. } => "chain.unsupported_method",
             Self::BatchRefused { .. } => "chain.batch_refused",
             Self::AnswerTooLarge { .. } => "chain.answer_too_large",
+            Self::Undecodable { .. } => "chain.undecodable",
             Self::Malformed { .. } => "chain.malformed",
             Self::MissingAnswer { .. } => "chain.missing_answer",
             Self::ReplacedWhileFetching { .. } => "chain.replaced_while_fetching",

@@ -30,7 +30,7 @@ pub mod wake_up;
 pub use answer::{Answer, Lie};
 pub use block::{FetchedBlock, HeaderRef};
 pub use chain_profile::ChainProfile;
-pub use client::{ChainClient, Limits};
+pub use client::{ChainClient, Limits, Traced};
 pub use error::ChainError;
 pub use heads::{Finality, Heads};
 pub use pool::{EndpointHealth, Evidence, HealthState, RateShare};

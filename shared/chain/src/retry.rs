@@ -35,6 +35,7 @@ pub fn after(error: &ChainError, attempt: u32, attempts: u32, is_repeated: bool)
         ChainError::Unreachable { .. }
         | ChainError::RateLimited { .. }
         | ChainError::MissingAnswer { .. }
+        | ChainError::Undecodable { .. }
         | ChainError::Malformed { .. }
         | ChainError::Rpc { .. } => Next::AskOn,
         ChainError::HttpStatus { status, .. } if *status >= 500 => Next::AskOn,
@@ -67,6 +68,7 @@ mod tests {
             (ChainError::ReplacedWhileFetching { number: BlockNumber(7) }, Next::AskAgain),
             (ChainError::RateLimited { endpoint: endpoint(), wait: None }, Next::AskOn),
             (ChainError::MissingAnswer { endpoint: endpoint(), method: "eth_chainId" }, Next::AskOn),
+            (ChainError::Undecodable { endpoint: endpoint(), problem: "it is cut" }, Next::AskOn),
             (status(502), Next::AskOn),
             (status(403), Next::AskAnother),
             (ChainError::Unsupported { endpoint: endpoint(), method: "eth_getBlockReceipts" }, Next::AskAnother),

@@ -3,6 +3,7 @@
 //! Never prints more than scheme, host and port, neither with `{}` nor with `{:?}`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -21,17 +22,18 @@ use secrets::secrets;
 /// Stands in the place of a key.
 const MARK: &str = "[secret]";
 
-/// Address of a JSON-RPC endpoint over HTTP, and how many calls it permits if that is known.
+/// Address of a JSON-RPC endpoint over HTTP, how many calls it permits if that is known, and whether it is to compress.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RpcUrl {
     url: Url,
-    call_rate: Option<CallRate>,
+    words: Words,
     /// What may be a key in it.
     secrets: Vec<String>,
 }
 
 impl RpcUrl {
-    /// Parses one address. Behind `#` it may have the rate that the endpoint permits: `https://node.example#rate=25/s`.
+    /// Parses one address. Behind `#` it may have the rate that the endpoint permits, and whether answers are asked for
+    /// in gzip: `https://node.example#rate=25/s&compression=none`.
     ///
     /// # Errors
     /// [`ChainError::InvalidRpcUrl`], which does not repeat the text.
@@ -52,13 +54,9 @@ impl RpcUrl {
         if url.host_str().is_none() {
             return Err(invalid("it names no host"));
         }
-        let call_rate = match url.fragment().map(|fragment| fragment.strip_prefix("rate=")) {
-            None => None,
-            Some(Some(rate)) => Some(rate.parse::<CallRate>()?),
-            Some(None) => return Err(invalid("what stands behind # is not rate=CALLS/s or rate=CALLS/SECONDSs")),
-        };
+        let words = url.fragment().map_or_else(|| Ok(Words::default()), str::parse)?;
         url.set_fragment(None);
-        Ok(Self { secrets: secrets(&url), url, call_rate })
+        Ok(Self { secrets: secrets(&url), url, words })
     }
 
     /// Parses addresses separated by commas, in the order in which they are to be tried; those over WebSocket, which
@@ -76,7 +74,26 @@ impl RpcUrl {
 
     /// What the endpoint permits, if the address says so.
     pub fn call_rate(&self) -> Option<CallRate> {
-        self.call_rate
+        self.words.call_rate
+    }
+
+    /// Whether its answers are asked for in gzip: as the address says, else unless they do not leave this machine, where
+    /// nobody pays for bytes and both ends pay for packing them.
+    pub(crate) fn asks_for_gzip(&self) -> bool {
+        match self.words.compression {
+            Some(compression) => compression == Compression::Gzip,
+            None => !self.is_loopback(),
+        }
+    }
+
+    fn is_loopback(&self) -> bool {
+        let host = self.url.host_str().unwrap_or("");
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        match address {
+            Ok(address) => address.is_loopback(),
+            // Source: RFC 6761, 6.3.
+            Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        }
     }
 
     /// The whole address, secrets included; for the HTTP client only.
@@ -128,6 +145,45 @@ impl fmt::Display for RpcUrl {
 impl fmt::Debug for RpcUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RpcUrl({self})")
+    }
+}
+
+/// What stands behind `#` of an address; it is never sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Words {
+    call_rate: Option<CallRate>,
+    compression: Option<Compression>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compression {
+    Gzip,
+    None,
+}
+
+impl FromStr for Words {
+    type Err = ChainError;
+
+    fn from_str(text: &str) -> Result<Self, ChainError> {
+        let mut words = Self::default();
+        for word in text.split('&') {
+            match word.split_once('=') {
+                Some(("rate", rate)) if words.call_rate.is_none() => words.call_rate = Some(rate.parse()?),
+                Some(("compression", "gzip")) if words.compression.is_none() => {
+                    words.compression = Some(Compression::Gzip);
+                }
+                Some(("compression", "none")) if words.compression.is_none() => {
+                    words.compression = Some(Compression::None);
+                }
+                _ => {
+                    return Err(invalid(
+                        "what stands behind # is not rate=CALLS/s, rate=CALLS/SECONDSs, compression=gzip or \
+                         compression=none, each once at most and with & between them",
+                    ));
+                }
+            }
+        }
+        Ok(words)
     }
 }
 
@@ -257,6 +313,27 @@ mod tests {
         assert_eq!(RpcUrl::parse_list("http://a, http://b,").unwrap().len(), 2);
         assert!(matches!(RpcUrl::parse_list(" , "), Err(ChainError::NoEndpoint)));
         assert!(RpcUrl::parse_list("http://a,nonsense").is_err());
+    }
+
+    #[test]
+    fn gzip_is_asked_of_whoever_is_not_on_this_machine_unless_the_address_says_otherwise() {
+        let asks = |text: &str| RpcUrl::parse(text).unwrap().asks_for_gzip();
+        for afar in
+            ["https://node.example/KEY", "http://10.0.0.7:8545", "http://[2001:db8::1]", "http://localhost.example"]
+        {
+            assert!(asks(afar) && asks(&format!("{afar}#rate=25/s")), "{afar}");
+            assert!(!asks(&format!("{afar}#compression=none")), "{afar}");
+        }
+        for here in
+            ["http://127.0.0.1:8545", "http://127.1.2.3", "http://[::1]:8545", "http://localhost", "http://a.localhost"]
+        {
+            assert!(!asks(here) && asks(&format!("{here}#compression=gzip&rate=300/10s")), "{here}");
+        }
+        let both = RpcUrl::parse("http://a/x#rate=25/s&compression=none").unwrap();
+        assert_eq!((both.call_rate().map(|rate| rate.calls), both.reveal().as_str()), (Some(25), "http://a/x"));
+        for wrong in ["compression=br", "compression", "rate=25/s&", "compression=gzip&compression=none", "gzip"] {
+            assert!(RpcUrl::parse(&format!("http://a#{wrong}")).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

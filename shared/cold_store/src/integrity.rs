@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use isotherm_types::{B256, BlockRange, Dataset};
+use isotherm_types::{B256, BlockRange, Commitments, Dataset};
 
 use crate::catalog::DatasetHead;
 use crate::digest::Sha256Digest;
@@ -96,6 +96,18 @@ pub struct Progress {
 /// # Errors
 /// What S3 reports but for absent objects, and a scratch folder that cannot be written: the check can be repeated.
 pub async fn check(plan: &Plan<'_>, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, ColdStoreError> {
+    check_by(plan, &Commitments::ALL, progress).await
+}
+
+/// The same, but rows are held only against those of `commitments` that count in their block; which do not is said.
+///
+/// # Errors
+/// As [`check`].
+pub async fn check_by(
+    plan: &Plan<'_>,
+    commitments: &Commitments,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Report, ColdStoreError> {
     let mut report = Report::new(plan.level);
     let mut shelves = Vec::new();
     for dataset in needed(&plan.datasets, plan.level) {
@@ -109,7 +121,7 @@ pub async fn check(plan: &Plan<'_>, progress: &mut (dyn FnMut(Progress) + Send))
             files::check(plan, &shelves, &mut report, &mut meter).await?;
             report
         }
-        Level::Chain | Level::Anchor => chain::check(plan, &shelves, report, &mut meter).await?,
+        Level::Chain | Level::Anchor => chain::check(plan, commitments, &shelves, report, &mut meter).await?,
     };
     report.sort();
     Ok(report)

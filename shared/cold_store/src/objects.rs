@@ -10,9 +10,6 @@ use std::time::Duration;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::presigning::PresigningConfig;
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ChecksumAlgorithm;
-use base64::Engine as _;
 use bytes::Bytes;
 
 use crate::digest::{ObjectDigest, RunningDigest};
@@ -21,6 +18,7 @@ mod copy;
 mod error;
 mod folder;
 mod listing;
+mod put;
 mod restore;
 
 pub use error::ObjectError;
@@ -28,12 +26,14 @@ pub use listing::ListedObject;
 pub(crate) use restore::FoundObject;
 
 use folder::Folder;
+use put::{Condition, PutSizes};
 
 /// The bucket that holds cold storage, or a copy of it on disk.
 #[derive(Clone, Debug)]
 pub struct ObjectStore {
     place: Place,
     bucket: String,
+    put_sizes: PutSizes,
 }
 
 #[derive(Clone, Debug)]
@@ -64,14 +64,21 @@ pub enum PutOutcome {
 impl ObjectStore {
     /// The bucket `bucket`, reached through `client`.
     pub fn new(client: aws_sdk_s3::Client, bucket: impl Into<String>) -> Self {
-        Self { place: Place::S3(client), bucket: bucket.into() }
+        Self { place: Place::S3(client), bucket: bucket.into(), put_sizes: PutSizes::OF_S3 }
     }
 
     /// A copy of a bucket, for reading only: the object with key `a/b` is the file `a/b` in the folder `root`.
     pub fn folder(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         let bucket = root.display().to_string();
-        Self { place: Place::Folder(Folder::new(root)), bucket }
+        Self { place: Place::Folder(Folder::new(root)), bucket, put_sizes: PutSizes::OF_S3 }
+    }
+
+    /// The same, which puts files that are longer than `part_bytes` in parts of that length: at least 5 MiB, and otherwise
+    /// done from 5 GiB on only, which is what S3 takes in one call.
+    #[must_use]
+    pub fn with_parts_of(self, part_bytes: u64) -> Self {
+        Self { put_sizes: PutSizes { most_at_once_bytes: part_bytes, part_bytes }, ..self }
     }
 
     /// The bucket's name; of a copy the folder's.
@@ -87,10 +94,8 @@ impl ObjectStore {
         }
     }
 
-    /// Writes an object that does not exist yet. S3 checks the body against `digest` as it arrives.
-    ///
-    /// Source: `If-None-Match: *` of S3's `PutObject`, which answers 412 if the key is taken, and 409 if another write
-    /// to it is under way.
+    /// Writes an object that does not exist yet; a file of more than 5 GiB in parts. S3 checks the body against `digest` as
+    /// it arrives, of parts each against its own, so that a file is to be read back.
     ///
     /// # Errors
     /// [`ObjectError::Conflict`] if the key is taken by other bytes, [`ObjectError::OnlyACopy`], else what reading the
@@ -101,36 +106,18 @@ impl ObjectStore {
         source: Source<'_>,
         digest: &ObjectDigest,
     ) -> Result<PutOutcome, ObjectError> {
-        let client = self.s3("write", key)?;
-        let body = match source {
-            Source::Bytes(bytes) => ByteStream::from(bytes.clone()),
-            Source::File(path) => ByteStream::from_path(path)
-                .await
-                .map_err(|source| ObjectError::Source { key: key.to_owned(), source })?,
-        };
-        let checksum = base64::engine::general_purpose::STANDARD.encode(digest.sha256.as_bytes());
-        let answer = client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .if_none_match("*")
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
-            .checksum_sha256(checksum)
-            .body(body)
-            .send()
-            .await;
-        let error = match answer {
-            Ok(_) => return Ok(PutOutcome::Written),
+        let error = match self.put("write", key, source, digest, Condition::Absent).await {
+            Ok(()) => return Ok(PutOutcome::Written),
             Err(error) => error,
         };
-        if !matches!(status_of(&error), Some(409 | 412)) {
-            return Err(failed("write", key, error));
+        if !matches!(error, ObjectError::S3 { status: Some(409 | 412), .. }) {
+            return Err(error);
         }
         match self.read_digest(key).await? {
             Some(found) if found == *digest => Ok(PutOutcome::AlreadyThere),
             Some(found) => Err(ObjectError::Conflict { key: key.to_owned(), expected: *digest, found }),
             // Another writer was refused too, or has not finished: nothing is there to compare with.
-            None => Err(failed("write", key, error)),
+            None => Err(error),
         }
     }
 

@@ -8,7 +8,7 @@
 
 use alloy::primitives::keccak256;
 use arrow::array::RecordBatch;
-use isotherm_types::B256;
+use isotherm_types::{B256, BlockNumber, Commitments};
 
 mod cells;
 mod encodings;
@@ -158,10 +158,20 @@ pub enum RootFault {
 /// # Errors
 /// The first [`RootFault`], in the order: header, transactions, logs, receipts, gas.
 pub fn check_block(rows: &BlockRows<'_>) -> Result<(), RootFault> {
+    check_block_by(rows, &Commitments::ALL)
+}
+
+/// The same, but only of those of `commitments` that count in the block. That transactions and logs are all there, and in
+/// order, is checked of every block.
+///
+/// # Errors
+/// As [`check_block`].
+pub fn check_block_by(rows: &BlockRows<'_>, commitments: &Commitments) -> Result<(), RootFault> {
     let (batch, row) = rows.header;
     let header = HeaderRow::new(batch, row)?;
+    let number = BlockNumber(header.number());
     let (computed, found) = (header.computed_hash(), header.hash());
-    if computed != found {
+    if commitments.header_hash.holds_at(number) && computed != found {
         return Err(RootFault::HeaderHash { computed, found });
     }
     let transactions = Transactions::of(rows.transactions)?;
@@ -169,6 +179,28 @@ pub fn check_block(rows: &BlockRows<'_>) -> Result<(), RootFault> {
     if found != header.transaction_count() {
         return Err(RootFault::TransactionCount { header: header.transaction_count(), found });
     }
+    transactions.check_places()?;
+    if commitments.transactions_root.holds_at(number) {
+        check_transactions(&header, &transactions)?;
+    }
+    let (receipts, logs) = (Receipts::of(rows.transactions)?, Logs::of(rows.logs)?);
+    let (encoded, bloom) = if commitments.receipts_root.holds_at(number) {
+        let (encoded, bloom) = receipts.encoded(&logs)?;
+        (Some(encoded), bloom)
+    } else {
+        (None, receipts.bloom(&logs)?)
+    };
+    if commitments.logs_bloom.holds_at(number) && bloom != header.logs_bloom() {
+        return Err(RootFault::LogsBloom {});
+    }
+    let computed = encoded.map(|encoded| encoded.root());
+    if let Some(computed) = computed.filter(|computed| *computed != header.receipts_root()) {
+        return Err(RootFault::ReceiptsRoot { header: header.receipts_root(), computed });
+    }
+    if commitments.gas_used.holds_at(number) { receipts.check_gas() } else { Ok(()) }
+}
+
+fn check_transactions(header: &HeaderRow, transactions: &Transactions<'_>) -> Result<(), RootFault> {
     let encoded = transactions.encoded()?;
     let computed = encoded.root();
     if computed != header.transactions_root() {
@@ -180,16 +212,7 @@ pub fn check_block(rows: &BlockRows<'_>) -> Result<(), RootFault> {
             return Err(RootFault::TransactionHash { index, computed, found });
         }
     }
-    let receipts = Receipts::of(rows.transactions)?;
-    let (encoded, bloom) = receipts.encoded(&Logs::of(rows.logs)?)?;
-    if bloom != header.logs_bloom() {
-        return Err(RootFault::LogsBloom {});
-    }
-    let computed = encoded.root();
-    if computed != header.receipts_root() {
-        return Err(RootFault::ReceiptsRoot { header: header.receipts_root(), computed });
-    }
-    receipts.check_gas()
+    Ok(())
 }
 
 /// The hash of the header that a row of `blocks` makes; its cell `block_hash` is not looked at.

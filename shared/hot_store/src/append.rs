@@ -1,10 +1,11 @@
-//! Appending blocks to the stored tip.
+//! Appending blocks to the stored tip. Rows are encoded on threads of their own, while the database does something else.
 
 use alloy::primitives::B256;
 use arrow::array::{AsArray, RecordBatch};
 use chrono::{DateTime, Utc};
 use isotherm_types::{BlockRange, BlockRef, ChainId, Dataset};
 use sqlx::PgConnection;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::error::{HotStoreError, bigint};
 use crate::{copy, cursor, lag, partitions};
@@ -60,6 +61,7 @@ pub async fn append(
     batch: &BlockBatch,
 ) -> Result<Vec<Appended>, HotStoreError> {
     check_whole(batch)?;
+    let encoding: Vec<_> = batch.rows.iter().map(|(_, rows)| encode_aside(rows)).collect();
     let cursor = cursor::lock(conn, chain_id).await?;
     let continues =
         cursor.tip.is_none_or(|tip| tip.hash == batch.parent_hash && tip.number.next() == batch.blocks.start());
@@ -70,8 +72,8 @@ pub async fn append(
         lag::forget_old(conn, chain_id, batch.tip.number).await?;
     }
     let mut appended = Vec::with_capacity(batch.rows.len());
-    for (dataset, rows) in &batch.rows {
-        let size_bytes = copy_in(conn, *dataset, rows).await?;
+    for ((dataset, rows), encoding) in batch.rows.iter().zip(encoding) {
+        let size_bytes = copy_in(conn, *dataset, rows, encoded(encoding).await?).await?;
         appended.push(Appended { dataset: *dataset, row_count: rows.num_rows() as u64, size_bytes });
     }
     lag::record(conn, chain_id, batch.blocks, batch.served_at).await?;
@@ -112,17 +114,32 @@ pub(crate) fn check_whole(batch: &BlockBatch) -> Result<(), HotStoreError> {
     }
 }
 
-/// Returns the bytes sent.
+/// Begins to encode `rows`, for whoever awaits [`encoded`] then.
+pub(crate) fn encode_aside(rows: &RecordBatch) -> JoinHandle<Result<Vec<u8>, HotStoreError>> {
+    let rows = rows.clone();
+    spawn_blocking(move || copy::encode(&rows))
+}
+
+/// What has come of [`encode_aside`].
+pub(crate) async fn encoded(encoding: JoinHandle<Result<Vec<u8>, HotStoreError>>) -> Result<Vec<u8>, HotStoreError> {
+    match encoding.await {
+        Ok(encoded) => encoded,
+        // Nobody cancels it.
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+/// Sends `rows`, which are encoded as `bytes`. Returns the bytes sent.
 pub(crate) async fn copy_in(
     conn: &mut PgConnection,
     dataset: Dataset,
     rows: &RecordBatch,
+    bytes: Vec<u8>,
 ) -> Result<u64, HotStoreError> {
     if rows.num_rows() == 0 {
         return Ok(0);
     }
     let names: Vec<&str> = rows.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
-    let bytes = copy::encode(rows)?;
     let size_bytes = bytes.len() as u64;
     let sql = format!("COPY hot.{dataset} ({}) FROM STDIN (FORMAT binary)", names.join(", "));
     let database = || HotStoreError::database("copy rows in");

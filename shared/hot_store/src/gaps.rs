@@ -7,7 +7,7 @@ use alloy::primitives::B256;
 use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset};
 use sqlx::PgConnection;
 
-use crate::append::{BlockBatch, check_whole, copy_in};
+use crate::append::{BlockBatch, check_whole, copy_in, encode_aside, encoded};
 use crate::cursor;
 use crate::error::{HotStoreError, bigint};
 use crate::partitions;
@@ -202,7 +202,7 @@ pub async fn write_anew(conn: &mut PgConnection, chain_id: ChainId, batch: &Bloc
             .map_err(HotStoreError::database("delete rows that are not whole"))?;
     }
     for (dataset, rows) in &batch.rows {
-        copy_in(conn, *dataset, rows).await?;
+        copy_in(conn, *dataset, rows, encoded(encode_aside(rows)).await?).await?;
     }
     if !batch.has_traces() {
         let are_deleted = delete_traces_of_others(conn, chain_id, batch).await? > 0;

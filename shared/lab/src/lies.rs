@@ -136,6 +136,7 @@ async fn serve(stream: TcpStream, place: usize, shared: Arc<Shared>) {
     while let Some(request) = connection.read_request().await {
         let is_open = match shared.answer(place, &request).await {
             Some(Reply::Body(body)) => connection.write_json(&body).await,
+            Some(Reply::Coded(body, coding)) => connection.write_encoded(&body, coding).await,
             Some(Reply::Endless) => {
                 connection.write_endless().await;
                 false

@@ -22,6 +22,7 @@ pub(crate) mod http;
 mod limit;
 pub mod paced;
 
+pub use http::Coding;
 use limit::Limiter;
 pub use limit::{CallLimit, LimitLog};
 
@@ -48,6 +49,10 @@ pub enum Fault {
     HtmlBody,
     /// HTTP 200 with the first half of the JSON.
     TruncatedJson,
+    /// The right answer, encoded as is said here whatever was asked for.
+    Coded(Coding),
+    /// Spaces in gzip, more of them than these many bytes, in a thousandth of their length.
+    GzipBomb(usize),
     /// The connection is closed without an answer.
     Closed,
     /// The right answer, late.
@@ -160,6 +165,7 @@ struct Shared {
     rules: VecDeque<FaultRule>,
     calls: Vec<(String, Value)>,
     http_requests: usize,
+    gzip_requests: usize,
     limiter: Option<Limiter>,
 }
 
@@ -223,6 +229,11 @@ impl TapeServer {
     pub fn http_requests(&self) -> usize {
         lock(&self.shared).http_requests
     }
+
+    /// Those of them that asked for gzip, and were answered in it.
+    pub fn gzip_requests(&self) -> usize {
+        lock(&self.shared).gzip_requests
+    }
 }
 
 impl Drop for TapeServer {
@@ -247,7 +258,7 @@ async fn accept(listener: TcpListener, shared: Arc<Mutex<Shared>>) {
 async fn serve(stream: TcpStream, shared: Arc<Mutex<Shared>>) {
     let mut connection = http::Connection::new(stream);
     while let Some(body) = connection.read_request().await {
-        let reply = reply_to(&body, &shared);
+        let reply = reply_to(&body, connection.takes_gzip(), &shared);
         if !connection.write_reply(reply).await {
             return;
         }
@@ -255,13 +266,17 @@ async fn serve(stream: TcpStream, shared: Arc<Mutex<Shared>>) {
 }
 
 /// Answers one HTTP body: a call or a batch of calls.
-fn reply_to(body: &[u8], shared: &Mutex<Shared>) -> http::Reply {
+fn reply_to(body: &[u8], takes_gzip: bool, shared: &Mutex<Shared>) -> http::Reply {
     let mut shared = lock(shared);
     shared.http_requests += 1;
+    shared.gzip_requests += usize::from(takes_gzip);
     let Ok(request) = serde_json::from_slice::<Value>(body) else {
         return http::Reply::json(&error_answer(&Value::Null, -32_700, "parse error"));
     };
     let mut reply = http::Reply::default();
+    if takes_gzip {
+        reply.coding = Coding::Gzip;
+    }
     if let Some(limiter) = shared.limiter.as_mut()
         && !limiter.takes(Instant::now(), request.as_array().map_or(1, Vec::len))
     {
@@ -278,7 +293,10 @@ fn reply_to(body: &[u8], shared: &Mutex<Shared>) -> http::Reply {
         }
         call => shared.answer(call, &mut reply),
     };
-    reply.with_json(&answer)
+    match reply.bomb_bytes {
+        Some(most_bytes) => reply.with_bomb(most_bytes),
+        None => reply.with_json(&answer),
+    }
 }
 
 impl Shared {
@@ -295,6 +313,8 @@ impl Shared {
             Fault::ServerError => reply.status = 500,
             Fault::HtmlBody => reply.html = true,
             Fault::TruncatedJson => reply.truncate = true,
+            Fault::Coded(coding) => reply.coding = *coding,
+            Fault::GzipBomb(most_bytes) => reply.bomb_bytes = Some(*most_bytes),
             Fault::Closed => reply.close = true,
             Fault::Delay(delay) => reply.delay = *delay,
             Fault::BatchRefused => reply.refuse_batch = true,

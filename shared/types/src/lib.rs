@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod clock;
+pub mod commitments;
 pub mod crash_point;
 pub mod dataset;
 pub mod disposition;
@@ -19,6 +20,7 @@ pub mod schema;
 
 pub use block::{BlockNumber, BlockRange, BlockRef, ChainId, EmptyRange};
 pub use clock::{Clock, SystemClock};
+pub use commitments::{Commitments, Since};
 pub use crash_point::CrashPoint;
 pub use dataset::{Dataset, UnknownDataset};
 pub use disposition::{Classified, Disposition};

@@ -88,6 +88,32 @@ async fn what_one_endpoint_shows_and_another_contradicts_halts_nobody_until_they
 }
 
 #[tokio::test]
+async fn a_block_of_which_one_sender_is_untrue_leaves_nothing_behind() {
+    let mut stage = Stage::new().await;
+    stage.mine(6).await;
+    let node = TapeServer::start(stage.record(stage.head().await.0 + 1).await).await.unwrap();
+    // It deploys the contracts of the traffic.
+    let params = json!(["0x1", true]);
+    let block = stage.chain.call("eth_getBlockByNumber", params.clone()).await.unwrap();
+    let mut untrue = block.clone();
+    untrue["transactions"][0]["from"] = json!(format!("0x{}", "15".repeat(20)));
+    node.set("eth_getBlockByNumber", &params, untrue);
+    let follower = stage.follow_at(node.url(), &json!({}));
+    let is_found_out = async || stage.number("SELECT count(*) FROM hot.evidence").await > Some(0);
+    eventually("the untrue sender to be found out", is_found_out).await.unwrap();
+    for dataset in ["blocks", "transactions", "logs", "block_arrivals"] {
+        assert_eq!(stage.stored(dataset).await, 0, "{dataset}");
+    }
+    let told = stage.number("SELECT count(*) FROM control.events").await;
+    assert_eq!((stage.tip().await, told), (None, Some(0)));
+
+    node.set("eth_getBlockByNumber", &params, block);
+    stage.caught_up().await;
+    follower.stop().await;
+    stage.assert_equals_chain(0).await;
+}
+
+#[tokio::test]
 async fn a_reorg_deeper_than_allowed_halts() {
     let mut stage = Stage::without_finality().await;
     stage.mine(12).await;

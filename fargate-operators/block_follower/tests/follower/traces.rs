@@ -170,6 +170,47 @@ async fn traces_that_are_not_there_yet_are_waited_for_and_never_left_out() {
     assert_traces_equal_chain(&stage, 0, TracedBy::TraceBlock).await;
 }
 
+#[tokio::test]
+async fn a_block_is_not_asked_for_again_because_its_traces_could_not_be_had() {
+    let mut stage = Stage::new().await;
+    stage.mine(6).await;
+    let node = TapeServer::start(record(&stage).await).await.unwrap();
+    // Once more than it is asked before the round is given up.
+    let busy = Fault::Error { code: -32_000, message: "execution took too long".to_owned() };
+    node.inject(about_block_1(7, busy));
+    let follower = stage.follow_at(node.url(), &json!({ "traces": "trace_block" }));
+    stage.caught_up().await;
+    follower.stop().await;
+    assert_traces_equal_chain(&stage, 0, TracedBy::TraceBlock).await;
+    let calls = node.calls();
+    let asked = |method: &str, params: Value| {
+        let call = (method.to_owned(), params);
+        calls.iter().filter(|made| **made == call).count()
+    };
+    assert_eq!(asked("eth_getBlockByNumber", json!(["0x1", true])), 1);
+    assert_eq!(asked("trace_block", json!(["0x1"])), 8);
+}
+
+#[tokio::test]
+async fn blocks_that_have_their_traces_are_stored_without_waiting_for_one_that_has_not() {
+    let mut stage = Stage::new().await;
+    stage.mine(3).await;
+    mine_a_transfer(&mut stage).await;
+    let (late, _) = stage.head().await;
+    stage.mine(2).await;
+    let node = TapeServer::start(record(&stage).await).await.unwrap();
+    let params = Some(json!([format!("{late:#x}")]));
+    node.inject(FaultRule { params, ..FaultRule::new("trace_block", usize::MAX, Fault::NullResult) });
+    let follower = stage.follow_at(node.url(), &json!({ "traces": "trace_block" }));
+    let is_waiting = async || stage.tip().await.is_some_and(|(number, _)| number == late - 1);
+    eventually("the block before it to be stored", is_waiting).await.unwrap();
+    assert_eq!(found(&stage).await, [], "each has its traces");
+    node.heal();
+    stage.caught_up().await;
+    follower.stop().await;
+    assert_traces_equal_chain(&stage, 0, TracedBy::TraceBlock).await;
+}
+
 /// What is wrong with stored blocks, by number, the highest first.
 async fn found(stage: &Stage) -> Vec<(u64, GapKind)> {
     let mut conn = stage.database.connect().await.unwrap();

@@ -3,7 +3,7 @@
 use isotherm_types::{Classified as _, Dataset};
 use serde_json::json;
 
-use crate::world::{COLD_BLOCKS, World, recorded_chain};
+use crate::world::{CHAIN_ID, COLD_BLOCKS, World, recorded_chain};
 
 const LOGS: &str = "cold/made/logs/logs_0000000000_0000000009.parquet";
 
@@ -20,6 +20,18 @@ async fn cold_storage_that_is_as_committed_has_no_finding_at_any_level() {
     assert!(world.findings().await.is_empty());
     assert!(world.told().await.is_empty());
     assert_eq!(world.queried(Dataset::Logs).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn what_the_chains_profile_excepts_is_not_checked_and_said_to_be_so() {
+    let world = World::create(recorded_chain(11).await).await;
+    let profile = json!({"chain_id": CHAIN_ID, "name": "made", "block_time_ms": 300, "finality": {"kind": "tags"},
+        "checks": {"receipts_root": 5}});
+    let output = world.check(&json!({ "profile": profile }), &[]).await;
+    assert_eq!((&output["finding_count"], &output["unverifiable_count"]), (&json!(0), &json!(1)), "{output}");
+    let told = &output["unverifiable"][0];
+    assert_eq!((&told["dataset"], &told["blocks"]), (&json!("transactions"), &json!({"start": 0, "end": 5})));
+    assert_eq!(told["reason"], "the chain's profile has the receipts root checked from block 5 on");
 }
 
 #[tokio::test]

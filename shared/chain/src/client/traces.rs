@@ -1,7 +1,9 @@
 //! Asks for the traces of verified blocks, a few blocks at a time.
 //!
 //! Blocks are asked about by hash where the method allows it; by number, an answer of another branch is noticed by the
-//! hash that it names. Never asks about a block that cannot have traces.
+//! hash that it names. They are asked about after they were verified, and not in the batch that asks for them: to trace
+//! takes a node far longer than to look up, the whole batch would wait for it, and one that fails at it would have to be
+//! asked for everything again. Never asks about a block that cannot have traces.
 
 use std::sync::Arc;
 
@@ -27,43 +29,68 @@ struct Tracer {
     tracer: &'static str,
 }
 
+/// What came of asking for the traces of a run of blocks.
+#[derive(Debug)]
+pub struct Traced {
+    /// Those that have their traces now, the first ones of the run.
+    pub blocks: Vec<VerifiedBlock>,
+    /// The others, as they were.
+    pub untraced: Vec<VerifiedBlock>,
+    /// Why the first of the others has none; present if there are no others.
+    pub end: Answer<()>,
+}
+
 impl ChainClient {
     /// The same blocks with their traces, or unchanged if `method` is [`TraceMethod::None`].
     ///
     /// Absent: no endpoint that answers has those of one of them; they may not have the block any more.
     pub async fn trace(&self, blocks: Vec<VerifiedBlock>, method: TraceMethod) -> Answer<Vec<VerifiedBlock>> {
+        let Traced { blocks, end, .. } = self.trace_as_far_as_told(blocks, method).await;
+        match end {
+            Answer::Present(()) => Answer::Present(blocks),
+            Answer::Absent => Answer::Absent,
+            Answer::Failed(error) => Answer::Failed(error),
+            Answer::Lying(lie) => Answer::Lying(lie),
+        }
+    }
+
+    /// The same, but of a run of which some cannot be had, the blocks before these have theirs.
+    pub async fn trace_as_far_as_told(&self, blocks: Vec<VerifiedBlock>, method: TraceMethod) -> Traced {
         if method == TraceMethod::None {
-            return Answer::Present(blocks);
+            return Traced { blocks, untraced: Vec::new(), end: Answer::Present(()) };
         }
         let ends = group_ends(blocks.iter().map(VerifiedBlock::size_bytes), GROUP_BYTES);
         let mut traced = Vec::with_capacity(blocks.len());
-        let mut blocks = blocks.into_iter();
+        let mut left = blocks.into_iter();
         for end in ends {
-            let group: Vec<VerifiedBlock> = blocks.by_ref().take(end - traced.len()).collect();
-            match self.trace_group(group, method).await {
-                Ok(Some(group)) => traced.extend(group),
-                Ok(None) => return Answer::Absent,
-                Err(failure) => return failure.into_answer(),
+            let group = left.by_ref().take(end - traced.len()).collect();
+            let found = self.trace_group(group, method).await;
+            traced.extend(found.blocks);
+            if !matches!(found.end, Answer::Present(())) {
+                let untraced = found.untraced.into_iter().chain(left).collect();
+                return Traced { blocks: traced, untraced, end: found.end };
             }
         }
-        Answer::Present(traced)
+        Traced { blocks: traced, untraced: Vec::new(), end: Answer::Present(()) }
     }
 
-    async fn trace_group(
-        &self,
-        group: Vec<VerifiedBlock>,
-        method: TraceMethod,
-    ) -> Result<Option<Vec<VerifiedBlock>>, Failure> {
+    async fn trace_group(&self, group: Vec<VerifiedBlock>, method: TraceMethod) -> Traced {
         let group = Arc::new(group);
         let mut traces: Vec<BlockTraces> = Vec::with_capacity(group.len());
-        while traces.len() < group.len() {
-            match self.ask_for_traces(&group, traces.len(), method).await? {
-                Some(found) => traces.extend(found),
-                None => return Ok(None),
+        let end = loop {
+            if traces.len() == group.len() {
+                break Answer::Present(());
             }
-        }
-        let group = Arc::unwrap_or_clone(group).into_iter().zip(traces);
-        Ok(Some(group.map(|(block, traces)| block.with_traces(traces)).collect()))
+            match self.ask_for_traces(&group, traces.len(), method).await {
+                Ok(Some(found)) => traces.extend(found),
+                Ok(None) => break Answer::Absent,
+                Err(failure) => break failure.into_answer(),
+            }
+        };
+        let mut untraced = Arc::unwrap_or_clone(group);
+        let with_traces = untraced.drain(..traces.len()).zip(traces).map(|(block, traces)| block.with_traces(traces));
+        let blocks = with_traces.collect();
+        Traced { blocks, untraced, end }
     }
 
     /// The traces of the blocks of `group` from the one at `start` on, of one at least; `None` if nobody who answers

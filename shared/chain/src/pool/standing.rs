@@ -56,6 +56,7 @@ impl Outcome {
             ChainError::Unreachable { .. }
             | ChainError::HttpStatus { .. }
             | ChainError::MissingAnswer { .. }
+            | ChainError::Undecodable { .. }
             | ChainError::Malformed { .. }
             | ChainError::Rpc { .. }
             | ChainError::BatchRefused { .. }

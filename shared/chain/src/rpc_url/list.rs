@@ -6,7 +6,7 @@ use std::fmt;
 
 use reqwest::Url;
 
-use super::{RpcUrl, invalid};
+use super::{RpcUrl, Words, invalid};
 use crate::error::ChainError;
 
 /// The addresses of one chain.
@@ -30,8 +30,10 @@ impl RpcUrls {
         if endpoints.is_empty() {
             return Err(ChainError::NoEndpoint);
         }
-        if wake_ups.iter().any(|url| url.call_rate.is_some()) {
-            return Err(invalid("one over WebSocket is not called, so it has no rate: leave out what stands behind #"));
+        if wake_ups.iter().any(|url| url.words != Words::default()) {
+            return Err(invalid(
+                "one over WebSocket is not called, so it has neither rate nor compression: leave out what stands behind #",
+            ));
         }
         Ok(Self { endpoints, wake_ups: wake_ups.into_iter().map(WakeUpUrl).collect() })
     }
@@ -89,7 +91,13 @@ mod tests {
     #[test]
     fn a_list_without_an_endpoint_and_a_web_socket_with_a_rate_are_refused() {
         assert!(matches!(RpcUrls::parse("ws://a"), Err(ChainError::NoEndpoint)));
-        for wrong in ["http://a,ws://b#rate=25/s", "http://a,ws://b#rate", "http://a,wss:", "http://a,ftp://b"] {
+        for wrong in [
+            "http://a,ws://b#rate=25/s",
+            "http://a,ws://b#compression=none",
+            "http://a,ws://b#rate",
+            "http://a,wss:",
+            "http://a,ftp://b",
+        ] {
             assert!(matches!(RpcUrls::parse(wrong), Err(ChainError::InvalidRpcUrl { .. })), "{wrong}");
         }
         assert!(RpcUrl::parse("ws://a").is_err(), "a WebSocket is never asked");

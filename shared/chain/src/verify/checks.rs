@@ -2,7 +2,7 @@
 //!
 //! What is not made is said, with its reason; it is never called good.
 
-use isotherm_types::{BlockNumber, BlockRef};
+use isotherm_types::{BlockNumber, BlockRef, Commitments, Since};
 use serde::{Deserialize, Serialize};
 
 use super::{BadBlock, Verdict};
@@ -23,20 +23,12 @@ impl Check {
 
     /// Whether it is made on the block at `number`.
     pub fn is_made_at(self, number: BlockNumber) -> bool {
-        match self {
-            Self::From(first) => first <= number,
-            Self::Never => false,
-        }
+        Since::from(self).holds_at(number)
     }
 
     /// The verdict on the block at `number` if the check, that of `what`, is not made on it.
     pub(super) fn why_not(self, what: &str, number: BlockNumber) -> Option<Verdict> {
-        let reason = match self {
-            Self::From(first) if first <= number => return None,
-            Self::From(first) => format!("the chain's profile has the {what} checked from block {first} on"),
-            Self::Never => format!("the chain's profile has the {what} never checked"),
-        };
-        Some(Verdict::NotVerifiable(reason))
+        Since::from(self).why_not(what, number).map(Verdict::NotVerifiable)
     }
 
     /// The verdict of `check`, that of `what`, or why it is not made.
@@ -49,6 +41,15 @@ impl Check {
         match self.why_not(what, number) {
             Some(why_not) => Ok(why_not),
             None => check(),
+        }
+    }
+}
+
+impl From<Check> for Since {
+    fn from(check: Check) -> Self {
+        match check {
+            Check::From(first) => Self::Block(first),
+            Check::Never => Self::Never,
         }
     }
 }
@@ -146,6 +147,18 @@ impl Checks {
         contract_address: Check::ALWAYS,
         unknown_formats: UnknownFormats::Refuse,
     };
+
+    /// Those of them that rows can be held against when they lie in files.
+    pub fn commitments(&self) -> Commitments {
+        Commitments {
+            header_hash: self.header_hash.into(),
+            parent_hash: self.parent_hash.into(),
+            transactions_root: self.transactions_root.into(),
+            receipts_root: self.receipts_root.into(),
+            logs_bloom: self.logs_bloom.into(),
+            gas_used: self.gas_used.into(),
+        }
+    }
 }
 
 impl Default for Checks {
@@ -181,6 +194,15 @@ mod tests {
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_not_checked_of_a_block_is_not_checked_of_its_rows() {
+        assert_eq!(Checks::ALL.commitments(), Commitments::ALL);
+        let checks = Checks { receipts_root: Check::From(BlockNumber(5)), gas_used: Check::Never, ..Checks::ALL };
+        let expected =
+            Commitments { receipts_root: Since::Block(BlockNumber(5)), gas_used: Since::Never, ..Commitments::ALL };
+        assert_eq!(checks.commitments(), expected);
     }
 
     #[test]

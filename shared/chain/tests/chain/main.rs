@@ -2,6 +2,7 @@
 
 mod absence;
 mod client;
+mod compressed;
 mod fixtures;
 mod forgeries;
 mod from_columns;

@@ -5,7 +5,7 @@
 //! leaves unchecked is told, and the next segment goes on. Decoding and hashing run on a thread that may block.
 
 use arrow::array::AsArray;
-use isotherm_types::{B256, BlockNumber, BlockRange, Dataset};
+use isotherm_types::{B256, BlockNumber, BlockRange, Commitments, Dataset};
 
 use super::anchors::{Sampling, sample};
 use super::fault::{Fault, Level};
@@ -32,6 +32,7 @@ pub(super) struct Open {
 struct Pass {
     report: Report,
     headers: Headers,
+    commitments: Commitments,
     /// Whether transactions and logs were asked for, or only what hangs on headers.
     with_roots: bool,
     /// By dataset, in the order of [`Dataset::ALL`].
@@ -41,6 +42,7 @@ struct Pass {
 /// Checks all files of `shelves`, and the rows in them.
 pub(super) async fn check(
     plan: &Plan<'_>,
+    commitments: &Commitments,
     shelves: &[Shelf],
     report: Report,
     meter: &mut Meter<'_>,
@@ -52,7 +54,8 @@ pub(super) async fn check(
 
     let headers = Headers::new(plan.anchor, sampled(plan, checked));
     let with_roots = needed(&plan.datasets, plan.level).contains(&Dataset::Transactions);
-    let mut pass = Pass { report, headers, with_roots, open: [const { None }; 4] };
+    let commitments = *commitments;
+    let mut pass = Pass { report, headers, commitments, with_roots, open: [const { None }; 4] };
     for segment in segments(&ranges, plan.blocks) {
         for (slot, (shelf, place)) in by_dataset.into_iter().zip(segment.files).enumerate() {
             if pass.open[slot].as_ref().map(|open| open.place) == place {
@@ -118,7 +121,7 @@ fn sampled(plan: &Plan<'_>, checked: Option<BlockRange>) -> Sampled {
 impl Pass {
     /// Checks the rows of `blocks` in the files that are open.
     fn check(&mut self, blocks: BlockRange) {
-        let Self { report, headers, with_roots, open } = self;
+        let Self { report, headers, commitments, with_roots, open } = self;
         let why_not = |dataset: Dataset| why_not(dataset, open[dataset as usize].as_ref());
         if let Some(reason) = why_not(Dataset::Blocks) {
             headers.pass_over(blocks.end(), header_file(open));
@@ -131,12 +134,12 @@ impl Pass {
             report.cannot_verify(Dataset::Traces, blocks, &reason);
         }
         let joined = match lacking {
-            None => join::with_roots(blocks, open, headers, report),
+            None => join::with_roots(blocks, open, headers, commitments, report),
             Some(reason) => {
                 for dataset in [Dataset::Transactions, Dataset::Logs].into_iter().filter(|_| *with_roots) {
                     report.cannot_verify(dataset, blocks, &reason);
                 }
-                join::headers_only(blocks, open, headers, report)
+                join::headers_only(blocks, open, headers, commitments, report)
             }
         };
         self.check_ends(&joined);

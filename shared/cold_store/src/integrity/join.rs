@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use isotherm_types::{B256, BlockNumber, BlockRange, Dataset};
+use isotherm_types::{B256, BlockNumber, BlockRange, Commitments, Dataset};
 
 use super::chain::Open;
 use super::fault::Fault;
@@ -73,14 +73,17 @@ pub(super) fn headers_only(
     blocks: BlockRange,
     open: &mut [Option<Open>; 4],
     headers: &mut Headers,
+    commitments: &Commitments,
     report: &mut Report,
 ) -> Joined {
     let [header_file, ..] = open;
     let Some((file, rows)) = readable(header_file) else { return Joined::new(blocks) };
     each_header(rows, (blocks, file), report, |batch, row, link, report| {
-        take_header(link, file, headers, report);
+        take_header(link, file, headers, commitments, report);
+        tell_exceptions(link.number, &[Dataset::Blocks], commitments, report);
         let place = place(Dataset::Blocks, file, BlockRange::single(link.number));
         match roots::header_hash(batch, row) {
+            Ok(_) if !commitments.header_hash.holds_at(link.number) => {}
             Ok(computed) if computed == link.hash => {}
             Ok(computed) => {
                 let (number, hash) = (link.number, link.hash);
@@ -98,6 +101,7 @@ pub(super) fn with_roots(
     blocks: BlockRange,
     open: &mut [Option<Open>; 4],
     headers: &mut Headers,
+    commitments: &Commitments,
     report: &mut Report,
 ) -> Joined {
     let [header_file, transactions, logs, _] = open;
@@ -111,7 +115,8 @@ pub(super) fn with_roots(
     let mut joined = each_header(rows, (blocks, file), report, |batch, row, link, report| {
         let sides = (transactions.of_block(link.number), logs.of_block(link.number));
         let (Ok(transaction_rows), Ok(log_rows)) = sides else { return ControlFlow::Break(()) };
-        take_header(link, file, headers, report);
+        take_header(link, file, headers, commitments, report);
+        tell_exceptions(link.number, &Dataset::ALL, commitments, report);
         let single = BlockRange::single(link.number);
         for (side, rows) in [(&transactions, &transaction_rows), (&logs, &log_rows)] {
             if let Some(named) = other_hash(rows, link.hash) {
@@ -119,7 +124,7 @@ pub(super) fn with_roots(
             }
         }
         let block = BlockRows { header: (batch, row), transactions: &transaction_rows, logs: &log_rows };
-        if let Err(fault) = roots::check_block(&block) {
+        if let Err(fault) = roots::check_block_by(&block, commitments) {
             let dataset = root_faults::dataset_of(&fault);
             let file = match dataset {
                 Dataset::Transactions => transactions.file,
@@ -171,10 +176,20 @@ fn link(batch: &RecordBatch, row: usize) -> Link {
     }
 }
 
-fn take_header(link: Link, file: &DataFile, headers: &mut Headers, report: &mut Report) {
+fn take_header(link: Link, file: &DataFile, headers: &mut Headers, commitments: &Commitments, report: &mut Report) {
     report.blocks += 1;
-    if let Err(problem) = headers.take(link, &file.key, report) {
-        report.find(place(Dataset::Blocks, file, BlockRange::single(link.number)), problem);
+    match headers.take(link, &file.key, report) {
+        Err(problem) if commitments.parent_hash.holds_at(link.number) => {
+            report.find(place(Dataset::Blocks, file, BlockRange::single(link.number)), problem);
+        }
+        Err(_) | Ok(()) => {}
+    }
+}
+
+/// Says what rows of `datasets` are not held against in the block at `number`.
+fn tell_exceptions(number: BlockNumber, datasets: &[Dataset], commitments: &Commitments, report: &mut Report) {
+    for (dataset, reason) in commitments.exceptions(number).filter(|(dataset, _)| datasets.contains(dataset)) {
+        report.cannot_verify(dataset, BlockRange::single(number), &reason);
     }
 }
 

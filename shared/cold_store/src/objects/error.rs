@@ -101,6 +101,12 @@ pub enum ObjectError {
         /// Most that is read.
         limit_bytes: u64,
     },
+    /// An upload in parts was begun, and S3 gave it no id.
+    #[error("s3 began an upload of {key} in parts and did not say which it is")]
+    NoUpload {
+        /// The object.
+        key: String,
+    },
     /// A URL cannot be signed for that long.
     #[error("no URL can be signed for {key}")]
     Presign {
@@ -117,7 +123,7 @@ impl Classified for ObjectError {
         match self {
             Self::S3 { status: None | Some(408 | 409 | 412 | 429 | 500..), .. } => Disposition::Retry,
             Self::S3 { .. } => Disposition::GiveUp,
-            Self::Cut { .. } | Self::Source { .. } | Self::Changed { .. } => Disposition::Retry,
+            Self::Cut { .. } | Self::Source { .. } | Self::Changed { .. } | Self::NoUpload { .. } => Disposition::Retry,
             Self::Conflict { .. } | Self::Missing { .. } | Self::Altered { .. } => Disposition::GiveUp,
             Self::TooLarge { .. } | Self::Presign { .. } => Disposition::GiveUp,
             Self::Folder { .. } | Self::OnlyACopy { .. } => Disposition::GiveUp,
@@ -136,6 +142,7 @@ impl Classified for ObjectError {
             Self::Altered { .. } => "cold_store.object_altered",
             Self::Changed { .. } => "cold_store.object_changed",
             Self::TooLarge { .. } => "cold_store.object_too_large",
+            Self::NoUpload { .. } => "cold_store.no_upload",
             Self::Presign { .. } => "cold_store.presign",
         }
     }

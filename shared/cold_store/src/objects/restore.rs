@@ -6,11 +6,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ChecksumAlgorithm;
-use base64::Engine as _;
-
-use super::{ObjectError, ObjectStore, failed, is_missing, status_of};
+use super::put::Condition;
+use super::{ObjectError, ObjectStore, Source, failed, is_missing};
 use crate::digest::{ObjectDigest, RunningDigest};
 use crate::error::ColdStoreError;
 use crate::parquet_file::ParquetFileError;
@@ -67,23 +64,10 @@ impl ObjectStore {
         path: &Path,
         digest: &ObjectDigest,
     ) -> Result<(), ObjectError> {
-        let body =
-            ByteStream::from_path(path).await.map_err(|source| ObjectError::Source { key: key.to_owned(), source })?;
-        let checksum = base64::engine::general_purpose::STANDARD.encode(digest.sha256.as_bytes());
-        let answer = self
-            .s3("restore", key)?
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .if_match(e_tag)
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
-            .checksum_sha256(checksum)
-            .body(body)
-            .send()
-            .await;
-        let Err(error) = answer else { return Ok(()) };
-        if !matches!(status_of(&error), Some(404 | 409 | 412)) {
-            return Err(failed("restore", key, error));
+        let put = self.put("restore", key, Source::File(path), digest, Condition::Is(e_tag)).await;
+        let Err(error) = put else { return Ok(()) };
+        if !matches!(error, ObjectError::S3 { status: Some(404 | 409 | 412), .. }) {
+            return Err(error);
         }
         // An answer that was lost looks like this at the second try, too.
         match self.read_digest(key).await? {

@@ -51,6 +51,10 @@ impl HeaderRow {
         Ok(Self { header, hash: hash_of("block_hash")?, transaction_count: u32_of("transaction_count")? })
     }
 
+    pub(super) fn number(&self) -> u64 {
+        self.header.number
+    }
+
     /// What the header hashes to.
     pub(super) fn computed_hash(&self) -> B256 {
         self.header.hash_slow()

@@ -71,17 +71,36 @@ impl<'a> Receipts<'a> {
     /// The EIP-2718 encoding of each with its logs, and the Bloom filter of all of these. Logs must be numbered through
     /// the block without a gap.
     pub(super) fn encoded(&self, logs: &Logs<'_>) -> Result<(Encodings, Bloom), RootFault> {
+        let mut encoded = Encodings::default();
+        let bloom = self.each(logs, |index, receipt, bloom, joined| {
+            encoded.push(|out| receipt.encode(index, bloom, Items(joined), out))
+        })?;
+        Ok((encoded, bloom))
+    }
+
+    /// The Bloom filter of all logs, which must be numbered through the block without a gap.
+    pub(super) fn bloom(&self, logs: &Logs<'_>) -> Result<Bloom, RootFault> {
+        self.each(logs, |_, _, _, _| Ok(()))
+    }
+
+    /// Has `see` look at each receipt, with its place, the Bloom filter of its logs and their RLP; returns the filter of
+    /// all logs.
+    fn each(
+        &self,
+        logs: &Logs<'_>,
+        mut see: impl FnMut(u64, ReceiptRow<'_>, &Bloom, &[u8]) -> Result<(), RootFault>,
+    ) -> Result<Bloom, RootFault> {
         let mut left = logs.rows();
-        let (mut encoded, mut of_block, mut joined) = (Encodings::default(), Bloom::ZERO, Vec::new());
+        let (mut of_block, mut joined) = (Bloom::ZERO, Vec::new());
         for (index, receipt) in (0..).zip(self.rows()) {
             joined.clear();
             let bloom = take(&mut left, (index, receipt), &mut joined)?;
             of_block.accrue_bloom(&bloom);
-            encoded.push(|out| receipt.encode(index, &bloom, Items(&joined), out))?;
+            see(index, receipt, &bloom, &joined)?;
         }
         match left.next() {
             Some(log) => Err(log.misplaced()),
-            None => Ok((encoded, of_block)),
+            None => Ok(of_block),
         }
     }
 }

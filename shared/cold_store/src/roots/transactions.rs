@@ -51,18 +51,28 @@ impl<'a> Transactions<'a> {
         self.0.iter().flat_map(|columns| (0..columns.hash.len()).map(|row| hash(columns.hash, row)))
     }
 
-    /// The EIP-2718 encoding of each.
-    pub(super) fn encoded(&self) -> Result<Encodings, RootFault> {
-        let rows = self.0.iter().flat_map(|columns| (0..columns.hash.len()).map(move |row| (columns, row)));
-        let mut encoded = Encodings::default();
-        for (index, (columns, row)) in (0..).zip(rows) {
+    /// Checks that they are numbered without a gap.
+    pub(super) fn check_places(&self) -> Result<(), RootFault> {
+        for (index, (columns, row)) in (0..).zip(self.rows()) {
             let found = columns.index.value(row);
             if found != index {
                 return Err(RootFault::TransactionPlace { index, found });
             }
+        }
+        Ok(())
+    }
+
+    /// The EIP-2718 encoding of each.
+    pub(super) fn encoded(&self) -> Result<Encodings, RootFault> {
+        let mut encoded = Encodings::default();
+        for (index, (columns, row)) in (0..).zip(self.rows()) {
             encoded.push(|out| columns.encode(row, index, out))?;
         }
         Ok(encoded)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&Columns<'a>, usize)> {
+        self.0.iter().flat_map(|columns| (0..columns.hash.len()).map(move |row| (columns, row)))
     }
 }
 

@@ -54,6 +54,51 @@ async fn a_large_file_is_written_and_a_wrong_digest_is_refused_on_arrival() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_too_long_for_one_call_is_put_in_parts_on_the_same_condition() {
+    const PART_BYTES: u64 = 5 << 20;
+    let bucket = Bucket::create().await;
+    let objects = bucket.objects.clone().with_parts_of(PART_BYTES);
+    let bytes: Vec<u8> = (0..11_000_000_u32).map(|index| u8::try_from(index % 251).unwrap()).collect();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&bytes).unwrap();
+    let digest = ObjectDigest::of(&bytes);
+    let source = Source::File(file.path());
+    assert_eq!(objects.put_if_absent("long", source, &digest).await.unwrap(), PutOutcome::Written);
+    let head = bucket.client.head_object().bucket(objects.bucket()).key("long").send().await.unwrap();
+    assert!(head.e_tag().unwrap().trim_matches('"').ends_with("-3"), "three parts: {head:?}");
+    objects.verify("long", &digest).await.unwrap();
+
+    // By what was written in parts, and by what was written at once.
+    assert_eq!(objects.put_if_absent("long", source, &digest).await.unwrap(), PutOutcome::AlreadyThere);
+    assert_eq!(bucket.objects.put_if_absent("short", source, &digest).await.unwrap(), PutOutcome::Written);
+    assert_eq!(objects.put_if_absent("short", source, &digest).await.unwrap(), PutOutcome::AlreadyThere);
+    bucket.overwrite("taken", b"other").await;
+    let refused = objects.put_if_absent("taken", source, &digest).await.unwrap_err();
+    assert!(matches!(refused, ObjectError::Conflict { .. }), "{refused}");
+    assert_eq!(objects.read("taken", 5).await.unwrap(), Some(Bytes::from_static(b"other")));
+
+    let begun = bucket.client.list_multipart_uploads().bucket(objects.bucket()).send().await.unwrap();
+    assert_eq!(begun.uploads().len(), 0, "no parts of what was refused are left");
+}
+
+#[tokio::test]
+async fn of_two_writers_in_parts_at_once_one_writes() {
+    let bucket = Bucket::create().await;
+    let objects = bucket.objects.clone().with_parts_of(5 << 20);
+    let write = async |filling: u8| {
+        let bytes = vec![filling; 6_000_000];
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&bytes).unwrap();
+        objects.put_if_absent("one", Source::File(file.path()), &ObjectDigest::of(&bytes)).await
+    };
+    let both = tokio::join!(write(1), write(2));
+    let written = [&both.0, &both.1].into_iter().filter(|put| matches!(put, Ok(PutOutcome::Written)));
+    assert_eq!(written.count(), 1, "{both:?}");
+    let refused = [both.0, both.1].into_iter().find_map(Result::err).unwrap();
+    assert_eq!(refused.code(), "cold_store.object_conflict", "{refused}");
+}
+
+#[tokio::test]
 async fn a_signed_url_reads_without_credentials_or_headers() {
     let bucket = Bucket::create().await;
     bucket.overwrite("cold/x y.parquet", b"0123456789").await;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::kind::{LieKind, Tells};
 use super::values::items;
+use crate::tape::Coding;
 
 /// Their table.
 pub(super) static KINDS: &[LieKind] = &[
@@ -20,6 +21,10 @@ pub(super) static KINDS: &[LieKind] = &[
     LieKind::new("doubled_key", Tells::Text(|text| doubled(text, r#""gasUsed":"#, r#""0x0","#))),
     LieKind::new("doubled_result", Tells::Text(|text| doubled(text, r#""result":"#, "null,"))),
     LieKind::new("endless_body", Tells::Endless),
+    LieKind::new("cut_gzip", Tells::Coded(Coding::CutGzip)),
+    LieKind::new("false_gzip", Tells::Coded(Coding::FalseGzip)),
+    LieKind::new("unknown_coding", Tells::Coded(Coding::Unknown)),
+    LieKind::new("gzip_bomb", Tells::Bomb),
     LieKind::new("wrong_chain_id", Tells::ChainId).in_company(),
 ];
 

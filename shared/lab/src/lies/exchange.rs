@@ -4,10 +4,15 @@ use serde_json::{Value, json};
 
 use super::kind::{Elsewhere, Pair, Tells};
 use crate::rpc::quantity;
+use crate::tape::Coding;
+use crate::tape::http::gzip_bomb;
 
 const BY_NUMBER: &str = "eth_getBlockByNumber";
 const BY_HASH: &str = "eth_getBlockByHash";
 const RECEIPTS: &str = "eth_getBlockReceipts";
+
+/// More than any client reads of an answer.
+const BOMB_BYTES: usize = 256 << 20;
 
 /// Calls, and the answer of the node: an object, or a list for a batch.
 #[derive(Clone, Debug)]
@@ -37,6 +42,8 @@ pub(super) struct Lie {
 #[derive(Debug)]
 pub(super) enum Reply {
     Body(Vec<u8>),
+    /// A body that is encoded, or said to be.
+    Coded(Vec<u8>, Coding),
     Endless,
     Close,
 }
@@ -60,7 +67,7 @@ impl Exchange {
             Tells::HeaderByHash(_) => self.block_at(self.header_by_hash()?),
             Tells::Tag(tag, _) => self.tagged(tag).and(self.block_at(self.tagged("latest")?)),
             Tells::Batch(_) | Tells::Text(_) => whole(!self.pairs(BY_NUMBER).is_empty()),
-            Tells::Endless => whole(self.place_of(is_about_a_block).is_some()),
+            Tells::Endless | Tells::Coded(_) | Tells::Bomb => whole(self.place_of(is_about_a_block).is_some()),
             Tells::ChainId => whole(self.chain_id().or(self.tagged("latest")).is_some()),
         }
     }
@@ -75,6 +82,14 @@ impl Exchange {
             Tells::Batch(lie) => lie(&mut self.answer),
             Tells::Text(lie) => return Some(told(lie(std::str::from_utf8(truth).ok()?)?)),
             Tells::Endless => return Some(Lie { reply: Reply::Endless, is_told: true }),
+            Tells::Coded(coding) => {
+                let reply = Reply::Coded(coding.encode(truth.to_vec()), coding);
+                return Some(Lie { reply, is_told: true });
+            }
+            Tells::Bomb => {
+                let reply = Reply::Coded(gzip_bomb(BOMB_BYTES), Coding::Gzip);
+                return Some(Lie { reply, is_told: true });
+            }
             Tells::ChainId => match self.chain_id() {
                 Some(place) => self.alter_result(place, another_chain, elsewhere),
                 None => return Some(Lie { reply: Reply::Close, is_told: false }),

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{batches, blocks, foreign, headers, receipts};
+use crate::tape::Coding;
 
 /// A block with whole transactions, and its receipts, as they are answered.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +51,10 @@ pub enum Tells {
     Text(fn(&str) -> Option<String>),
     /// An answer about a block does not end.
     Endless,
+    /// The right answer about a block, encoded so that it cannot be read.
+    Coded(Coding),
+    /// A short answer about a block decodes to more than anybody reads.
+    Bomb,
     /// The chain id. It is asked for after a failure, so the connection breaks before, when `latest` is asked for.
     ChainId,
 }
@@ -67,9 +72,8 @@ impl LieKind {
     pub fn needs_reorg(&self) -> bool {
         match self.tells {
             Tells::BlockByHash(_) | Tells::HeaderByHash(_) => true,
-            Tells::Block(_) | Tells::Tag(..) | Tells::Batch(_) | Tells::Text(_) | Tells::Endless | Tells::ChainId => {
-                false
-            }
+            Tells::Block(_) | Tells::Tag(..) | Tells::Batch(_) | Tells::Text(_) => false,
+            Tells::Endless | Tells::Coded(_) | Tells::Bomb | Tells::ChainId => false,
         }
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::exchange::{Exchange, Reply, Subject};
 use super::values::power_of_two;
 use super::{Elsewhere, LieKind, Pair, Tells, kinds};
+use crate::tape::Coding;
 use crate::tape::generate::{ChainPlan, GeneratedChain};
 
 /// Place of the block that is asked for.
@@ -59,7 +60,8 @@ fn questions(tells: Tells, chain: &GeneratedChain) -> Vec<(&'static str, Value, 
         ]
     };
     match tells {
-        Tells::Block(_) | Tells::Batch(_) | Tells::Text(_) | Tells::Endless => pair("eth_getBlockByNumber", number),
+        Tells::Block(_) | Tells::Batch(_) | Tells::Text(_) => pair("eth_getBlockByNumber", number),
+        Tells::Endless | Tells::Coded(_) | Tells::Bomb => pair("eth_getBlockByNumber", number),
         Tells::BlockByHash(_) => pair("eth_getBlockByHash", hash),
         Tells::HeaderByHash(_) => vec![("eth_getBlockByHash", json!([hash, false]), header(ASKED))],
         Tells::Tag(..) => ["latest", "safe", "finalized"]
@@ -91,7 +93,8 @@ fn lie(kind: &LieKind, chain: &GeneratedChain) -> Option<(Vec<u8>, Reply)> {
     let exchange = Exchange::read(&request, &truth).unwrap();
     let subject = exchange.subject(kind.tells).unwrap_or_else(|| panic!("{} has nothing to be about", kind.name));
     match kind.tells {
-        Tells::Batch(_) | Tells::Text(_) | Tells::Endless | Tells::ChainId => assert_eq!(subject, Subject::Frames),
+        Tells::Batch(_) | Tells::Text(_) | Tells::ChainId => assert_eq!(subject, Subject::Frames),
+        Tells::Endless | Tells::Coded(_) | Tells::Bomb => assert_eq!(subject, Subject::Frames),
         Tells::Block(_) | Tells::BlockByHash(_) | Tells::HeaderByHash(_) | Tells::Tag(..) => {
             assert_eq!(subject, Subject::Block(1003), "{}", kind.name);
         }
@@ -113,11 +116,13 @@ fn result(body: &[u8], place: usize) -> Value {
 #[test]
 fn every_kind_alters_what_it_is_about() {
     let (kinds, chain) = (kinds(), chain(20));
-    assert!(kinds.len() >= 80);
+    assert!(kinds.len() >= 84);
     for kind in kinds {
         let (truth, reply) = lie(kind, &chain).unwrap_or_else(|| panic!("{} has nothing to alter", kind.name));
         match reply {
             Reply::Body(body) => assert!(body != truth, "{}", kind.name),
+            Reply::Coded(body, Coding::Gzip) => assert!(body.len() < 1 << 20, "{}: {}", kind.name, body.len()),
+            Reply::Coded(body, coding) => assert_eq!(body == truth, coding != Coding::CutGzip, "{}", kind.name),
             Reply::Endless => assert!(matches!(kind.tells, Tells::Endless)),
             Reply::Close => panic!("{} is not told", kind.name),
         }
@@ -144,7 +149,7 @@ fn no_kind_is_about_what_it_does_not_know() {
         let asked = questions(kind.tells, &chain(1)).into_iter();
         let (request, truth) = exchange_of(asked.map(|(method, params, _)| (method, params, Value::Null)).collect());
         let subject = Exchange::read(&request, &truth).unwrap().subject(kind.tells);
-        let is_about_the_form = matches!(kind.tells, Tells::Endless | Tells::ChainId);
+        let is_about_the_form = matches!(kind.tells, Tells::Endless | Tells::Coded(_) | Tells::Bomb | Tells::ChainId);
         assert_eq!(subject.is_some(), is_about_the_form, "{}", kind.name);
     }
 }

@@ -21,6 +21,7 @@ const NAMED: &[(&str, &[&str])] = &[
             "web_page",
         ],
     ),
+    ("chain.undecodable", &["cut_gzip", "false_gzip", "unknown_coding"]),
     ("chain.missing_answer", &["no_tip", "one_answer_for_all", "short_batch", "wrong_ids"]),
     ("chain.rpc_error", &["error_inside_a_batch"]),
     ("chain.wrong_chain_id", &["wrong_chain_id"]),

@@ -7,7 +7,7 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::UInt32Type;
 use isotherm_cold_store::integrity::{EndpointAnswers, Fault, Level, Plan, Report, Sampling, compare_anchors, sample};
 use isotherm_cold_store::{DataFile, ObjectDigest};
-use isotherm_types::{B256, BlockNumber, BlockRange, Dataset};
+use isotherm_types::{B256, BlockNumber, BlockRange, Commitments, Dataset, Since};
 use parquet::arrow::ArrowWriter;
 
 use super::sealed::{BLOCKS, SealedChain, World, altered, files_of};
@@ -88,6 +88,34 @@ async fn a_wrong_cell_is_found_by_what_the_header_commits_to() {
         assert_eq!(finding.blocks, Some(range(block, block + 1)), "{column}");
         assert_eq!(report.blocks, BLOCKS, "the check goes on");
     }
+}
+
+#[tokio::test]
+async fn what_a_chains_profile_excepts_is_no_finding_and_is_not_called_good() {
+    let from = |block| Since::Block(BlockNumber(block));
+    let until = |block| range(0, block);
+    // Five transactions a block.
+    let block = middle(Dataset::Transactions).start().0 + 3;
+    let table = [
+        ("success", Commitments { receipts_root: from(block + 1), ..Commitments::ALL }, Dataset::Transactions),
+        ("nonce", Commitments { transactions_root: from(block + 1), ..Commitments::ALL }, Dataset::Transactions),
+    ];
+    for (column, excepting, dataset) in table {
+        let world = with_altered_cell(Dataset::Transactions, column, 17).await;
+        let report = world.check_by(&excepting, Level::Chain, |_| {}).await;
+        assert_eq!((&report.findings, unverifiable(&report)), (&vec![], vec![(dataset, until(block + 1))]), "{column}");
+        assert!(report.unverifiable[0].reason.contains("the chain's profile"), "{report:?}");
+    }
+    // One block earlier it counts again, and so does what is not excepted.
+    let world = with_altered_cell(Dataset::Transactions, "success", 17).await;
+    let counting = Commitments { receipts_root: from(block), logs_bloom: Since::Never, ..Commitments::ALL };
+    let report = world.check_by(&counting, Level::Chain, |_| {}).await;
+    let finding = one(&report, &key(&world, Dataset::Transactions), Fault::ReceiptsRoot);
+    assert_eq!(finding.blocks, Some(range(block, block + 1)));
+    let world = with_altered_cell(Dataset::Blocks, "gas_used", 3).await;
+    let excepting = Commitments { header_hash: Since::Never, ..Commitments::ALL };
+    let report = world.check_by(&excepting, Level::Chain, |_| {}).await;
+    assert_eq!((&report.findings, unverifiable(&report)), (&vec![], vec![(Dataset::Blocks, until(BLOCKS))]));
 }
 
 #[tokio::test]

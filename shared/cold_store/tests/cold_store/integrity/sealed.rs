@@ -11,13 +11,13 @@ use arrow::datatypes::{DataType, Decimal128Type, UInt32Type, UInt64Type};
 use isotherm_chain::block::read_block;
 use isotherm_chain::columns;
 use isotherm_chain::verify::verify;
-use isotherm_cold_store::integrity::{Level, ManifestHead, Plan, Report, Sampling, check};
+use isotherm_cold_store::integrity::{Level, ManifestHead, Plan, Report, Sampling, check_by};
 use isotherm_cold_store::layout::Object;
 use isotherm_cold_store::{
     ChainName, DataFile, Manifest, Partition, PartitionBlocks, PartitionWriter, Sha256Digest, StagedFile,
 };
 use isotherm_lab::tape::generate::{ChainPlan, GeneratedChain};
-use isotherm_types::{B256, BlockNumber, BlockRange, ChainId, Dataset};
+use isotherm_types::{B256, BlockNumber, BlockRange, ChainId, Commitments, Dataset};
 use serde_json::value::RawValue;
 use sqlx::types::chrono::DateTime;
 
@@ -224,6 +224,16 @@ impl World {
     }
 
     pub(crate) async fn check_as(&self, level: Level, change: impl FnOnce(&mut Plan<'_>)) -> Report {
+        self.check_by(&Commitments::ALL, level, change).await
+    }
+
+    /// A check of a chain whose profile excepts something.
+    pub(crate) async fn check_by(
+        &self,
+        commitments: &Commitments,
+        level: Level,
+        change: impl FnOnce(&mut Plan<'_>),
+    ) -> Report {
         let (chain, scratch) = (ChainName::new("made").unwrap(), tempfile::tempdir().unwrap());
         let mut plan = Plan {
             objects: &self.bucket.objects,
@@ -239,7 +249,7 @@ impl World {
         };
         change(&mut plan);
         let mut last = None;
-        let report = check(&plan, &mut |progress| last = Some(progress)).await.unwrap();
+        let report = check_by(&plan, commitments, &mut |progress| last = Some(progress)).await.unwrap();
         if let Some(last) = last {
             assert_eq!((last.files, last.bytes, last.blocks), (report.files, report.bytes, report.blocks));
         }
