@@ -14,6 +14,7 @@ module "platform" {
   token_issuers  = var.token_issuers
   email_from     = var.email_from
   webhooks       = var.webhooks
+  database_ca    = var.database_ca == null ? null : file(var.database_ca.file)
 
   protected          = local.figures.protected
   network            = local.figures.network

@@ -63,6 +63,28 @@ variable "webhooks" {
   default     = []
 }
 
+variable "database_ca" {
+  description = "Certificates that vouch for the database, as a file in PEM, and the file's SHA-256: RDS's bundle of the region (terraform/README.md). It goes to whoever writes the secret `isotherm/database`."
+  type = object({
+    file   = string
+    sha256 = string
+  })
+  default = null
+
+  validation {
+    condition     = var.database_ca == null || try(filesha256(var.database_ca.file) == lower(var.database_ca.sha256), false)
+    error_message = "The file of certificates is not there, or is not the one whose SHA-256 was written down: fetch it again, and see whether RDS has new authorities before you write down another one."
+  }
+  validation {
+    condition     = var.database_ca == null || try(strcontains(file(var.database_ca.file), "-----BEGIN CERTIFICATE-----"), false)
+    error_message = "The file holds no certificate in PEM."
+  }
+  validation {
+    condition     = var.database_ca == null || try(length(file(var.database_ca.file)) < 60000, false)
+    error_message = "A secret has room for 64 KB: take the bundle of the region, and not that of all regions."
+  }
+}
+
 variable "extra_services" {
   description = "Further AWS services that something inside calls, such as `email` or `sns`."
   type        = set(string)

@@ -65,6 +65,12 @@ variable "database" {
   })
 }
 
+variable "database_ca" {
+  description = "Certificates in PEM that vouch for Postgres. They are public, and go into the secret `database` beside the URL."
+  type        = string
+  default     = null
+}
+
 variable "storage" {
   description = "Of buckets: days for which old versions are kept."
   type = object({
