@@ -15,6 +15,7 @@ mod at_once;
 mod away;
 mod on_demand;
 
+pub use address::{connect_options, with_certificates};
 pub use away::{Borrowed, PATIENCE, PROBE, answered_within, ask, borrow, is_away};
 pub use on_demand::OnDemandPool;
 
@@ -141,7 +142,7 @@ impl Classified for DatabaseError {
 /// # Errors
 /// [`DatabaseError`]; an address that nobody answers is reported within 5 s.
 pub async fn connect(address: &Secret<String>, options: PoolOptions) -> Result<PgPool, DatabaseError> {
-    let connect = address::parse(address)?;
+    let connect = connect_options(address)?;
     let host = connect.get_host().to_owned();
     let port = connect.get_port();
     let database = connect.get_database().unwrap_or_else(|| connect.get_username()).to_owned();

@@ -5,14 +5,14 @@
 
 use std::net::IpAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::{DatabaseError, HiddenUrlError};
 use crate::secret::Secret;
 
 /// What the secret `database` holds when the database's certificate is signed by nobody whom everybody trusts. RDS's is not.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct AddressWithCertificates {
     url: String,
@@ -20,22 +20,29 @@ struct AddressWithCertificates {
     ca: String,
 }
 
+/// What the secret `database` is to hold, for [`connect_options`] to read: `url`, and the certificates that vouch for the database.
+pub fn with_certificates(url: &Secret<String>, ca: Option<&str>) -> Secret<String> {
+    let Some(ca) = ca else { return url.clone() };
+    let address = AddressWithCertificates { url: url.expose().clone(), ca: ca.to_owned() };
+    Secret::new(serde_json::to_string(&address).expect("two texts are JSON"))
+}
+
 /// What is connected with, from `postgres://…` or from `{"url": "postgres://…", "ca": "-----BEGIN CERTIFICATE-----…"}`.
 ///
 /// # Errors
 /// [`DatabaseError::BadUrl`]; [`DatabaseError::BadCertificates`] if there is none in `ca`; [`DatabaseError::Unproven`] for another
 /// machine without `sslmode=verify-full`.
-pub(super) fn parse(text: &Secret<String>) -> Result<PgConnectOptions, DatabaseError> {
+pub fn connect_options(address: &Secret<String>) -> Result<PgConnectOptions, DatabaseError> {
     let bad_url = || DatabaseError::BadUrl { source: HiddenUrlError };
-    let text = text.expose();
+    let text = address.expose();
     let options = if text.trim_start().starts_with('{') {
-        let address: AddressWithCertificates = serde_json::from_str(text).map_err(|_hidden| bad_url())?;
+        let known: AddressWithCertificates = serde_json::from_str(text).map_err(|_hidden| bad_url())?;
         // The driver would take a text without any for no certificates at all.
-        if !address.ca.contains("-----BEGIN CERTIFICATE-----") {
+        if !known.ca.contains("-----BEGIN CERTIFICATE-----") {
             return Err(DatabaseError::BadCertificates);
         }
-        let options = address.url.parse::<PgConnectOptions>().map_err(|_hidden| bad_url())?;
-        options.ssl_root_cert_from_pem(address.ca.into_bytes())
+        let options = known.url.parse::<PgConnectOptions>().map_err(|_hidden| bad_url())?;
+        options.ssl_root_cert_from_pem(known.ca.into_bytes())
     } else {
         text.parse::<PgConnectOptions>().map_err(|_hidden| bad_url())?
     };
@@ -61,7 +68,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<PgConnectOptions, DatabaseError> {
-        parse(&Secret::new(text.to_owned()))
+        connect_options(&Secret::new(text.to_owned()))
     }
 
     #[test]
@@ -93,7 +100,14 @@ mod tests {
     fn certificates_come_with_the_address() {
         let with = |url: &str, ca: &str| serde_json::json!({ "url": url, "ca": ca }).to_string();
         let url = "postgres://ann:hunter2@db.example.com/books?sslmode=verify-full";
-        assert!(parsed(&with(url, "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n")).is_ok());
+        let ca = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+        let composed = with_certificates(&Secret::new(url.to_owned()), Some(ca));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(composed.expose()).unwrap(),
+            serde_json::json!({ "url": url, "ca": ca })
+        );
+        assert!(connect_options(&composed).is_ok());
+        assert_eq!(with_certificates(&Secret::new(url.to_owned()), None).expose(), url);
         let cases = [
             (with(url, ""), "database.bad_certificates"),
             (with(url, "rds-bundle.pem"), "database.bad_certificates"),
