@@ -40,6 +40,23 @@ pub struct StartOptions {
     pub bin: Option<PathBuf>,
     /// Further settings, such as `("wal_level", "logical")`.
     pub settings: Vec<(String, String)>,
+    /// What it proves itself with over TLS; without it, it speaks none.
+    pub certificate: Option<Certificate>,
+}
+
+/// A certificate of a server and its private key, both in PEM.
+#[derive(Clone)]
+pub struct Certificate {
+    /// The certificate.
+    pub pem: String,
+    /// Its key.
+    pub key_pem: String,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[certificate]")
+    }
 }
 
 /// Where a server's data lives.
@@ -146,6 +163,9 @@ impl Postgres {
                 Some(data_folder::create_durable(&bin, unprivileged.as_ref(), prepared.folder(), &data)?)
             }
         };
+        if let Some(certificate) = &options.certificate {
+            data_folder::write_certificate(certificate, unprivileged.as_ref(), &data)?;
+        }
         let server = Self { process: prepared.go()?, port, password };
         server.wait_until_ready(&data).await?;
         Ok(server)
@@ -244,6 +264,9 @@ fn server_command(
             ("max_wal_size", "256MB"),
         ];
         settings.extend(fast.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+    if options.certificate.is_some() {
+        settings.push(("ssl".into(), "on".into()));
     }
     settings.extend(options.settings.iter().cloned());
 

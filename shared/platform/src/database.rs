@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use isotherm_types::{Classified, Disposition};
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 
 use crate::secret::Secret;
 
+mod address;
 mod at_once;
 mod away;
 mod on_demand;
 
+pub use address::{connect_options, with_certificates};
 pub use away::{Borrowed, PATIENCE, PROBE, answered_within, ask, borrow, is_away};
 pub use on_demand::OnDemandPool;
 
@@ -84,7 +86,18 @@ pub enum DatabaseError {
         #[source]
         source: HiddenUrlError,
     },
-    /// Nobody answers, or Postgres refuses us.
+    /// Whoever answers there would not have to prove that it is the database.
+    #[error(
+        "the database at {host} would not have to prove that it is the one: its URL has to say sslmode=verify-full"
+    )]
+    Unproven {
+        /// Its host.
+        host: String,
+    },
+    /// What should vouch for it is no certificate.
+    #[error("what should vouch for the database, `ca` beside its URL, holds no certificate in PEM")]
+    BadCertificates,
+    /// Nobody answers, whoever answers is not the database, or Postgres refuses us.
     #[error("database {database} at {host}:{port} is unreachable")]
     Unreachable {
         /// Its host.
@@ -107,7 +120,7 @@ pub struct HiddenUrlError;
 impl Classified for DatabaseError {
     fn disposition(&self) -> Disposition {
         match self {
-            Self::BadUrl { .. } => Disposition::GiveUp,
+            Self::BadUrl { .. } | Self::Unproven { .. } | Self::BadCertificates => Disposition::GiveUp,
             Self::Unreachable { .. } => Disposition::Retry,
         }
     }
@@ -115,18 +128,21 @@ impl Classified for DatabaseError {
     fn code(&self) -> &'static str {
         match self {
             Self::BadUrl { .. } => "database.bad_url",
+            Self::Unproven { .. } => "database.unproven",
+            Self::BadCertificates => "database.bad_certificates",
             Self::Unreachable { .. } => "database.unreachable",
         }
     }
 }
 
-/// Opens a pool and proves it with one connection.
+/// Opens a pool and proves it with one connection. `address` is `postgres://…`, or that as `url` beside `ca`, the certificates
+/// that vouch for the database. Another machine than this one is connected with only if it proves that it is the database:
+/// `sslmode=verify-full`.
 ///
 /// # Errors
 /// [`DatabaseError`]; an address that nobody answers is reported within 5 s.
-pub async fn connect(url: &Secret<String>, options: PoolOptions) -> Result<PgPool, DatabaseError> {
-    let connect: PgConnectOptions =
-        url.expose().parse().map_err(|_: sqlx::Error| DatabaseError::BadUrl { source: HiddenUrlError })?;
+pub async fn connect(address: &Secret<String>, options: PoolOptions) -> Result<PgPool, DatabaseError> {
+    let connect = connect_options(address)?;
     let host = connect.get_host().to_owned();
     let port = connect.get_port();
     let database = connect.get_database().unwrap_or_else(|| connect.get_username()).to_owned();
@@ -164,8 +180,8 @@ pub async fn connect_with_secret(
     secret_arn: &str,
     options: PoolOptions,
 ) -> Result<PgPool, crate::Fault> {
-    let url = crate::secrets::fetch(secrets, secret_arn).await?;
-    Ok(connect(&url, options).await?)
+    let address = crate::secrets::fetch(secrets, secret_arn).await?;
+    Ok(connect(&address, options).await?)
 }
 
 #[cfg(test)]

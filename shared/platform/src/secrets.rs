@@ -62,7 +62,7 @@ impl Classified for SecretError {
 /// The value of the secret called `id` (name or ARN).
 ///
 /// A secret that is a JSON object with exactly one member, such as `{"url": "postgres://…"}`, stands for that member:
-/// a text as it is, anything else as JSON. Every other secret is its own text.
+/// a text as it is, anything else as JSON. Every other secret is its own text, such as that of a database with certificates.
 ///
 /// # Errors
 /// [`SecretError`].

@@ -1,4 +1,1 @@
-output "platform" {
-  description = "Addresses of everything that people and pipelines need."
-  value       = module.platform
-}
+../../environment/outputs.tf

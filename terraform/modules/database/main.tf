@@ -43,6 +43,9 @@ resource "aws_db_parameter_group" "this" {
   }
 }
 
+# A word of its own for the last snapshot: the one of a database that was here before may still be there.
+resource "terraform_data" "snapshot" {}
+
 resource "aws_db_instance" "this" {
   identifier     = local.identifier
   engine         = "postgres"
@@ -72,10 +75,10 @@ resource "aws_db_instance" "this" {
   backup_window             = "02:00-03:00"
   maintenance_window        = "sun:03:30-sun:04:30"
   copy_tags_to_snapshot     = true
-  delete_automated_backups  = false
-  deletion_protection       = var.database.deletion_protection
-  skip_final_snapshot       = false
-  final_snapshot_identifier = "isotherm-final"
+  delete_automated_backups  = !var.protected
+  deletion_protection       = var.protected
+  skip_final_snapshot       = !var.protected
+  final_snapshot_identifier = "isotherm-final-${terraform_data.snapshot.id}"
 
   auto_minor_version_upgrade      = true
   allow_major_version_upgrade     = false

@@ -14,15 +14,14 @@ variable "aws" {
 }
 
 variable "database" {
-  description = "Size and safety of Postgres: instance class, storage in GB and how far it may grow by itself, engine version, a standby in another zone, days of backups, whether it refuses to be deleted."
+  description = "Size and safety of Postgres: instance class, storage in GB and how far it may grow by itself, engine version, a standby in another zone, days of backups."
   type = object({
-    instance_class      = string
-    storage_gb          = number
-    storage_limit_gb    = number
-    engine_version      = optional(string, "17")
-    multi_az            = bool
-    backup_days         = number
-    deletion_protection = bool
+    instance_class   = string
+    storage_gb       = number
+    storage_limit_gb = number
+    engine_version   = optional(string, "17")
+    multi_az         = bool
+    backup_days      = number
   })
 
   validation {
@@ -41,6 +40,11 @@ variable "database" {
     condition     = var.database.backup_days >= 7 && var.database.backup_days <= 35
     error_message = "Backups are kept for 7 to 35 days."
   }
+}
+
+variable "protected" {
+  description = "Whether it refuses to be deleted, and leaves a last snapshot and its backups if it is all the same."
+  type        = bool
 }
 
 variable "subnet_ids" {

@@ -1,17 +1,12 @@
-# Names that may be looked up: the allowed hosts and the AWS services of this region. Others do not exist, which also keeps
-# data from being carried away in the names that are asked for.
+# Names that may be looked up: the allowed hosts and the AWS services that are called, each by its full name. Below a region's
+# name lie everybody's APIs and buckets. Others do not exist, which also keeps data from being carried away in the names that are
+# asked for.
 
 locals {
-  aws_names = [
-    "*.${var.aws.region}.${var.aws.dns_suffix}",
-    "*.${var.aws.region}.rds.${var.aws.dns_suffix}",
-    "*.dkr.ecr.${var.aws.region}.${var.aws.dns_suffix}",
-    "*.s3.${var.aws.region}.${var.aws.dns_suffix}",
-  ]
   dns_rules = {
-    allowed = { priority = 100, action = "ALLOW", domains = sort(var.allowed_hosts) }
-    aws     = { priority = 200, action = "ALLOW", domains = local.aws_names }
-    others  = { priority = 300, action = "BLOCK", domains = ["*"] }
+    allowed = { priority = 100, action = "ALLOW", domains = var.allowed_hosts }
+    aws     = { priority = 200, action = "ALLOW", domains = var.service_hosts }
+    others  = { priority = 300, action = "BLOCK", domains = toset(["*"]) }
   }
 }
 
@@ -44,7 +39,7 @@ resource "aws_route53_resolver_firewall_rule_group_association" "this" {
   firewall_rule_group_id = aws_route53_resolver_firewall_rule_group.this.id
   vpc_id                 = var.vpc_id
   priority               = 101
-  mutation_protection    = var.deletion_protection ? "ENABLED" : "DISABLED"
+  mutation_protection    = var.protected ? "ENABLED" : "DISABLED"
 }
 
 # If the firewall cannot say, the name is not resolved.

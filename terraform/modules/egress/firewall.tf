@@ -107,9 +107,9 @@ resource "aws_networkfirewall_firewall" "this" {
   name                              = "isotherm"
   vpc_id                            = var.vpc_id
   firewall_policy_arn               = aws_networkfirewall_firewall_policy.this[each.key].arn
-  delete_protection                 = var.deletion_protection
-  subnet_change_protection          = var.deletion_protection
-  firewall_policy_change_protection = var.deletion_protection
+  delete_protection                 = var.protected
+  subnet_change_protection          = var.protected
+  firewall_policy_change_protection = var.protected
 
   dynamic "subnet_mapping" {
     for_each = aws_subnet.firewall

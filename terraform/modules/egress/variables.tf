@@ -35,6 +35,16 @@ variable "allowed_hosts" {
   }
 }
 
+variable "service_hosts" {
+  description = "Host names of AWS that are called from inside, each in full: a pattern would let names of strangers through."
+  type        = set(string)
+
+  validation {
+    condition     = alltrue([for host in var.service_hosts : can(regex("^[a-z0-9.-]+$", host))])
+    error_message = "AWS services are named one by one, without `*`: below each region's name lie the APIs and the buckets of everybody."
+  }
+}
+
 variable "vpc_id" {
   description = "The VPC."
   type        = string
@@ -55,8 +65,8 @@ variable "outbound_route_table_ids" {
   type        = map(string)
 }
 
-variable "deletion_protection" {
-  description = "Whether the firewall refuses to be deleted."
+variable "protected" {
+  description = "Whether the firewalls refuse to be deleted or led around."
   type        = bool
 }
 

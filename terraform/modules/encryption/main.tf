@@ -3,15 +3,26 @@
 
 locals {
   alias = "alias/isotherm"
+  # A key that is gone takes with it all that it encrypted. Whoever means it first says so in the figures (`protected: false`),
+  # which changes this policy and nothing else. A `prevent_destroy` could not be said by a figure.
+  deletion = [
+    for is_protected in [var.protected] : {
+      Sid       = "NotDeleted"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = ["kms:DisableKey", "kms:ScheduleKeyDeletion"]
+      Resource  = "*"
+    } if is_protected
+  ]
 }
 
 resource "aws_kms_key" "this" {
   description             = "Isotherm: database, secrets, results, logs, alarms"
   enable_key_rotation     = true
-  deletion_window_in_days = 30
+  deletion_window_in_days = var.protected ? 30 : 7
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat(local.deletion, [
       {
         # Without it nobody could ever change the key; IAM policies of the account then say who may.
         Sid       = "Account"
@@ -40,12 +51,8 @@ resource "aws_kms_key" "this" {
         Resource  = "*"
         Condition = { StringEquals = { "aws:SourceAccount" = var.aws.account_id } }
       },
-    ]
+    ])
   })
-
-  lifecycle {
-    prevent_destroy = true
-  }
 }
 
 resource "aws_kms_alias" "this" {

@@ -12,3 +12,8 @@ variable "aws" {
     error_message = "An account's id has twelve digits."
   }
 }
+
+variable "protected" {
+  description = "Whether the key refuses to be deleted or disabled, whoever asks."
+  type        = bool
+}

@@ -31,8 +31,6 @@ locals {
     { sid = "WriteObjects", actions = ["s3:AbortMultipartUpload", "s3:PutObject"], resources = [for arn in var.access.write : "${arn}/*"] },
     { sid = "ReadSecrets", actions = ["secretsmanager:GetSecretValue"], resources = var.access.secrets },
     { sid = "SendEmails", actions = ["ses:SendEmail"], resources = var.access.emails },
-    # A text message goes to a number, which is no resource.
-    { sid = "SendTexts", actions = ["sns:Publish"], resources = var.access.texts ? ["*"] : [] },
     { sid = "InvokeFunctions", actions = ["lambda:InvokeFunction"], resources = var.access.invoke },
   ]
   conditional = concat(
@@ -69,7 +67,19 @@ locals {
     ],
   )
 
+  # A text message goes to a number, which is its own resource (`+15550100`) and cannot be named beforehand. Everything else that
+  # SNS publishes to, topics and devices, has an ARN. Source: Service Authorization Reference, Amazon SNS.
+  texts = [
+    for is_granted in [var.access.texts] : {
+      Sid         = "SendTexts"
+      Effect      = "Allow"
+      Action      = ["sns:Publish"]
+      NotResource = ["arn:${var.aws.partition}:sns:*:*:*"]
+    } if is_granted
+  ]
+
   statements = concat(
+    local.texts,
     [
       for statement in local.plain : {
         Sid      = statement.sid

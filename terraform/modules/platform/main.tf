@@ -3,7 +3,8 @@
 module "encryption" {
   source = "../encryption"
 
-  aws = local.aws
+  aws       = local.aws
+  protected = var.protected
 }
 
 module "network" {
@@ -28,7 +29,8 @@ module "egress" {
   vpc_cidr                 = var.network.cidr
   outbound_cidrs           = module.network.outbound_cidrs
   outbound_route_table_ids = module.network.outbound_route_table_ids
-  deletion_protection      = var.database.deletion_protection
+  service_hosts            = setunion(local.service_hosts, [module.database.address])
+  protected                = var.protected
   log_retention_days       = var.log_retention_days
   key_arn                  = module.encryption.key_arn
 }
@@ -38,6 +40,7 @@ module "database" {
 
   aws                = local.aws
   database           = var.database
+  protected          = var.protected
   subnet_ids         = module.network.private_subnet_ids
   security_group_id  = module.network.security_group_ids.database
   key_arn            = module.encryption.key_arn
@@ -52,7 +55,7 @@ module "storage" {
   name             = local.bucket_names[each.key]
   bucket           = each.value
   old_version_days = var.storage.old_version_days
-  force_destroy    = var.storage.force_destroy
+  force_destroy    = !var.protected
   key_arn          = contains(local.encrypted_keys, each.key) ? module.encryption.key_arn : null
 }
 
@@ -68,9 +71,10 @@ module "queue" {
 module "secrets" {
   source = "../secrets"
 
-  secrets       = local.stack.secrets
-  key_arn       = module.encryption.key_arn
-  recovery_days = 30
+  secrets   = local.stack.secrets
+  names     = { rpc = var.alarms.chains, webhook = var.webhooks }
+  key_arn   = module.encryption.key_arn
+  protected = var.protected
 }
 
 module "lambda_function" {
@@ -125,7 +129,7 @@ module "fargate_operator" {
   key_alias          = module.encryption.alias
   key_arn            = module.encryption.key_arn
   log_retention_days = var.log_retention_days
-  force_delete       = var.storage.force_destroy
+  force_delete       = !var.protected
 }
 
 module "scheduler" {

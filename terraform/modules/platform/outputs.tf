@@ -4,9 +4,11 @@ output "api_url" {
 }
 
 output "database" {
-  description = "Where Postgres is, and which secret has the master's password. The platform's own role and its URL are made by hand (terraform/README.md)."
+  description = "Where Postgres is, what its URL ends with, the certificates that vouch for it, and which secret has the master's password."
   value = {
     address           = module.database.address
+    url_options       = "sslmode=verify-full"
+    ca                = var.database_ca
     master_secret_arn = module.database.master_secret_arn
   }
 }

@@ -37,6 +37,8 @@ locals {
   secret_arns    = { for key, secret in local.stack.secrets : key => try(secret.per_name, false) ? "${local.secret_prefix}/${key}/*" : "${local.secret_prefix}/${key}-??????" }
   encrypted_keys = ["results"] # users' answers; docs/adr/0032-where-the-key-is-ours.md
 
+  fetches_keys = anytrue([for issuer in var.token_issuers : issuer.jwks_url != null])
+
   # What functions and operators have in common.
   processes = {
     for key, process in merge(
@@ -54,7 +56,8 @@ locals {
       run_operators  = try(process.run_operators, [])
       stop_operators = try(process.stop_operators, [])
       verify_tokens  = try(process.verify_tokens, false)
-      outbound       = try(process.outbound, false)
+      # What verifies tokens goes out for the keys of their issuers and for nothing else: if all are given as `jwks`, it need not.
+      outbound = try(process.outbound, false) && (!try(process.verify_tokens, false) || local.fetches_keys)
     }
   }
 
@@ -112,6 +115,18 @@ locals {
     anytrue([for process in values(local.processes) : contains(process.notify, "sms")]) ? ["sns"] : [],
     var.extra_services,
   )
+
+  # Their names, each in full (modules/egress/dns.tf). The endpoint of S3 lets through the same buckets.
+  service_domain = "${local.aws.region}.${local.aws.dns_suffix}"
+  service_hosts = toset(concat(
+    [
+      for service in local.services : lookup({
+        "ecr.api" = "api.ecr.${local.service_domain}"
+        "ecr.dkr" = "${local.aws.account_id}.dkr.ecr.${local.service_domain}"
+      }, service, "${service}.${local.service_domain}")
+    ],
+    [for bucket in concat(values(local.bucket_names), ["prod-${local.aws.region}-starport-layer-bucket"]) : "${bucket}.s3.${local.service_domain}"],
+  ))
 
   # Of each function that the clock invokes: how often a failed event is tried again, and for how long it is kept.
   clock = concat(

@@ -8,6 +8,16 @@ variable "release" {
   }
 }
 
+variable "protected" {
+  description = "Whether what holds data refuses to be deleted: database, buckets, images, secrets, their key, the firewalls. Without it `terraform destroy` leaves nothing (terraform/README.md)."
+  type        = bool
+
+  validation {
+    condition     = var.protected || !var.database.multi_az
+    error_message = "A database with a standby holds data that somebody counts on: such an environment is `protected: true`. To take it down, say `multi_az: false` too."
+  }
+}
+
 variable "network" {
   description = "Addresses of the VPC (a /16), how many availability zones, and the mode: `full` (interface endpoints, a firewall in each zone) or `lean` (one NAT gateway); docs/adr/0031-one-way-out.md has what each costs and gives."
   type = object({
@@ -43,24 +53,28 @@ variable "extra_services" {
 }
 
 variable "database" {
-  description = "Size and safety of Postgres: instance class, storage in GB and how far it may grow by itself, engine version, a standby in another zone, days of backups, whether it refuses to be deleted, connections above which an alarm rings."
+  description = "Size and safety of Postgres: instance class, storage in GB and how far it may grow by itself, engine version, a standby in another zone, days of backups, connections above which an alarm rings."
   type = object({
-    instance_class      = string
-    storage_gb          = number
-    storage_limit_gb    = number
-    engine_version      = optional(string, "17")
-    multi_az            = bool
-    backup_days         = number
-    deletion_protection = bool
-    connection_alarm    = number
+    instance_class   = string
+    storage_gb       = number
+    storage_limit_gb = number
+    engine_version   = optional(string, "17")
+    multi_az         = bool
+    backup_days      = number
+    connection_alarm = number
   })
 }
 
+variable "database_ca" {
+  description = "Certificates in PEM that vouch for Postgres. They are public, and go into the secret `database` beside the URL."
+  type        = string
+  default     = null
+}
+
 variable "storage" {
-  description = "Of buckets: days for which old versions are kept, and whether a bucket may be deleted with what it holds."
+  description = "Of buckets: days for which old versions are kept."
   type = object({
     old_version_days = number
-    force_destroy    = bool
   })
 }
 
@@ -101,6 +115,12 @@ variable "email_from" {
   }
 }
 
+variable "webhooks" {
+  description = "Names of webhook triggers' signing keys: each is the secret `isotherm/webhook/<name>`, made empty."
+  type        = set(string)
+  default     = []
+}
+
 variable "api_throttle" {
   description = "Calls of the HTTP API a second over all callers, and how many may come at once."
   type = object({
@@ -120,7 +140,7 @@ variable "log_retention_days" {
 }
 
 variable "alarms" {
-  description = "Who is told, what a month may cost in USD, which chains are followed, and when alarms ring."
+  description = "Who is told, what a month may cost in USD, which chains are followed (each has a secret `isotherm/rpc/<chain>` for its endpoints, made empty), and when alarms ring."
   type = object({
     emails             = set(string)
     monthly_budget_usd = number

@@ -1,4 +1,4 @@
 output "arns" {
   description = "ARN of each secret that is not per name."
-  value       = { for key, secret in aws_secretsmanager_secret.this : key => secret.arn }
+  value       = { for key in keys(local.single) : key => aws_secretsmanager_secret.this[key].arn }
 }

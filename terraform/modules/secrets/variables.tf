@@ -1,5 +1,5 @@
 variable "secrets" {
-  description = "Secrets of the stack file, by key. One per name (`isotherm/<key>/<name>`) is made by whoever names it, not here."
+  description = "Secrets of the stack file, by key. One per name is called `isotherm/<key>/<name>`."
   type = map(object({
     description = string
     per_name    = optional(bool, false)
@@ -11,17 +11,27 @@ variable "secrets" {
   }
 }
 
+variable "names" {
+  description = "Names of the secrets that are per name, by key: `{ rpc = [\"monad\"] }`."
+  type        = map(set(string))
+  default     = {}
+
+  validation {
+    condition     = alltrue([for key in keys(var.names) : try(var.secrets[key].per_name, false)])
+    error_message = "Only secrets that the stack file calls `per_name` have names."
+  }
+  validation {
+    condition     = alltrue([for name in flatten([for names in values(var.names) : tolist(names)]) : can(regex("^[a-z0-9_-]{1,63}$", name))])
+    error_message = "A secret's name has 1 to 63 characters: a-z, 0-9, `_` and `-`."
+  }
+}
+
 variable "key_arn" {
   description = "Key that secrets are encrypted with."
   type        = string
 }
 
-variable "recovery_days" {
-  description = "Days for which a deleted secret can be had back."
-  type        = number
-
-  validation {
-    condition     = var.recovery_days >= 7 && var.recovery_days <= 30
-    error_message = "A deleted secret can be had back for 7 to 30 days."
-  }
+variable "protected" {
+  description = "Whether a deleted secret can be had back, for 30 days; else it is gone, and its name free, at once."
+  type        = bool
 }

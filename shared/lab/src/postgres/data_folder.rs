@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{SUPERUSER, Unprivileged};
+use super::{Certificate, SUPERUSER, Unprivileged};
 use crate::{LabError, tools};
 
 /// Counts changes to the way the template is made.
@@ -79,6 +79,24 @@ pub(super) fn create_durable(
     initdb(bin, unprivileged, folder, &draft, &["--auth=scram-sha-256", &pwfile])?;
     fs::rename(&draft, data).map_err(LabError::io("move into place", data))?;
     Ok(password)
+}
+
+/// Puts `certificate` where a server with `ssl` on looks for it. It wants the key to be its own user's alone.
+pub(super) fn write_certificate(
+    certificate: &Certificate,
+    unprivileged: Option<&Unprivileged>,
+    data: &Path,
+) -> Result<(), LabError> {
+    for (name, text) in [("server.crt", &certificate.pem), ("server.key", &certificate.key_pem)] {
+        let path = data.join(name);
+        let _ = fs::remove_file(&path);
+        let created = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        created.and_then(|mut file| file.write_all(text.as_bytes())).map_err(LabError::io("write", &path))?;
+        if let Some(user) = unprivileged {
+            user.own(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn initdb(

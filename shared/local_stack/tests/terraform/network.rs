@@ -1,11 +1,12 @@
 //! Nobody comes in but through the API, and nothing goes out but along the one way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use isotherm_local_stack::stack_file::Notifier;
 use isotherm_local_stack::{Stack, names};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::rendered::{ALLOWED_HOSTS, rendered, terraform_folder};
+use crate::rendered::{ACCOUNT, ALLOWED_HOSTS, REGION, rendered, terraform_folder};
 use crate::resources::{Resource, Resources};
 
 /// Whatever is no part of the VPC.
@@ -150,6 +151,61 @@ fn egress_faults(resources: &Resources, stack: &Stack) -> Vec<String> {
         }
     }
     faults.extend(list_faults(resources, is_full));
+    faults.extend(service_faults(resources, is_full, stack));
+    faults
+}
+
+/// AWS services that something inside calls, as their interface endpoints are named.
+fn services(stack: &Stack) -> BTreeSet<&'static str> {
+    let mut services = BTreeSet::from(["ecr.api", "ecr.dkr", "logs", "secretsmanager", "sqs"]);
+    for function in stack.functions.values() {
+        if !(function.run_operators.is_empty() && function.stop_operators.is_empty()) {
+            services.insert("ecs");
+        }
+        if !function.invoke.is_empty() {
+            services.insert("lambda");
+        }
+        services.extend(function.notify.iter().map(|notifier| match notifier {
+            Notifier::Email => "email",
+            Notifier::Sms => "sns",
+        }));
+    }
+    services
+}
+
+/// Names of AWS that have to be resolved, and those of nobody else: these services, our buckets, the one that images come
+/// from (Amazon ECR user guide, "Minimum Amazon S3 bucket permissions"), the database.
+fn service_hosts(resources: &Resources, stack: &Stack) -> BTreeSet<String> {
+    let domain = format!("{REGION}.amazonaws.com");
+    let services = services(stack).into_iter().map(|service| match service {
+        "ecr.api" => format!("api.ecr.{domain}"),
+        "ecr.dkr" => format!("{ACCOUNT}.dkr.ecr.{domain}"),
+        other => format!("{other}.{domain}"),
+    });
+    let buckets = stack.buckets.keys().map(|key| names::bucket(key, &format!("{ACCOUNT}-{REGION}")));
+    let buckets = buckets.chain([format!("prod-{REGION}-starport-layer-bucket")]);
+    let databases = resources.all("aws_db_instance").filter_map(|database| database.values["address"].as_str());
+    services.chain(buckets.map(|bucket| format!("{bucket}.s3.{domain}"))).chain(databases.map(str::to_owned)).collect()
+}
+
+/// Services of AWS that are reached, and only those that are called.
+fn service_faults(resources: &Resources, is_full: bool, stack: &Stack) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut lists = resources.all("aws_route53_resolver_firewall_domain_list");
+    let names = lists.find(|list| list.text("/name") == Some("isotherm-aws")).map(|list| list.list("/domains"));
+    let names: BTreeSet<String> = names.into_iter().flatten().map(str::to_owned).collect();
+    if names != service_hosts(resources, stack) {
+        faults.push("other names of AWS are resolved than those that are called".to_owned());
+    }
+    let start = format!("com.amazonaws.{REGION}.");
+    let endpoints =
+        resources.all("aws_vpc_endpoint").filter(|endpoint| endpoint.text("/vpc_endpoint_type") == Some("Interface"));
+    let endpoints: BTreeSet<&str> =
+        endpoints.filter_map(|endpoint| endpoint.text("/service_name")?.strip_prefix(start.as_str())).collect();
+    let wanted = if is_full { services(stack) } else { BTreeSet::new() };
+    faults.extend(wanted.difference(&endpoints).map(|service| format!("{service} has no endpoint")));
+    faults
+        .extend(endpoints.difference(&wanted).map(|service| format!("{service} has an endpoint, and nobody calls it")));
     faults
 }
 
@@ -248,14 +304,8 @@ fn nothing_goes_out_but_along_the_one_way() {
     let (Some(dev), Some(prod)) = (rendered("dev"), rendered("prod")) else { return };
     assert!(dev.all("aws_networkfirewall_firewall").next().is_none(), "dev is lean");
     assert!(prod.all("aws_networkfirewall_firewall").next().is_some(), "prod has a firewall");
-    for service in ["sqs", "secretsmanager", "logs", "ecr.api", "ecr.dkr", "ecs"] {
-        let name = format!("com.amazonaws.eu-west-1.{service}");
-        let mut endpoints = prod.all("aws_vpc_endpoint");
-        assert!(
-            endpoints.any(|endpoint| endpoint.text("/service_name") == Some(name.as_str())),
-            "{service} has no endpoint"
-        );
-    }
+    let called = ["ecr.api", "ecr.dkr", "ecs", "email", "lambda", "logs", "secretsmanager", "sns", "sqs"];
+    assert_eq!(services(&stack()).into_iter().collect::<Vec<_>>(), called);
 }
 
 #[test]
@@ -267,6 +317,14 @@ fn another_way_out_is_named() {
     let hosts = r#"module.egress.aws_networkfirewall_rule_group.allowed["this"]"#;
     let list = r#"module.egress.aws_route53_resolver_firewall_domain_list.this["allowed"]"#;
     let others = r#"module.egress.aws_route53_resolver_firewall_rule.this["others"]"#;
+    let aws = r#"module.egress.aws_route53_resolver_firewall_domain_list.this["aws"]"#;
+    let lambda = r#"module.network.aws_vpc_endpoint.service["lambda"]"#;
+    // Whose API and whose bucket that is, nobody knows.
+    let strangers = |name: &str| {
+        let names = dev.at(aws).values["domains"].as_array().unwrap().iter().cloned();
+        names.chain([Value::from(name)]).collect::<Vec<_>>()
+    };
+    let resolved = "other names of AWS are resolved than those that are called";
     let actions = "/firewall_policy/0/stateful_default_actions";
     let targets = "/rule_group/0/rules_source/0/rules_source_list/0/targets";
     let cases = [
@@ -276,6 +334,10 @@ fn another_way_out_is_named() {
             "other names than the allowed ones are resolved".to_owned(),
         ),
         (dev.planted(others, "/action", "ALLOW"), "names off the list are resolved".to_owned()),
+        (dev.planted(aws, "/domains", json!(["*.eu-west-1.amazonaws.com"])), resolved.to_owned()),
+        (dev.planted(aws, "/domains", strangers("abc123.execute-api.eu-west-1.amazonaws.com")), resolved.to_owned()),
+        (dev.planted(aws, "/domains", strangers("*.s3.eu-west-1.amazonaws.com")), resolved.to_owned()),
+        (prod.without(lambda), "lambda has no endpoint".to_owned()),
         (
             prod.planted(policy, actions, json!(["aws:alert_established"])),
             "the firewall lets through what is not on the list".to_owned(),

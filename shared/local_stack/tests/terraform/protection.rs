@@ -1,7 +1,32 @@
 //! What holds data cannot be deleted by mistake in prod, and logs are neither lost nor kept for ever.
 
-use crate::rendered::rendered;
-use crate::resources::Resources;
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::rendered::{rendered, terraform_folder};
+use crate::resources::{Resource, Resources};
+
+/// Whether a key's policy lets nobody delete or disable it.
+fn is_kept(key: &Resource) -> bool {
+    let policy = key.json("/policy");
+    policy["Statement"].as_array().into_iter().flatten().any(|statement| {
+        statement["Effect"] == "Deny"
+            && statement["Principal"] == "*"
+            && statement["Action"] == json!(["kms:DisableKey", "kms:ScheduleKeyDeletion"])
+            && statement["Condition"].is_null()
+    })
+}
+
+/// Days for which a deleted secret can be had back, and a deleted key.
+fn recovery_faults(resources: &Resources, of_secrets: i64, of_keys: i64) -> Vec<String> {
+    let secrets = resources.all("aws_secretsmanager_secret");
+    let secrets = secrets.filter(|secret| secret.number("/recovery_window_in_days") != Some(of_secrets));
+    let keys = resources.all("aws_kms_key");
+    let keys = keys.filter(|key| key.number("/deletion_window_in_days") != Some(of_keys));
+    secrets.chain(keys).map(|found| format!("{}: it can be had back for another time", found.address)).collect()
+}
 
 /// What prod has beyond the rest.
 fn faults_of_prod(resources: &Resources) -> Vec<String> {
@@ -24,7 +49,38 @@ fn faults_of_prod(resources: &Resources) -> Vec<String> {
         if database.number("/backup_retention_period").is_none_or(|days| days < 7) {
             faults.push(format!("{}: its backups are kept for less than a week", database.address));
         }
+        let word = resources.all("terraform_data").find_map(|word| word.text("/id"));
+        let named = database.text("/final_snapshot_identifier");
+        if !named.zip(word).is_some_and(|(named, word)| named.ends_with(word)) {
+            faults.push(format!("{}: its last snapshot has the name of the one before", database.address));
+        }
     }
+    let lost = resources.all("aws_kms_key").filter(|key| !is_kept(key));
+    faults.extend(lost.map(|key| format!("{}: whoever may use it may delete it", key.address)));
+    faults.extend(recovery_faults(resources, 30, 30));
+    faults
+}
+
+/// What would stop `terraform destroy` of dev half-way, or be in the way of making it again.
+fn faults_of_dev(resources: &Resources) -> Vec<String> {
+    let mut faults = Vec::new();
+    let rules = [
+        ("aws_db_instance", "/deletion_protection", false),
+        ("aws_db_instance", "/skip_final_snapshot", true),
+        ("aws_db_instance", "/delete_automated_backups", true),
+        ("aws_s3_bucket", "/force_destroy", true),
+        ("aws_ecr_repository", "/force_delete", true),
+        ("aws_networkfirewall_firewall", "/delete_protection", false),
+    ];
+    for (kind, pointer, wanted) in rules {
+        let wrong = resources.all(kind).filter(|found| found.is(pointer) != wanted);
+        faults.extend(wrong.map(|found| format!("{}: {pointer} keeps it", found.address)));
+    }
+    let names = resources.all("aws_route53_resolver_firewall_rule_group_association");
+    let kept = names.filter(|found| found.text("/mutation_protection") != Some("DISABLED"));
+    let kept = kept.chain(resources.all("aws_kms_key").filter(|key| is_kept(key)));
+    faults.extend(kept.map(|found| format!("{}: it refuses", found.address)));
+    faults.extend(recovery_faults(resources, 0, 7));
     faults
 }
 
@@ -68,7 +124,19 @@ fn what_holds_data_in_prod_cannot_be_deleted_by_mistake() {
     let database = "module.database.aws_db_instance.this";
     let bucket = r#"module.storage["cold"].aws_s3_bucket.this"#;
     let firewall = r#"module.egress.aws_networkfirewall_firewall.this["this"]"#;
+    let key = "module.encryption.aws_kms_key.this";
+    let secret = r#"module.secrets.aws_secretsmanager_secret.this["rpc/monad"]"#;
     let cases = [
+        (
+            real.planted(database, "/final_snapshot_identifier", "isotherm-final"),
+            format!("{database}: its last snapshot has the name of the one before"),
+        ),
+        (
+            real.planted_in_json(key, "/policy", "/Statement/0/Effect", "Allow"),
+            format!("{key}: whoever may use it may delete it"),
+        ),
+        (real.planted(key, "/deletion_window_in_days", 7), format!("{key}: it can be had back for another time")),
+        (real.planted(secret, "/recovery_window_in_days", 0), format!("{secret}: it can be had back for another time")),
         (real.planted(database, "/deletion_protection", false), format!("{database}: it can be deleted")),
         (
             real.planted(database, "/skip_final_snapshot", true),
@@ -84,6 +152,52 @@ fn what_holds_data_in_prod_cannot_be_deleted_by_mistake() {
     for (planted, expected) in cases {
         assert_eq!(faults_of_prod(&planted), [expected]);
     }
+}
+
+#[test]
+fn dev_leaves_nothing_that_is_in_the_way_of_the_next() {
+    let Some(real) = rendered("dev") else { return };
+    let none: [String; 0] = [];
+    assert_eq!(faults_of_dev(&real), none);
+    let database = "module.database.aws_db_instance.this";
+    let bucket = r#"module.storage["cold"].aws_s3_bucket.this"#;
+    let secret = r#"module.secrets.aws_secretsmanager_secret.this["database"]"#;
+    let key = "module.encryption.aws_kms_key.this";
+    let denial = json!([{
+        "Effect": "Deny", "Principal": "*", "Resource": "*", "Action": ["kms:DisableKey", "kms:ScheduleKeyDeletion"]
+    }]);
+    let cases = [
+        (real.planted(database, "/skip_final_snapshot", false), format!("{database}: /skip_final_snapshot keeps it")),
+        (real.planted(database, "/deletion_protection", true), format!("{database}: /deletion_protection keeps it")),
+        (real.planted(bucket, "/force_destroy", false), format!("{bucket}: /force_destroy keeps it")),
+        (
+            real.planted(secret, "/recovery_window_in_days", 30),
+            format!("{secret}: it can be had back for another time"),
+        ),
+        (real.planted_in_json(key, "/policy", "/Statement", denial), format!("{key}: it refuses")),
+    ];
+    for (planted, expected) in cases {
+        assert_eq!(faults_of_dev(&planted), [expected]);
+    }
+}
+
+/// `prevent_destroy` cannot depend on the environment: it would keep dev as well.
+#[test]
+fn nothing_but_the_states_is_kept_in_every_environment() {
+    let mut folders = vec![terraform_folder()];
+    let mut keeping = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() && path.file_name().is_some_and(|name| name != ".terraform") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "tf")
+                && fs::read_to_string(&path).unwrap().contains("prevent_destroy = true")
+            {
+                keeping.push(path.strip_prefix(terraform_folder()).unwrap().to_owned());
+            }
+        }
+    }
+    assert_eq!(keeping, [Path::new("bootstrap/main.tf")]);
 }
 
 #[test]

@@ -16,16 +16,18 @@ use crate::resources::Resources;
 type Grants = BTreeSet<(String, String)>;
 
 /// Actions that know no resource that could be named beforehand, each with the reason for which it is granted all the same.
-const ON_ANYTHING: [(&str, &str); 8] = [
+const ON_ANYTHING: [(&str, &str); 7] = [
     ("ec2:AssignPrivateIpAddresses", "Lambda makes the function's network interfaces with its role"),
     ("ec2:CreateNetworkInterface", "as above"),
     ("ec2:DeleteNetworkInterface", "as above"),
     ("ec2:DescribeNetworkInterfaces", "as above"),
     ("ec2:DescribeSubnets", "as above"),
     ("ec2:UnassignPrivateIpAddresses", "as above"),
-    ("sns:Publish", "a text message goes to a number, which is no resource"),
     ("ecr:GetAuthorizationToken", "logging in to a registry is not logging in to a repository"),
 ];
+
+/// Stands for what a `NotResource` leaves: everything but topics and devices, which is numbers.
+const NUMBERS: &str = "all but arn:aws:sns:*:*:*";
 
 fn arn(service: &str, rest: &str) -> String {
     format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}")
@@ -105,7 +107,7 @@ fn needed(stack: &Stack) -> BTreeMap<String, Grants> {
                     let identities = [EMAIL_FROM, domain].map(|name| arn("ses", &format!("identity/{name}")));
                     grant(&mut grants, &["ses:SendEmail"], &identities);
                 }
-                Notifier::Sms => grant(&mut grants, &["sns:Publish"], &["*".to_owned()]),
+                Notifier::Sms => grant(&mut grants, &["sns:Publish"], &[NUMBERS.to_owned()]),
             }
         }
         for operator in &function.run_operators {
@@ -166,8 +168,12 @@ fn granted(resources: &Resources) -> BTreeMap<String, Grants> {
         let grants = roles.entry(role).or_default();
         for statement in policy.json("/policy")["Statement"].as_array().into_iter().flatten() {
             if statement["Effect"] == "Allow" {
+                let actions = texts(&statement["Action"]);
                 for resource in texts(&statement["Resource"]) {
-                    grant(grants, &texts(&statement["Action"]), &[resource.to_owned()]);
+                    grant(grants, &actions, &[resource.to_owned()]);
+                }
+                if !statement["NotResource"].is_null() {
+                    grant(grants, &actions, &[format!("all but {}", texts(&statement["NotResource"]).join(" and "))]);
                 }
             }
         }
@@ -189,7 +195,8 @@ fn faults(resources: &Resources, stack: &Stack) -> Vec<String> {
     for (role, grants) in &granted {
         for (action, resource) in grants {
             let is_reviewed = ON_ANYTHING.iter().any(|(known, _)| known == action);
-            if action.contains('*') || (resource == "*" && !is_reviewed) {
+            let is_open = resource == "*" || (resource.starts_with("all but ") && resource != NUMBERS);
+            if action.contains('*') || (is_open && !is_reviewed) {
                 faults.push(format!("{role}: {action} on {resource} is everything"));
             }
         }
@@ -199,6 +206,7 @@ fn faults(resources: &Resources, stack: &Stack) -> Vec<String> {
         faults.extend(resources.all(kind).map(|found| format!("{}: permissions beside the one policy", found.address)));
     }
     faults.extend(condition_faults(resources));
+    faults.extend(denial_faults(resources, stack));
     faults.extend(holder_faults(resources));
     faults
 }
@@ -226,6 +234,39 @@ fn condition_faults(resources: &Resources) -> Vec<String> {
                     faults.push(format!("{}: {action} is not held to what it is for", policy.address));
                 }
             }
+        }
+    }
+    faults
+}
+
+/// What Lambda may do with a function's role and the function's own code may not: nothing is denied but this, on everything,
+/// and to that function. Source: AWS Lambda developer guide, "Giving Lambda functions access to resources in an Amazon VPC".
+fn denial_faults(resources: &Resources, stack: &Stack) -> Vec<String> {
+    let mut faults = Vec::new();
+    let interfaces: BTreeSet<&str> =
+        ON_ANYTHING.iter().map(|(action, _)| *action).filter(|action| action.starts_with("ec2:")).collect();
+    for policy in resources.all("aws_iam_role_policy") {
+        let document = policy.json("/policy");
+        let statements = document["Statement"].as_array().into_iter().flatten();
+        let denials: Vec<&Value> = statements.filter(|statement| statement["Effect"] != "Allow").collect();
+        let mut functions = stack.functions.keys().map(|key| names::function(key));
+        let Some(function) = functions.find(|name| policy.text("/role") == Some(name.as_str())) else {
+            if !denials.is_empty() {
+                faults.push(format!("{}: it denies, and is no function's", policy.address));
+            }
+            continue;
+        };
+        let is_held = |denial: &Value| {
+            let function = arn("lambda", &format!("function:{function}"));
+            let held = json!({ "ArnEquals": { "lambda:SourceFunctionArn": [function] } });
+            denial["Effect"] == "Deny"
+                && texts(&denial["Action"]).into_iter().collect::<BTreeSet<_>>() == interfaces
+                && denial["Resource"] == "*"
+                && denial["Condition"] == held
+                && ["Principal", "NotPrincipal", "NotAction", "NotResource"].iter().all(|key| denial[*key].is_null())
+        };
+        if denials.len() != 1 || !is_held(denials[0]) {
+            faults.push(format!("{}: its code may make network interfaces", policy.address));
         }
     }
     faults
@@ -301,6 +342,34 @@ fn a_role_with_more_or_less_is_named() {
     let all = real.planted_in_json(compact, "/policy", "/Statement/0/Action", "sqs:*");
     let all = faults(&all, &stack());
     assert!(all.iter().any(|fault| fault.contains("sqs:* on") && fault.ends_with("is everything")), "{all:?}");
+
+    let deliver = r#"module.lambda_function["alert_deliver"].aws_iam_role_policy.this"#;
+    let sent = real.at(deliver).json("/policy");
+    let texting = sent["Statement"].as_array().unwrap().iter().position(|statement| statement["Sid"] == "SendTexts");
+    let texting = format!("/Statement/{}", texting.unwrap());
+    let to_topics = json!({ "Effect": "Allow", "Action": ["sns:Publish"], "Resource": "*" });
+    let topics = faults(&real.planted_in_json(deliver, "/policy", &texting, to_topics), &stack());
+    assert!(topics.contains(&"isotherm-alert-deliver: sns:Publish on * is everything".to_owned()), "{topics:?}");
+    let to_most = json!({ "Effect": "Allow", "Action": ["sns:Publish"], "NotResource": ["arn:aws:sns:*:*:other"] });
+    let most = faults(&real.planted_in_json(deliver, "/policy", &texting, to_most), &stack());
+    assert!(
+        most.iter().any(|fault| fault.ends_with("sns:Publish on all but arn:aws:sns:*:*:other is everything")),
+        "{most:?}"
+    );
+
+    let denial = policy["Statement"].as_array().unwrap().iter().position(|statement| statement["Effect"] == "Deny");
+    let denial = format!("/Statement/{}", denial.unwrap());
+    let other = json!([arn("lambda", "function:isotherm-dispatcher")]);
+    let mistakes = [
+        ("Action", json!(["ec2:CreateNetworkInterface"])),
+        ("Resource", json!("arn:aws:ec2:*:*:subnet/*")),
+        ("Condition", json!({})),
+        ("Condition/ArnEquals/lambda:SourceFunctionArn", other),
+    ];
+    for (part, mistake) in mistakes {
+        let planted = real.planted_in_json(reaper, "/policy", &format!("{denial}/{part}"), mistake);
+        assert_eq!(faults(&planted, &stack()), [format!("{reaper}: its code may make network interfaces")], "{part}");
+    }
 
     let cases = [
         (

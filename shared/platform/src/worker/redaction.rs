@@ -77,4 +77,16 @@ mod tests {
         assert_eq!(clean, "cannot reach [secret] nor [secret], password \"[secret]\" is on");
         assert!(!format!("{redaction:?}").contains("pass-word-1"));
     }
+
+    #[test]
+    fn the_password_beside_certificates_is_replaced() {
+        let url = "postgres://ann:pass-word-1@host:5432/db?sslmode=verify-full";
+        let ca = "-----BEGIN CERTIFICATE-----\nM/A=\n-----END CERTIFICATE-----\n";
+        for text in
+            [serde_json::json!({ "url": url, "ca": ca }).to_string(), format!(r#"{{"ca":"M/A=","url":"{url}"}}"#)]
+        {
+            let redaction = Redaction::of(&BTreeMap::from([("DATABASE_URL".to_owned(), Secret::new(text))]));
+            assert_eq!(redaction.apply("refused: pass-word-1"), "refused: [secret]");
+        }
+    }
 }

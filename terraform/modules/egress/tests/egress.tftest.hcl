@@ -11,7 +11,8 @@ variables {
   vpc_cidr                 = "10.40.0.0/16"
   outbound_cidrs           = { eu-west-1a = "10.40.64.0/20", eu-west-1b = "10.40.80.0/20" }
   outbound_route_table_ids = { eu-west-1a = "rtb-a", eu-west-1b = "rtb-b" }
-  deletion_protection      = true
+  service_hosts            = ["sqs.eu-west-1.amazonaws.com", "isotherm-cold-1.s3.eu-west-1.amazonaws.com"]
+  protected                = true
   log_retention_days       = 14
   key_arn                  = "arn:aws:kms:eu-west-1:123456789012:key/1"
 }
@@ -69,6 +70,15 @@ run "names_off_the_list_do_not_exist" {
     condition     = aws_route53_resolver_firewall_config.this.firewall_fail_open == "DISABLED"
     error_message = "a firewall that cannot say must not let everything through"
   }
+}
+
+run "aws_services_are_named_in_full" {
+  command = plan
+
+  variables {
+    service_hosts = ["*.eu-west-1.amazonaws.com"]
+  }
+  expect_failures = [var.service_hosts]
 }
 
 run "a_list_of_everything_is_refused" {

@@ -26,6 +26,14 @@ run "a_role_of_its_own_with_what_the_wiring_names" {
     error_message = "the role has other statements"
   }
   assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : [statement.Effect, statement.Action, statement.Resource, statement.Condition] if statement.Sid == "NotByTheCode"
+      ] == [
+      ["Deny", local.network_actions, "*", { ArnEquals = { "lambda:SourceFunctionArn" = ["arn:aws:lambda:eu-west-1:123456789012:function:isotherm-dispatcher"] } }]
+    ]
+    error_message = "the function's code may use what Lambda needs"
+  }
+  assert {
     condition     = aws_iam_role.this.name == "isotherm-dispatcher" && aws_iam_role_policy.this.role == "isotherm-dispatcher"
     error_message = "the role is another one's"
   }

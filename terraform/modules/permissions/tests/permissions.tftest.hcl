@@ -44,6 +44,19 @@ run "the_key_is_used_through_the_services_that_need_it" {
   }
 }
 
+run "text_messages_go_to_numbers_only" {
+  command = plan
+
+  variables {
+    access = { log_group_name = "/x", texts = true }
+  }
+
+  assert {
+    condition     = [for statement in output.statements : statement.NotResource if statement.Sid == "SendTexts"] == [["arn:aws:sns:*:*:*"]] && !anytrue([for statement in output.statements : can(statement.Resource) if statement.Sid == "SendTexts"])
+    error_message = "topics of the account could be written to"
+  }
+}
+
 run "no_queue_is_named_by_a_pattern" {
   command = plan
 

@@ -36,7 +36,9 @@ pub(super) fn facts(resources: &Resources) -> Facts {
         let name = name_at(bucket, "/bucket");
         facts.insert(format!("bucket {name}"), bucket_fields(name, resources));
     }
-    for secret in resources.all("aws_secretsmanager_secret") {
+    // One machine has secrets per name from its commands, Terraform from its variables.
+    let is_single = |secret: &&Resource| name(secret).matches('/').count() == 1;
+    for secret in resources.all("aws_secretsmanager_secret").filter(is_single) {
         facts.insert(format!("secret {}", name(secret)), Fields::new());
     }
     for cluster in resources.all("aws_ecs_cluster") {

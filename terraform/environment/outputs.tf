@@ -1,0 +1,4 @@
+output "platform" {
+  description = "Addresses of everything that people and pipelines need."
+  value       = module.platform
+}

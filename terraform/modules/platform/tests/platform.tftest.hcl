@@ -1,0 +1,69 @@
+variables {
+  release       = "1.2.3"
+  protected     = true
+  allowed_hosts = ["rpc.example.com"]
+  token_issuers = [{ issuer = "https://id.example.com", audience = "isotherm", jwks_url = "https://id.example.com/keys" }]
+  network       = { mode = "full" }
+  database = {
+    instance_class   = "db.m7g.large"
+    storage_gb       = 200
+    storage_limit_gb = 2000
+    multi_az         = true
+    backup_days      = 14
+    connection_alarm = 600
+  }
+  storage            = { old_version_days = 90 }
+  api_throttle       = { rate = 200, burst = 400 }
+  log_retention_days = 90
+  alarms             = { emails = ["ops@example.com"], monthly_budget_usd = 1500 }
+}
+
+run "functions_that_fetch_keys_of_issuers_may_go_out" {
+  command = plan
+
+  assert {
+    condition     = [for key, process in local.processes : key if process.outbound && startswith(key, "function/")] == ["function/alert_deliver", "function/api", "function/query"]
+    error_message = "another function may go out, or one of these may not"
+  }
+}
+
+run "with_keys_that_are_given_what_runs_sql_has_no_way_out" {
+  command = plan
+
+  variables {
+    token_issuers = [{ issuer = "https://id.example.com", audience = "isotherm", jwks = { keys = [{ kty = "OKP", crv = "Ed25519", kid = "1", x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }] } }]
+  }
+
+  assert {
+    condition     = [for key, process in local.processes : key if process.outbound && startswith(key, "function/")] == ["function/alert_deliver"]
+    error_message = "a function may go out that fetches nothing"
+  }
+}
+
+run "aws_is_named_host_by_host" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for service in ["sqs", "secretsmanager", "logs", "ecs", "lambda", "email", "sns", "api.ecr", "123456789012.dkr.ecr"] : contains(local.service_hosts, "${service}.eu-west-1.amazonaws.com")])
+    error_message = "a service that is called is not resolved"
+  }
+  assert {
+    condition     = !anytrue([for host in local.service_hosts : strcontains(host, "*") || strcontains(host, "execute-api")])
+    error_message = "the APIs of strangers are resolved"
+  }
+  assert {
+    condition = [for host in local.service_hosts : host if strcontains(host, ".s3.")] == [
+      for bucket in sort(concat(values(local.bucket_names), ["prod-eu-west-1-starport-layer-bucket"])) : "${bucket}.s3.eu-west-1.amazonaws.com"
+    ]
+    error_message = "the buckets of strangers are resolved"
+  }
+}
+
+run "what_somebody_counts_on_is_protected" {
+  command = plan
+
+  variables {
+    protected = false
+  }
+  expect_failures = [var.protected]
+}
