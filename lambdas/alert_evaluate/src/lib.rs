@@ -27,6 +27,7 @@ mod at_once;
 mod chain_view;
 mod event;
 mod findings;
+mod quarantine;
 mod record;
 mod rule_set;
 mod sql_rules;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use isotherm_alerts::alert_events::{self, Due, PAGE_ROWS};
 use isotherm_alerts::cursors::{self, AlertCursor};
-use isotherm_alerts::index::Match;
+use isotherm_alerts::index::{Match, RuleFault};
 use isotherm_alerts::ledger::LedgerError;
 use isotherm_alerts::release::Reach;
 use isotherm_alerts::turn::{self, Changes, Finding};
@@ -15,6 +15,7 @@ use isotherm_platform::Fault;
 use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, EventBody, OrgId, RuleId};
 use sqlx::PgConnection;
 
+use crate::quarantine;
 use crate::rule_set::RuleSet;
 
 /// What is to be written down for one organisation.
@@ -29,6 +30,8 @@ pub(crate) struct Recording<'a> {
     pub(crate) start: BlockNumber,
     /// What was found in it, in the order of the blocks.
     pub(crate) found: &'a [&'a Match],
+    /// Its rules that failed in it: they are taken out of work in the same transaction, so that no block is passed without a word.
+    pub(crate) faults: &'a [&'a RuleFault],
     pub(crate) rules: &'a RuleSet,
     /// Rules that failed in this turn.
     pub(crate) failed: &'a BTreeSet<RuleId>,
@@ -65,6 +68,9 @@ impl Recording<'_> {
         messages += self.due(db_tx, cursor.recheck_from).await?;
         let of_deleted = alert_events::of_deleted_rules(db_tx, self.org_id, self.chain_id).await?;
         messages += self.write(db_tx, &turn::plan_rule_deleted(&of_deleted)).await?;
+        for fault in self.faults {
+            quarantine::one(db_tx, fault).await?;
+        }
         if messages > 0 {
             let recorded = EventBody::AlertsRecorded { org_id: self.org_id, chain_id: Some(self.chain_id) };
             events::record(db_tx, &recorded).await?;

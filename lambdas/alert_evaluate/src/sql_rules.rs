@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use sqlx::Connection as _;
 
 use crate::trouble::Trouble;
-use crate::{Evaluator, at_once, turn};
+use crate::{Evaluator, at_once, quarantine};
 
 /// Time that an answer has; the connection to the function waits a little longer.
 const TIMEOUT_SECONDS: u64 = 20;
@@ -76,7 +76,7 @@ pub(crate) async fn ask_due(evaluator: &Evaluator, until: Instant) -> Result<(),
         }
     }
     conn.give_back();
-    turn::quarantine(evaluator, &faults).await
+    quarantine::each(evaluator, &faults).await
 }
 
 async fn ask(evaluator: &Evaluator, due: &DueSql, sql: &str) -> Said {

@@ -2,12 +2,12 @@
 //!
 //! Matches and the cooldown are decided as the evaluator decides them; that a rule is muted, or a block old, does not count here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
 use isotherm_alerts::definition::{FieldError, FieldErrors};
-use isotherm_alerts::index::{BlockRows, CompiledRule, Match, RuleFault, RuleIndex};
+use isotherm_alerts::index::{Asked, BlockRows, CompiledRule, Excess, Found, Match, RuleFault, RuleIndex};
 use isotherm_alerts::release::Reach;
 use isotherm_alerts::turn::{self, Finding, Terms};
 use isotherm_hot_store::whole_blocks::{self, Bounds, WholeBlocks};
@@ -118,9 +118,9 @@ async fn read(
         && matches.len() < MOST_MATCHES
         && fault.is_none()
     {
-        let read = whole_blocks::read(snapshot, chain_id, blocks, &wanted, READ).await?;
+        let mut read = whole_blocks::read(snapshot, chain_id, blocks, &wanted, READ).await?;
+        let found = find(index, &mut read)?;
         row_count += read.rows.values().flatten().map(RecordBatch::num_rows).sum::<usize>();
-        let found = index.find(&block_rows(&read));
         matches.extend(found.matches);
         fault = found.faults.into_iter().next();
         rest = BlockRange::new(read.blocks.end(), stored.end()).ok();
@@ -128,6 +128,21 @@ async fn read(
     let next = rest.map(BlockRange::start);
     let blocks = BlockRange::new(stored.start(), next.unwrap_or(stored.end())).unwrap_or(stored);
     Ok(Trial { blocks, next, row_count, matches, told: Vec::new(), fault })
+}
+
+/// What is found in `read`; in fewer blocks of it, if that is more than may be held.
+fn find(index: &RuleIndex, read: &mut WholeBlocks) -> Result<Found, HotStoreError> {
+    let nobody = BTreeSet::new();
+    loop {
+        let count = read.blocks.block_count();
+        let excess = if count > 1 { Excess::EndsSearch } else { Excess::IsAFault };
+        let asked = Asked { again_from: None, orgs: None, without: &nobody, excess };
+        let found = index.find_as(&block_rows(read), &asked);
+        if !found.is_too_much {
+            return Ok(found);
+        }
+        read.keep_before(BlockNumber(read.blocks.start().0 + count / 2))?;
+    }
 }
 
 fn block_rows(read: &WholeBlocks) -> BlockRows {

@@ -6,6 +6,7 @@ use isotherm_alerts::rules;
 use isotherm_types::{BlockNumber, BlockRange, Dataset, EventBody, RuleId};
 use serde_json::json;
 
+mod bounds;
 mod chain;
 mod stage;
 
