@@ -66,8 +66,7 @@ impl Recording<'_> {
             messages += self.orphans(db_tx, snapshot, from).await?;
         }
         messages += self.due(db_tx, cursor.recheck_from).await?;
-        let of_deleted = alert_events::of_deleted_rules(db_tx, self.org_id, self.chain_id).await?;
-        messages += self.write(db_tx, &turn::plan_rule_deleted(&of_deleted)).await?;
+        self.of_deleted_rules(db_tx).await?;
         for fault in self.faults {
             quarantine::one(db_tx, fault).await?;
         }
@@ -126,12 +125,30 @@ impl Recording<'_> {
         snapshot: &mut PgConnection,
         from: BlockNumber,
     ) -> Result<u64, Fault> {
-        let suspects = alert_events::suspects(db_tx, self.org_id, self.chain_id, from).await?;
-        let numbers = suspects.iter().map(|suspect| suspect.alert.block.number).collect();
-        let stored = self.hashes(snapshot, numbers).await?;
         let at_work = |rule_id| self.rules.terms.contains_key(&rule_id) && !self.failed.contains(&rule_id);
-        let changes = turn::plan_orphans(&suspects, |number| stored.get(&number).copied(), at_work);
-        self.write(db_tx, &changes).await
+        let (mut messages, mut last) = (0, None);
+        loop {
+            let suspects = alert_events::suspects(db_tx, self.org_id, self.chain_id, from, last.as_ref()).await?;
+            let numbers = suspects.iter().map(|suspect| suspect.alert.block.number).collect();
+            let stored = self.hashes(snapshot, numbers).await?;
+            let changes = turn::plan_orphans(&suspects, |number| stored.get(&number).copied(), at_work);
+            messages += self.write(db_tx, &changes).await?;
+            if suspects.len() < PAGE_ROWS {
+                return Ok(messages);
+            }
+            last = suspects.into_iter().next_back();
+        }
+    }
+
+    /// Cancels what was not sent when its rule was deleted; nobody was told of it.
+    async fn of_deleted_rules(&self, db_tx: &mut PgConnection) -> Result<(), Fault> {
+        loop {
+            let pending = alert_events::of_deleted_rules(db_tx, self.org_id, self.chain_id).await?;
+            self.write(db_tx, &turn::plan_rule_deleted(&pending)).await?;
+            if pending.len() < PAGE_ROWS {
+                return Ok(());
+            }
+        }
     }
 
     /// Sends and confirms what has got far enough, in blocks below `below`.
@@ -161,10 +178,11 @@ impl Recording<'_> {
     ) -> Result<BTreeMap<BlockNumber, B256>, Fault> {
         numbers.sort_unstable();
         numbers.dedup();
-        if numbers.is_empty() {
-            return Ok(BTreeMap::new());
+        let mut hashes = BTreeMap::new();
+        for page in numbers.chunks(PAGE_ROWS) {
+            hashes.append(&mut whole_blocks::hashes(snapshot, self.chain_id, page).await?);
         }
-        Ok(whole_blocks::hashes(snapshot, self.chain_id, &numbers).await?)
+        Ok(hashes)
     }
 }
 

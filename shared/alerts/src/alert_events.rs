@@ -73,7 +73,7 @@ pub async fn holders(
     Ok(rows.into_iter().map(holder).collect())
 }
 
-/// What a reorg may have taken: everything live from `from` on.
+/// What a reorg may have taken: everything live from `from` on, [`PAGE_ROWS`] at most, after the row `after`.
 ///
 /// # Errors
 /// What Postgres reports; [`LedgerError::UnknownState`].
@@ -82,11 +82,15 @@ pub async fn suspects(
     org_id: OrgId,
     chain_id: ChainId,
     from: BlockNumber,
+    after: Option<&Known>,
 ) -> Result<Vec<Known>, LedgerError> {
     let rows: Vec<Row> = sqlx::query_as(include_str!("../queries/alert_events/suspects.sql"))
         .bind(org_id.0)
         .bind(chain_id.0.cast_signed())
         .bind(from.0.cast_signed())
+        .bind(after.map_or(-1, |known| known.alert.block.number.0.cast_signed()))
+        .bind(after.map_or(Uuid::nil(), |known| known.alert_id))
+        .bind(i64::try_from(PAGE_ROWS).expect("a page is short"))
         .fetch_all(conn)
         .await?;
     rows.into_iter().map(of_row).collect()
@@ -126,7 +130,7 @@ pub async fn due(
     rows.into_iter().map(of_row).collect()
 }
 
-/// Pending rows whose rule has been deleted.
+/// Pending rows whose rule has been deleted, [`PAGE_ROWS`] at most; when they have been cancelled, the next are found.
 ///
 /// # Errors
 /// What Postgres reports; [`LedgerError::UnknownState`].
@@ -138,10 +142,12 @@ pub async fn of_deleted_rules(
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT e.id, e.rule_id, e.state, e.reason, e.block_number, e.block_hash
            FROM alerts.alert_events e JOIN alerts.rules r ON r.id = e.rule_id
-          WHERE e.org_id = $1 AND e.chain_id = $2 AND e.state = 'pending' AND r.deleted_at IS NOT NULL",
+          WHERE e.org_id = $1 AND e.chain_id = $2 AND e.state = 'pending' AND r.deleted_at IS NOT NULL
+          LIMIT $3",
     )
     .bind(org_id.0)
     .bind(chain_id.0.cast_signed())
+    .bind(i64::try_from(PAGE_ROWS).expect("a page is short"))
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(of_row).collect()

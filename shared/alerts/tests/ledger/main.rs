@@ -16,6 +16,8 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+mod pages;
+
 const CHAIN: ChainId = ChainId(7);
 
 struct Stage {
@@ -239,7 +241,7 @@ async fn what_is_due_and_what_may_be_gone_is_found_by_block_and_state() {
     let checked = Due { below: Some(BlockNumber(20)), ..all };
     assert_eq!(due(&mut stage, checked).await, [(AlertState::Pending, 10), (AlertState::Sent, 10)]);
 
-    let suspects = alert_events::suspects(&mut stage.conn, org, CHAIN, BlockNumber(11)).await.unwrap();
+    let suspects = alert_events::suspects(&mut stage.conn, org, CHAIN, BlockNumber(11), None).await.unwrap();
     let mut found: Vec<&str> = suspects.iter().map(|known| known.alert.state.as_str()).collect();
     found.sort_unstable();
     assert_eq!(found, ["pending", "sent", "suppressed"]);
