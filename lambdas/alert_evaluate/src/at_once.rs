@@ -43,7 +43,7 @@ pub(crate) async fn record(
     let since: Vec<_> = cooling.map(|terms| (terms.rule_id, now - terms.cooldown)).collect();
     let holders = alert_events::holders(db_tx, chain_id, &since, last.next()).await?;
     let reach = Reach { tip: last, finalized: Some(last) };
-    let changes = turn::plan_run(&findings, &known, &terms, &holders, reach, now);
+    let changes = turn::plan_at_once(&findings, &known, &terms, &holders, reach, now);
     let version = |rule_id| rules.version(rule_id);
     let messages = alert_events::write(db_tx, org_id, chain_id, found, version, &changes).await?;
     if messages > 0 {

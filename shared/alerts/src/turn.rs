@@ -20,6 +20,8 @@ use crate::release::{Reach, Release};
 use crate::rules::StoredRule;
 
 #[cfg(test)]
+mod at_once;
+#[cfg(test)]
 mod model;
 
 /// What of a rule decides about what it finds.
@@ -263,6 +265,23 @@ pub fn plan_run(
             Some(_) => {}
         }
     }
+    changes
+}
+
+/// The same for findings that are about no block: it only says how far the chain was when they were found. What is suppressed then and now,
+/// for the same reason, is left as it is, wherever the chain is meanwhile.
+pub fn plan_at_once(
+    findings: &[Finding<'_>],
+    known: &HashMap<Uuid, Known>,
+    terms: &HashMap<RuleId, Terms>,
+    holders: &[Holder],
+    reach: Reach,
+    now: DateTime<Utc>,
+) -> Changes {
+    let mut changes = plan_run(findings, known, terms, holders, reach, now);
+    let is_moved = |from: Option<AlertState>, to: AlertState| from == Some(to) && to.reason().is_some();
+    changes.followed.retain(|(_, from, to)| !is_moved(Some(*from), *to));
+    changes.steps.retain(|step| !is_moved(step.from, step.to.state));
     changes
 }
 

@@ -1,16 +1,20 @@
 //! What is found is bounded: a rule that finds too much is taken out of work, and nobody else notices.
 
 use isotherm_alerts::index::MOST_OF_RULE;
+use isotherm_control::events;
+use isotherm_types::{Dataset, EventBody};
 use serde_json::json;
 
 use crate::TOKEN;
-use crate::chain::{Transaction, Transfer};
+use crate::chain::{CHAIN, Transaction, Transfer};
 use crate::stage::Stage;
 
 /// A transaction with so many transfers of [`TOKEN`].
 fn many(id: u64, count: usize) -> Transaction {
     Transaction { id, transfers: vec![Transfer { token: TOKEN, amount: 1 }; count] }
 }
+
+const TRACES: &str = "SELECT count(*) FROM alerts.alert_history";
 
 async fn quarantine(stage: &mut Stage, rule_id: i64) -> Option<String> {
     sqlx::query_scalar("SELECT quarantine_code FROM alerts.rules WHERE id = $1")
@@ -59,4 +63,36 @@ async fn much_in_many_blocks_is_found_in_shorter_runs() {
     assert_eq!(quarantine(&mut stage, rule).await, None);
     assert_eq!(stage.states(rule).await.len(), 3 * of_block);
     assert_eq!(stage.messages(rule).await.len(), 3 * of_block);
+}
+
+#[tokio::test]
+async fn what_is_suppressed_as_before_leaves_no_trace_though_the_chain_goes_on() {
+    let mut stage = Stage::new(&["ops"]).await;
+    let source = json!({ "platform": ["integrity_violated"] });
+    let rule = stage.rule("cold", &source, &json!({ "cooldown_seconds": 3600 })).await;
+    stage.chain.append(&mut stage.conn, Vec::new()).await;
+    stage.chain.finalize(&mut stage.conn, 0).await;
+    let violated = |check_id| EventBody::IntegrityViolated {
+        chain_id: CHAIN,
+        dataset: Dataset::Logs,
+        check_id,
+        object_key: "cold/made/logs/x.parquet".to_owned(),
+        blocks: None,
+        fault: "object_missing".to_owned(),
+    };
+    for check_id in [1, 2] {
+        let event_id = events::record(&mut stage.conn, &violated(check_id)).await.unwrap();
+        assert!(!stage.hear(event_id).await);
+    }
+    let mut states = stage.states(rule).await;
+    states.sort_unstable();
+    assert_eq!(states, ["confirmed", "suppressed"]);
+    let before = (stage.alerts(rule).await, count(&mut stage, TRACES).await);
+    for _ in 0..3 {
+        stage.chain.append(&mut stage.conn, Vec::new()).await;
+        stage.chain.finalize(&mut stage.conn, 0).await;
+        let event_id = events::record(&mut stage.conn, &violated(2)).await.unwrap();
+        assert!(!stage.hear(event_id).await);
+    }
+    assert_eq!((stage.alerts(rule).await, count(&mut stage, TRACES).await), before);
 }

@@ -8,7 +8,6 @@ use isotherm_alerts::deliveries::enqueue;
 use isotherm_alerts::identity::{Identity, Place};
 use isotherm_alerts::index::Match;
 use isotherm_alerts::ledger::{Alert, AlertState, LedgerError, Message};
-use isotherm_alerts::sql_runs;
 use isotherm_alerts::turn::{Changes, Step};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, Classified, OrgId, RuleId};
@@ -17,6 +16,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 mod pages;
+mod sql_runs;
 
 const CHAIN: ChainId = ChainId(7);
 
@@ -329,30 +329,6 @@ async fn a_correction_that_nobody_sent_is_overtaken_and_one_that_was_is_not() {
         .await
         .unwrap();
     assert_eq!(last, ("retracted".to_owned(), 1));
-}
-
-#[tokio::test]
-async fn a_rule_with_sql_is_taken_once_and_comes_again_after_its_time() {
-    let mut stage = Stage::new(&["webhook"]).await;
-    assert_eq!(sql_runs::take_due(&mut stage.conn).await.unwrap(), None, "it looks at rows");
-    stage
-        .run(
-            "UPDATE alerts.rules SET next_run_at = now(),
-                    definition = '{\"source\": {\"sql\": \"select 1\", \"every_seconds\": 300}}'",
-        )
-        .await;
-    let fingerprint = cursors::fingerprint_of_rules(&mut stage.conn, CHAIN).await.unwrap();
-    let due = sql_runs::take_due(&mut stage.conn).await.unwrap().unwrap();
-    assert_eq!((due.rule_id, due.org.as_str(), due.chain_id), (stage.rule, "acme", CHAIN));
-    assert_eq!(sql_runs::take_due(&mut stage.conn).await.unwrap(), None);
-    let waits: f64 = sqlx::query_scalar("SELECT extract(epoch FROM next_run_at - now())::float8 FROM alerts.rules")
-        .fetch_one(&mut stage.conn)
-        .await
-        .unwrap();
-    assert!((290.0..=300.0).contains(&waits), "{waits}");
-    assert_eq!(cursors::fingerprint_of_rules(&mut stage.conn, CHAIN).await.unwrap(), fingerprint);
-    stage.run("UPDATE alerts.rules SET muted_until = now()").await;
-    assert_ne!(cursors::fingerprint_of_rules(&mut stage.conn, CHAIN).await.unwrap(), fingerprint);
 }
 
 #[tokio::test]
