@@ -5,3 +5,12 @@ ALTER TABLE alerts.rules ADD COLUMN asked_at timestamptz;
 CREATE INDEX rules_due ON alerts.rules (next_run_at)
     WHERE state = 'active' AND deleted_at IS NULL AND next_run_at IS NOT NULL;
 CREATE INDEX rules_with_sql ON alerts.rules (org_id, asked_at) WHERE deleted_at IS NULL AND next_run_at IS NOT NULL;
+
+-- What keeps others of its group back is looked up by rule and group. Group '' and no group share a place, and are told apart by the row.
+CREATE INDEX alert_events_holding_group ON alerts.alert_events (rule_id, coalesce(group_key, ''), block_time)
+    WHERE state IN ('pending', 'sent', 'confirmed', 'moved');
+DROP INDEX alerts.alert_events_holding;
+
+-- Whether a chain's rules are those that were read last is read from the index alone, and of the rules at work only.
+CREATE INDEX rules_fingerprint ON alerts.rules (chain_id) INCLUDE (id, version, first_block, updated_at, muted_until)
+    WHERE state = 'active' AND deleted_at IS NULL;

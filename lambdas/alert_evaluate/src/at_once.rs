@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use isotherm_alerts::cursors;
 use isotherm_alerts::index::Match;
 use isotherm_alerts::ledger::LedgerError;
@@ -39,9 +39,8 @@ pub(crate) async fn record(
     let ids: Vec<_> = findings.iter().map(|finding| finding.alert_id).collect();
     let known = alert_events::known(db_tx, &ids).await?;
     let terms = terms(rules, found);
-    let cooling = terms.values().filter(|terms| terms.cooldown > TimeDelta::zero());
-    let since: Vec<_> = cooling.map(|terms| (terms.rule_id, now - terms.cooldown)).collect();
-    let holders = alert_events::holders(db_tx, chain_id, &since, last.next()).await?;
+    let groups = turn::groups(&findings, &terms);
+    let holders = alert_events::holders(db_tx, chain_id, &groups, last.next()).await?;
     let reach = Reach { tip: last, finalized: Some(last) };
     let changes = turn::plan_at_once(&findings, &known, &terms, &holders, reach, now);
     let version = |rule_id| rules.version(rule_id);

@@ -102,15 +102,8 @@ impl Recording<'_> {
         snapshot: &mut PgConnection,
         findings: &[Finding<'_>],
     ) -> Result<Vec<turn::Holder>, Fault> {
-        let mut since: BTreeMap<RuleId, DateTime<Utc>> = BTreeMap::new();
-        for finding in findings {
-            let Some(terms) = self.rules.terms.get(&finding.rule_id) else { continue };
-            if terms.cooldown > chrono::TimeDelta::zero() {
-                since.entry(finding.rule_id).or_insert(finding.block_time - terms.cooldown);
-            }
-        }
-        let since: Vec<_> = since.into_iter().collect();
-        let holders = alert_events::holders(db_tx, self.chain_id, &since, self.start).await?;
+        let groups = turn::groups(findings, &self.rules.terms);
+        let holders = alert_events::holders(db_tx, self.chain_id, &groups, self.start).await?;
         let from = self.cursor.recheck_from;
         let doubtful = holders.iter().map(|holder| holder.block.number).filter(|number| Some(*number) >= from);
         let doubtful: Vec<BlockNumber> = if from.is_some() { doubtful.collect() } else { Vec::new() };

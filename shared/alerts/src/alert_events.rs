@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::ledger::{Alert, AlertState, LedgerError};
-use crate::turn::{Holder, Known};
+use crate::turn::{Group, Holder, Known};
 
 mod write;
 
@@ -42,28 +42,29 @@ pub async fn known(conn: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid
     Ok(known)
 }
 
-/// Alerts that may keep others of their group back: those of each rule whose block time is after the moment given with it, in
-/// blocks before `before`.
+/// Alerts that may keep others of these groups back, in blocks before `before`; [`PAGE_ROWS`] groups a statement.
 ///
 /// # Errors
 /// What Postgres reports.
 pub async fn holders(
     conn: &mut PgConnection,
     chain_id: ChainId,
-    rules: &[(RuleId, DateTime<Utc>)],
+    groups: &[Group<'_>],
     before: BlockNumber,
 ) -> Result<Vec<Holder>, LedgerError> {
-    if rules.is_empty() {
-        return Ok(Vec::new());
-    }
     type Row = (i64, Option<String>, i64, Vec<u8>, DateTime<Utc>);
-    let rows: Vec<Row> = sqlx::query_as(include_str!("../queries/alert_events/holders.sql"))
-        .bind(rules.iter().map(|(rule_id, _)| rule_id.0).collect::<Vec<_>>())
-        .bind(rules.iter().map(|(_, since)| *since).collect::<Vec<_>>())
-        .bind(chain_id.0.cast_signed())
-        .bind(before.0.cast_signed())
-        .fetch_all(conn)
-        .await?;
+    let mut rows: Vec<Row> = Vec::new();
+    for page in groups.chunks(PAGE_ROWS) {
+        let found: Vec<Row> = sqlx::query_as(include_str!("../queries/alert_events/holders.sql"))
+            .bind(page.iter().map(|group| group.rule_id.0).collect::<Vec<_>>())
+            .bind(page.iter().map(|group| group.group_key).collect::<Vec<_>>())
+            .bind(page.iter().map(|group| group.since).collect::<Vec<_>>())
+            .bind(chain_id.0.cast_signed())
+            .bind(before.0.cast_signed())
+            .fetch_all(&mut *conn)
+            .await?;
+        rows.extend(found);
+    }
     let holder = |(rule_id, group_key, number, hash, block_time): Row| Holder {
         rule_id: RuleId(rule_id),
         group_key,

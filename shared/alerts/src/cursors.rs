@@ -134,15 +134,16 @@ pub async fn look_again_after(
     Ok(())
 }
 
-/// What changes whenever a rule of the chain does: a sum over all its rows, deleted ones too, so that no change hides another.
+/// What changes whenever a rule of the chain that is at work does, or one begins or ends to be: a sum over their rows, so that no change
+/// hides another, whatever the order in which they are committed.
 ///
 /// # Errors
 /// What Postgres reports.
 pub async fn fingerprint_of_rules(conn: &mut PgConnection, chain_id: ChainId) -> Result<String, LedgerError> {
     let fingerprint = sqlx::query_scalar(
-        "SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', id, version, state, first_block, updated_at,
-                                                                     muted_until, deleted_at), 0)::numeric))
-           FROM alerts.rules WHERE chain_id = $1",
+        "SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', id, version, first_block, updated_at, muted_until),
+                                                           0)::numeric))
+           FROM alerts.rules WHERE chain_id = $1 AND state = 'active' AND deleted_at IS NULL",
     )
     .bind(chain_id.0.cast_signed())
     .fetch_one(conn)

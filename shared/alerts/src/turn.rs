@@ -104,6 +104,17 @@ pub struct Holder {
     pub block_time: DateTime<Utc>,
 }
 
+/// A group of which it is asked who holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group<'m> {
+    /// The rule.
+    pub rule_id: RuleId,
+    /// What the rule groups by.
+    pub group_key: Option<&'m str>,
+    /// Block time after which an alert holds it.
+    pub since: DateTime<Utc>,
+}
+
 /// One change, as it is written to the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -296,6 +307,20 @@ fn verdict(finding: &Finding<'_>, terms: &Terms, groups: &Groups, now: DateTime<
         Some(last) if finding.block_time - last < terms.cooldown => Verdict::Suppress(Suppression::Cooldown),
         _ => Verdict::Send,
     }
+}
+
+/// The groups of `findings`, which are in the order of their blocks, that may be held by an alert before them.
+pub fn groups<'m>(findings: &[Finding<'m>], terms: &HashMap<RuleId, Terms>) -> Vec<Group<'m>> {
+    let mut seen = HashSet::new();
+    let mut groups = Vec::new();
+    for finding in findings {
+        let cooldown = terms.get(&finding.rule_id).map_or(TimeDelta::zero(), |terms| terms.cooldown);
+        if cooldown > TimeDelta::zero() && seen.insert((finding.rule_id, finding.group_key)) {
+            let since = finding.block_time - cooldown;
+            groups.push(Group { rule_id: finding.rule_id, group_key: finding.group_key, since });
+        }
+    }
+    groups
 }
 
 /// When each group had its last alert, by block time.
