@@ -110,8 +110,10 @@ pub async fn set(
 }
 
 /// Has the organisation's rules look again at every block after `block`, or at all of them: for a rule that is to find what was
-/// before it. What was found stays; what is found again in its block changes nothing. A cursor that is not there yet, or not
-/// beyond, stays.
+/// before it. What was found stays; what is found again in its block changes nothing. A cursor that is not beyond stays where it is.
+///
+/// Whoever is at a turn with rules that were read before finds the cursor moved, also if it stood nowhere yet: one that is not there is
+/// made, with no reorg up to `newest_reorg` to be dealt with, and one without a block is to be checked from there on.
 ///
 /// # Errors
 /// What Postgres reports.
@@ -120,17 +122,16 @@ pub async fn look_again_after(
     org_id: OrgId,
     chain_id: ChainId,
     block: Option<BlockRef>,
+    newest_reorg: i64,
 ) -> Result<(), LedgerError> {
-    sqlx::query(
-        "UPDATE alerts.cursors SET block_number = $3, block_hash = $4, updated_at = now()
-          WHERE org_id = $1 AND chain_id = $2 AND block_number > coalesce($3, -1)",
-    )
-    .bind(org_id.0)
-    .bind(chain_id.0.cast_signed())
-    .bind(block.map(|block| block.number.0.cast_signed()))
-    .bind(block.map(|block| block.hash.to_vec()))
-    .execute(conn)
-    .await?;
+    sqlx::query(include_str!("../queries/cursors/look_again_after.sql"))
+        .bind(org_id.0)
+        .bind(chain_id.0.cast_signed())
+        .bind(block.map(|block| block.number.0.cast_signed()))
+        .bind(block.map(|block| block.hash.to_vec()))
+        .bind(newest_reorg)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -65,7 +65,7 @@ pub async fn create(conn: &mut PgConnection, org: OrgId, new: &NewRule<'_>) -> R
 }
 
 /// Puts another definition in the place of a rule's. One that failed is at work again; a paused one stays paused. Blocks up to the tip
-/// do not concern the new one, unless it asks for what was before: then the rule goes on where it began.
+/// do not concern the new one, unless it asks for what was before: then all do.
 ///
 /// What is the same already changes nothing, and leaves the version as it is.
 ///
@@ -100,7 +100,7 @@ pub async fn replace(
                     state = CASE WHEN state = 'quarantined' THEN 'active' ELSE state END,
                     quarantine_code = NULL, quarantine_message = NULL, quarantined_at = NULL,
                     next_run_at = CASE WHEN $6::integer IS NOT NULL THEN coalesce(next_run_at, now()) END,
-                    first_block = CASE WHEN $7 THEN first_block ELSE greatest(first_block, $8) END,
+                    first_block = CASE WHEN $7 THEN 0 ELSE greatest(first_block, $8) END,
                     updated_at = now()
               WHERE org_id = $1 AND id = $2",
         )

@@ -165,7 +165,7 @@ async fn a_change_of_the_definition_counts_up_and_none_does_not() {
     let reaching_back = definition("larger", &json!({ "backfill": true }));
     let late = NewRule { tip: Some(BlockNumber(900)), ..new(&reaching_back) };
     let after = rules::replace(&mut conn, ours, made.rule_id, &late).await.unwrap();
-    assert_eq!((after.version, after.first_block), (3, BlockNumber(501)), "it asks for what was before");
+    assert_eq!((after.version, after.first_block), (3, BlockNumber(0)), "it asks for what was before");
     let elsewhere = NewRule { chain: ChainId(1), ..later };
     let error = rules::replace(&mut conn, ours, made.rule_id, &elsewhere).await.unwrap_err();
     assert_eq!(error.code(), "alerts.invalid_rule");

@@ -198,11 +198,25 @@ async fn a_cursor_is_one_evaluators_at_a_time_and_as_it_was_read() {
     }
     assert_eq!(cursors::of_chain(&mut stage.conn, CHAIN).await.unwrap()[&stage.org], second);
 
-    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, Some(block(9))).await.unwrap();
+    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, Some(block(9)), 8).await.unwrap();
     assert_eq!(cursors::of_chain(&mut stage.conn, CHAIN).await.unwrap()[&stage.org], second, "it is not beyond");
-    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, None).await.unwrap();
+    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, None, 8).await.unwrap();
     let back = AlertCursor { block: None, ..second };
     assert_eq!(cursors::of_chain(&mut stage.conn, CHAIN).await.unwrap()[&stage.org], back);
+}
+
+#[tokio::test]
+async fn whoever_is_to_look_again_is_noticed_by_a_turn_that_began_before_also_without_a_cursor() {
+    let mut stage = Stage::new(&[]).await;
+    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, None, 8).await.unwrap();
+    let moved = cursors::hold_as(&mut stage.conn, stage.org, CHAIN, None).await;
+    assert!(matches!(moved, Err(LedgerError::CursorMoved { .. })), "there was none when it began: {moved:?}");
+    let made = cursors::of_chain(&mut stage.conn, CHAIN).await.unwrap()[&stage.org];
+    assert_eq!(made, AlertCursor { block: None, invalidation_id: 8, recheck_from: None });
+
+    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, None, 9).await.unwrap();
+    let moved = cursors::hold_as(&mut stage.conn, stage.org, CHAIN, Some(&made)).await;
+    assert!(matches!(moved, Err(LedgerError::CursorMoved { .. })), "it stood nowhere when it began: {moved:?}");
 }
 
 #[tokio::test]
