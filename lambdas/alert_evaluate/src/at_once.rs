@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use isotherm_alerts::cursors;
 use isotherm_alerts::index::Match;
 use isotherm_alerts::ledger::LedgerError;
+use isotherm_alerts::live_rules;
 use isotherm_alerts::release::Reach;
 use isotherm_alerts::turn::Terms;
 use isotherm_alerts::{alert_events, turn};
@@ -38,7 +39,7 @@ pub(crate) async fn record(
     let findings: Vec<_> = found.iter().map(finding).collect();
     let ids: Vec<_> = findings.iter().map(|finding| finding.alert_id).collect();
     let known = alert_events::known(db_tx, &ids).await?;
-    let terms = terms(rules, found);
+    let terms = live_rules::hold(db_tx, found.iter().map(|found| found.rule), &of_no_block(rules, found)).await?;
     let groups = turn::groups(&findings, &terms);
     let holders = alert_events::holders(db_tx, chain_id, &groups, last.next()).await?;
     let reach = Reach { tip: last, finalized: Some(last) };
@@ -52,7 +53,7 @@ pub(crate) async fn record(
 }
 
 /// The terms of the rules of `found`. Their first block is about rows.
-fn terms(rules: &RuleSet, found: &[&Match]) -> HashMap<RuleId, Terms> {
+fn of_no_block(rules: &RuleSet, found: &[&Match]) -> HashMap<RuleId, Terms> {
     let of = |found: &&Match| {
         let terms = rules.terms.get(&found.rule)?;
         Some((terms.rule_id, Terms { first_block: BlockNumber(0), ..terms.clone() }))

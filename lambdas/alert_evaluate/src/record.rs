@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use isotherm_alerts::alert_events::{self, Due, PAGE_ROWS};
 use isotherm_alerts::cursors::{self, AlertCursor};
 use isotherm_alerts::index::{Match, RuleFault};
-use isotherm_alerts::ledger::LedgerError;
+use isotherm_alerts::ledger::{AlertState, LedgerError};
+use isotherm_alerts::live_rules;
 use isotherm_alerts::release::Reach;
 use isotherm_alerts::turn::{self, Changes, Finding};
 use isotherm_control::events;
@@ -84,13 +85,14 @@ impl Recording<'_> {
         }
         let mut found = self.found.to_vec();
         found.sort_by_key(|found| found.block.number);
+        let terms = live_rules::hold(db_tx, found.iter().map(|found| found.rule), &self.rules.terms).await?;
         let findings: Vec<Finding<'_>> = found.iter().map(finding).collect();
         let ids: Vec<_> = findings.iter().map(|finding| finding.alert_id).collect();
         let known = alert_events::known(db_tx, &ids).await?;
         let holders = self.holders(db_tx, snapshot, &findings).await?;
         let now: DateTime<Utc> =
             sqlx::query_scalar("SELECT now()").fetch_one(&mut *db_tx).await.map_err(LedgerError::from)?;
-        let changes = turn::plan_run(&findings, &known, &self.rules.terms, &holders, self.reach, now);
+        let changes = turn::plan_run(&findings, &known, &terms, &holders, self.reach, now);
         let version = |rule_id| self.rules.version(rule_id);
         Ok(alert_events::write(db_tx, self.org_id, self.chain_id, &found, version, &changes).await?)
     }
@@ -153,7 +155,9 @@ impl Recording<'_> {
         let mut messages = 0;
         loop {
             let rows = alert_events::due(db_tx, self.org_id, self.chain_id, &due).await?;
-            messages += self.write(db_tx, &turn::plan_due(&rows, &self.rules.terms, self.reach)).await?;
+            let pending = rows.iter().filter(|row| row.alert.state == AlertState::Pending).map(|row| row.rule_id);
+            let live = live_rules::hold(db_tx, pending, &self.rules.terms).await?;
+            messages += self.write(db_tx, &turn::plan_due(&rows, &live, self.reach)).await?;
             if rows.len() < PAGE_ROWS {
                 return Ok(messages);
             }

@@ -292,8 +292,13 @@ impl<'e> Turn<'e> {
             }
             Err(fault) => {
                 standing.is_over = true;
-                if fault.code() == "alerts.cursor_moved" {
-                    tracing::info!(org.id = standing.org_id.0, "another evaluator is at work here");
+                if ["alerts.cursor_moved", "alerts.rule_changed"].contains(&fault.code()) {
+                    // Its next turn begins with what is there now.
+                    tracing::info!(
+                        org.id = standing.org_id.0,
+                        error.code = fault.code(),
+                        "somebody else was first here"
+                    );
                 } else {
                     report(&fault, "an organisation's alerts were not written down");
                     self.failure.get_or_insert(fault);

@@ -19,6 +19,7 @@ pub mod identity;
 pub mod index;
 pub mod ledger;
 pub mod listing;
+pub mod live_rules;
 pub mod message;
 pub mod release;
 pub mod rules;

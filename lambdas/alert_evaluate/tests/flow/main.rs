@@ -8,6 +8,7 @@ use serde_json::json;
 
 mod bounds;
 mod chain;
+mod meanwhile;
 mod stage;
 
 use chain::{CHAIN, Transaction};
