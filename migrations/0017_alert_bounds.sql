@@ -14,3 +14,15 @@ DROP INDEX alerts.alert_events_holding;
 -- Whether a chain's rules are those that were read last is read from the index alone, and of the rules at work only.
 CREATE INDEX rules_fingerprint ON alerts.rules (chain_id) INCLUDE (id, version, first_block, updated_at, muted_until)
     WHERE state = 'active' AND deleted_at IS NULL;
+
+-- New alerts of a rule or an organisation on one day (UTC): the ledger is never deleted, so what goes in is bounded
+-- (shared/alerts/src/daily.rs). One row a rule and organisation, of the last day on which it had any.
+CREATE TABLE alerts.daily_counts (
+    scope       text NOT NULL CHECK (scope IN ('rule', 'org')),
+    scope_id    bigint NOT NULL,
+    day         date NOT NULL,
+    alert_count bigint NOT NULL CHECK (alert_count >= 0),
+    -- The most on one day; NULL: as many as all have.
+    most        bigint CHECK (most >= 0),
+    PRIMARY KEY (scope, scope_id)
+);

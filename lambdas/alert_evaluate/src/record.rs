@@ -1,20 +1,22 @@
 //! What an organisation's rules found in a run, and what became due, in one transaction under the lock of its cursor.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use isotherm_alerts::alert_events::{self, Due, PAGE_ROWS};
 use isotherm_alerts::cursors::{self, AlertCursor};
+use isotherm_alerts::daily;
 use isotherm_alerts::index::{Match, RuleFault};
 use isotherm_alerts::ledger::{AlertState, LedgerError};
 use isotherm_alerts::live_rules;
 use isotherm_alerts::release::Reach;
-use isotherm_alerts::turn::{self, Changes, Finding};
+use isotherm_alerts::turn::{self, Changes, Finding, Known};
 use isotherm_control::events;
 use isotherm_hot_store::whole_blocks;
 use isotherm_platform::Fault;
 use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, EventBody, OrgId, RuleId};
 use sqlx::PgConnection;
+use sqlx::types::Uuid;
 
 use crate::quarantine;
 use crate::rule_set::RuleSet;
@@ -46,6 +48,8 @@ pub(crate) struct Recorded {
     pub(crate) cursor: AlertCursor,
     /// Messages that wait because of it.
     pub(crate) messages: u64,
+    /// Rules that would have had too many alerts, and are out of work.
+    pub(crate) beyond: Vec<RuleFault>,
 }
 
 impl Recording<'_> {
@@ -60,7 +64,7 @@ impl Recording<'_> {
     ) -> Result<Recorded, Fault> {
         cursors::hold_as(db_tx, self.org_id, self.chain_id, self.expected.as_ref()).await?;
         let mut cursor = self.cursor;
-        let mut messages = self.run(db_tx, snapshot).await?;
+        let (mut messages, beyond) = self.run(db_tx, snapshot).await?;
         if cursor.block == Some(self.tip)
             && let Some(from) = cursor.recheck_from.take()
         {
@@ -68,7 +72,7 @@ impl Recording<'_> {
         }
         messages += self.due(db_tx, cursor.recheck_from).await?;
         self.of_deleted_rules(db_tx).await?;
-        for fault in self.faults {
+        for fault in self.faults.iter().copied().chain(&beyond) {
             quarantine::one(db_tx, fault).await?;
         }
         if messages > 0 {
@@ -76,12 +80,13 @@ impl Recording<'_> {
             events::record(db_tx, &recorded).await?;
         }
         cursors::set(db_tx, self.org_id, self.chain_id, &cursor).await?;
-        Ok(Recorded { cursor, messages })
+        Ok(Recorded { cursor, messages, beyond })
     }
 
-    async fn run(&self, db_tx: &mut PgConnection, snapshot: &mut PgConnection) -> Result<u64, Fault> {
+    /// Writes down what was found; and which rules would have too many alerts, of which nothing is.
+    async fn run(&self, db_tx: &mut PgConnection, snapshot: &mut PgConnection) -> Result<(u64, Vec<RuleFault>), Fault> {
         if self.found.is_empty() {
-            return Ok(0);
+            return Ok((0, Vec::new()));
         }
         let mut found = self.found.to_vec();
         found.sort_by_key(|found| found.block.number);
@@ -92,9 +97,16 @@ impl Recording<'_> {
         let holders = self.holders(db_tx, snapshot, &findings).await?;
         let now: DateTime<Utc> =
             sqlx::query_scalar("SELECT now()").fetch_one(&mut *db_tx).await.map_err(LedgerError::from)?;
-        let changes = turn::plan_run(&findings, &known, &terms, &holders, self.reach, now);
+        let mut changes = turn::plan_run(&findings, &known, &terms, &holders, self.reach, now);
+        let beyond = daily::take(db_tx, self.org_id, &changes.new_by_rule(&findings)).await?;
+        if !beyond.is_empty() {
+            found.retain(|found| is_kept(found, &known, &beyond));
+            let findings: Vec<Finding<'_>> = found.iter().map(finding).collect();
+            changes = turn::plan_run(&findings, &known, &terms, &holders, self.reach, now);
+        }
         let version = |rule_id| self.rules.version(rule_id);
-        Ok(alert_events::write(db_tx, self.org_id, self.chain_id, &found, version, &changes).await?)
+        let messages = alert_events::write(db_tx, self.org_id, self.chain_id, &found, version, &changes).await?;
+        Ok((messages, beyond))
     }
 
     /// Alerts before the run that may keep others of their group back.
@@ -191,4 +203,10 @@ pub(crate) fn finding<'m>(found: &&'m Match) -> Finding<'m> {
         block_time: found.block_time,
         group_key: found.group_key.as_deref(),
     }
+}
+
+/// Whether a finding is written down though some rules would have too many: what is known is followed.
+pub(crate) fn is_kept(found: &Match, known: &HashMap<Uuid, Known>, beyond: &[RuleFault]) -> bool {
+    let is_beyond = beyond.iter().any(|fault| fault.rule_id == found.rule);
+    !is_beyond || known.contains_key(&found.identity.alert_id())
 }

@@ -289,6 +289,7 @@ impl<'e> Turn<'e> {
                 standing.stored = Some(recorded.cursor);
                 standing.cursor = recorded.cursor;
                 self.turned.messages += recorded.messages;
+                self.failed.extend(recorded.beyond.iter().map(|fault| fault.rule_id));
             }
             Err(fault) => {
                 standing.is_over = true;

@@ -11,6 +11,7 @@ pub mod channel;
 pub mod channels;
 pub mod condition;
 pub mod cursors;
+pub mod daily;
 pub mod definition;
 pub mod deliveries;
 pub mod digest;

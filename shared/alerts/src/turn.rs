@@ -7,7 +7,7 @@
 //!
 //! It must never decide by what the evaluator remembers: everything comes from one snapshot of the chain and the ledger's rows.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use isotherm_types::{B256, BlockNumber, BlockRef, RuleId};
@@ -151,6 +151,15 @@ impl Changes {
     /// Whether anybody is told of anything.
     pub fn has_messages(&self) -> bool {
         !(self.fired.is_empty() && self.moved.is_empty() && self.retracted.is_empty())
+    }
+
+    /// How many new rows each rule has; `findings` is what they were decided upon.
+    pub fn new_by_rule(&self, findings: &[Finding<'_>]) -> BTreeMap<RuleId, i64> {
+        let mut counts = BTreeMap::new();
+        for (place, _) in &self.new {
+            *counts.entry(findings[*place].rule_id).or_default() += 1;
+        }
+        counts
     }
 
     /// Applies `event` to `alert`; its reason goes to the history.

@@ -1,8 +1,9 @@
 //! What is found is bounded: a rule that finds too much is taken out of work, and nobody else notices.
 
 use isotherm_alerts::index::MOST_OF_RULE;
+use isotherm_alerts::rules;
 use isotherm_control::events;
-use isotherm_types::{Dataset, EventBody};
+use isotherm_types::{Dataset, EventBody, RuleId};
 use serde_json::json;
 
 use crate::TOKEN;
@@ -95,4 +96,38 @@ async fn what_is_suppressed_as_before_leaves_no_trace_though_the_chain_goes_on()
         assert!(!stage.hear(event_id).await);
     }
     assert_eq!((stage.alerts(rule).await, count(&mut stage, TRACES).await), before);
+}
+
+#[tokio::test]
+async fn a_rule_that_would_have_too_many_alerts_in_a_day_is_quarantined_and_the_next_day_is_another_one() {
+    let mut stage = Stage::new(&["ops"]).await;
+    let busy = stage.transfers("busy", TOKEN, &json!({})).await;
+    let calm = stage.transfers("calm", TOKEN + 1, &json!({})).await;
+    let most = "INSERT INTO alerts.daily_counts (scope, scope_id, day, alert_count, most)
+                SELECT 'rule', id, (now() AT TIME ZONE 'UTC')::date, 0, 3 FROM alerts.rules";
+    stage.run(most).await;
+    stage.chain.append(&mut stage.conn, Vec::new()).await;
+    stage.chain.append(&mut stage.conn, vec![many(1, 2), Transaction::of(2, TOKEN + 1, 5)]).await;
+    stage.sweep().await;
+    assert_eq!(stage.states(busy).await, ["sent", "sent"]);
+
+    // What it has told of moves; what is new would be too much.
+    let block = vec![many(1, 2), many(3, 2), Transaction::of(4, TOKEN + 1, 5)];
+    stage.chain.reorg(&mut stage.conn, 1, vec![Vec::new(), block]).await;
+    stage.sweep().await;
+    assert_eq!(quarantine(&mut stage, busy).await.as_deref(), Some("alerts.too_many_alerts"));
+    assert_eq!(stage.states(busy).await, ["moved", "moved"], "nothing new, and what is known is followed");
+    assert_eq!(stage.states(calm).await.len(), 2);
+    assert_eq!(quarantine(&mut stage, calm).await, None);
+    let counted = "SELECT alert_count FROM alerts.daily_counts WHERE scope = 'rule' ORDER BY scope_id LIMIT 1";
+    assert_eq!(count(&mut stage, counted).await, 2);
+    assert_eq!(count(&mut stage, "SELECT alert_count FROM alerts.daily_counts WHERE scope = 'org'").await, 4);
+
+    stage.run("UPDATE alerts.daily_counts SET day = day - 1").await;
+    let (org, tip) = (stage.org, stage.chain.tip().number);
+    assert!(rules::unquarantine(&mut stage.conn, org, RuleId(busy), Some(tip), "test").await.unwrap());
+    stage.chain.append(&mut stage.conn, vec![many(5, 3)]).await;
+    stage.sweep().await;
+    assert_eq!(stage.states(busy).await.len(), 5);
+    assert_eq!(count(&mut stage, "SELECT alert_count FROM alerts.daily_counts WHERE scope = 'org'").await, 3);
 }
