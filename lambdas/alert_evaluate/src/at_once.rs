@@ -41,7 +41,8 @@ pub(crate) async fn record(
     let findings: Vec<_> = found.iter().map(finding).collect();
     let ids: Vec<_> = findings.iter().map(|finding| finding.alert_id).collect();
     let known = alert_events::known(db_tx, &ids).await?;
-    let terms = live_rules::hold(db_tx, found.iter().map(|found| found.rule), &of_no_block(rules, found)).await?;
+    let asking = found.iter().map(|found| found.rule).collect();
+    let terms = live_rules::hold(db_tx, asking, &of_no_block(rules, found)).await?;
     let groups = turn::groups(&findings, &terms);
     let holders = alert_events::holders(db_tx, chain_id, &groups, last.next()).await?;
     let reach = Reach { tip: last, finalized: Some(last) };

@@ -90,7 +90,8 @@ impl Recording<'_> {
         }
         let mut found = self.found.to_vec();
         found.sort_by_key(|found| found.block.number);
-        let terms = live_rules::hold(db_tx, found.iter().map(|found| found.rule), &self.rules.terms).await?;
+        let rules = found.iter().map(|found| found.rule).collect();
+        let terms = live_rules::hold(db_tx, rules, &self.rules.terms).await?;
         let findings: Vec<Finding<'_>> = found.iter().map(finding).collect();
         let ids: Vec<_> = findings.iter().map(|finding| finding.alert_id).collect();
         let known = alert_events::known(db_tx, &ids).await?;
@@ -167,8 +168,8 @@ impl Recording<'_> {
         let mut messages = 0;
         loop {
             let rows = alert_events::due(db_tx, self.org_id, self.chain_id, &due).await?;
-            let pending = rows.iter().filter(|row| row.alert.state == AlertState::Pending).map(|row| row.rule_id);
-            let live = live_rules::hold(db_tx, pending, &self.rules.terms).await?;
+            let pending = rows.iter().filter(|row| row.alert.state == AlertState::Pending);
+            let live = live_rules::hold(db_tx, pending.map(|row| row.rule_id).collect(), &self.rules.terms).await?;
             messages += self.write(db_tx, &turn::plan_due(&rows, &live, self.reach)).await?;
             if rows.len() < PAGE_ROWS {
                 return Ok(messages);

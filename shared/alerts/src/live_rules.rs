@@ -17,7 +17,7 @@ use crate::turn::Terms;
 /// Postgres reports.
 pub async fn hold(
     conn: &mut PgConnection,
-    rules: impl IntoIterator<Item = RuleId>,
+    rules: Vec<RuleId>,
     terms: &HashMap<RuleId, Terms>,
 ) -> Result<HashMap<RuleId, Terms>, LedgerError> {
     let mut ids: Vec<i64> = rules.into_iter().map(|rule_id| rule_id.0).collect();

@@ -98,12 +98,10 @@ async fn experiment_evaluate_crash_points() {
     let rounds = experiment.scaled(1, 10);
     let hits: &[u32] = experiment.scaled(&[1, 2][..], &[1, 2, 3][..]);
     let (mut runs, mut aborted, mut unfinished, mut alerts, mut retracted) = (0_i64, 0, 0, 0, 0);
-    let mut broken: Vec<(&str, i64)> = judge::RULES
-        .iter()
-        .filter(|(name, _)| ["missed", "ghosts", "doubled_alerts", "wrong_histories"].contains(name))
-        .chain(&RULES_OF_MESSAGES)
-        .map(|(name, _)| (*name, 0))
-        .collect();
+    let judged = ["missed", "ghosts", "doubled_alerts", "wrong_histories"];
+    let of_rows = judge::RULES.into_iter().filter(|(name, _)| judged.contains(name));
+    let rules_of_all: Vec<(&'static str, &'static str)> = of_rows.chain(RULES_OF_MESSAGES).collect();
+    let mut broken = vec![0; rules_of_all.len()];
     for round in 0..rounds {
         for point in POINTS {
             for hit in hits {
@@ -136,9 +134,8 @@ async fn experiment_evaluate_crash_points() {
                 alerts += count(&mut conn, "SELECT count(*) FROM alerts.alert_events WHERE state = 'confirmed'").await;
                 retracted +=
                     count(&mut conn, "SELECT count(*) FROM alerts.alert_history WHERE to_state = 'retracted'").await;
-                for (name, query) in judge::RULES.iter().chain(&RULES_OF_MESSAGES) {
-                    let Some((_, total)) = broken.iter_mut().find(|(of, _)| of == name) else { continue };
-                    *total += count(&mut conn, *query).await;
+                for (total, (_, query)) in broken.iter_mut().zip(rules_of_all.iter().copied()) {
+                    *total += count(&mut conn, query).await;
                 }
             }
         }
@@ -148,7 +145,7 @@ async fn experiment_evaluate_crash_points() {
     experiment.figure("retracted", retracted);
     experiment.equal("aborted_there", aborted, runs);
     experiment.zero("not_finished", unfinished);
-    for (name, total) in broken {
+    for ((name, _), total) in rules_of_all.into_iter().zip(broken) {
         experiment.zero(name, total);
     }
     experiment.finish();
