@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use isotherm_access::orgs;
 use isotherm_alerts::channels;
-use isotherm_alerts::definition::Definition;
+use isotherm_alerts::definition::{Definition, Source};
 use isotherm_alerts::deliveries::listing::{self as deliveries, Filter};
 use isotherm_alerts::deliveries::{DeliveryId, replay};
 use isotherm_alerts::listing::{self as alerts, AlertFilter, STATES};
@@ -28,6 +28,7 @@ use crate::yaml_file;
 mod apply;
 mod file;
 mod plan;
+mod sql_trial;
 mod view;
 
 /// Messages that are shown with an alert.
@@ -163,10 +164,19 @@ async fn test(home: &Home, arguments: &TestArguments) -> anyhow::Result<ExitCode
             (Definition::parse(&saved.definition).context("what is stored cannot be read")?, Some(saved))
         }
     };
-    let conn = &mut connected.conn;
-    let rule = rules::for_trial(conn, org, definition, saved.as_ref()).await;
+    let rule = rules::for_trial(&mut connected.conn, org, definition, saved.as_ref()).await;
     let rule = rule.with_context(|| format!("could not test {name}"))?;
-    let trial = trial::look(conn, rule, BlockNumber(*from), BlockNumber(*to)).await;
+    let asked = match &rule.stored.definition.source {
+        Source::Sql { sql, .. } => Some(sql.clone()),
+        Source::Rows(_) | Source::Event { .. } | Source::Call { .. } | Source::Platform(_) => None,
+    };
+    let trial = match asked {
+        Some(sql) => sql_trial::look(&connected.aws().await, &of.org, &rule, &sql, (*from, *to)).await,
+        None => {
+            let looked = trial::look(&mut connected.conn, rule, BlockNumber(*from), BlockNumber(*to)).await;
+            looked.map_err(anyhow::Error::new)
+        }
+    };
     let trial = trial.with_context(|| format!("could not test {name}"))?;
     output::show(of.printed.output, &trial.to_json(), || view::print_trial(name, &trial))?;
     Ok(ExitCode::SUCCESS)

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use isotherm_local_stack::LocalAws;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::ask::Server;
@@ -104,8 +104,23 @@ async fn cancel(server: &Server, query_id: Uuid) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// If the Lambda cannot be reached, or refuses the statement.
 pub(crate) async fn rows(aws: &LocalAws, sql: &str) -> anyhow::Result<Answer> {
-    let request = json!({ "sql": sql, "format": "json", "timeout_seconds": 30 });
-    match Reply::parse(&machine::invoke(aws, "query", &request).await?)? {
+    answer(aws, &json!({ "sql": sql, "format": "json", "timeout_seconds": 30 })).await
+}
+
+/// Asks `request` of the query Lambda and expects rows, all of them.
+///
+/// # Errors
+/// If the Lambda cannot be reached, refuses the statement, or answers more rows than come with an answer.
+pub(crate) async fn all_rows(aws: &LocalAws, request: &Value) -> anyhow::Result<Answer> {
+    let answer = answer(aws, request).await?;
+    if answer.truncated || answer.result.is_some() {
+        bail!("the answer has more rows than come at once; let the statement select less");
+    }
+    Ok(answer)
+}
+
+async fn answer(aws: &LocalAws, request: &Value) -> anyhow::Result<Answer> {
+    match Reply::parse(&machine::invoke(aws, "query", request).await?)? {
         Reply::Answered(answer) => Ok(*answer),
         Reply::Refused(fault) => bail!("the query was refused ({}): {}", fault.code, fault.message),
         Reply::Pending(state) => bail!("the query was not answered at once: it is {state}"),

@@ -207,6 +207,13 @@ async fn a_rule_is_tried_held_back_muted_and_deleted() {
     scene.write(&FILE.replace(">= 15", ">= 19"));
     let of_file = ["alerts", "test", "full", "--from", "0", "--to", "20", "--file", "alerts.yaml"];
     assert_eq!(scene.json(&of_file).await["match_count"], json!(1), "as the file has it, not as it is saved");
+    // The SQL of a rule is asked of the query function, which this emulator does not have.
+    let asking =
+        "  - name: asking\n    chain: demo\n    source: { sql: SELECT 1, every_seconds: 60 }\n    channels: [hooks]\n";
+    scene.write(&format!("{FILE}{asking}"));
+    let asked = ["alerts", "test", "asking", "--from", "0", "--to", "20", "--file", "alerts.yaml"];
+    let asked = scene.run(&asked).await;
+    assert!(asked.code == Some(1) && asked.stderr.contains("could not invoke isotherm-query"), "{asked:?}");
     let beyond = scene.run(&["alerts", "test", "full", "--from", "20", "--to", "30"]).await;
     assert!(beyond.code == Some(1) && beyond.stderr.contains("block 20 is not stored yet"), "{beyond:?}");
     assert_eq!((scene.count("alerts.alert_events").await, scene.count("alerts.deliveries").await), (0, 0));

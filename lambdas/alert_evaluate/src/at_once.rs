@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use isotherm_alerts::cursors;
+use isotherm_alerts::daily;
 use isotherm_alerts::index::Match;
 use isotherm_alerts::ledger::LedgerError;
+use isotherm_alerts::live_rules;
 use isotherm_alerts::release::Reach;
 use isotherm_alerts::turn::Terms;
 use isotherm_alerts::{alert_events, turn};
@@ -15,7 +17,8 @@ use isotherm_platform::Fault;
 use isotherm_types::{BlockNumber, ChainId, EventBody, OrgId, RuleId};
 use sqlx::PgConnection;
 
-use crate::record::finding;
+use crate::quarantine;
+use crate::record::{finding, is_kept};
 use crate::rule_set::RuleSet;
 
 /// Writes `found`, all of one organisation, down in the caller's transaction. Returns how many messages wait because of it.
@@ -38,14 +41,24 @@ pub(crate) async fn record(
     let findings: Vec<_> = found.iter().map(finding).collect();
     let ids: Vec<_> = findings.iter().map(|finding| finding.alert_id).collect();
     let known = alert_events::known(db_tx, &ids).await?;
-    let terms = terms(rules, found);
-    let cooling = terms.values().filter(|terms| terms.cooldown > TimeDelta::zero());
-    let since: Vec<_> = cooling.map(|terms| (terms.rule_id, now - terms.cooldown)).collect();
-    let holders = alert_events::holders(db_tx, chain_id, &since, last.next()).await?;
+    let asking = found.iter().map(|found| found.rule).collect();
+    let terms = live_rules::hold(db_tx, asking, &of_no_block(rules, found)).await?;
+    let groups = turn::groups(&findings, &terms);
+    let holders = alert_events::holders(db_tx, chain_id, &groups, last.next()).await?;
     let reach = Reach { tip: last, finalized: Some(last) };
-    let changes = turn::plan_run(&findings, &known, &terms, &holders, reach, now);
+    let mut changes = turn::plan_at_once(&findings, &known, &terms, &holders, reach, now);
+    let beyond = daily::take(db_tx, org_id, &changes.new_by_rule(&findings)).await?;
+    let mut found = found.to_vec();
+    if !beyond.is_empty() {
+        found.retain(|found| is_kept(found, &known, &beyond));
+        let findings: Vec<_> = found.iter().map(finding).collect();
+        changes = turn::plan_at_once(&findings, &known, &terms, &holders, reach, now);
+    }
     let version = |rule_id| rules.version(rule_id);
-    let messages = alert_events::write(db_tx, org_id, chain_id, found, version, &changes).await?;
+    let messages = alert_events::write(db_tx, org_id, chain_id, &found, version, &changes).await?;
+    for fault in &beyond {
+        quarantine::one(db_tx, fault).await?;
+    }
     if messages > 0 {
         events::record(db_tx, &EventBody::AlertsRecorded { org_id, chain_id: Some(chain_id) }).await?;
     }
@@ -53,7 +66,7 @@ pub(crate) async fn record(
 }
 
 /// The terms of the rules of `found`. Their first block is about rows.
-fn terms(rules: &RuleSet, found: &[&Match]) -> HashMap<RuleId, Terms> {
+fn of_no_block(rules: &RuleSet, found: &[&Match]) -> HashMap<RuleId, Terms> {
     let of = |found: &&Match| {
         let terms = rules.terms.get(&found.rule)?;
         Some((terms.rule_id, Terms { first_block: BlockNumber(0), ..terms.clone() }))

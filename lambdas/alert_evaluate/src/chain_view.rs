@@ -1,22 +1,22 @@
 //! A chain as one snapshot shows it: how far it has got, and the runs of whole blocks that rules are held against.
 
+use std::collections::BTreeSet;
+
 use isotherm_alerts::cursors::AlertCursor;
-use isotherm_alerts::index::{BlockRows, Found, RuleIndex};
+use isotherm_alerts::index::{Asked, BlockRows, Excess, Found, RuleIndex};
 use isotherm_alerts::release::Reach;
 use isotherm_alerts::turn::{self, Position};
 use isotherm_hot_store::cleanup::{self, LeafState};
 use isotherm_hot_store::cursor::{self, Cursor};
 use isotherm_hot_store::whole_blocks::{self, Bounds, Header};
 use isotherm_hot_store::{HotStoreError, known_hash, reorg};
-use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Classified, Dataset};
+use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Classified, Dataset, OrgId, RuleId};
 use sqlx::PgConnection;
 
 use crate::trouble::Trouble;
 
 /// How much a run holds. A block may be more.
 const RUN: Bounds = Bounds { row_count: 20_000, size_bytes: 32 * 1024 * 1024 };
-/// Findings of a run above which it is done with fewer blocks.
-const MOST_FINDINGS: usize = 20_000;
 /// Blocks of a run; near the tip it is one, and a reorg is a few.
 pub(crate) const MOST_BLOCKS: u64 = 256;
 
@@ -36,6 +36,17 @@ pub(crate) struct Run {
     pub(crate) last: BlockRef,
     /// What the rules found.
     pub(crate) found: Found,
+}
+
+/// Which rules a run is held against.
+pub(crate) struct Audience<'a> {
+    pub(crate) index: &'a RuleIndex,
+    /// Whose; `None`: everybody's.
+    pub(crate) orgs: Option<&'a BTreeSet<OrgId>>,
+    /// Rules that have failed in this turn.
+    pub(crate) failed: &'a BTreeSet<RuleId>,
+    /// What was found from this block on is looked for again, also by rules that those blocks do not concern any more.
+    pub(crate) again_from: Option<BlockNumber>,
 }
 
 /// What follows a block.
@@ -128,26 +139,27 @@ impl ChainView {
         cursor.block.map_or_else(|| stored.max(first_block.unwrap_or(stored)), |block| block.number.next())
     }
 
-    /// Reads a run of `blocks` from their start on and holds the rules against it. What was found from `again_from` on is looked for
-    /// again, also by rules that those blocks do not concern any more.
+    /// Reads a run of `blocks` from their start on and holds the rules against it. Of blocks in which more is found than may be held
+    /// there are fewer; in one block the rule that finds too much is at fault.
     pub(crate) async fn next(
         &self,
         snapshot: &mut PgConnection,
-        index: &RuleIndex,
+        audience: &Audience<'_>,
         blocks: BlockRange,
-        again_from: Option<BlockNumber>,
     ) -> Result<Next, HotStoreError> {
         let headers = whole_blocks::headers(snapshot, self.chain_id, blocks).await?;
         let whole = contiguous(&headers, blocks.start());
         let Some(last) = headers[..whole].last() else { return self.missing(snapshot, blocks.start()).await };
         let range = BlockRange::inclusive(blocks.start(), last.block.number).expect("there is one header at least");
+        let Audience { index, orgs, failed, again_from } = *audience;
         let wanted: Vec<(Dataset, Vec<&str>)> =
             index.datasets().into_iter().map(|dataset| (dataset, with_block_number(index, dataset))).collect();
         let mut read = whole_blocks::read(snapshot, self.chain_id, range, &wanted, RUN).await?;
         loop {
-            let found = index.find_again(&block_rows(&read), again_from);
             let count = read.blocks.block_count();
-            if found.matches.len() > MOST_FINDINGS && count > 1 {
+            let excess = if count > 1 { Excess::EndsSearch } else { Excess::IsAFault };
+            let found = index.find_as(&block_rows(&read), &Asked { again_from, orgs, without: failed, excess });
+            if found.is_too_much {
                 read.keep_before(BlockNumber(read.blocks.start().0 + count / 2))?;
                 continue;
             }

@@ -1,20 +1,24 @@
 //! What an organisation's rules found in a run, and what became due, in one transaction under the lock of its cursor.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use isotherm_alerts::alert_events::{self, Due, PAGE_ROWS};
 use isotherm_alerts::cursors::{self, AlertCursor};
-use isotherm_alerts::index::Match;
-use isotherm_alerts::ledger::LedgerError;
+use isotherm_alerts::daily;
+use isotherm_alerts::index::{Match, RuleFault};
+use isotherm_alerts::ledger::{AlertState, LedgerError};
+use isotherm_alerts::live_rules;
 use isotherm_alerts::release::Reach;
-use isotherm_alerts::turn::{self, Changes, Finding};
+use isotherm_alerts::turn::{self, Changes, Finding, Known};
 use isotherm_control::events;
 use isotherm_hot_store::whole_blocks;
 use isotherm_platform::Fault;
 use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, EventBody, OrgId, RuleId};
 use sqlx::PgConnection;
+use sqlx::types::Uuid;
 
+use crate::quarantine;
 use crate::rule_set::RuleSet;
 
 /// What is to be written down for one organisation.
@@ -29,6 +33,8 @@ pub(crate) struct Recording<'a> {
     pub(crate) start: BlockNumber,
     /// What was found in it, in the order of the blocks.
     pub(crate) found: &'a [&'a Match],
+    /// Its rules that failed in it: they are taken out of work in the same transaction, so that no block is passed without a word.
+    pub(crate) faults: &'a [&'a RuleFault],
     pub(crate) rules: &'a RuleSet,
     /// Rules that failed in this turn.
     pub(crate) failed: &'a BTreeSet<RuleId>,
@@ -42,6 +48,8 @@ pub(crate) struct Recorded {
     pub(crate) cursor: AlertCursor,
     /// Messages that wait because of it.
     pub(crate) messages: u64,
+    /// Rules that would have had too many alerts, and are out of work.
+    pub(crate) beyond: Vec<RuleFault>,
 }
 
 impl Recording<'_> {
@@ -56,38 +64,50 @@ impl Recording<'_> {
     ) -> Result<Recorded, Fault> {
         cursors::hold_as(db_tx, self.org_id, self.chain_id, self.expected.as_ref()).await?;
         let mut cursor = self.cursor;
-        let mut messages = self.run(db_tx, snapshot).await?;
+        let (mut messages, beyond) = self.run(db_tx, snapshot).await?;
         if cursor.block == Some(self.tip)
             && let Some(from) = cursor.recheck_from.take()
         {
             messages += self.orphans(db_tx, snapshot, from).await?;
         }
         messages += self.due(db_tx, cursor.recheck_from).await?;
-        let of_deleted = alert_events::of_deleted_rules(db_tx, self.org_id, self.chain_id).await?;
-        messages += self.write(db_tx, &turn::plan_rule_deleted(&of_deleted)).await?;
+        self.of_deleted_rules(db_tx).await?;
+        for fault in self.faults.iter().copied().chain(&beyond) {
+            quarantine::one(db_tx, fault).await?;
+        }
         if messages > 0 {
             let recorded = EventBody::AlertsRecorded { org_id: self.org_id, chain_id: Some(self.chain_id) };
             events::record(db_tx, &recorded).await?;
         }
         cursors::set(db_tx, self.org_id, self.chain_id, &cursor).await?;
-        Ok(Recorded { cursor, messages })
+        Ok(Recorded { cursor, messages, beyond })
     }
 
-    async fn run(&self, db_tx: &mut PgConnection, snapshot: &mut PgConnection) -> Result<u64, Fault> {
+    /// Writes down what was found; and which rules would have too many alerts, of which nothing is.
+    async fn run(&self, db_tx: &mut PgConnection, snapshot: &mut PgConnection) -> Result<(u64, Vec<RuleFault>), Fault> {
         if self.found.is_empty() {
-            return Ok(0);
+            return Ok((0, Vec::new()));
         }
         let mut found = self.found.to_vec();
         found.sort_by_key(|found| found.block.number);
+        let rules = found.iter().map(|found| found.rule).collect();
+        let terms = live_rules::hold(db_tx, rules, &self.rules.terms).await?;
         let findings: Vec<Finding<'_>> = found.iter().map(finding).collect();
         let ids: Vec<_> = findings.iter().map(|finding| finding.alert_id).collect();
         let known = alert_events::known(db_tx, &ids).await?;
         let holders = self.holders(db_tx, snapshot, &findings).await?;
         let now: DateTime<Utc> =
             sqlx::query_scalar("SELECT now()").fetch_one(&mut *db_tx).await.map_err(LedgerError::from)?;
-        let changes = turn::plan_run(&findings, &known, &self.rules.terms, &holders, self.reach, now);
+        let mut changes = turn::plan_run(&findings, &known, &terms, &holders, self.reach, now);
+        let beyond = daily::take(db_tx, self.org_id, &changes.new_by_rule(&findings)).await?;
+        if !beyond.is_empty() {
+            found.retain(|found| is_kept(found, &known, &beyond));
+            let findings: Vec<Finding<'_>> = found.iter().map(finding).collect();
+            changes = turn::plan_run(&findings, &known, &terms, &holders, self.reach, now);
+        }
         let version = |rule_id| self.rules.version(rule_id);
-        Ok(alert_events::write(db_tx, self.org_id, self.chain_id, &found, version, &changes).await?)
+        let messages = alert_events::write(db_tx, self.org_id, self.chain_id, &found, version, &changes).await?;
+        Ok((messages, beyond))
     }
 
     /// Alerts before the run that may keep others of their group back.
@@ -97,15 +117,8 @@ impl Recording<'_> {
         snapshot: &mut PgConnection,
         findings: &[Finding<'_>],
     ) -> Result<Vec<turn::Holder>, Fault> {
-        let mut since: BTreeMap<RuleId, DateTime<Utc>> = BTreeMap::new();
-        for finding in findings {
-            let Some(terms) = self.rules.terms.get(&finding.rule_id) else { continue };
-            if terms.cooldown > chrono::TimeDelta::zero() {
-                since.entry(finding.rule_id).or_insert(finding.block_time - terms.cooldown);
-            }
-        }
-        let since: Vec<_> = since.into_iter().collect();
-        let holders = alert_events::holders(db_tx, self.chain_id, &since, self.start).await?;
+        let groups = turn::groups(findings, &self.rules.terms);
+        let holders = alert_events::holders(db_tx, self.chain_id, &groups, self.start).await?;
         let from = self.cursor.recheck_from;
         let doubtful = holders.iter().map(|holder| holder.block.number).filter(|number| Some(*number) >= from);
         let doubtful: Vec<BlockNumber> = if from.is_some() { doubtful.collect() } else { Vec::new() };
@@ -120,12 +133,30 @@ impl Recording<'_> {
         snapshot: &mut PgConnection,
         from: BlockNumber,
     ) -> Result<u64, Fault> {
-        let suspects = alert_events::suspects(db_tx, self.org_id, self.chain_id, from).await?;
-        let numbers = suspects.iter().map(|suspect| suspect.alert.block.number).collect();
-        let stored = self.hashes(snapshot, numbers).await?;
         let at_work = |rule_id| self.rules.terms.contains_key(&rule_id) && !self.failed.contains(&rule_id);
-        let changes = turn::plan_orphans(&suspects, |number| stored.get(&number).copied(), at_work);
-        self.write(db_tx, &changes).await
+        let (mut messages, mut last) = (0, None);
+        loop {
+            let suspects = alert_events::suspects(db_tx, self.org_id, self.chain_id, from, last.as_ref()).await?;
+            let numbers = suspects.iter().map(|suspect| suspect.alert.block.number).collect();
+            let stored = self.hashes(snapshot, numbers).await?;
+            let changes = turn::plan_orphans(&suspects, |number| stored.get(&number).copied(), at_work);
+            messages += self.write(db_tx, &changes).await?;
+            if suspects.len() < PAGE_ROWS {
+                return Ok(messages);
+            }
+            last = suspects.into_iter().next_back();
+        }
+    }
+
+    /// Cancels what was not sent when its rule was deleted; nobody was told of it.
+    async fn of_deleted_rules(&self, db_tx: &mut PgConnection) -> Result<(), Fault> {
+        loop {
+            let pending = alert_events::of_deleted_rules(db_tx, self.org_id, self.chain_id).await?;
+            self.write(db_tx, &turn::plan_rule_deleted(&pending)).await?;
+            if pending.len() < PAGE_ROWS {
+                return Ok(());
+            }
+        }
     }
 
     /// Sends and confirms what has got far enough, in blocks below `below`.
@@ -137,7 +168,9 @@ impl Recording<'_> {
         let mut messages = 0;
         loop {
             let rows = alert_events::due(db_tx, self.org_id, self.chain_id, &due).await?;
-            messages += self.write(db_tx, &turn::plan_due(&rows, &self.rules.terms, self.reach)).await?;
+            let pending = rows.iter().filter(|row| row.alert.state == AlertState::Pending);
+            let live = live_rules::hold(db_tx, pending.map(|row| row.rule_id).collect(), &self.rules.terms).await?;
+            messages += self.write(db_tx, &turn::plan_due(&rows, &live, self.reach)).await?;
             if rows.len() < PAGE_ROWS {
                 return Ok(messages);
             }
@@ -155,10 +188,11 @@ impl Recording<'_> {
     ) -> Result<BTreeMap<BlockNumber, B256>, Fault> {
         numbers.sort_unstable();
         numbers.dedup();
-        if numbers.is_empty() {
-            return Ok(BTreeMap::new());
+        let mut hashes = BTreeMap::new();
+        for page in numbers.chunks(PAGE_ROWS) {
+            hashes.append(&mut whole_blocks::hashes(snapshot, self.chain_id, page).await?);
         }
-        Ok(whole_blocks::hashes(snapshot, self.chain_id, &numbers).await?)
+        Ok(hashes)
     }
 }
 
@@ -170,4 +204,10 @@ pub(crate) fn finding<'m>(found: &&'m Match) -> Finding<'m> {
         block_time: found.block_time,
         group_key: found.group_key.as_deref(),
     }
+}
+
+/// Whether a finding is written down though some rules would have too many: what is known is followed.
+pub(crate) fn is_kept(found: &Match, known: &HashMap<Uuid, Known>, beyond: &[RuleFault]) -> bool {
+    let is_beyond = beyond.iter().any(|fault| fault.rule_id == found.rule);
+    !is_beyond || known.contains_key(&found.identity.alert_id())
 }

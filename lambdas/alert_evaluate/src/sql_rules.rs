@@ -1,6 +1,7 @@
 //! Rules with SQL: asked when they are due, by the function `query`, as their organisation; each row of the answer is a finding.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::primitives::Blob;
@@ -10,13 +11,13 @@ use isotherm_alerts::index::{Match, RuleFault};
 use isotherm_alerts::ledger::LedgerError;
 use isotherm_alerts::sql_runs::{self, DueSql};
 use isotherm_platform::{Fault, database};
-use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, Classified};
+use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, Classified, OrgId};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sqlx::Connection as _;
 
 use crate::trouble::Trouble;
-use crate::{Evaluator, at_once, turn};
+use crate::{Evaluator, at_once, quarantine, report};
 
 /// Time that an answer has; the connection to the function waits a little longer.
 const TIMEOUT_SECONDS: u64 = 20;
@@ -47,36 +48,66 @@ enum Said {
     Nothing { code: String },
 }
 
-/// Asks every rule that is due, one after the other, with none begun after `until`.
+/// Asks rules that are due, one after the other, with none begun after `until`. What becomes of each is written down before the next is
+/// asked, and the failure of one keeps no other back. The time is shared between organisations.
 ///
 /// # Errors
-/// What Postgres reports. That a question is not answered is no error.
+/// The first failure, after the others; that it cannot be told which rules are due.
 pub(crate) async fn ask_due(evaluator: &Evaluator, until: Instant) -> Result<(), Fault> {
-    let mut conn = database::borrow(&evaluator.pool).await.map_err(LedgerError::from)?;
-    let mut faults = Vec::new();
+    let mut spent: BTreeMap<OrgId, Duration> = BTreeMap::new();
+    let mut failure = None;
     while Instant::now() < until {
-        let Some(due) = sql_runs::take_due(&mut conn).await? else { break };
-        let rules = evaluator.rule_sets.of_chain(&mut conn, due.chain_id).await?;
-        let Some(rule) = rules.index.get(due.rule_id) else { continue };
-        let Source::Sql { sql, .. } = &rule.stored.definition.source else { continue };
-        match ask(evaluator, &due, sql).await {
-            Said::Rows(rows, block) => {
-                let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
-                let now: DateTime<Utc> =
-                    sqlx::query_scalar("SELECT now()").fetch_one(&mut *db_tx).await.map_err(LedgerError::from)?;
-                let found: Vec<Match> = rows.iter().map(|row| rule.match_of_row(row, block, now)).collect();
-                let found: Vec<&Match> = found.iter().collect();
-                at_once::record(&mut db_tx, due.org_id, due.chain_id, &rules, &found).await?;
-                db_tx.commit().await.map_err(LedgerError::from)?;
+        let Some(due) = take_due(evaluator, &spent).await? else { break };
+        let began = Instant::now();
+        match ask_one(evaluator, &due).await {
+            Err(fault) if fault.code() == "alerts.rule_changed" => {
+                tracing::info!(rule.id = due.rule_id.0, error.code = fault.code(), "somebody else was first here");
             }
-            Said::RuleFault { code, message } => faults.push(RuleFault { rule_id: due.rule_id, code, message }),
-            Said::Nothing { code } => {
-                tracing::warn!(rule.id = due.rule_id.0, error.code = code, "a rule's SQL was not answered");
+            Err(fault) => {
+                report(&fault, "what a rule's SQL answered was not written down; it is asked again");
+                failure.get_or_insert(fault);
             }
+            Ok(()) => {}
+        }
+        *spent.entry(due.org_id).or_default() += began.elapsed();
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+async fn take_due(evaluator: &Evaluator, spent: &BTreeMap<OrgId, Duration>) -> Result<Option<DueSql>, Fault> {
+    let mut conn = database::borrow(&evaluator.pool).await.map_err(LedgerError::from)?;
+    let due = sql_runs::take_due(&mut conn, spent).await?;
+    conn.give_back();
+    Ok(due)
+}
+
+/// Asks one rule, without a connection meanwhile, and writes down what became of it.
+async fn ask_one(evaluator: &Evaluator, due: &DueSql) -> Result<(), Fault> {
+    let mut conn = database::borrow(&evaluator.pool).await.map_err(LedgerError::from)?;
+    let rules = evaluator.rule_sets.of_chain(&mut conn, due.chain_id).await?;
+    conn.give_back();
+    let Some(rule) = rules.index.get(due.rule_id) else { return Ok(()) };
+    let Source::Sql { sql, .. } = &rule.stored.definition.source else { return Ok(()) };
+    match ask(evaluator, due, sql).await {
+        Said::Rows(rows, block) => {
+            let mut conn = database::borrow(&evaluator.pool).await.map_err(LedgerError::from)?;
+            let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
+            let now: DateTime<Utc> =
+                sqlx::query_scalar("SELECT now()").fetch_one(&mut *db_tx).await.map_err(LedgerError::from)?;
+            let found: Vec<Match> = rows.iter().map(|row| rule.match_of_row(row, block, now)).collect();
+            let found: Vec<&Match> = found.iter().collect();
+            at_once::record(&mut db_tx, due.org_id, due.chain_id, &rules, &found).await?;
+            db_tx.commit().await.map_err(LedgerError::from)?;
+            conn.give_back();
+        }
+        Said::RuleFault { code, message } => {
+            quarantine::each(evaluator, &[RuleFault { rule_id: due.rule_id, code, message }]).await?;
+        }
+        Said::Nothing { code } => {
+            tracing::warn!(rule.id = due.rule_id.0, error.code = code, "a rule's SQL was not answered");
         }
     }
-    conn.give_back();
-    turn::quarantine(evaluator, &faults).await
+    Ok(())
 }
 
 async fn ask(evaluator: &Evaluator, due: &DueSql, sql: &str) -> Said {

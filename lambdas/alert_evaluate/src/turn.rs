@@ -7,22 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use isotherm_alerts::alert_events;
 use isotherm_alerts::cursors::{self, AlertCursor};
-use isotherm_alerts::index::{Match, RuleFault};
+use isotherm_alerts::index::{Found, Match, RuleFault};
 use isotherm_alerts::ledger::LedgerError;
-use isotherm_alerts::{alert_events, rules};
-use isotherm_control::events;
 use isotherm_platform::Fault;
 use isotherm_platform::database::{self, Borrowed, answered_within};
-use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Classified, CrashPoint, EventBody, OrgId, RuleId};
-use serde_json::json;
+use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Classified, CrashPoint, OrgId, RuleId};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::chain_view::{ChainView, MOST_BLOCKS, Next};
+use crate::chain_view::{Audience, ChainView, MOST_BLOCKS, Next};
 use crate::record::{Recorded, Recording};
 use crate::rule_set::RuleSet;
 use crate::trouble::Trouble;
-use crate::{Evaluator, report};
+use crate::{Evaluator, quarantine, report};
 
 /// Blocks of a turn's first run after a halt of many blocks; the next ones are longer.
 const FIRST_BLOCKS: u64 = 16;
@@ -72,20 +70,43 @@ struct Standing {
 /// The first failure of an organisation, after the others have had their turn; what Postgres reports.
 pub(crate) async fn turn(evaluator: &Evaluator, chain_id: ChainId, until: Instant) -> Result<Turned, Fault> {
     let mut reader = borrowed(evaluator).await?;
-    let mut faults: Vec<RuleFault> = Vec::new();
     let begun = (*reader).begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     let mut snapshot = answered_within(database::PATIENCE, begun).await.map_err(LedgerError::from)?;
     let begun = Turn::begin(evaluator, &mut snapshot, chain_id).await?;
+    let rules = begun.as_ref().map(|turn| Arc::clone(&turn.rules));
     let turned = match begun {
         None => Ok(Turned::default()),
-        Some(turn) => turn.go(&mut snapshot, until, &mut faults).await,
+        Some(turn) => turn.go(&mut snapshot, until).await,
     };
     let ended = snapshot.rollback().await;
     if turned.is_ok() && ended.is_ok() {
         reader.give_back();
     }
-    quarantine(evaluator, &faults).await?;
+    if let Some(rules) = rules {
+        quarantine::each(evaluator, &rules.faults).await?;
+    }
     turned
+}
+
+/// What was found in a run, by organisation.
+#[derive(Default)]
+struct Harvest<'run> {
+    matches: BTreeMap<OrgId, Vec<&'run Match>>,
+    faults: BTreeMap<OrgId, Vec<&'run RuleFault>>,
+}
+
+impl<'run> Harvest<'run> {
+    fn of(found: &'run Found, rules: &RuleSet) -> Self {
+        let mut harvest = Self::default();
+        for one in &found.matches {
+            harvest.matches.entry(one.org).or_default().push(one);
+        }
+        for fault in &found.faults {
+            let org_id = rules.index.rule(fault.rule_id).stored.org_id;
+            harvest.faults.entry(org_id).or_default().push(fault);
+        }
+        harvest
+    }
 }
 
 struct Turn<'e> {
@@ -132,18 +153,15 @@ impl<'e> Turn<'e> {
         }))
     }
 
-    async fn go(
-        mut self,
-        snapshot: &mut PgConnection,
-        until: Instant,
-        faults: &mut Vec<RuleFault>,
-    ) -> Result<Turned, Fault> {
-        faults.extend(self.rules.faults.iter().cloned());
+    async fn go(mut self, snapshot: &mut PgConnection, until: Instant) -> Result<Turned, Fault> {
         while Instant::now() < until {
             let Some(blocks) = self.next_run() else { break };
             let rules = Arc::clone(&self.rules);
             let again_from = self.standings.iter().filter_map(|standing| standing.cursor.recheck_from).min();
-            match self.view.next(snapshot, &rules.index, blocks, again_from).await? {
+            let here = self.orgs_at(blocks.start());
+            let audience = Audience { index: &rules.index, orgs: here.as_ref(), failed: &self.failed, again_from };
+            let next = self.view.next(snapshot, &audience, blocks).await?;
+            match next {
                 Next::Run(run) => {
                     CrashPoint::EvaluateFound.pass();
                     let length = run.last.number.0 + 1 - blocks.start().0;
@@ -151,13 +169,9 @@ impl<'e> Turn<'e> {
                     self.span = if was_cut { length } else { (self.span * 2).min(MOST_BLOCKS) };
                     self.turned.blocks += length;
                     self.turned.findings += run.found.matches.len();
-                    let mut of_org: BTreeMap<OrgId, Vec<&Match>> = BTreeMap::new();
-                    for found in &run.found.matches {
-                        of_org.entry(found.org).or_default().push(found);
-                    }
                     self.failed.extend(run.found.faults.iter().map(|fault| fault.rule_id));
-                    faults.extend(run.found.faults.iter().cloned());
-                    self.advance(snapshot, blocks.start(), run.last, &of_org).await;
+                    let harvest = Harvest::of(&run.found, &rules);
+                    self.advance(snapshot, blocks.start(), run.last, &harvest).await;
                 }
                 Next::Gone(last) => {
                     let trouble = Trouble::RowsGone { from: blocks.start() };
@@ -167,7 +181,7 @@ impl<'e> Turn<'e> {
                         error.message = %trouble,
                         "rows are gone"
                     );
-                    self.advance(snapshot, blocks.start(), last, &BTreeMap::new()).await;
+                    self.advance(snapshot, blocks.start(), last, &Harvest::default()).await;
                 }
                 Next::Gap => {
                     let trouble = Trouble::Gap { number: blocks.start() };
@@ -203,6 +217,14 @@ impl<'e> Turn<'e> {
         !standing.is_over && self.next_of(standing) == block
     }
 
+    /// Whose rules are held against a run from `block` on; `None`: everybody's.
+    fn orgs_at(&self, block: BlockNumber) -> Option<BTreeSet<OrgId>> {
+        let here = (0..self.standings.len()).filter(|i| self.is_at(*i, block));
+        let here: BTreeSet<OrgId> = here.map(|i| self.standings[i].org_id).collect();
+        let is_everybody = self.rules.orgs.keys().all(|org_id| here.contains(org_id));
+        (!is_everybody).then_some(here)
+    }
+
     fn next_run(&self) -> Option<BlockRange> {
         let nexts =
             self.standings.iter().filter(|standing| !standing.is_over).map(|standing| self.next_of(standing)).collect();
@@ -215,13 +237,15 @@ impl<'e> Turn<'e> {
         snapshot: &mut PgConnection,
         start: BlockNumber,
         last: BlockRef,
-        found: &BTreeMap<OrgId, Vec<&Match>>,
+        harvest: &Harvest<'_>,
     ) {
         let group: Vec<usize> = (0..self.standings.len()).filter(|i| self.is_at(*i, start)).collect();
         for i in group {
             let cursor = AlertCursor { block: Some(last), ..self.standings[i].cursor };
-            let found = found.get(&self.standings[i].org_id).map_or(&[][..], Vec::as_slice);
-            self.record(snapshot, i, start, cursor, found).await;
+            let org_id = self.standings[i].org_id;
+            let found = harvest.matches.get(&org_id).map_or(&[][..], Vec::as_slice);
+            let faults = harvest.faults.get(&org_id).map_or(&[][..], Vec::as_slice);
+            self.record(snapshot, i, start, cursor, (found, faults)).await;
             // At the tip everything is settled in the same transaction.
             self.standings[i].is_over |= last.number == self.view.tip.number;
         }
@@ -231,7 +255,7 @@ impl<'e> Turn<'e> {
     async fn settle(&mut self, snapshot: &mut PgConnection, i: usize) {
         if !self.standings[i].is_over {
             let (cursor, next) = (self.standings[i].cursor, self.next_of(&self.standings[i]));
-            self.record(snapshot, i, next, cursor, &[]).await;
+            self.record(snapshot, i, next, cursor, (&[], &[])).await;
             self.standings[i].is_over = true;
         }
     }
@@ -242,7 +266,7 @@ impl<'e> Turn<'e> {
         i: usize,
         start: BlockNumber,
         cursor: AlertCursor,
-        found: &[&Match],
+        (found, faults): (&[&Match], &[&RuleFault]),
     ) {
         let standing = &self.standings[i];
         let recording = Recording {
@@ -252,6 +276,7 @@ impl<'e> Turn<'e> {
             cursor,
             start,
             found,
+            faults,
             rules: &self.rules,
             failed: &self.failed,
             reach: self.view.reach(),
@@ -264,11 +289,17 @@ impl<'e> Turn<'e> {
                 standing.stored = Some(recorded.cursor);
                 standing.cursor = recorded.cursor;
                 self.turned.messages += recorded.messages;
+                self.failed.extend(recorded.beyond.iter().map(|fault| fault.rule_id));
             }
             Err(fault) => {
                 standing.is_over = true;
-                if fault.code() == "alerts.cursor_moved" {
-                    tracing::info!(org.id = standing.org_id.0, "another evaluator is at work here");
+                if ["alerts.cursor_moved", "alerts.rule_changed"].contains(&fault.code()) {
+                    // Its next turn begins with what is there now.
+                    tracing::info!(
+                        org.id = standing.org_id.0,
+                        error.code = fault.code(),
+                        "somebody else was first here"
+                    );
                 } else {
                     report(&fault, "an organisation's alerts were not written down");
                     self.failure.get_or_insert(fault);
@@ -304,28 +335,6 @@ async fn write(
     CrashPoint::EvaluateCommitted.pass();
     writer.give_back();
     Ok(recorded)
-}
-
-/// Takes rules out of work that cannot be held against rows, and tells their channels. The others go on.
-pub(crate) async fn quarantine(evaluator: &Evaluator, faults: &[RuleFault]) -> Result<(), Fault> {
-    let mut done: BTreeSet<RuleId> = BTreeSet::new();
-    for fault in faults.iter().filter(|fault| done.insert(fault.rule_id)) {
-        tracing::warn!(rule.id = fault.rule_id.0, error.code = fault.code, "a rule is quarantined");
-        let mut writer = borrowed(evaluator).await?;
-        let mut db_tx = writer.begin().await.map_err(LedgerError::from)?;
-        if rules::quarantine(&mut db_tx, fault.rule_id, fault.code, &fault.message).await? {
-            let content = json!({
-                "type": "rule.quarantined", "rule_id": fault.rule_id, "code": fault.code, "message": fault.message,
-            });
-            let told = isotherm_alerts::deliveries::enqueue::notice(&mut db_tx, fault.rule_id, &content).await?;
-            if let Some(org_id) = told {
-                events::record(&mut db_tx, &EventBody::AlertsRecorded { org_id, chain_id: None }).await?;
-            }
-        }
-        db_tx.commit().await.map_err(LedgerError::from)?;
-        writer.give_back();
-    }
-    Ok(())
 }
 
 /// A connection that is closed unless all that was asked on it has been answered.

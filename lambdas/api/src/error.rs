@@ -214,7 +214,9 @@ fn control_status(error: &ControlError) -> Option<u16> {
 fn rule_status(error: &RuleError) -> Option<u16> {
     match error {
         RuleError::Unknown { .. } => Some(404),
-        RuleError::NameTaken { .. } | RuleError::TooMany | RuleError::TooManyUnindexed => Some(409),
+        RuleError::NameTaken { .. } | RuleError::TooMany | RuleError::TooManyUnindexed | RuleError::TooManySql => {
+            Some(409)
+        }
         RuleError::Invalid(_) => Some(422),
         RuleError::Database { .. } => None,
     }

@@ -8,7 +8,8 @@ use isotherm_alerts::index::CompiledRule;
 use isotherm_alerts::ledger::LedgerError;
 use isotherm_alerts::rules::{self, ListedRule, NewRule, RuleState, StoredRule};
 use isotherm_hot_store::cursor::{self, Cursor};
-use isotherm_types::{BlockNumber, OrgId, RuleId};
+use isotherm_hot_store::reorg;
+use isotherm_types::{BlockNumber, ChainId, OrgId, RuleId};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
@@ -60,11 +61,10 @@ pub async fn create(
 ) -> Result<ListedRule, ApiError> {
     let chain = chain(conn, org, definition).await?;
     let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
-    let made = rules::create(&mut db_tx, org, &new_rule(definition, &chain, author)).await?;
     if definition.backfill {
-        // It is to find what is stored already.
-        cursors::look_again_after(&mut db_tx, org, chain.chain_id, None).await?;
+        look_again(&mut db_tx, org, chain.chain_id).await?;
     }
+    let made = rules::create(&mut db_tx, org, &new_rule(definition, &chain, author)).await?;
     db_tx.commit().await.map_err(LedgerError::from)?;
     tracing::info!(rule.id = made.rule_id.0, caller.name = author.name, "a rule was made");
     Ok(made)
@@ -91,11 +91,27 @@ pub async fn save(
         // What is stored and was not looked at yet still concerns it.
         chain.tip = chain.tip.map(|tip| if looked_at.number < tip.number { looked_at } else { tip });
     }
-    let after = rules::replace(conn, org, before.rule_id, &new_rule(definition, &chain, author)).await?;
+    let is_changed = before.definition != definition.to_json() || before.state == RuleState::Quarantined;
+    let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
+    if definition.backfill && is_changed {
+        look_again(&mut db_tx, org, chain.chain_id).await?;
+    } else {
+        cursors::hold(&mut db_tx, org, chain.chain_id).await?;
+    }
+    let after = rules::replace(&mut db_tx, org, before.rule_id, &new_rule(definition, &chain, author)).await?;
+    db_tx.commit().await.map_err(LedgerError::from)?;
     if after.version != before.version {
         tracing::info!(rule.id = after.rule_id.0, caller.name = author.name, "a rule was changed");
     }
     Ok((after, false))
+}
+
+/// Has the rules look again at all that is stored, for one that is to find what was before.
+///
+/// The cursor is locked before the rule is, here and wherever a rule is changed, since that is what evaluators do.
+async fn look_again(db_tx: &mut PgConnection, org: OrgId, chain: ChainId) -> Result<(), ApiError> {
+    let newest_reorg = reorg::newest_id(db_tx, chain).await?;
+    Ok(cursors::look_again_after(db_tx, org, chain, None, newest_reorg).await?)
 }
 
 fn new_rule<'a>(definition: &'a Definition, chain: &Cursor, author: Author<'a>) -> NewRule<'a> {
@@ -117,15 +133,23 @@ pub async fn named(conn: &mut PgConnection, org: OrgId, name: &str) -> Result<Li
     found.ok_or_else(|| ApiError::NoSuchRule { name: name.to_owned() })
 }
 
-/// Puts a paused rule, or one in quarantine, to work again on the blocks that come; `false` if it was at work.
+/// Puts a paused rule, or one in quarantine, to work again: on the blocks that come, or on all that are stored if it asks for what was
+/// before. `false` if it was at work.
 ///
 /// # Errors
 /// That the rules or the chains cannot be read, or the rule not be changed.
 pub async fn resume(conn: &mut PgConnection, org: OrgId, rule: &ListedRule, actor: &str) -> Result<bool, ApiError> {
     let chain = cursor::read(conn, rule.chain_id).await?;
     let tip = chain.and_then(|chain| chain.tip).map(|tip| tip.number);
-    let rule = rule.rule_id;
-    Ok(rules::resume(conn, org, rule, tip, actor).await? || rules::unquarantine(conn, org, rule, tip, actor).await?)
+    let (rule_id, is_at_work) = (rule.rule_id, rule.state == RuleState::Active);
+    let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
+    if rule.definition["backfill"] == true && !is_at_work {
+        look_again(&mut db_tx, org, rule.chain_id).await?;
+    }
+    let is_changed = rules::resume(&mut db_tx, org, rule_id, tip, actor).await?
+        || rules::unquarantine(&mut db_tx, org, rule_id, tip, actor).await?;
+    db_tx.commit().await.map_err(LedgerError::from)?;
+    Ok(is_changed)
 }
 
 /// Has nobody told of what a rule finds for so many seconds from the database's now on; 0: they are told again.

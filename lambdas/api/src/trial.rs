@@ -2,18 +2,18 @@
 //!
 //! Matches and the cooldown are decided as the evaluator decides them; that a rule is muted, or a block old, does not count here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
-use isotherm_alerts::definition::{FieldError, FieldErrors};
-use isotherm_alerts::index::{BlockRows, CompiledRule, Match, RuleFault, RuleIndex};
+use isotherm_alerts::definition::{FieldError, FieldErrors, Source};
+use isotherm_alerts::index::{Asked, BlockRows, CompiledRule, Excess, Found, Match, RuleFault, RuleIndex};
 use isotherm_alerts::release::Reach;
 use isotherm_alerts::turn::{self, Finding, Terms};
 use isotherm_hot_store::whole_blocks::{self, Bounds, WholeBlocks};
 use isotherm_hot_store::{HotStoreError, cursor};
-use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset};
-use serde_json::{Value, json};
+use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
+use serde_json::{Map, Value, json};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::error::ApiError;
@@ -58,10 +58,16 @@ pub async fn look(
 ) -> Result<Trial, ApiError> {
     let chain_id = rule.stored.chain_id;
     if rule.stored.definition.source.dataset().is_none() {
-        let message = "only rules over rows can be tested on blocks; ask the SQL of a rule by `POST /v1/query`";
+        let message = match &rule.stored.definition.source {
+            Source::Sql { .. } => {
+                "a rule of SQL looks at no range of blocks: ask its SQL by `POST /v1/query`, with `as_of_block` for what it would have \
+                 answered then; each row is a finding"
+            }
+            _ => "only rules over rows can be tested on blocks; what the platform finds cannot be tried",
+        };
         return Err(FieldErrors::from(FieldError::new("source", message)).into());
     }
-    let terms = Terms { max_age: None, muted_until: None, first_block: BlockNumber(0), ..Terms::of(&rule.stored) };
+    let terms = terms(&rule);
     let index = RuleIndex::build(vec![rule]);
     let database = |action| move |source| HotStoreError::Database { action, source };
     let mut snapshot = conn.begin().await.map_err(database("begin a snapshot"))?;
@@ -77,6 +83,20 @@ pub async fn look(
     }
     trial.told = told(&trial.matches, &terms, trial.blocks);
     Ok(trial)
+}
+
+/// What `rule`, which is one of SQL, would have found in `rows`, its answer as of `block`.
+pub fn of_answer(rule: &CompiledRule, rows: &[Map<String, Value>], block: BlockRef) -> Trial {
+    // Rows of one answer are found at one moment.
+    let at = DateTime::<Utc>::UNIX_EPOCH;
+    let matches: Vec<Match> = rows.iter().map(|row| rule.match_of_row(row, block, at)).collect();
+    let blocks = BlockRange::single(block.number);
+    let told = told(&matches, &terms(rule), blocks);
+    Trial { blocks, next: None, row_count: rows.len(), matches, told, fault: None }
+}
+
+fn terms(rule: &CompiledRule) -> Terms {
+    Terms { max_age: None, muted_until: None, first_block: BlockNumber(0), ..Terms::of(&rule.stored) }
 }
 
 /// The blocks from `from` on, up to `to`, that are in hot storage without a gap.
@@ -118,9 +138,9 @@ async fn read(
         && matches.len() < MOST_MATCHES
         && fault.is_none()
     {
-        let read = whole_blocks::read(snapshot, chain_id, blocks, &wanted, READ).await?;
+        let mut read = whole_blocks::read(snapshot, chain_id, blocks, &wanted, READ).await?;
+        let found = find(index, &mut read)?;
         row_count += read.rows.values().flatten().map(RecordBatch::num_rows).sum::<usize>();
-        let found = index.find(&block_rows(&read));
         matches.extend(found.matches);
         fault = found.faults.into_iter().next();
         rest = BlockRange::new(read.blocks.end(), stored.end()).ok();
@@ -128,6 +148,21 @@ async fn read(
     let next = rest.map(BlockRange::start);
     let blocks = BlockRange::new(stored.start(), next.unwrap_or(stored.end())).unwrap_or(stored);
     Ok(Trial { blocks, next, row_count, matches, told: Vec::new(), fault })
+}
+
+/// What is found in `read`; in fewer blocks of it, if that is more than may be held.
+fn find(index: &RuleIndex, read: &mut WholeBlocks) -> Result<Found, HotStoreError> {
+    let nobody = BTreeSet::new();
+    loop {
+        let count = read.blocks.block_count();
+        let excess = if count > 1 { Excess::EndsSearch } else { Excess::IsAFault };
+        let asked = Asked { again_from: None, orgs: None, without: &nobody, excess };
+        let found = index.find_as(&block_rows(read), &asked);
+        if !found.is_too_much {
+            return Ok(found);
+        }
+        read.keep_before(BlockNumber(read.blocks.start().0 + count / 2))?;
+    }
 }
 
 fn block_rows(read: &WholeBlocks) -> BlockRows {
@@ -193,4 +228,44 @@ fn match_json(found: &Match, is_told: bool) -> Value {
         "transaction_hash": found.transaction_hash,
         "position": found.position,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use isotherm_alerts::definition::Definition;
+    use isotherm_alerts::rules::StoredRule;
+    use isotherm_types::{B256, OrgId, RuleId};
+
+    use super::*;
+
+    #[test]
+    fn each_row_of_an_answer_is_a_finding_and_one_of_a_group_is_told() {
+        let definition = json!({
+            "name": "asked", "chain": "demo", "channels": ["ops"], "source": { "sql": "SELECT 1", "every_seconds": 60 },
+            "message": "{{ n }} of {{ what }}", "group_by": "what", "cooldown_seconds": 60,
+        });
+        let definition = Definition::parse(&definition).unwrap();
+        let rule = StoredRule {
+            rule_id: RuleId(1),
+            org_id: OrgId(1),
+            chain_id: ChainId(7),
+            name: definition.name.clone(),
+            version: 1,
+            definition,
+            first_block: BlockNumber(50),
+            muted_until: None,
+        };
+        let rule = CompiledRule::compile(rule).unwrap();
+        let rows = [("apples", 1), ("pears", 2), ("apples", 3)].map(|(what, n)| {
+            let row = json!({ "what": what, "n": n });
+            row.as_object().unwrap().clone()
+        });
+        let block = BlockRef { number: BlockNumber(9), hash: B256::ZERO };
+        let trial = of_answer(&rule, &rows, block);
+        assert_eq!((trial.told.as_slice(), trial.row_count), (&[0, 1][..], 3));
+        let shown = trial.to_json();
+        assert_eq!((&shown["from"], &shown["match_count"], &shown["told_count"]), (&json!(9), &json!(3), &json!(2)));
+        assert_eq!(shown["matches"][2]["message"], json!("3 of apples"));
+        assert_eq!(shown["matches"][2]["reason"], json!("cooldown"));
+    }
 }

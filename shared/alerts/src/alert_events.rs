@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::ledger::{Alert, AlertState, LedgerError};
-use crate::turn::{Holder, Known};
+use crate::turn::{Group, Holder, Known};
 
 mod write;
 
@@ -42,28 +42,29 @@ pub async fn known(conn: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid
     Ok(known)
 }
 
-/// Alerts that may keep others of their group back: those of each rule whose block time is after the moment given with it, in
-/// blocks before `before`.
+/// Alerts that may keep others of these groups back, in blocks before `before`; [`PAGE_ROWS`] groups a statement.
 ///
 /// # Errors
 /// What Postgres reports.
 pub async fn holders(
     conn: &mut PgConnection,
     chain_id: ChainId,
-    rules: &[(RuleId, DateTime<Utc>)],
+    groups: &[Group<'_>],
     before: BlockNumber,
 ) -> Result<Vec<Holder>, LedgerError> {
-    if rules.is_empty() {
-        return Ok(Vec::new());
-    }
     type Row = (i64, Option<String>, i64, Vec<u8>, DateTime<Utc>);
-    let rows: Vec<Row> = sqlx::query_as(include_str!("../queries/alert_events/holders.sql"))
-        .bind(rules.iter().map(|(rule_id, _)| rule_id.0).collect::<Vec<_>>())
-        .bind(rules.iter().map(|(_, since)| *since).collect::<Vec<_>>())
-        .bind(chain_id.0.cast_signed())
-        .bind(before.0.cast_signed())
-        .fetch_all(conn)
-        .await?;
+    let mut rows: Vec<Row> = Vec::new();
+    for page in groups.chunks(PAGE_ROWS) {
+        let found: Vec<Row> = sqlx::query_as(include_str!("../queries/alert_events/holders.sql"))
+            .bind(page.iter().map(|group| group.rule_id.0).collect::<Vec<_>>())
+            .bind(page.iter().map(|group| group.group_key).collect::<Vec<_>>())
+            .bind(page.iter().map(|group| group.since).collect::<Vec<_>>())
+            .bind(chain_id.0.cast_signed())
+            .bind(before.0.cast_signed())
+            .fetch_all(&mut *conn)
+            .await?;
+        rows.extend(found);
+    }
     let holder = |(rule_id, group_key, number, hash, block_time): Row| Holder {
         rule_id: RuleId(rule_id),
         group_key,
@@ -73,7 +74,7 @@ pub async fn holders(
     Ok(rows.into_iter().map(holder).collect())
 }
 
-/// What a reorg may have taken: everything live from `from` on.
+/// What a reorg may have taken: everything live from `from` on, [`PAGE_ROWS`] at most, after the row `after`.
 ///
 /// # Errors
 /// What Postgres reports; [`LedgerError::UnknownState`].
@@ -82,11 +83,15 @@ pub async fn suspects(
     org_id: OrgId,
     chain_id: ChainId,
     from: BlockNumber,
+    after: Option<&Known>,
 ) -> Result<Vec<Known>, LedgerError> {
     let rows: Vec<Row> = sqlx::query_as(include_str!("../queries/alert_events/suspects.sql"))
         .bind(org_id.0)
         .bind(chain_id.0.cast_signed())
         .bind(from.0.cast_signed())
+        .bind(after.map_or(-1, |known| known.alert.block.number.0.cast_signed()))
+        .bind(after.map_or(Uuid::nil(), |known| known.alert_id))
+        .bind(i64::try_from(PAGE_ROWS).expect("a page is short"))
         .fetch_all(conn)
         .await?;
     rows.into_iter().map(of_row).collect()
@@ -126,7 +131,7 @@ pub async fn due(
     rows.into_iter().map(of_row).collect()
 }
 
-/// Pending rows whose rule has been deleted.
+/// Pending rows whose rule has been deleted, [`PAGE_ROWS`] at most; when they have been cancelled, the next are found.
 ///
 /// # Errors
 /// What Postgres reports; [`LedgerError::UnknownState`].
@@ -138,10 +143,12 @@ pub async fn of_deleted_rules(
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT e.id, e.rule_id, e.state, e.reason, e.block_number, e.block_hash
            FROM alerts.alert_events e JOIN alerts.rules r ON r.id = e.rule_id
-          WHERE e.org_id = $1 AND e.chain_id = $2 AND e.state = 'pending' AND r.deleted_at IS NOT NULL",
+          WHERE e.org_id = $1 AND e.chain_id = $2 AND e.state = 'pending' AND r.deleted_at IS NOT NULL
+          LIMIT $3",
     )
     .bind(org_id.0)
     .bind(chain_id.0.cast_signed())
+    .bind(i64::try_from(PAGE_ROWS).expect("a page is short"))
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(of_row).collect()

@@ -110,8 +110,10 @@ pub async fn set(
 }
 
 /// Has the organisation's rules look again at every block after `block`, or at all of them: for a rule that is to find what was
-/// before it. What was found stays; what is found again in its block changes nothing. A cursor that is not there yet, or not
-/// beyond, stays.
+/// before it. What was found stays; what is found again in its block changes nothing. A cursor that is not beyond stays where it is.
+///
+/// Whoever is at a turn with rules that were read before finds the cursor moved, also if it stood nowhere yet: one that is not there is
+/// made, with no reorg up to `newest_reorg` to be dealt with, and one without a block is to be checked from there on.
 ///
 /// # Errors
 /// What Postgres reports.
@@ -120,29 +122,29 @@ pub async fn look_again_after(
     org_id: OrgId,
     chain_id: ChainId,
     block: Option<BlockRef>,
+    newest_reorg: i64,
 ) -> Result<(), LedgerError> {
-    sqlx::query(
-        "UPDATE alerts.cursors SET block_number = $3, block_hash = $4, updated_at = now()
-          WHERE org_id = $1 AND chain_id = $2 AND block_number > coalesce($3, -1)",
-    )
-    .bind(org_id.0)
-    .bind(chain_id.0.cast_signed())
-    .bind(block.map(|block| block.number.0.cast_signed()))
-    .bind(block.map(|block| block.hash.to_vec()))
-    .execute(conn)
-    .await?;
+    sqlx::query(include_str!("../queries/cursors/look_again_after.sql"))
+        .bind(org_id.0)
+        .bind(chain_id.0.cast_signed())
+        .bind(block.map(|block| block.number.0.cast_signed()))
+        .bind(block.map(|block| block.hash.to_vec()))
+        .bind(newest_reorg)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
-/// What changes whenever a rule of the chain does: a sum over all its rows, deleted ones too, so that no change hides another.
+/// What changes whenever a rule of the chain that is at work does, or one begins or ends to be: a sum over their rows, so that no change
+/// hides another, whatever the order in which they are committed.
 ///
 /// # Errors
 /// What Postgres reports.
 pub async fn fingerprint_of_rules(conn: &mut PgConnection, chain_id: ChainId) -> Result<String, LedgerError> {
     let fingerprint = sqlx::query_scalar(
-        "SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', id, version, state, first_block, updated_at,
-                                                                     muted_until, deleted_at), 0)::numeric))
-           FROM alerts.rules WHERE chain_id = $1",
+        "SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', id, version, first_block, updated_at, muted_until),
+                                                           0)::numeric))
+           FROM alerts.rules WHERE chain_id = $1 AND state = 'active' AND deleted_at IS NULL",
     )
     .bind(chain_id.0.cast_signed())
     .fetch_one(conn)

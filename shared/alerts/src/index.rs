@@ -4,7 +4,7 @@
 //! is looked up under its own, and only the rules that stand there decode it and judge it. No rule can make another one fail: what goes
 //! wrong is a fault of the rule that it goes wrong in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
@@ -18,13 +18,16 @@ mod compiled;
 mod keys;
 mod places;
 mod search;
+mod tally;
 #[cfg(test)]
 mod tests;
 
 pub use compiled::{CompiledRule, check};
 pub use search::MAX_STEPS_PER_RUN;
+pub use tally::{Bound, Excess, MOST_OF_ORG, MOST_OF_RULE, MOST_OF_RUN};
 
 use keys::Tables;
+use search::Scope;
 
 /// Rows of a whole number of blocks, each dataset's sorted as its batches are: by block and place in it.
 ///
@@ -100,6 +103,22 @@ pub struct Found {
     pub matches: Vec<Match>,
     /// At most one a rule.
     pub faults: Vec<RuleFault>,
+    /// Rules found more than may be held, and the search ended with nothing ([`Excess::EndsSearch`]).
+    pub is_too_much: bool,
+}
+
+/// How the rules are held against a run of blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// In blocks from here on also what is in blocks from before a rule concerned itself with them: after a reorg, what the rule found
+    /// earlier may have moved there. Which of it is known is for the ledger to say.
+    pub again_from: Option<BlockNumber>,
+    /// Whose rules are asked; `None`: everybody's.
+    pub orgs: Option<&'a BTreeSet<OrgId>>,
+    /// Rules that are not asked.
+    pub without: &'a BTreeSet<RuleId>,
+    /// What becomes of the search if rules find more than may be held.
+    pub excess: Excess,
 }
 
 /// The rules of a chain, ready to be asked.
@@ -179,21 +198,27 @@ impl RuleIndex {
         columns.filter(|(_, needed)| *needed).map(|(column, _)| column.name).collect()
     }
 
-    /// What the rules find in `rows`. A rule that fails at one row is asked about no further one.
+    /// What the rules find in `rows`. A rule that fails at one row is asked about no further one; of one that finds more than may be held
+    /// ([`MOST_OF_RULE`]) nothing is told.
     ///
     /// # Panics
     /// If a batch lacks a column that [`Self::columns`] names, or has it with another type.
     pub fn find(&self, rows: &BlockRows) -> Found {
-        search::find(&self.rules, &self.tables, rows, None)
+        let nobody = BTreeSet::new();
+        let asked = Asked { again_from: None, orgs: None, without: &nobody, excess: Excess::IsAFault };
+        self.find_as(rows, &asked)
     }
 
-    /// The same, and in blocks from `again_from` on also what is in blocks from before a rule concerned itself with them: after a reorg,
-    /// what the rule found earlier may have moved there. Which of it is known is for the ledger to say.
+    /// The same, as far as `asked` says.
     ///
     /// # Panics
     /// As [`Self::find`].
-    pub fn find_again(&self, rows: &BlockRows, again_from: Option<BlockNumber>) -> Found {
-        search::find(&self.rules, &self.tables, rows, again_from)
+    pub fn find_as(&self, rows: &BlockRows, asked: &Asked<'_>) -> Found {
+        let places = asked.without.iter().filter_map(|rule_id| self.by_id.get(rule_id));
+        let without: HashSet<u32, _> =
+            places.map(|place| u32::try_from(*place).expect("there are fewer than 2^32 rules")).collect();
+        let scope = Scope { again_from: asked.again_from, orgs: asked.orgs, without, excess: asked.excess };
+        search::find(&self.rules, &self.tables, rows, scope)
     }
 }
 

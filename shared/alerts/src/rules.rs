@@ -26,6 +26,9 @@ pub const MAX_RULES: i64 = 10_000;
 /// microsecond a row.
 pub const MAX_UNINDEXED: i64 = 20;
 
+/// Rules with SQL that an organisation may have: each asking is a query.
+pub const MAX_SQL: i64 = 20;
+
 /// Most rules of one page.
 pub const MAX_PAGE: u32 = 500;
 
@@ -76,6 +79,11 @@ pub enum RuleError {
         "your organisation has {MAX_UNINDEXED} rules that look at every row, as many as it may; give this one an address, a topic or a selector"
     )]
     TooManyUnindexed,
+    /// It has as many with SQL as it may.
+    #[error(
+        "your organisation has {MAX_SQL} rules with SQL, as many as it may; delete one first, or let one statement ask for two"
+    )]
+    TooManySql,
     /// Postgres did not answer, or refused.
     #[error("the rules could not be read or written")]
     Database {
@@ -93,7 +101,8 @@ impl Classified for RuleError {
             | Self::NameTaken { .. }
             | Self::Unknown { .. }
             | Self::TooMany
-            | Self::TooManyUnindexed => Disposition::GiveUp,
+            | Self::TooManyUnindexed
+            | Self::TooManySql => Disposition::GiveUp,
         }
     }
 
@@ -104,6 +113,7 @@ impl Classified for RuleError {
             Self::Unknown { .. } => "alerts.unknown_rule",
             Self::TooMany => "alerts.too_many_rules",
             Self::TooManyUnindexed => "alerts.too_many_unindexed",
+            Self::TooManySql => "alerts.too_many_sql",
             Self::Database { .. } => "alerts.rules_database",
         }
     }

@@ -1,4 +1,7 @@
-//! When rules with SQL are asked: `next_run_at` of `alerts.rules`.
+//! When rules with SQL are asked: `next_run_at` and `asked_at` of `alerts.rules`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use isotherm_types::{ChainId, OrgId, RuleId};
 use sqlx::PgConnection;
@@ -18,15 +21,24 @@ pub struct DueSql {
     pub chain_id: ChainId,
 }
 
-/// Takes the rule that has been due longest, and sets when it is asked next: nobody else takes it before. `None`: none is due.
+/// Takes a rule that is due, and sets when it is asked next: nobody else takes it before. `None`: none is due.
 ///
-/// A run that is lost after this is made up for by the next.
+/// The organisation that has taken least of this invocation's time comes first (`spent`), of several the one that was asked for
+/// longest ago, and of its rules the one that was. So one organisation's slow rules keep nobody else's waiting, nor some of its own the
+/// others. A run that is lost after this is made up for by the next.
 ///
 /// # Errors
 /// What Postgres reports.
-pub async fn take_due(conn: &mut PgConnection) -> Result<Option<DueSql>, LedgerError> {
-    let row: Option<(i64, i64, String, i64)> =
-        sqlx::query_as(include_str!("../queries/rules/take_due_sql.sql")).fetch_optional(conn).await?;
+pub async fn take_due(
+    conn: &mut PgConnection,
+    spent: &BTreeMap<OrgId, Duration>,
+) -> Result<Option<DueSql>, LedgerError> {
+    let milliseconds = |time: &Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let row: Option<(i64, i64, String, i64)> = sqlx::query_as(include_str!("../queries/rules/take_due_sql.sql"))
+        .bind(spent.keys().map(|org_id| org_id.0).collect::<Vec<_>>())
+        .bind(spent.values().map(milliseconds).collect::<Vec<_>>())
+        .fetch_optional(conn)
+        .await?;
     Ok(row.map(|(rule_id, org_id, org, chain_id)| DueSql {
         rule_id: RuleId(rule_id),
         org_id: OrgId(org_id),

@@ -7,7 +7,7 @@
 //!
 //! It must never decide by what the evaluator remembers: everything comes from one snapshot of the chain and the ledger's rows.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use isotherm_types::{B256, BlockNumber, BlockRef, RuleId};
@@ -19,6 +19,8 @@ use crate::ledger::{Alert, AlertEvent, AlertState, Message, Outcome, Suppression
 use crate::release::{Reach, Release};
 use crate::rules::StoredRule;
 
+#[cfg(test)]
+mod at_once;
 #[cfg(test)]
 mod model;
 
@@ -102,6 +104,17 @@ pub struct Holder {
     pub block_time: DateTime<Utc>,
 }
 
+/// A group of which it is asked who holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group<'m> {
+    /// The rule.
+    pub rule_id: RuleId,
+    /// What the rule groups by.
+    pub group_key: Option<&'m str>,
+    /// Block time after which an alert holds it.
+    pub since: DateTime<Utc>,
+}
+
 /// One change, as it is written to the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -138,6 +151,15 @@ impl Changes {
     /// Whether anybody is told of anything.
     pub fn has_messages(&self) -> bool {
         !(self.fired.is_empty() && self.moved.is_empty() && self.retracted.is_empty())
+    }
+
+    /// How many new rows each rule has; `findings` is what they were decided upon.
+    pub fn new_by_rule(&self, findings: &[Finding<'_>]) -> BTreeMap<RuleId, i64> {
+        let mut counts = BTreeMap::new();
+        for (place, _) in &self.new {
+            *counts.entry(findings[*place].rule_id).or_default() += 1;
+        }
+        counts
     }
 
     /// Applies `event` to `alert`; its reason goes to the history.
@@ -266,6 +288,23 @@ pub fn plan_run(
     changes
 }
 
+/// The same for findings that are about no block: it only says how far the chain was when they were found. What is suppressed then and now,
+/// for the same reason, is left as it is, wherever the chain is meanwhile.
+pub fn plan_at_once(
+    findings: &[Finding<'_>],
+    known: &HashMap<Uuid, Known>,
+    terms: &HashMap<RuleId, Terms>,
+    holders: &[Holder],
+    reach: Reach,
+    now: DateTime<Utc>,
+) -> Changes {
+    let mut changes = plan_run(findings, known, terms, holders, reach, now);
+    let is_moved = |from: Option<AlertState>, to: AlertState| from == Some(to) && to.reason().is_some();
+    changes.followed.retain(|(_, from, to)| !is_moved(Some(*from), *to));
+    changes.steps.retain(|step| !is_moved(step.from, step.to.state));
+    changes
+}
+
 fn verdict(finding: &Finding<'_>, terms: &Terms, groups: &Groups, now: DateTime<Utc>) -> Verdict {
     if terms.max_age.is_some_and(|max_age| now - finding.block_time > max_age) {
         return Verdict::Suppress(Suppression::TooOld);
@@ -277,6 +316,20 @@ fn verdict(finding: &Finding<'_>, terms: &Terms, groups: &Groups, now: DateTime<
         Some(last) if finding.block_time - last < terms.cooldown => Verdict::Suppress(Suppression::Cooldown),
         _ => Verdict::Send,
     }
+}
+
+/// The groups of `findings`, which are in the order of their blocks, that may be held by an alert before them.
+pub fn groups<'m>(findings: &[Finding<'m>], terms: &HashMap<RuleId, Terms>) -> Vec<Group<'m>> {
+    let mut seen = HashSet::new();
+    let mut groups = Vec::new();
+    for finding in findings {
+        let cooldown = terms.get(&finding.rule_id).map_or(TimeDelta::zero(), |terms| terms.cooldown);
+        if cooldown > TimeDelta::zero() && seen.insert((finding.rule_id, finding.group_key)) {
+            let since = finding.block_time - cooldown;
+            groups.push(Group { rule_id: finding.rule_id, group_key: finding.group_key, since });
+        }
+    }
+    groups
 }
 
 /// When each group had its last alert, by block time.

@@ -24,7 +24,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::chain::{CHAIN, MadeChain, Transaction, Transfer, token};
 
-mod judge;
+pub(crate) mod judge;
 
 /// Evaluators that are alive at a time.
 const EVALUATORS: usize = 2;
@@ -32,9 +32,9 @@ const EVALUATORS: usize = 2;
 const OPEN_BLOCKS: usize = 16;
 const DEEPEST: usize = 12;
 /// Most that a transfer sends.
-const MOST: u128 = 1_000_000;
+pub(crate) const MOST: u128 = 1_000_000;
 /// A message that is claimed, and what the ledger says then; the place is the order of arrival.
-const RECEIVED: &str = "
+pub(crate) const RECEIVED: &str = "
 CREATE TABLE lab_received (place bigint GENERATED ALWAYS AS IDENTITY, alert_id uuid, channel_id bigint, kind text, block_hash bytea);
 CREATE TABLE lab_rules (rule_id bigint PRIMARY KEY, address bytea, least bytea, is_final boolean);
 ";
@@ -53,12 +53,12 @@ UPDATE alerts.cursors c
                                WHERE b.chain_id = c.chain_id AND b.block_number = c.block_number), c.block_hash)
 ";
 /// An evaluator that goes on where the chain is, not where the last turn ended.
-const BEGIN_AT_TIP: &str = "
+pub(crate) const BEGIN_AT_TIP: &str = "
 UPDATE alerts.cursors c SET block_number = h.tip_number, block_hash = h.tip_hash
   FROM hot.cursors h WHERE h.chain_id = c.chain_id
 ";
 
-async fn evaluator(url: &str) -> Evaluator {
+pub(crate) async fn evaluator(url: &str) -> Evaluator {
     let config = aws_config::SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
     let none = String::new;
     let event_queues =
@@ -216,7 +216,7 @@ async fn kill(order: Value, kills: usize, every: Duration, mut random: impl RngC
 }
 
 /// A channel, and rules: one a token, each with an amount of its own; every third waits for finality, every third for three blocks.
-async fn rules(conn: &mut PgConnection, count: u64, random: &mut impl RngCore) {
+pub(crate) async fn rules(conn: &mut PgConnection, count: u64, random: &mut impl RngCore) {
     let org = jobs::org(conn, jobs::DEFAULT_ORG).await.unwrap().0;
     let channel: i64 = sqlx::query_scalar(
         "INSERT INTO alerts.channels (org_id, name, kind, sealed_address, created_by)

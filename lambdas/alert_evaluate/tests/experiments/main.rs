@@ -4,3 +4,4 @@
 mod chain;
 
 mod alert_reorgs;
+mod crash_points;

@@ -6,7 +6,9 @@ use isotherm_alerts::rules;
 use isotherm_types::{BlockNumber, BlockRange, Dataset, EventBody, RuleId};
 use serde_json::json;
 
+mod bounds;
 mod chain;
+mod meanwhile;
 mod stage;
 
 use chain::{CHAIN, Transaction};

@@ -97,6 +97,11 @@ impl Stage {
         }
     }
 
+    /// Another connection to the database.
+    pub(crate) async fn connect(&self) -> PgConnection {
+        self.database.connect().await.unwrap()
+    }
+
     /// Saves a rule that concerns every block, with all channels. `more` is added to its definition.
     pub(crate) async fn rule(&mut self, name: &str, source: &Value, more: &Value) -> i64 {
         let mut definition = json!({ "name": name, "chain": "made", "channels": ["ops"], "source": source });

@@ -12,6 +12,7 @@ mod access;
 mod alert_scene;
 mod alerts;
 mod channels;
+mod look_again;
 mod stage;
 
 use stage::{ANN, Stage};

@@ -10,20 +10,35 @@ use uuid::Uuid;
 
 use crate::ledger::{LedgerError, Message};
 
+/// Alerts whose messages one statement writes: each has one for each of a rule's 20 channels at most, and the statement must end
+/// long before Postgres ends it.
+pub const PAGE_ALERTS: usize = 500;
+
 /// The first message of each alert, to every channel of its rule. Returns how many were added; one that is there already stays.
+///
+/// They are due in the order of `alerts`, however many statements that takes. A channel stays until the caller's transaction is over:
+/// whoever deletes it waits, and whoever has deleted it is not told.
 ///
 /// # Errors
 /// What Postgres reports.
 pub async fn fired(conn: &mut PgConnection, org_id: OrgId, alerts: &[Uuid]) -> Result<u64, LedgerError> {
-    if alerts.is_empty() {
-        return Ok(0);
+    let mut added = 0;
+    for (before, page) in pages(alerts) {
+        let written = sqlx::query(include_str!("../../queries/deliveries/fired.sql"))
+            .bind(org_id.0)
+            .bind(page)
+            .bind(before)
+            .execute(&mut *conn)
+            .await?;
+        added += written.rows_affected();
     }
-    let added = sqlx::query(include_str!("../../queries/deliveries/fired.sql"))
-        .bind(org_id.0)
-        .bind(alerts)
-        .execute(conn)
-        .await?;
-    Ok(added.rows_affected())
+    Ok(added)
+}
+
+/// Pages of `alerts`, each with how many come before it.
+fn pages(alerts: &[Uuid]) -> impl Iterator<Item = (i64, &[Uuid])> {
+    let page = i64::try_from(PAGE_ALERTS).expect("a page is short");
+    (0_i64..).map(move |number| number * page).zip(alerts.chunks(PAGE_ALERTS))
 }
 
 /// Tells the channels that got an alert, or may have got it, what became of it. Returns how many messages are due because of it.
@@ -41,9 +56,20 @@ pub async fn corrections(
     message: Message,
     alerts: &[Uuid],
 ) -> Result<u64, LedgerError> {
-    if alerts.is_empty() {
-        return Ok(0);
+    let mut due = 0;
+    for (before, page) in pages(alerts) {
+        due += correct(conn, org_id, message, before, page).await?;
     }
+    Ok(due)
+}
+
+async fn correct(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    message: Message,
+    before: i64,
+    alerts: &[Uuid],
+) -> Result<u64, LedgerError> {
     sqlx::query("SELECT FROM alerts.deliveries WHERE alert_id = ANY ($1) AND org_id = $2 ORDER BY id FOR UPDATE")
         .bind(alerts)
         .bind(org_id.0)
@@ -63,6 +89,7 @@ pub async fn corrections(
         .bind(org_id.0)
         .bind(alerts)
         .bind(kind)
+        .bind(before)
         .execute(conn)
         .await?;
     Ok(revived + added.rows_affected())

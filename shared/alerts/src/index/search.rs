@@ -1,16 +1,17 @@
 //! Going over the rows of a run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use alloy_dyn_abi::DynSolValue;
 use arrow::array::RecordBatch;
 use chrono::DateTime;
-use isotherm_types::{B256, BlockNumber, BlockRef, Classified as _, Dataset};
+use isotherm_types::{B256, BlockNumber, BlockRef, Classified as _, Dataset, OrgId};
 use serde_json::Value as Json;
 
 use super::compiled::CompiledRule;
 use super::keys::Tables;
 use super::places::{GroupColumns, Ranks};
+use super::tally::{Excess, Tally};
 use super::{BlockRows, Found, Match, RuleFault};
 use crate::condition::{self, EvaluationError};
 use crate::facts::{Column, Columns, Row, facts_of, sentence};
@@ -24,20 +25,36 @@ pub const MAX_STEPS_PER_RUN: u64 = 50_000_000;
 /// Longest key of a group, in characters.
 const MAX_GROUP_KEY: usize = 200;
 
-pub(super) fn find(
-    rules: &[CompiledRule],
-    tables: &Tables,
-    rows: &BlockRows,
-    again_from: Option<BlockNumber>,
-) -> Found {
-    let (found, steps, faulty) = (Found::default(), HashMap::default(), Vec::new());
-    let again_from = again_from.map_or(u64::MAX, |block| block.0);
-    let mut search = Search { rules, tables, again_from, found, steps, faulty };
+/// Who is asked, and of what.
+pub(super) struct Scope<'run> {
+    /// From this block on every rule is asked.
+    pub(super) again_from: Option<BlockNumber>,
+    /// Whose rules are asked; `None`: everybody's.
+    pub(super) orgs: Option<&'run BTreeSet<OrgId>>,
+    /// Places of rules that are not asked.
+    pub(super) without: HashSet<u32, foldhash::fast::RandomState>,
+    /// What becomes of the search if rules find too much.
+    pub(super) excess: Excess,
+}
+
+pub(super) fn find(rules: &[CompiledRule], tables: &Tables, rows: &BlockRows, scope: Scope<'_>) -> Found {
+    let again_from = scope.again_from.map_or(u64::MAX, |block| block.0);
+    let mut search = Search {
+        rules,
+        tables,
+        again_from,
+        orgs: scope.orgs,
+        excess: scope.excess,
+        found: Found::default(),
+        tally: Tally::default(),
+        steps: HashMap::default(),
+        silent: scope.without,
+    };
     for dataset in Dataset::ALL.into_iter().filter(|dataset| tables.is_asked(*dataset)) {
         search.dataset(dataset, rows.of(dataset));
     }
     let Search { mut found, .. } = search;
-    // What a rule found before it failed is told; one that failed finds nothing further.
+    // What a rule found before its condition failed is told; one that failed finds nothing further.
     found.matches.sort_by_key(|found| found.block.number);
     found
 }
@@ -47,11 +64,14 @@ struct Search<'run> {
     tables: &'run Tables,
     /// From this block on every rule is asked.
     again_from: u64,
+    orgs: Option<&'run BTreeSet<OrgId>>,
+    excess: Excess,
     found: Found,
+    tally: Tally,
     /// Steps taken, by the place of the rule.
     steps: HashMap<u32, u64, foldhash::fast::RandomState>,
-    /// Places of rules that have failed.
-    faulty: Vec<u32>,
+    /// Places of rules that are not asked, or have failed.
+    silent: HashSet<u32, foldhash::fast::RandomState>,
 }
 
 /// A batch, with the arrays that are read of every candidate looked up once.
@@ -174,6 +194,9 @@ impl Search<'_> {
     fn batch(&mut self, batch: &Batch<'_>, rows: usize, ranks: &mut Ranks, look_up: impl Fn(usize, &mut Vec<u32>)) {
         let (mut found, mut decoded) = (Vec::new(), Decoded::default());
         for row in 0..rows {
+            if self.found.is_too_much {
+                return;
+            }
             look_up(row, &mut found);
             if found.is_empty() {
                 continue;
@@ -191,7 +214,8 @@ impl Search<'_> {
         let rule = &rules[index];
         let block = batch.number.number(row).unwrap_or_default();
         let is_before = block < rule.stored.first_block.0 && block < self.again_from;
-        if is_before || self.faulty.contains(&place) {
+        let is_asked = self.orgs.is_none_or(|orgs| orgs.contains(&rule.stored.org_id));
+        if is_before || !is_asked || self.found.is_too_much || self.silent.contains(&place) {
             return;
         }
         if rule.parts.plain_calls && !batch.is_plain_call(row) {
@@ -211,11 +235,32 @@ impl Search<'_> {
             match outcome.and_then(|holds| self.spend(place, steps).map(|()| holds)) {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(error) => return self.fail(place, rule, BlockNumber(block), error),
+                Err(error) => return self.fail(place, BlockNumber(block), error.code(), &error),
             }
         }
         let rank = batch.groups.map_or(0, |groups| ranks.rank(groups, row));
-        self.found.matches.push(match_of(rule, batch, &values, BlockNumber(block), rank));
+        self.keep(place, match_of(rule, batch, &values, BlockNumber(block), rank));
+    }
+
+    /// Adds a finding, and lets go of those for which there is no room.
+    fn keep(&mut self, place: u32, found: Match) {
+        let (org, block) = (found.org, found.block.number);
+        self.tally.add(place, &found);
+        self.found.matches.push(found);
+        while let Some((guilty, trouble)) = self.tally.excess(place, org) {
+            if self.excess == Excess::EndsSearch {
+                self.found = Found { is_too_much: true, ..Found::default() };
+                return;
+            }
+            self.tally.forget(guilty);
+            self.fail(guilty, block, trouble.code(), &trouble);
+            let rule_id = self.rule_at(guilty).stored.rule_id;
+            self.found.matches.retain(|found| found.rule != rule_id);
+        }
+    }
+
+    fn rule_at(&self, place: u32) -> &CompiledRule {
+        &self.rules[usize::try_from(place).expect("places fit memory")]
     }
 
     fn spend(&mut self, place: u32, steps: u32) -> Result<(), EvaluationError> {
@@ -227,13 +272,14 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn fail(&mut self, place: u32, rule: &CompiledRule, block: BlockNumber, error: EvaluationError) {
-        self.faulty.push(place);
-        self.found.faults.push(RuleFault {
-            rule_id: rule.stored.rule_id,
-            code: error.code(),
-            message: format!("at block {block}: {error}"),
-        });
+    fn fail(&mut self, place: u32, block: BlockNumber, code: &'static str, trouble: &impl std::fmt::Display) {
+        self.silent.insert(place);
+        let fault = RuleFault {
+            rule_id: self.rule_at(place).stored.rule_id,
+            code,
+            message: format!("at block {block}: {trouble}"),
+        };
+        self.found.faults.push(fault);
     }
 }
 
@@ -272,8 +318,9 @@ fn match_of(rule: &CompiledRule, batch: &Batch<'_>, row: &Row<'_>, number: Block
     }
 }
 
-/// The begin of a key that is too long.
+/// The begin of a key that is too long, as Postgres holds it: without NUL characters.
 pub(super) fn shortened_key(key: String) -> String {
+    let key = if key.contains('\0') { key.replace('\0', "\u{fffd}") } else { key };
     match key.char_indices().nth(MAX_GROUP_KEY) {
         None => key,
         Some((end, _)) => key[..end].to_owned(),

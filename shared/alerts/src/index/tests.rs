@@ -12,6 +12,7 @@ use super::*;
 use crate::definition::Definition;
 use crate::rules::StoredRule;
 
+mod bounds;
 mod calls;
 
 const TOKEN: u8 = 0xaa;
@@ -221,7 +222,9 @@ fn blocks_from_before_a_rule_do_not_concern_it() {
     assert_eq!(spots(&found), [(1, 6, 0)]);
     let rows =
         BlockRows { logs: vec![logs(&[4, 5, 6].map(|block| transfer(block, 0, TOKEN, 1)))], ..BlockRows::default() };
-    let found = index.find_again(&rows, Some(BlockNumber(5)));
+    let nobody = BTreeSet::new();
+    let again = Asked { again_from: Some(BlockNumber(5)), orgs: None, without: &nobody, excess: Excess::IsAFault };
+    let found = index.find_as(&rows, &again);
     assert_eq!(spots(&found), [(1, 5, 0), (1, 6, 0)], "it may have moved there");
     let compiled = index.rule(RuleId(1));
     assert!(compiled.refreshed(StoredRule { version: 2, ..young.clone() }).is_none());

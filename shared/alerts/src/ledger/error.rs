@@ -1,6 +1,6 @@
 //! What can go wrong with the ledger.
 
-use isotherm_types::{ChainId, Classified, Disposition, OrgId};
+use isotherm_types::{ChainId, Classified, Disposition, OrgId, RuleId};
 use uuid::Uuid;
 
 /// Why the ledger could not be read or written.
@@ -20,6 +20,12 @@ pub enum LedgerError {
         org_id: OrgId,
         /// The chain.
         chain_id: ChainId,
+    },
+    /// Somebody has changed a rule while what it found was to be written down.
+    #[error("the definition of {rule_id} is another one than this turn looked for")]
+    RuleChanged {
+        /// The rule.
+        rule_id: RuleId,
     },
     /// A row is not what it was when it was read, though the cursor's lock was held.
     #[error("{changed} of {expected} rows of the ledger were as they had been read")]
@@ -49,7 +55,7 @@ impl Classified for LedgerError {
     fn disposition(&self) -> Disposition {
         match self {
             Self::Database { source } => database_disposition(source),
-            Self::CursorMoved { .. } | Self::StaleRows { .. } => Disposition::Retry,
+            Self::CursorMoved { .. } | Self::RuleChanged { .. } | Self::StaleRows { .. } => Disposition::Retry,
             Self::UnknownState { .. } | Self::OutOfRange { .. } => Disposition::GiveUp,
         }
     }
@@ -58,6 +64,7 @@ impl Classified for LedgerError {
         match self {
             Self::Database { .. } => "alerts.database",
             Self::CursorMoved { .. } => "alerts.cursor_moved",
+            Self::RuleChanged { .. } => "alerts.rule_changed",
             Self::StaleRows { .. } => "alerts.stale_rows",
             Self::UnknownState { .. } => "alerts.unknown_state",
             Self::OutOfRange { .. } => "alerts.out_of_range",

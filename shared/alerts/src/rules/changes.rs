@@ -5,7 +5,7 @@ use isotherm_types::{BlockNumber, ChainId, OrgId, RuleId};
 use sqlx::{Connection as _, PgConnection};
 
 use super::reading::{ListedRule, RuleState, get};
-use super::{MAX_RULES, MAX_UNINDEXED, RuleError, begin_alone, channels};
+use super::{MAX_RULES, MAX_SQL, MAX_UNINDEXED, RuleError, begin_alone, channels};
 use crate::audit::{self, Entry};
 use crate::definition::{Definition, FieldError, FieldErrors};
 use crate::index::check;
@@ -28,8 +28,8 @@ pub struct NewRule<'a> {
 /// Stores a rule of `org`, at work from now on.
 ///
 /// # Errors
-/// [`RuleError::Invalid`], also for channels that are not there; [`RuleError::NameTaken`]; [`RuleError::TooMany`] and
-/// [`RuleError::TooManyUnindexed`]; [`RuleError::Database`].
+/// [`RuleError::Invalid`], also for channels that are not there; [`RuleError::NameTaken`]; [`RuleError::TooMany`],
+/// [`RuleError::TooManyUnindexed`] and [`RuleError::TooManySql`]; [`RuleError::Database`].
 pub async fn create(conn: &mut PgConnection, org: OrgId, new: &NewRule<'_>) -> Result<ListedRule, RuleError> {
     let definition = new.definition;
     check(definition)?;
@@ -65,7 +65,7 @@ pub async fn create(conn: &mut PgConnection, org: OrgId, new: &NewRule<'_>) -> R
 }
 
 /// Puts another definition in the place of a rule's. One that failed is at work again; a paused one stays paused. Blocks up to the tip
-/// do not concern the new one, unless it asks for what was before: then the rule goes on where it began.
+/// do not concern the new one, unless it asks for what was before: then all do.
 ///
 /// What is the same already changes nothing, and leaves the version as it is.
 ///
@@ -100,7 +100,7 @@ pub async fn replace(
                     state = CASE WHEN state = 'quarantined' THEN 'active' ELSE state END,
                     quarantine_code = NULL, quarantine_message = NULL, quarantined_at = NULL,
                     next_run_at = CASE WHEN $6::integer IS NOT NULL THEN coalesce(next_run_at, now()) END,
-                    first_block = CASE WHEN $7 THEN first_block ELSE greatest(first_block, $8) END,
+                    first_block = CASE WHEN $7 THEN 0 ELSE greatest(first_block, $8) END,
                     updated_at = now()
               WHERE org_id = $1 AND id = $2",
         )
@@ -330,10 +330,11 @@ async fn check_limits(
     definition: &Definition,
     replaced: Option<RuleId>,
 ) -> Result<(), RuleError> {
-    let (rules, unindexed): (i64, i64) = sqlx::query_as(
+    let (rules, unindexed, sql): (i64, i64, i64) = sqlx::query_as(
         "SELECT count(*), count(*) FILTER (WHERE definition->'source' ? 'dataset'
                                              AND definition->'source'->>'dataset' <> 'blocks'
-                                             AND NOT definition->'source' ?| ARRAY['address', 'topic0', 'selector'])
+                                             AND NOT definition->'source' ?| ARRAY['address', 'topic0', 'selector']),
+                count(*) FILTER (WHERE definition->'source' ? 'sql')
            FROM alerts.rules
           WHERE org_id = $1 AND deleted_at IS NULL AND id IS DISTINCT FROM $2",
     )
@@ -346,6 +347,9 @@ async fn check_limits(
     }
     if definition.is_unindexed() && unindexed >= MAX_UNINDEXED {
         return Err(RuleError::TooManyUnindexed);
+    }
+    if every_seconds(definition).is_some() && sql >= MAX_SQL {
+        return Err(RuleError::TooManySql);
     }
     Ok(())
 }

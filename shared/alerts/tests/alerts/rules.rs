@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use isotherm_alerts::definition::Definition;
 use isotherm_alerts::index::{CompiledRule, RuleIndex};
-use isotherm_alerts::rules::{self, ListedRule, MAX_RULES, MAX_UNINDEXED, NewRule, RuleError, RuleState};
+use isotherm_alerts::rules::{self, ListedRule, MAX_RULES, MAX_SQL, MAX_UNINDEXED, NewRule, RuleError, RuleState};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_types::{BlockNumber, ChainId, Classified as _, OrgId, RuleId};
 use serde_json::{Value, json};
@@ -165,7 +165,7 @@ async fn a_change_of_the_definition_counts_up_and_none_does_not() {
     let reaching_back = definition("larger", &json!({ "backfill": true }));
     let late = NewRule { tip: Some(BlockNumber(900)), ..new(&reaching_back) };
     let after = rules::replace(&mut conn, ours, made.rule_id, &late).await.unwrap();
-    assert_eq!((after.version, after.first_block), (3, BlockNumber(501)), "it asks for what was before");
+    assert_eq!((after.version, after.first_block), (3, BlockNumber(0)), "it asks for what was before");
     let elsewhere = NewRule { chain: ChainId(1), ..later };
     let error = rules::replace(&mut conn, ours, made.rule_id, &elsewhere).await.unwrap_err();
     assert_eq!(error.code(), "alerts.invalid_rule");
@@ -327,4 +327,27 @@ async fn an_organisation_has_as_many_rules_as_it_may_and_no_more() {
     let error = rules::create(&mut conn, ours, &new(&definition("one-more", &json!({})))).await.unwrap_err();
     assert_eq!(error.code(), "alerts.too_many_rules");
     create(&mut conn, other, "theirs").await;
+}
+
+#[tokio::test]
+async fn an_organisation_has_as_many_rules_with_sql_as_it_may_and_no_more() {
+    let (_database, mut conn, ours, other) = scene().await;
+    let asking = |name: &str| {
+        let source = json!({ "sql": "SELECT 1 AS n", "every_seconds": 60 });
+        let rule = json!({ "name": name, "chain": "monad", "channels": ["ops"], "source": source });
+        Definition::parse(&rule).unwrap()
+    };
+    for number in 0..MAX_SQL {
+        rules::create(&mut conn, ours, &new(&asking(&format!("sql-{number}")))).await.unwrap();
+    }
+    let error = rules::create(&mut conn, ours, &new(&asking("one-more"))).await.unwrap_err();
+    assert_eq!(error.code(), "alerts.too_many_sql");
+    let rows = create(&mut conn, ours, "rows").await;
+    let error = rules::replace(&mut conn, ours, rows.rule_id, &new(&asking("rows"))).await.unwrap_err();
+    assert_eq!(error.code(), "alerts.too_many_sql");
+    let first = rules::named(&mut conn, ours, "sql-0").await.unwrap().unwrap();
+    rules::replace(&mut conn, ours, first.rule_id, &new(&asking("sql-0"))).await.unwrap();
+    rules::delete(&mut conn, ours, first.rule_id, "test").await.unwrap();
+    rules::create(&mut conn, ours, &new(&asking("one-more"))).await.unwrap();
+    rules::create(&mut conn, other, &new(&asking("theirs"))).await.unwrap();
 }

@@ -8,13 +8,15 @@ use isotherm_alerts::deliveries::enqueue;
 use isotherm_alerts::identity::{Identity, Place};
 use isotherm_alerts::index::Match;
 use isotherm_alerts::ledger::{Alert, AlertState, LedgerError, Message};
-use isotherm_alerts::sql_runs;
-use isotherm_alerts::turn::{Changes, Step};
+use isotherm_alerts::turn::{Changes, Group, Step};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, Classified, OrgId, RuleId};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
+
+mod pages;
+mod sql_runs;
 
 const CHAIN: ChainId = ChainId(7);
 
@@ -196,11 +198,25 @@ async fn a_cursor_is_one_evaluators_at_a_time_and_as_it_was_read() {
     }
     assert_eq!(cursors::of_chain(&mut stage.conn, CHAIN).await.unwrap()[&stage.org], second);
 
-    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, Some(block(9))).await.unwrap();
+    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, Some(block(9)), 8).await.unwrap();
     assert_eq!(cursors::of_chain(&mut stage.conn, CHAIN).await.unwrap()[&stage.org], second, "it is not beyond");
-    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, None).await.unwrap();
+    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, None, 8).await.unwrap();
     let back = AlertCursor { block: None, ..second };
     assert_eq!(cursors::of_chain(&mut stage.conn, CHAIN).await.unwrap()[&stage.org], back);
+}
+
+#[tokio::test]
+async fn whoever_is_to_look_again_is_noticed_by_a_turn_that_began_before_also_without_a_cursor() {
+    let mut stage = Stage::new(&[]).await;
+    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, None, 8).await.unwrap();
+    let moved = cursors::hold_as(&mut stage.conn, stage.org, CHAIN, None).await;
+    assert!(matches!(moved, Err(LedgerError::CursorMoved { .. })), "there was none when it began: {moved:?}");
+    let made = cursors::of_chain(&mut stage.conn, CHAIN).await.unwrap()[&stage.org];
+    assert_eq!(made, AlertCursor { block: None, invalidation_id: 8, recheck_from: None });
+
+    cursors::look_again_after(&mut stage.conn, stage.org, CHAIN, None, 9).await.unwrap();
+    let moved = cursors::hold_as(&mut stage.conn, stage.org, CHAIN, Some(&made)).await;
+    assert!(matches!(moved, Err(LedgerError::CursorMoved { .. })), "it stood nowhere when it began: {moved:?}");
 }
 
 #[tokio::test]
@@ -239,18 +255,78 @@ async fn what_is_due_and_what_may_be_gone_is_found_by_block_and_state() {
     let checked = Due { below: Some(BlockNumber(20)), ..all };
     assert_eq!(due(&mut stage, checked).await, [(AlertState::Pending, 10), (AlertState::Sent, 10)]);
 
-    let suspects = alert_events::suspects(&mut stage.conn, org, CHAIN, BlockNumber(11)).await.unwrap();
+    let suspects = alert_events::suspects(&mut stage.conn, org, CHAIN, BlockNumber(11), None).await.unwrap();
     let mut found: Vec<&str> = suspects.iter().map(|known| known.alert.state.as_str()).collect();
     found.sort_unstable();
     assert_eq!(found, ["pending", "sent", "suppressed"]);
 
-    let holders = alert_events::holders(&mut stage.conn, CHAIN, &[(rule, time(5))], BlockNumber(20)).await.unwrap();
+    let group = Group { rule_id: rule, group_key: None, since: time(5) };
+    let holders = alert_events::holders(&mut stage.conn, CHAIN, &[group], BlockNumber(20)).await.unwrap();
     assert_eq!(holders.len(), 3, "what was sent, or will be, before the block");
     assert!(alert_events::orgs_with_live(&mut stage.conn, CHAIN).await.unwrap().is_empty(), "without a cursor");
     cursors::hold_as(&mut stage.conn, org, CHAIN, None).await.unwrap();
     assert_eq!(alert_events::orgs_with_live(&mut stage.conn, CHAIN).await.unwrap(), [org]);
     stage.run("UPDATE alerts.rules SET deleted_at = now()").await;
     assert_eq!(alert_events::of_deleted_rules(&mut stage.conn, org, CHAIN).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn who_holds_a_group_is_looked_up_in_that_group_alone() {
+    let mut stage = Stage::new(&[]).await;
+    let keys = [None, Some(""), Some("a"), Some("b")];
+    for (rank, key) in (0u32..).zip(keys) {
+        for number in [5, 6] {
+            let found = Match {
+                group_key: key.map(str::to_owned),
+                ..stage.found(number, 10 * rank + u32::try_from(number).unwrap())
+            };
+            stage.put(&found, AlertState::Sent).await;
+        }
+    }
+    for key in keys {
+        let group = Group { rule_id: stage.rule, group_key: key, since: time(5) };
+        let held = alert_events::holders(&mut stage.conn, CHAIN, &[group], BlockNumber(9)).await.unwrap();
+        let held: Vec<_> = held.iter().map(|held| (held.group_key.as_deref(), held.block.number.0)).collect();
+        assert_eq!(held, [(key, 6)], "after the time, of the group");
+    }
+    let other = Group { rule_id: RuleId(stage.rule.0 + 1), group_key: Some("a"), since: time(0) };
+    assert!(alert_events::holders(&mut stage.conn, CHAIN, &[other], BlockNumber(9)).await.unwrap().is_empty());
+
+    // Whatever else the rules of the chain have found, an index leads there.
+    stage.run("SET enable_seqscan = off").await;
+    let plan: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "EXPLAIN {}",
+        include_str!("../../queries/alert_events/holders.sql")
+            .replace("$1", "'{1}'")
+            .replace("$2", "'{a}'")
+            .replace("$3", "'{now}'")
+            .replace("$4", "7")
+            .replace("$5", "9")
+    )))
+    .fetch_all(&mut stage.conn)
+    .await
+    .unwrap();
+    assert!(plan.join(" ").contains("alert_events_holding_group"), "{plan:?}");
+}
+
+#[tokio::test]
+async fn rules_that_are_not_at_work_do_not_count_and_every_change_of_one_that_is_does() {
+    let mut stage = Stage::new(&[]).await;
+    let mut seen = vec![cursors::fingerprint_of_rules(&mut stage.conn, CHAIN).await.unwrap()];
+    for change in [
+        "UPDATE alerts.rules SET version = 2",
+        "UPDATE alerts.rules SET muted_until = now()",
+        "UPDATE alerts.rules SET first_block = 5",
+        "UPDATE alerts.rules SET state = 'paused'",
+    ] {
+        stage.run(change).await;
+        let after = cursors::fingerprint_of_rules(&mut stage.conn, CHAIN).await.unwrap();
+        assert!(!seen.contains(&after), "{change}");
+        seen.push(after);
+    }
+    stage.run("UPDATE alerts.rules SET updated_at = now(), version = 3, deleted_at = now()").await;
+    let after = cursors::fingerprint_of_rules(&mut stage.conn, CHAIN).await.unwrap();
+    assert_eq!(Some(&after), seen.last(), "it was not at work");
 }
 
 /// What each state of the first message makes of each correction.
@@ -327,30 +403,6 @@ async fn a_correction_that_nobody_sent_is_overtaken_and_one_that_was_is_not() {
         .await
         .unwrap();
     assert_eq!(last, ("retracted".to_owned(), 1));
-}
-
-#[tokio::test]
-async fn a_rule_with_sql_is_taken_once_and_comes_again_after_its_time() {
-    let mut stage = Stage::new(&["webhook"]).await;
-    assert_eq!(sql_runs::take_due(&mut stage.conn).await.unwrap(), None, "it looks at rows");
-    stage
-        .run(
-            "UPDATE alerts.rules SET next_run_at = now(),
-                    definition = '{\"source\": {\"sql\": \"select 1\", \"every_seconds\": 300}}'",
-        )
-        .await;
-    let fingerprint = cursors::fingerprint_of_rules(&mut stage.conn, CHAIN).await.unwrap();
-    let due = sql_runs::take_due(&mut stage.conn).await.unwrap().unwrap();
-    assert_eq!((due.rule_id, due.org.as_str(), due.chain_id), (stage.rule, "acme", CHAIN));
-    assert_eq!(sql_runs::take_due(&mut stage.conn).await.unwrap(), None);
-    let waits: f64 = sqlx::query_scalar("SELECT extract(epoch FROM next_run_at - now())::float8 FROM alerts.rules")
-        .fetch_one(&mut stage.conn)
-        .await
-        .unwrap();
-    assert!((290.0..=300.0).contains(&waits), "{waits}");
-    assert_eq!(cursors::fingerprint_of_rules(&mut stage.conn, CHAIN).await.unwrap(), fingerprint);
-    stage.run("UPDATE alerts.rules SET muted_until = now()").await;
-    assert_ne!(cursors::fingerprint_of_rules(&mut stage.conn, CHAIN).await.unwrap(), fingerprint);
 }
 
 #[tokio::test]
