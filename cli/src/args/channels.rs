@@ -57,7 +57,7 @@ A webhook gets a key, which is shown once here and by `isotherm channels show NA
         #[command(flatten)]
         of: OfOrg,
     },
-    /// Delete a channel and its address, for good; rules that name it tell it no more
+    /// Delete a channel and its address, for good; rules that name it tell it no more, and the only one of a rule stays
     Delete {
         /// The channel's name
         channel: String,

@@ -11,6 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::audit::{self, Entry};
 use crate::channel::{Address, ChannelKind};
+use crate::rules;
 use crate::seal::{Keyring, Place};
 
 mod error;
@@ -27,6 +28,8 @@ pub use reseal::{Resealed, reseal};
 pub const MOST_CHANNELS: i64 = 100;
 /// Longest name.
 const MAX_NAME_BYTES: usize = 63;
+/// Rules that an error names.
+const MOST_NAMED: usize = 5;
 /// Most messages a minute that a channel may be set to.
 const MOST_PER_MINUTE: i32 = 6000;
 
@@ -277,10 +280,20 @@ pub async fn update(
 /// were sent to it.
 ///
 /// # Errors
-/// [`ChannelError::NoSuchChannel`]; what Postgres reports.
+/// [`ChannelError::NoSuchChannel`]; [`ChannelError::LastOfRules`] if a rule would be left with nobody to tell; what Postgres reports.
 pub async fn delete(conn: &mut PgConnection, org: OrgId, channel: ChannelId, actor: &str) -> Result<(), ChannelError> {
     let mut db_tx = conn.begin().await?;
+    // Nobody gives a rule this channel, or takes another one from it, meanwhile.
+    rules::wait_alone(&mut db_tx, org).await?;
     let before = locked(&mut db_tx, org, channel).await?;
+    let left_alone: Vec<String> = sqlx::query_scalar(include_str!("../queries/channels/left_alone.sql"))
+        .bind(org.0)
+        .bind(channel.0)
+        .fetch_all(&mut *db_tx)
+        .await?;
+    if !left_alone.is_empty() {
+        return Err(ChannelError::LastOfRules { name: before.name, rules: named_rules(&left_alone) });
+    }
     sqlx::query(
         "UPDATE alerts.channels SET sealed_address = NULL, deleted_at = now(), updated_at = now()
           WHERE org_id = $1 AND id = $2",
@@ -297,6 +310,15 @@ pub async fn delete(conn: &mut PgConnection, org: OrgId, channel: ChannelId, act
     note(&mut db_tx, org, channel, actor, ("deleted", Some(before.name.as_str()))).await?;
     db_tx.commit().await?;
     Ok(())
+}
+
+/// The first few of `rules` by their names, and how many there are besides.
+fn named_rules(rules: &[String]) -> String {
+    let (named, others) = rules.split_at(rules.len().min(MOST_NAMED));
+    match others.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }
 
 /// Whether `name` is a name: a to z, 0 to 9, `_` and `-`, neither of these two first.
@@ -370,4 +392,17 @@ async fn note(
     let entry =
         Entry { org: Some(org), actor, action, subject: "channel", subject_id: channel.0, reason, ..Entry::default() };
     Ok(audit::record(conn, &entry).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_named_as_far_as_a_sentence_bears_it() {
+        let rules: Vec<String> = (1..=7).map(|number| format!("r{number}")).collect();
+        assert_eq!(named_rules(&rules[..2]), "r1, r2");
+        assert_eq!(named_rules(&rules[..5]), "r1, r2, r3, r4, r5");
+        assert_eq!(named_rules(&rules), "r1, r2, r3, r4, r5 and 2 more");
+    }
 }

@@ -26,6 +26,16 @@ pub enum ChannelError {
         /// How many it may have.
         most: i64,
     },
+    /// A rule would have nobody to tell.
+    #[error(
+        "the channel {name:?} is the only one of the rules {rules}; give them another channel first, or delete them"
+    )]
+    LastOfRules {
+        /// The channel's name.
+        name: String,
+        /// Names of the rules, as far as they are said.
+        rules: String,
+    },
     /// A field that cannot be right.
     #[error("the {field} of a channel has to be {expected}")]
     BadField {
@@ -58,7 +68,7 @@ impl ChannelError {
         match self {
             Self::NotOwner { .. } => 403,
             Self::NoSuchChannel { .. } => 404,
-            Self::ChannelExists { .. } | Self::TooManyChannels { .. } => 409,
+            Self::ChannelExists { .. } | Self::TooManyChannels { .. } | Self::LastOfRules { .. } => 409,
             Self::BadField { .. } => 422,
             Self::Seal(_) => 500,
             Self::Database { .. } => match self.disposition() {
@@ -77,6 +87,7 @@ impl Classified for ChannelError {
             Self::NoSuchChannel { .. }
             | Self::ChannelExists { .. }
             | Self::TooManyChannels { .. }
+            | Self::LastOfRules { .. }
             | Self::BadField { .. }
             | Self::NotOwner { .. } => Disposition::GiveUp,
         }
@@ -87,6 +98,7 @@ impl Classified for ChannelError {
             Self::NoSuchChannel { .. } => "alerts.no_such_channel",
             Self::ChannelExists { .. } => "alerts.channel_exists",
             Self::TooManyChannels { .. } => "alerts.too_many_channels",
+            Self::LastOfRules { .. } => "alerts.last_channel",
             Self::BadField { .. } => "alerts.bad_channel",
             Self::NotOwner { .. } => "alerts.not_channel_owner",
             Self::Seal(error) => error.code(),
