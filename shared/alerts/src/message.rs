@@ -39,19 +39,66 @@ pub enum Message {
 pub enum Change {
     /// It is new.
     Fired,
-    /// It is not on the chain any more.
-    Retracted,
+    /// It is taken back.
+    Retracted(Retraction),
     /// It is in another block now.
     Moved,
 }
 
-impl Change {
-    /// The word for it.
+/// Why an alert is taken back: its block was replaced, and then?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retraction {
+    /// The rule looked through the whole new branch: it did not happen.
+    Orphaned,
+    /// The rule was changed after it had found it, and the new one does not find it. It may have happened all the same.
+    RuleChanged,
+    /// The rule was paused, in quarantine or deleted, so nobody has looked whether it happened all the same.
+    RuleNotAtWork,
+}
+
+impl Retraction {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Orphaned, Self::RuleChanged, Self::RuleNotAtWork];
+
+    /// What the history's reason comes to; `is_changed`: the rule has another definition than when it found the alert. A reason that
+    /// this program does not know is never taken to say that something did not happen.
+    pub fn of_history(reason: Option<&str>, is_changed: bool) -> Self {
+        match (reason, is_changed) {
+            (Some("orphaned"), _) | (None, false) => Self::Orphaned,
+            (Some("rule_changed"), _) | (None, true) => Self::RuleChanged,
+            (Some(_), _) => Self::RuleNotAtWork,
+        }
+    }
+
+    /// The word that receivers are told.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Fired => "fired",
-            Self::Retracted => "retracted",
-            Self::Moved => "moved",
+            Self::Orphaned => "orphaned",
+            Self::RuleChanged => "rule_changed",
+            Self::RuleNotAtWork => "rule_not_at_work",
+        }
+    }
+
+    /// What stands before the headline.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Orphaned => "Retracted",
+            Self::RuleChanged => "Withdrawn, rule changed",
+            Self::RuleNotAtWork => "Withdrawn, rule not at work",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Orphaned => "The chain has dropped what this alert was about: it did not happen.",
+            Self::RuleChanged => {
+                "The chain has replaced the block of this alert, and the rule, which was changed since, does not find it any more. \
+                 It may have happened all the same: look it up."
+            }
+            Self::RuleNotAtWork => {
+                "The chain has replaced the block of this alert while its rule was paused, in quarantine or deleted, so nobody has \
+                 looked whether it happened all the same: look it up."
+            }
         }
     }
 }
@@ -117,6 +164,9 @@ pub enum NoticeContent {
     RuleQuarantined {
         /// The rule.
         rule_id: RuleId,
+        /// Its name when the notice is sent; absent in what is stored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
         /// Code of the reason.
         code: String,
         /// A sentence.
@@ -132,7 +182,7 @@ impl Message {
                 let said = format!("[{}] {}: {}", alert.severity, alert.rule, one_line(&alert.title));
                 match alert.change {
                     Change::Fired => said,
-                    Change::Retracted => format!("Retracted: {said}"),
+                    Change::Retracted(why) => format!("{}: {said}", why.word()),
                     Change::Moved => format!("Moved: {said}"),
                 }
             }
@@ -144,7 +194,10 @@ impl Message {
             Self::Notice(NoticeContent::ChannelDisabled { channel, .. }) => {
                 format!("The channel {} was disabled", one_line(channel))
             }
-            Self::Notice(NoticeContent::RuleQuarantined { rule_id, .. }) => {
+            Self::Notice(NoticeContent::RuleQuarantined { rule_id, rule: Some(rule), .. }) => {
+                format!("The rule {} (number {}) was quarantined", one_line(rule), rule_id.0)
+            }
+            Self::Notice(NoticeContent::RuleQuarantined { rule_id, rule: None, .. }) => {
                 format!("The rule with the number {} was quarantined", rule_id.0)
             }
         }
@@ -157,9 +210,7 @@ impl Message {
                 let (block, chain) = (alert.block_number, &alert.chain);
                 let first = match alert.change {
                     Change::Fired => None,
-                    Change::Retracted => {
-                        Some("The chain has dropped what this alert was about: it did not happen.".to_owned())
-                    }
+                    Change::Retracted(why) => Some(why.sentence().to_owned()),
                     Change::Moved => Some(format!(
                         "The chain has what this alert is about in another block now: {block} of {chain}."
                     )),
