@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use isotherm_alerts::deliveries::finish::healths;
 use isotherm_alerts::deliveries::{
-    self, Capacity, Claim, Claimed, DeliveryError, DeliveryFault, DeliveryId, Ended, Kind, Verdict, health,
+    self, Blame, Capacity, Claim, Claimed, DeliveryError, DeliveryFault, DeliveryId, Ended, Kind, Verdict, health,
 };
 use isotherm_alerts::seal::Keyring;
 use isotherm_platform::database::{self, ask};
@@ -60,6 +60,8 @@ struct Work<'a> {
     on_the_way: BTreeMap<ChannelId, u32>,
     /// When the blocks were made that first messages are about.
     block_times: BTreeMap<DeliveryId, chrono::DateTime<chrono::Utc>>,
+    /// Whether somebody outside has answered in this invocation: our network leads there.
+    was_reached: bool,
     turn: usize,
     worked: Worked,
 }
@@ -78,6 +80,7 @@ impl Deliverer {
             sending: JoinSet::new(),
             on_the_way: BTreeMap::new(),
             block_times: BTreeMap::new(),
+            was_reached: false,
             turn: 0,
             worked: Worked::default(),
         };
@@ -194,6 +197,7 @@ impl Work<'_> {
             ended.extend(joined);
         }
         for attempt in &ended {
+            self.was_reached |= attempt.verdict.shows_network();
             if let Some(count) = self.on_the_way.get_mut(&attempt.channel) {
                 *count = count.saturating_sub(1);
             }
@@ -230,7 +234,7 @@ impl Work<'_> {
             let mut db_tx = conn.begin().await?;
             let written = deliveries::finish(&mut db_tx, ended).await?;
             let told = ended.iter().filter(|ended| written.contains(&ended.id));
-            let disabled = health::note(&mut db_tx, &healths(told)).await?;
+            let disabled = health::note(&mut db_tx, &healths(told, self.was_reached)).await?;
             db_tx.commit().await?;
             conn.give_back();
             Ok::<_, DeliveryError>((written, disabled))
@@ -260,14 +264,22 @@ impl Work<'_> {
                 deliveries::finish::Next::Failed => self.worked.failed += 1,
                 deliveries::finish::Next::Again(_) => {}
             }
-            if let Verdict::Failed(fault) = &attempt.verdict {
-                tracing::warn!(
+            match &attempt.verdict {
+                Verdict::Failed(fault) if fault.blame() == Blame::Platform => tracing::error!(
+                    delivery.id = %attempt.id.0,
+                    channel.id = attempt.channel.0,
+                    attempt.number = attempt.attempt,
+                    error.code = fault.code(),
+                    "a message could not be sent, and its receiver is not to blame"
+                ),
+                Verdict::Failed(fault) => tracing::warn!(
                     delivery.id = %attempt.id.0,
                     channel.id = attempt.channel.0,
                     attempt.number = attempt.attempt,
                     error.code = fault.code(),
                     "a message was not accepted"
-                );
+                ),
+                Verdict::Accepted { .. } => {}
             }
         }
         // The slowest of a batch stands for it: there may be thousands a second.
@@ -283,11 +295,11 @@ async fn attempt(senders: Arc<crate::Senders>, claimed: Claimed, address: Opened
     let sending = async {
         match &address {
             Opened::Address(address) => senders.send(&claimed, address).await,
-            Opened::Sealed(code) => Verdict::Failed(DeliveryFault::NotSent { code }),
+            Opened::Sealed(code) => Verdict::Failed(DeliveryFault::NotSent { code, blame: Blame::Platform }),
             Opened::Absent => Verdict::Failed(DeliveryFault::ChannelDeleted),
         }
     };
     let verdict = AssertUnwindSafe(sending).catch_unwind().await;
-    let verdict = verdict.unwrap_or(Verdict::Failed(DeliveryFault::NoAnswer));
+    let verdict = verdict.unwrap_or(Verdict::Failed(DeliveryFault::SenderBroke));
     Ended::new(&claimed, verdict, started_at, began.elapsed())
 }

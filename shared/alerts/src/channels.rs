@@ -20,7 +20,7 @@ mod reading;
 mod reseal;
 
 pub use error::ChannelError;
-pub use health::{disable, enable, note_failure, note_success};
+pub use health::{Failing, disable, enable, note_failure, note_success};
 pub use reading::{Asker, ForSending, for_sending, open_address};
 pub use reseal::{Resealed, reseal};
 

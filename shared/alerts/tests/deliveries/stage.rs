@@ -113,7 +113,8 @@ impl Stage {
             "UPDATE alerts.deliveries SET not_before = not_before - interval '{seconds} seconds',
                     lease_expires_at = lease_expires_at - interval '{seconds} seconds';
              UPDATE alerts.budgets SET refilled_at = refilled_at - interval '{seconds} seconds';
-             UPDATE alerts.channels SET failing_since = failing_since - interval '{seconds} seconds'"
+             UPDATE alerts.channels SET failing_since = failing_since - interval '{seconds} seconds',
+                    last_failed_at = last_failed_at - interval '{seconds} seconds'"
         ))
         .await;
     }
