@@ -16,7 +16,7 @@ use isotherm_alerts::deliveries::{
 use isotherm_alerts::seal::Keyring;
 use isotherm_platform::database::{self, ask};
 use isotherm_platform::{Fault, metrics};
-use isotherm_types::{ChannelId, Classified, CrashPoint};
+use isotherm_types::{ChannelId, Classified, CrashPoint, OrgId};
 use serde::Serialize;
 use sqlx::Connection;
 use tokio::task::JoinSet;
@@ -58,6 +58,9 @@ struct Work<'a> {
     ring: Keyring,
     sending: JoinSet<Ended>,
     on_the_way: BTreeMap<ChannelId, u32>,
+    on_the_way_of: BTreeMap<OrgId, u32>,
+    /// Channels that have accepted something, and failed at nothing since.
+    proven: BTreeSet<ChannelId>,
     /// When the blocks were made that first messages are about.
     block_times: BTreeMap<DeliveryId, chrono::DateTime<chrono::Utc>>,
     /// Whether somebody outside has answered in this invocation: our network leads there.
@@ -79,6 +82,8 @@ impl Deliverer {
             ring: self.keyring().await?,
             sending: JoinSet::new(),
             on_the_way: BTreeMap::new(),
+            on_the_way_of: BTreeMap::new(),
+            proven: BTreeSet::new(),
             block_times: BTreeMap::new(),
             was_reached: false,
             turn: 0,
@@ -147,8 +152,11 @@ impl Work<'_> {
         let capacity = Capacity {
             room: limits.concurrent.saturating_sub(on_the_way),
             per_channel: limits.per_channel,
-            per_failing_channel: limits.per_failing_channel,
+            per_doubtful_channel: limits.per_doubtful_channel,
+            per_org: limits.per_org,
+            proven: self.proven.clone(),
             on_the_way: self.on_the_way.clone(),
+            on_the_way_of: self.on_the_way_of.clone(),
             lease: limits.lease,
             turn: self.turn,
         };
@@ -178,6 +186,7 @@ impl Work<'_> {
         let begun = claim.messages.len();
         for claimed in claim.messages {
             *self.on_the_way.entry(claimed.channel).or_default() += 1;
+            *self.on_the_way_of.entry(claimed.org).or_default() += 1;
             if let (Kind::Fired, 1, Some(at)) = (claimed.kind, claimed.attempt, claimed.block_time) {
                 self.block_times.insert(claimed.id, at);
             }
@@ -201,6 +210,13 @@ impl Work<'_> {
             if let Some(count) = self.on_the_way.get_mut(&attempt.channel) {
                 *count = count.saturating_sub(1);
             }
+            if let Some(count) = self.on_the_way_of.get_mut(&attempt.org) {
+                *count = count.saturating_sub(1);
+            }
+            match &attempt.verdict {
+                Verdict::Accepted { .. } => self.proven.insert(attempt.channel),
+                Verdict::Failed(_) => self.proven.remove(&attempt.channel),
+            };
         }
         ended
     }

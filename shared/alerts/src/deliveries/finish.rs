@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isotherm_types::{ChannelId, Classified, Disposition};
+use isotherm_types::{ChannelId, Classified, Disposition, OrgId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -20,6 +20,8 @@ use crate::schedule::wait_after;
 pub struct Ended {
     /// The delivery.
     pub id: DeliveryId,
+    /// Whose it is.
+    pub org: OrgId,
     /// Where it went.
     pub channel: ChannelId,
     /// Whether the channel was failing when the attempt was begun.
@@ -50,6 +52,7 @@ impl Ended {
     pub fn new(claimed: &Claimed, verdict: Verdict, started_at: DateTime<Utc>, duration: Duration) -> Self {
         Self {
             id: claimed.id,
+            org: claimed.org,
             channel: claimed.channel,
             was_failing: claimed.is_failing,
             attempt: claimed.attempt,
@@ -205,6 +208,7 @@ mod tests {
     fn ended(channel: i64, was_failing: bool, verdict: Verdict) -> Ended {
         Ended {
             id: DeliveryId(Uuid::from_u128(1)),
+            org: OrgId(1),
             channel: ChannelId(channel),
             was_failing,
             attempt: 1,
