@@ -73,9 +73,13 @@ pub(crate) fn now() -> DateTime<Utc> {
     SystemClock.now()
 }
 
-/// Why a receiver that the channel names did not answer.
+/// Why a receiver that the channel names did not answer. Its code is seen by the channel's organisation.
 fn unanswered(error: &OutboundError) -> DeliveryFault {
-    if error.may_have_arrived() { DeliveryFault::NoAnswer } else { not_sent(error, blame(error)) }
+    let told = error.told();
+    if told != *error {
+        tracing::warn!(error.code = error.code(), error.message = %error, "the name of a receiver leads nowhere");
+    }
+    if error.may_have_arrived() { DeliveryFault::NoAnswer } else { not_sent(&told, blame(error)) }
 }
 
 /// Why a service did not answer that this platform chose.
@@ -102,7 +106,9 @@ fn blame(error: &OutboundError) -> Blame {
             ConnectFault::Refused | ConnectFault::Closed | ConnectFault::Tls => Blame::Receiver,
             ConnectFault::Unreachable | ConnectFault::Other => Blame::Unclear,
         },
-        OutboundError::Unresolved | OutboundError::TimedOut { phase: Phase::Connecting } => Blame::Unclear,
+        OutboundError::Unresolved
+        | OutboundError::LeadsNowhere
+        | OutboundError::TimedOut { phase: Phase::Connecting } => Blame::Unclear,
         OutboundError::BadHeader | OutboundError::HttpClient => Blame::Platform,
     }
 }
@@ -141,6 +147,8 @@ mod tests {
             let of_slack = if expected == Blame::Platform { Blame::Platform } else { Blame::Nobody };
             assert_eq!(unanswered_by_service(&error).blame(), of_slack, "{error:?}");
         }
+        let code = |error: OutboundError| unanswered(&error).code();
+        assert_eq!(code(OutboundError::Unresolved), code(OutboundError::NotPublic { range: "private use" }));
         for error in [OutboundError::Broken, OutboundError::TimedOut { phase: Phase::Answering }] {
             assert_eq!(unanswered(&error), DeliveryFault::NoAnswer);
             assert_eq!(unanswered_by_service(&error), DeliveryFault::ServiceSilent);

@@ -114,15 +114,20 @@ async fn test(conn: &mut PgConnection, caller: &Caller, channel: &Channel) -> Re
 /// [`ApiError::NotRight`] if nothing is sent there; the platform's own failure to find out.
 pub async fn check_address(client: &Client, address: &Address) -> Result<(), ApiError> {
     let Address::Webhook { url, .. } = address else { return Ok(()) };
-    let checked = match CheckedUrl::parse(url, &client.policy()) {
-        Ok(url) => client.check(&url).await,
-        Err(error) => Err(error),
-    };
-    match checked {
+    let not_right =
+        |error: &OutboundError| ApiError::bad_channel(error.code(), FieldError::new("address.url", error.to_string()));
+    // The text is the caller's own, so all of it may be said.
+    let url = CheckedUrl::parse(url, &client.policy()).map_err(|error| not_right(&error))?;
+    match client.check(&url).await {
         Ok(()) => Ok(()),
-        Err(error @ (OutboundError::BadUrl { .. } | OutboundError::NotPublic { .. } | OutboundError::Unresolved)) => {
-            let fault = FieldError::new("address.url", error.to_string());
-            Err(ApiError::bad_channel(error.code(), fault))
+        Err(
+            error @ (OutboundError::BadUrl { .. }
+            | OutboundError::NotPublic { .. }
+            | OutboundError::Unresolved
+            | OutboundError::LeadsNowhere),
+        ) => {
+            tracing::info!(error.code = error.code(), error.message = %error, "nothing is sent to where a URL leads");
+            Err(not_right(&error.told()))
         }
         Err(error) => Err(Fault::from(error).into()),
     }

@@ -1,7 +1,13 @@
 //! Channels by the API: whose they are, who sees where they lead, and where they may lead.
 
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
 use isotherm_access::Role;
 use isotherm_control::jobs;
+use isotherm_outbound::{Client, Options, Resolver};
 use isotherm_types::OrgId;
 use lambda_api::Route;
 use serde_json::{Value, json};
@@ -135,4 +141,31 @@ async fn a_channel_leads_to_no_place_inside_and_an_answer_names_the_field() {
     assert_eq!((status, &missing["faults"][0]["field"]), (422, &json!("address")));
     let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM alerts.channels").fetch_one(&stage.pool).await.unwrap();
     assert_eq!(stored, 0);
+}
+
+/// A network that knows one name, which leads inside.
+struct Inside;
+
+impl Resolver for Inside {
+    fn resolve<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
+        let found = match name {
+            "database.prod.example.com" => Ok(vec![IpAddr::from([10, 0, 0, 7])]),
+            _ => Err(io::Error::other("no such host")),
+        };
+        Box::pin(std::future::ready(found))
+    }
+}
+
+#[tokio::test]
+async fn whether_a_name_is_known_inside_is_told_to_nobody() {
+    let (mut stage, org) = stage().await;
+    stage.api.outbound = Client::new(Options { resolver: Arc::new(Inside), ..Options::default() }).unwrap();
+    let (_, writer) = stage.logged_in(org, "writer", Role::Writer).await;
+    let mut answers = Vec::new();
+    for host in ["database.prod.example.com", "nothing.prod.example.com"] {
+        let body = json!({ "address": { "kind": "webhook", "url": format!("https://{host}/") } });
+        answers.push(about(&stage, &writer, Route::SaveChannel, "new", &body).await);
+    }
+    assert_eq!((answers[0].0, &answers[0].1["code"]), (422, &json!("outbound.leads_nowhere")));
+    assert_eq!(answers[0], answers[1], "word for word");
 }
