@@ -2,7 +2,7 @@
 
 use isotherm_access::{Caller, Permission, authorise};
 use isotherm_alerts::channel::Address;
-use isotherm_alerts::channels::{self, Asker, Channel, ChannelChange, NewChannel};
+use isotherm_alerts::channels::{self, Asker, Channel, ChannelChange, ChannelError, NewChannel};
 use isotherm_alerts::definition::FieldError;
 use isotherm_alerts::deliveries::{DeliveryError, replay};
 use isotherm_alerts::message::TestContent;
@@ -13,7 +13,7 @@ use isotherm_types::{Classified as _, EventBody};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use super::{Done, Tools, named_channel};
+use super::{Done, Tools, maybe_channel, named_channel, tenant};
 use crate::error::ApiError;
 use crate::request::{ChannelRequest, WantedChannel, bad_channel};
 use crate::route::Route;
@@ -30,7 +30,9 @@ pub(super) async fn perform(
     let route = request.route();
     match request {
         ChannelRequest::List => {
-            let found = channels::list(conn, caller.org).await?;
+            let mut db_tx = tenant(conn, caller.org).await?;
+            let found = channels::list(&mut db_tx, caller.org).await?;
+            db_tx.rollback().await.map_err(ChannelError::from)?;
             let channels: Vec<_> = found.iter().map(channel_json).collect();
             Ok(Done::Answered(200, json!({ "channels": channels })))
         }
@@ -39,7 +41,7 @@ pub(super) async fn perform(
             let channel = named_channel(conn, caller.org, name).await?;
             Ok(Done::Answered(200, with_address(conn, caller, &channel, tools).await?))
         }
-        ChannelRequest::Save { name, wanted } => match channels::named(conn, caller.org, name).await? {
+        ChannelRequest::Save { name, wanted } => match maybe_channel(conn, caller.org, name).await? {
             None => create(conn, caller, (name, wanted), tools).await,
             Some(channel) => {
                 own(conn, caller, &channel, route).await?;
@@ -69,7 +71,7 @@ pub(super) async fn perform(
                 // What was queued meanwhile is to go now.
                 events::record(conn, &EventBody::AlertsRecorded { org_id: caller.org, chain_id: None }).await?;
             }
-            let channel = channels::get(conn, caller.org, channel.id).await?;
+            let channel = named_channel(conn, caller.org, name).await?;
             Ok(Done::Recorded(200, channel_json(&channel)))
         }
     }
