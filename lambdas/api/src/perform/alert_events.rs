@@ -72,7 +72,7 @@ pub(super) async fn list_deliveries(
 
 pub(super) async fn replay(conn: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Done, ApiError> {
     let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
-    deliveries_again::replay(&mut db_tx, caller.org, DeliveryId(id)).await?;
+    deliveries_again::replay(&mut db_tx, caller.org, DeliveryId(id), &caller.name).await?;
     events::record(&mut db_tx, &EventBody::AlertsRecorded { org_id: caller.org, chain_id: None }).await?;
     db_tx.commit().await.map_err(LedgerError::from)?;
     tracing::info!(delivery.id = %id, caller.name = caller.name.as_str(), "a message is sent again");

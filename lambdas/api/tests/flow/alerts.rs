@@ -245,6 +245,7 @@ async fn alerts_come_with_their_history_and_messages_and_a_message_that_is_over_
         .await
         .unwrap();
     assert_eq!((told, count(&stage, "control.outbox").await), (1, 0), "the sender is told at once");
+    assert_eq!(stage.last_actor("channel").await, "user:writer", "the trail says who sent it again");
 }
 
 #[tokio::test]

@@ -152,14 +152,21 @@ async fn what_is_over_is_replayed_under_its_id_and_nothing_else_is() {
     stage.fire(1, &[channel]).await;
     let claimed = stage.claim_one().await;
     let org = OrgId(1);
-    let refused = replay(&mut stage.conn, org, claimed.id).await.unwrap_err();
+    let refused = replay(&mut stage.conn, org, claimed.id, "ann").await.unwrap_err();
     assert!(matches!(refused, DeliveryError::NotOver { .. }), "{refused:?}");
     stage.end(&claimed, Verdict::Failed(DeliveryFault::Rejected { status: Some(400) })).await;
-    let foreign = replay(&mut stage.conn, OrgId(2), claimed.id).await.unwrap_err();
+    let foreign = replay(&mut stage.conn, OrgId(2), claimed.id, "ann").await.unwrap_err();
     assert!(matches!(foreign, DeliveryError::NoSuchDelivery { .. }), "{foreign:?}");
-    let unknown = replay(&mut stage.conn, org, DeliveryId(Uuid::nil())).await.unwrap_err();
+    let unknown = replay(&mut stage.conn, org, DeliveryId(Uuid::nil()), "ann").await.unwrap_err();
     assert!(matches!(unknown, DeliveryError::NoSuchDelivery { .. }), "{unknown:?}");
-    replay(&mut stage.conn, org, claimed.id).await.unwrap();
+    replay(&mut stage.conn, org, claimed.id, "ann").await.unwrap();
     let again = stage.claim_one().await;
     assert_eq!((again.id, again.attempt), (claimed.id, 2));
+    let trail: Vec<(String, String, i64, Option<String>)> =
+        sqlx::query_as("SELECT actor, action, subject_id, reason FROM control.audit_log WHERE subject = 'channel'")
+            .fetch_all(&mut stage.conn)
+            .await
+            .unwrap();
+    let expected = ("ann".to_owned(), "replayed".to_owned(), channel.0, Some(claimed.id.to_string()));
+    assert_eq!(trail, [expected], "what was refused is no replay");
 }
