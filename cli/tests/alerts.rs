@@ -226,6 +226,26 @@ async fn a_rule_is_tried_held_back_muted_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_mailbox_waits_for_its_code() {
+    let scene = Scene::new().await;
+    let added = scene.json(&["channels", "add", "ann", "--email", "ann@example.org"]).await;
+    assert_eq!((&added["state"], &added["confirmed_at"]), (&json!("unconfirmed"), &Value::Null), "{added}");
+    let shown = scene.run(&["channels", "show", "ann"]).await;
+    assert!(shown.stdout.contains("isotherm channels confirm ann CODE"), "{shown:?}");
+    let tested = scene.run(&["channels", "test", "ann"]).await;
+    assert!(tested.code == Some(1) && tested.stderr.contains("is not confirmed"), "{tested:?}");
+    let tries: [(&[&str], &str); 3] = [
+        (&["channels", "confirm", "ann", "4TK9Q"], "ten letters and digits"),
+        (&["channels", "confirm", "ann", "4TK9Q-Z0M2A"], "it is not sent yet"),
+        (&["channels", "confirm", "ann"], "one a minute"),
+    ];
+    for (arguments, said) in tries {
+        let refused = scene.run(arguments).await;
+        assert!(refused.code == Some(1) && refused.stderr.contains(said), "{arguments:?}: {refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_channel_shows_its_address_only_when_asked_and_the_trail_has_it() {
     let scene = Scene::with_hooks().await;
     for arguments in [&["channels", "list"][..], &["channels", "show", "hooks"]] {

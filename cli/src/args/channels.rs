@@ -19,7 +19,8 @@ Examples:
   isotherm channels add ann --email ann@example.org --per-minute 10
   isotherm channels add pager --sms +15551234567
   isotherm channels add ops --slack C0123456789 < token.txt      the bot's token, from standard input
-A webhook gets a key, which is shown once here and by `isotherm channels show NAME --address`.")]
+A webhook gets a key, which is shown once here and by `isotherm channels show NAME --address`.
+A mailbox and a telephone are sent a code: `isotherm channels confirm NAME CODE`.")]
     Add(AddChannelArguments),
     /// All channels, and whether they work; no addresses
     List {
@@ -54,6 +55,20 @@ A webhook gets a key, which is shown once here and by `isotherm channels show NA
     Enable {
         /// The channel's name
         channel: String,
+        #[command(flatten)]
+        of: OfOrg,
+    },
+    /// Confirm a mailbox or a telephone with the code that it was sent; without a code, have another one sent
+    #[command(after_help = "\
+Examples:
+  isotherm channels confirm ann 4TK9Q-Z0M2A
+  isotherm channels confirm ann                 sends another code; one a minute, five a day
+A code counts for an hour and may be tried five times. No alert is sent to the channel before.")]
+    Confirm {
+        /// The channel's name
+        channel: String,
+        /// The code
+        code: Option<String>,
         #[command(flatten)]
         of: OfOrg,
     },

@@ -311,6 +311,9 @@ async fn attempt(senders: Arc<crate::Senders>, claimed: Claimed, address: Opened
     let sending = async {
         match &address {
             Opened::Address(address) => senders.send(&claimed, address).await,
+            Opened::Unconfirmed(address) if claimed.message.is_code() => senders.send(&claimed, address).await,
+            // It got another address a moment ago.
+            Opened::Unconfirmed(_) => Verdict::Failed(DeliveryFault::ChannelUnconfirmed),
             Opened::Sealed(code) => Verdict::Failed(DeliveryFault::NotSent { code, blame: Blame::Platform }),
             Opened::Absent => Verdict::Failed(DeliveryFault::ChannelDeleted),
         }

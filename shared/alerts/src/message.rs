@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::channels::ConfirmationCode;
 use crate::deliveries::DeliveryId;
 use crate::digest::{DigestContent, DigestOf};
 
@@ -159,6 +160,15 @@ pub enum NoticeContent {
         /// Code of the reason.
         code: String,
     },
+    /// Whoever has the address is asked whether messages may come.
+    #[serde(rename = "channel.code")]
+    ChannelCode {
+        /// Name of the channel.
+        channel: String,
+        /// What is to come back; absent in what is stored.
+        #[serde(skip)]
+        code: Option<ConfirmationCode>,
+    },
     /// A rule was quarantined, because it cannot be held against rows.
     #[serde(rename = "rule.quarantined")]
     RuleQuarantined {
@@ -175,6 +185,11 @@ pub enum NoticeContent {
 }
 
 impl Message {
+    /// Whether it is the code that confirms its channel: all that goes to one that is not confirmed.
+    pub fn is_code(&self) -> bool {
+        matches!(self, Self::Notice(NoticeContent::ChannelCode { .. }))
+    }
+
     /// The line that stands for the whole message.
     pub fn headline(&self) -> String {
         match self {
@@ -193,6 +208,9 @@ impl Message {
             Self::Test(test) => format!("Test of the channel {}", one_line(&test.channel)),
             Self::Notice(NoticeContent::ChannelDisabled { channel, .. }) => {
                 format!("The channel {} was disabled", one_line(channel))
+            }
+            Self::Notice(NoticeContent::ChannelCode { channel, .. }) => {
+                format!("May alerts come here? The channel {} is to be confirmed", one_line(channel))
             }
             Self::Notice(NoticeContent::RuleQuarantined { rule_id, rule: Some(rule), .. }) => {
                 format!("The rule {} (number {}) was quarantined", one_line(rule), rule_id.0)
@@ -230,6 +248,12 @@ impl Message {
             Self::Notice(NoticeContent::ChannelDisabled { channel_kind, code, .. }) => vec![
                 format!("Nothing is sent to this channel ({channel_kind}) any more. The reason is {code}."),
                 "What waited for it was cancelled. Mend its receiver, enable it, and replay what is still of use."
+                    .to_owned(),
+            ],
+            Self::Notice(NoticeContent::ChannelCode { code, .. }) => vec![
+                format!("The code is {}. It counts for an hour.", shown_code(code.as_ref())),
+                "Somebody wants alerts to be sent to this address. If you want them, give the code back to whoever made the channel. \
+                 If you know of nothing, do nothing: no alert comes here without it."
                     .to_owned(),
             ],
             Self::Notice(NoticeContent::RuleQuarantined { code, message, .. }) => vec![
@@ -273,6 +297,11 @@ impl DigestContent {
         let named: u64 = self.groups.iter().map(|group| group.count.unsigned_abs()).sum();
         self.count.unwrap_or(0).saturating_sub(named)
     }
+}
+
+/// The code of a message that is being sent; a hyphen in one that is not.
+fn shown_code(code: Option<&ConfirmationCode>) -> String {
+    code.map_or_else(|| "-".to_owned(), ConfirmationCode::expose)
 }
 
 fn group_line(group: &crate::digest::DigestGroup) -> String {

@@ -1,8 +1,8 @@
-//! Channels: made, looked at, changed, tested, deleted. A user may do it with their own, an admin with all.
+//! Channels: made, confirmed, looked at, changed, tested, deleted. A user may do it with their own, an admin with all.
 
 use isotherm_access::{Caller, Permission, authorise};
 use isotherm_alerts::channel::Address;
-use isotherm_alerts::channels::{self, Asker, Channel, ChannelChange, ChannelError, NewChannel};
+use isotherm_alerts::channels::{self, Asker, Channel, ChannelChange, ChannelError, ConfirmationCode, NewChannel};
 use isotherm_alerts::definition::FieldError;
 use isotherm_alerts::deliveries::{DeliveryError, replay};
 use isotherm_alerts::message::TestContent;
@@ -52,7 +52,7 @@ pub(super) async fn perform(
                 let change = ChannelChange { name: None, address, per_minute };
                 let changed =
                     channels::update(conn, caller.org, channel.id, change, tools.ring(), &caller.name).await?;
-                Ok(Done::Answered(200, with_address(conn, caller, &changed, tools).await?))
+                saved(conn, caller, 200, &changed, tools).await
             }
         },
         ChannelRequest::Delete { name } => {
@@ -63,6 +63,10 @@ pub(super) async fn perform(
         ChannelRequest::Test { name } => {
             let channel = own_named(conn, caller, name, route).await?;
             test(conn, caller, &channel).await
+        }
+        ChannelRequest::Confirm { name, code } => {
+            let channel = own_named(conn, caller, name, route).await?;
+            confirm(conn, caller, &channel, code.as_ref()).await
         }
         ChannelRequest::Enable { name } => {
             let channel = own_named(conn, caller, name, route).await?;
@@ -94,13 +98,48 @@ async fn create(
     };
     let made = channels::create(conn, caller.org, new, tools.ring(), &caller.name).await?;
     tracing::info!(channel.id = made.id.0, caller.name = caller.name.as_str(), "a channel was made");
-    Ok(Done::Answered(201, with_address(conn, caller, &made, tools).await?))
+    saved(conn, caller, 201, &made, tools).await
+}
+
+/// The channel as it was saved; the sender is told if it waits for a code.
+async fn saved(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    status: u16,
+    channel: &Channel,
+    tools: &Tools<'_>,
+) -> Result<Done, ApiError> {
+    if channel.confirmed_at.is_none() {
+        events::record(conn, &EventBody::AlertsRecorded { org_id: caller.org, chain_id: None }).await?;
+    }
+    Ok(Done::Recorded(status, with_address(conn, caller, channel, tools).await?))
+}
+
+/// Confirms the channel by the code that it was sent, or has another one sent.
+async fn confirm(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    channel: &Channel,
+    code: Option<&ConfirmationCode>,
+) -> Result<Done, ApiError> {
+    let Some(code) = code else {
+        let mut db_tx = conn.begin().await.map_err(DeliveryError::from)?;
+        let delivery = channels::request_code(&mut db_tx, caller.org, channel.id, &caller.name).await?;
+        events::record(&mut db_tx, &EventBody::AlertsRecorded { org_id: caller.org, chain_id: None }).await?;
+        db_tx.commit().await.map_err(DeliveryError::from)?;
+        return Ok(Done::Recorded(202, json!({ "delivery_id": delivery.0 })));
+    };
+    let confirmed = channels::confirm(conn, caller.org, channel.id, code, &caller.name).await?;
+    Ok(Done::Answered(200, channel_json(&confirmed)))
 }
 
 /// Queues a message that says no more than that the channel works.
 async fn test(conn: &mut PgConnection, caller: &Caller, channel: &Channel) -> Result<Done, ApiError> {
     if channel.disabled_reason.is_some() {
         return Err(ApiError::ChannelDisabled { name: channel.name.clone() });
+    }
+    if channel.confirmed_at.is_none() {
+        return Err(ApiError::ChannelUnconfirmed { name: channel.name.clone() });
     }
     let content = TestContent { channel: channel.name.clone(), asked_by: caller.plain_name().to_owned() };
     let mut db_tx = conn.begin().await.map_err(DeliveryError::from)?;
@@ -175,9 +214,10 @@ fn channel_json(channel: &Channel) -> Value {
     json!({
         "name": channel.name,
         "kind": channel.kind,
-        "state": if channel.disabled_reason.is_some() { "disabled" } else { "active" },
+        "state": channel.state(),
         "disabled_reason": channel.disabled_reason,
         "failing_since": channel.failing_since,
+        "confirmed_at": channel.confirmed_at,
         "per_minute": channel.per_minute,
         "owner_id": channel.owner_id,
         "created_by": channel.created_by,

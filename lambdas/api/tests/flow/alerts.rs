@@ -308,6 +308,7 @@ async fn every_look_at_alerts_is_taken_under_row_security() {
         (Route::DeleteChannel, "hooks", Value::Null, 404),
         (Route::TestChannel, "kept", Value::Null, 404),
         (Route::EnableChannel, "kept", Value::Null, 404),
+        (Route::ConfirmChannel, "kept", Value::Null, 404),
         // What is not seen is made, and then its name is taken.
         (Route::SaveRule, "full", full("full"), 409),
         (Route::SaveChannel, "kept", email, 409),

@@ -15,8 +15,9 @@ use uuid::Uuid;
 use super::fault::DeliveryFault;
 use super::{DeliveryError, DeliveryId, Kind};
 use crate::budgets::{self, Bucket, Lane, ORG_PER_MINUTE, Rate, Scope, Supply, Want, split};
+use crate::channels;
 use crate::digest::{self, DigestContent, DigestOf, Fold, PATIENT, Plan, Waiting, plan};
-use crate::message::Message;
+use crate::message::{Message, NoticeContent};
 
 mod content;
 mod cut_off;
@@ -99,6 +100,7 @@ struct DueLane {
     is_failing: bool,
     is_active: bool,
     is_deleted: bool,
+    is_unconfirmed: bool,
 }
 
 impl DueLane {
@@ -324,16 +326,10 @@ async fn begin(
     for row in rows {
         let id = row.id();
         match row.into_claimed() {
-            Ok(mut claimed) => {
-                if let Message::Digest { content, .. } = &mut claimed.message {
-                    *content = close(conn, id, content.of, claimed.attempt).await?;
-                    if content.count == Some(0) {
-                        claim.cancelled += cut_off::begun(conn, id, DeliveryFault::NothingToCorrect).await?;
-                        continue;
-                    }
-                }
-                claim.messages.push(claimed);
-            }
+            Ok(mut claimed) => match complete(conn, &mut claimed).await? {
+                Some(fault) => claim.cancelled += cut_off::begun(conn, id, fault).await?,
+                None => claim.messages.push(claimed),
+            },
             // One bad row must not keep the others back.
             Err(error) => {
                 cut_off::unreadable(conn, id, &error).await?;
@@ -342,6 +338,24 @@ async fn begin(
         }
     }
     Ok(())
+}
+
+/// Puts into a message what no row has: what a digest stands for, and a code. Returns why it is not sent, if it has nothing to say.
+async fn complete(conn: &mut PgConnection, claimed: &mut Claimed) -> Result<Option<DeliveryFault>, DeliveryError> {
+    let (id, attempt) = (claimed.id, claimed.attempt);
+    match &mut claimed.message {
+        Message::Digest { content, .. } => {
+            *content = close(conn, id, content.of, attempt).await?;
+            Ok((content.count == Some(0)).then_some(DeliveryFault::NothingToCorrect))
+        }
+        Message::Notice(NoticeContent::ChannelCode { code, .. }) => {
+            *code = channels::issue(conn, id).await?;
+            Ok(code.is_none().then_some(DeliveryFault::CodeVoid))
+        }
+        Message::Alert(_)
+        | Message::Test(_)
+        | Message::Notice(NoticeContent::ChannelDisabled { .. } | NoticeContent::RuleQuarantined { .. }) => Ok(None),
+    }
 }
 
 /// What a digest says from now on: nothing is folded into one that was tried.

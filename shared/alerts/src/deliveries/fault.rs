@@ -106,6 +106,12 @@ pub enum DeliveryFault {
     /// The channel was deleted while it waited.
     #[error("the channel was deleted before it was sent")]
     ChannelDeleted,
+    /// Nobody had said yet that messages may come.
+    #[error("the channel was not confirmed when it was to be sent")]
+    ChannelUnconfirmed,
+    /// A later code, or another address, has taken its place.
+    #[error("the code that it was to carry does not count any more")]
+    CodeVoid,
     /// What it corrects never got there.
     #[error("what it corrects never got there")]
     NothingToCorrect,
@@ -128,6 +134,8 @@ impl DeliveryFault {
             | Self::SenderLost
             | Self::ChannelDisabled
             | Self::ChannelDeleted
+            | Self::ChannelUnconfirmed
+            | Self::CodeVoid
             | Self::NothingToCorrect => None,
         }
     }
@@ -150,6 +158,8 @@ impl DeliveryFault {
             | Self::SenderLost
             | Self::ChannelDisabled
             | Self::ChannelDeleted
+            | Self::ChannelUnconfirmed
+            | Self::CodeVoid
             | Self::NothingToCorrect => Blame::Nobody,
         }
     }
@@ -194,6 +204,8 @@ impl Classified for DeliveryFault {
             | Self::Rejected { .. }
             | Self::ChannelDisabled
             | Self::ChannelDeleted
+            | Self::ChannelUnconfirmed
+            | Self::CodeVoid
             | Self::NothingToCorrect => Disposition::GiveUp,
         }
     }
@@ -214,6 +226,8 @@ impl Classified for DeliveryFault {
             Self::SenderLost => "alerts.sender_lost",
             Self::ChannelDisabled => "alerts.channel_disabled",
             Self::ChannelDeleted => "alerts.channel_deleted",
+            Self::ChannelUnconfirmed => "alerts.channel_unconfirmed",
+            Self::CodeVoid => "alerts.code_void",
             Self::NothingToCorrect => "alerts.nothing_to_correct",
         }
     }

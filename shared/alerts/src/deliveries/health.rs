@@ -100,6 +100,7 @@ async fn tell(conn: &mut PgConnection, disabled: &Suspect, because: DisabledBeca
         "WITH others AS (
              SELECT id, owner_id IS NOT DISTINCT FROM $3 AS is_owners FROM alerts.channels
               WHERE org_id = $1 AND id <> $2 AND kind = 'email' AND state = 'active' AND deleted_at IS NULL
+                AND confirmed_at IS NOT NULL
          )
          SELECT id FROM others WHERE is_owners OR NOT EXISTS (SELECT 1 FROM others WHERE is_owners) ORDER BY id",
     )

@@ -12,7 +12,8 @@ use crate::message::TestContent;
 /// still has attempts, which are none after the tenth. The audit trail of its channel says that `actor` did.
 ///
 /// # Errors
-/// [`DeliveryError::NoSuchDelivery`], [`DeliveryError::NotOver`], [`DeliveryError::ChannelNotActive`], and what Postgres reports.
+/// [`DeliveryError::NoSuchDelivery`], [`DeliveryError::NotOver`], [`DeliveryError::ChannelNotActive`], [`DeliveryError::CarriesCode`], and
+/// what Postgres reports.
 pub async fn replay(conn: &mut PgConnection, org: OrgId, id: DeliveryId, actor: &str) -> Result<(), DeliveryError> {
     let mut db_tx = conn.begin().await?;
     let queued: Option<(i64,)> = sqlx::query_as(
@@ -22,7 +23,8 @@ pub async fn replay(conn: &mut PgConnection, org: OrgId, id: DeliveryId, actor: 
                 may_have_arrived = d.may_have_arrived OR d.state = 'delivered'
            FROM alerts.channels c
           WHERE d.id = $1 AND d.org_id = $2 AND d.state IN ('delivered', 'failed', 'cancelled')
-            AND c.id = d.channel_id AND c.state = 'active' AND c.deleted_at IS NULL
+            AND c.id = d.channel_id AND c.state = 'active' AND c.deleted_at IS NULL AND c.confirmed_at IS NOT NULL
+            AND d.content ->> 'type' IS DISTINCT FROM 'channel.code'
          RETURNING d.channel_id",
     )
     .bind(id.0)
@@ -38,17 +40,21 @@ pub async fn replay(conn: &mut PgConnection, org: OrgId, id: DeliveryId, actor: 
         db_tx.commit().await?;
         return Ok(());
     }
-    let found: Option<(String,)> = sqlx::query_as("SELECT state FROM alerts.deliveries WHERE id = $1 AND org_id = $2")
+    let found: Option<(String, bool)> = sqlx::query_as(
+        "SELECT state, coalesce(content ->> 'type' = 'channel.code', false) FROM alerts.deliveries WHERE id = $1 AND org_id = $2",
+    )
         .bind(id.0)
         .bind(org.0)
         .fetch_optional(&mut *db_tx)
         .await?;
     Err(match found {
         None => DeliveryError::NoSuchDelivery { id },
-        Some((state,)) if ["delivered", "failed", "cancelled"].contains(&state.as_str()) => {
+        // What limits codes would be got around.
+        Some((_, true)) => DeliveryError::CarriesCode { id },
+        Some((state, false)) if ["delivered", "failed", "cancelled"].contains(&state.as_str()) => {
             DeliveryError::ChannelNotActive { id }
         }
-        Some((state,)) => DeliveryError::NotOver { id, state },
+        Some((state, false)) => DeliveryError::NotOver { id, state },
     })
 }
 

@@ -42,7 +42,7 @@ fn digest() -> Message {
     Message::Digest { id: DeliveryId(Uuid::from_u128(5)), content }
 }
 
-fn messages() -> [(&'static str, Message); 9] {
+fn messages() -> [(&'static str, Message); 10] {
     [
         ("fired", alert(Change::Fired)),
         ("retracted", alert(Change::Retracted(Retraction::Orphaned))),
@@ -57,6 +57,13 @@ fn messages() -> [(&'static str, Message); 9] {
                 channel: "ops".to_owned(),
                 channel_kind: "webhook".to_owned(),
                 code: "alerts.receiver_gone".to_owned(),
+            }),
+        ),
+        (
+            "channel_code",
+            Message::Notice(NoticeContent::ChannelCode {
+                channel: "ops".to_owned(),
+                code: Some(ConfirmationCode::parse("4TK9Q-Z0M2A").unwrap()),
             }),
         ),
         (

@@ -57,6 +57,11 @@ struct DisabledData<'a> {
 }
 
 #[derive(Serialize)]
+struct CodeData<'a> {
+    channel: &'a str,
+}
+
+#[derive(Serialize)]
 struct QuarantinedData<'a> {
     rule_id: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +95,10 @@ pub fn body(message: &Message, at: DateTime<Utc>) -> serde_json::Result<String> 
         Message::Notice(NoticeContent::ChannelDisabled { channel, channel_kind, code }) => {
             let data = DisabledData { channel, channel_kind, code };
             serde_json::to_string(&Body { r#type: "channel.disabled", timestamp, data })
+        }
+        // A webhook is not confirmed by a code, so it is sent none.
+        Message::Notice(NoticeContent::ChannelCode { channel, .. }) => {
+            serde_json::to_string(&Body { r#type: "channel.code", timestamp, data: CodeData { channel } })
         }
         Message::Notice(NoticeContent::RuleQuarantined { rule_id, rule, code, message }) => {
             let data = QuarantinedData { rule_id: rule_id.0, rule: rule.as_deref(), code, message };
