@@ -25,6 +25,8 @@ use crate::home::Home;
 use crate::local_key;
 use crate::output::{self, maybe_instant, say, table};
 
+mod reseal;
+
 /// Messages a minute of a new channel, if nobody says.
 const PER_MINUTE: i32 = 60;
 
@@ -42,6 +44,7 @@ pub(crate) async fn run(home: &Home, arguments: &ChannelsArguments) -> anyhow::R
             let address = if *address { Some(open(home, &mut connected, org, &found).await?) } else { None };
             show(of, &found, address.as_ref())?;
         }
+        ChannelsCommand::Reseal { new_key, printed } => return reseal::run(home, *new_key, printed).await,
         ChannelsCommand::RotateKey { channel, of } => rotate(home, channel, of).await?,
         ChannelsCommand::Test { channel, of } => test(home, channel, of).await?,
         ChannelsCommand::Enable { channel, of } => enable(home, channel, of).await?,

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::Printed;
 use super::alerts::OfOrg;
 
 #[derive(Debug, Args)]
@@ -43,6 +44,19 @@ A mailbox and a telephone are sent a code: `isotherm channels confirm NAME CODE`
         channel: String,
         #[command(flatten)]
         of: OfOrg,
+    },
+    /// Seal the addresses of all channels, of whatever organisation, with the newest key
+    #[command(after_help = "\
+Examples:
+  isotherm channels reseal --new-key    makes a key and hands it to the functions, which use it within a minute
+  isotherm channels reseal              then seals with it what other keys have sealed, page by page
+It can be ended and given again at any time. Exit code 1 if an address opens with no key. docs/operations.md has all steps.")]
+    Reseal {
+        /// Make a new key and hand it out; nothing is sealed yet
+        #[arg(long)]
+        new_key: bool,
+        #[command(flatten)]
+        printed: Printed,
     },
     /// Send a message that only says that the channel works
     Test {

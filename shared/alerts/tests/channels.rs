@@ -314,7 +314,7 @@ async fn after_a_new_key_everything_is_sealed_anew_and_the_old_one_may_go() {
         .unwrap();
     let (mut after, mut resealed, mut unopened) = (None, 0, Vec::new());
     loop {
-        let round = channels::reseal(&mut conn, &both, after, 2).await.unwrap();
+        let round = channels::reseal(&mut conn, &both, after, 2, "ada").await.unwrap();
         resealed += round.resealed;
         unopened.extend(round.unopened);
         after = round.next;
@@ -323,8 +323,9 @@ async fn after_a_new_key_everything_is_sealed_anew_and_the_old_one_may_go() {
         }
     }
     assert_eq!((resealed, unopened), (4, vec![spoilt]));
-    let again = channels::reseal(&mut conn, &both, None, 100).await.unwrap();
+    let again = channels::reseal(&mut conn, &both, None, 100, "ada").await.unwrap();
     assert_eq!((again.resealed, again.unopened), (0, vec![spoilt]), "what has the new key is left alone");
+    assert_eq!(trail(&mut conn, ids[0]).await.last().unwrap(), &("ada".to_owned(), "resealed".to_owned()));
     for channel in channels::for_sending(&mut conn, &ids, &new_only).await.unwrap() {
         assert_eq!(channel.address.is_ok(), channel.id != spoilt);
     }
