@@ -276,7 +276,7 @@ async fn replay_all(home: &Home, ids: &[Uuid], of: &OfOrg) -> anyhow::Result<Exi
 
 async fn again_one(connected: &mut Connected, org: OrgId, id: Uuid) -> anyhow::Result<()> {
     let mut db_tx = connected.conn.begin().await.context("could not begin a transaction")?;
-    replay::replay(&mut db_tx, org, DeliveryId(id)).await?;
+    replay::replay(&mut db_tx, org, DeliveryId(id), &actor()).await?;
     events::record(&mut db_tx, &EventBody::AlertsRecorded { org_id: org, chain_id: None }).await?;
     db_tx.commit().await.context("could not commit")?;
     Ok(())

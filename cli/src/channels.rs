@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use isotherm_alerts::channel::{Address, ChannelKind};
-use isotherm_alerts::channels::{self, Asker, Channel, ChannelChange, NewChannel};
+use isotherm_alerts::channels::{self, Asker, Channel, ChannelChange, ConfirmationCode, NewChannel};
 use isotherm_alerts::deliveries::replay;
 use isotherm_alerts::message::TestContent;
 use isotherm_alerts::seal::Keyring;
@@ -24,6 +24,8 @@ use crate::connected::{Connected, actor, own_name, unknown};
 use crate::home::Home;
 use crate::local_key;
 use crate::output::{self, maybe_instant, say, table};
+
+mod reseal;
 
 /// Messages a minute of a new channel, if nobody says.
 const PER_MINUTE: i32 = 60;
@@ -42,9 +44,11 @@ pub(crate) async fn run(home: &Home, arguments: &ChannelsArguments) -> anyhow::R
             let address = if *address { Some(open(home, &mut connected, org, &found).await?) } else { None };
             show(of, &found, address.as_ref())?;
         }
+        ChannelsCommand::Reseal { new_key, printed } => return reseal::run(home, *new_key, printed).await,
         ChannelsCommand::RotateKey { channel, of } => rotate(home, channel, of).await?,
         ChannelsCommand::Test { channel, of } => test(home, channel, of).await?,
         ChannelsCommand::Enable { channel, of } => enable(home, channel, of).await?,
+        ChannelsCommand::Confirm { channel, code, of } => confirm(home, channel, code.as_deref(), of).await?,
         ChannelsCommand::Delete { channel, of } => {
             let (mut connected, org) = connect(home, of).await?;
             let found = named(&mut connected, org, channel).await?;
@@ -82,6 +86,9 @@ async fn add(home: &Home, arguments: &AddChannelArguments) -> anyhow::Result<()>
         }
     };
     let saved = saved.with_context(|| format!("could not save {name}"))?;
+    if saved.confirmed_at.is_none() {
+        wake_sender(&mut connected, org).await?;
+    }
     // Whoever keeps the receiver needs the key.
     let shown = match saved.kind {
         ChannelKind::Webhook => Some(open(home, &mut connected, org, &saved).await?),
@@ -131,6 +138,11 @@ async fn test(home: &Home, name: &str, of: &OfOrg) -> anyhow::Result<()> {
     if let Some(reason) = &found.disabled_reason {
         bail!("{name} is disabled ({reason}); `isotherm channels enable {name}` uses it again");
     }
+    if found.confirmed_at.is_none() {
+        bail!(
+            "{name} is not confirmed; `isotherm channels confirm {name} CODE` does it with the code that was sent to it"
+        );
+    }
     let content = TestContent { channel: found.name.clone(), asked_by: own_name() };
     let mut db_tx = connected.conn.begin().await.context("could not begin a transaction")?;
     let delivery = replay::test(&mut db_tx, org, found.id, &content).await.context("could not queue a message")?;
@@ -140,6 +152,30 @@ async fn test(home: &Home, name: &str, of: &OfOrg) -> anyhow::Result<()> {
     output::show(of.printed.output, &json!({ "delivery_id": delivery.0 }), || {
         say!("a message is on its way to {name}; `isotherm alerts deliveries --channel {name}` says what became of it");
     })
+}
+
+/// Has what is queued sent at once.
+async fn wake_sender(connected: &mut Connected, org: OrgId) -> anyhow::Result<()> {
+    events::record(&mut connected.conn, &EventBody::AlertsRecorded { org_id: org, chain_id: None }).await?;
+    connected.sweep().await;
+    Ok(())
+}
+
+async fn confirm(home: &Home, name: &str, code: Option<&str>, of: &OfOrg) -> anyhow::Result<()> {
+    let code = code.map(ConfirmationCode::parse).transpose()?;
+    let (mut connected, org) = connect(home, of).await?;
+    let found = named(&mut connected, org, name).await?;
+    let Some(code) = code else {
+        let delivery = channels::request_code(&mut connected.conn, org, found.id, &actor()).await;
+        let delivery = delivery.with_context(|| format!("could not send {name} another code"))?;
+        wake_sender(&mut connected, org).await?;
+        return output::show(of.printed.output, &json!({ "delivery_id": delivery.0 }), || {
+            say!("another code is on its way to {name}; those before count no more");
+        });
+    };
+    let confirmed = channels::confirm(&mut connected.conn, org, found.id, &code, &actor()).await;
+    let confirmed = confirmed.with_context(|| format!("could not confirm {name}"))?;
+    output::show(of.printed.output, &to_json(&confirmed), || say!("{name} is confirmed; alerts are sent to it"))
 }
 
 async fn enable(home: &Home, name: &str, of: &OfOrg) -> anyhow::Result<()> {
@@ -188,6 +224,12 @@ fn show(of: &OfOrg, channel: &Channel, address: Option<&Address>) -> anyhow::Res
     }
     output::show(of.printed.output, &shown, || {
         print(std::slice::from_ref(channel));
+        if channel.confirmed_at.is_none() {
+            say!(
+                "no alert is sent to it before `isotherm channels confirm {} CODE`, with the code that it was sent",
+                channel.name
+            );
+        }
         if address.is_some() {
             say!("{:#}", shown["address"]);
         }
@@ -198,9 +240,10 @@ fn to_json(channel: &Channel) -> Value {
     json!({
         "name": channel.name,
         "kind": channel.kind,
-        "state": if channel.disabled_reason.is_some() { "disabled" } else { "active" },
+        "state": channel.state(),
         "disabled_reason": channel.disabled_reason,
         "failing_since": channel.failing_since,
+        "confirmed_at": channel.confirmed_at,
         "per_minute": channel.per_minute,
         "created_by": channel.created_by,
         "created_at": channel.created_at,
@@ -216,7 +259,7 @@ fn print(listed: &[Channel]) {
         table.add_row([
             channel.name.clone(),
             channel.kind.to_string(),
-            state.unwrap_or_else(|| "active".to_owned()),
+            state.unwrap_or_else(|| channel.state().to_owned()),
             maybe_instant(channel.failing_since),
             channel.per_minute.to_string(),
             channel.created_by.clone(),
@@ -241,6 +284,7 @@ mod tests {
             per_minute: 60,
             disabled_reason: Some("alerts.gone".to_owned()),
             failing_since: Some("2026-11-26T10:00:00Z".parse().unwrap()),
+            confirmed_at: Some("2026-11-26T09:00:00Z".parse().unwrap()),
             owner_id: None,
             created_by: "cli:ann".to_owned(),
             created_at: "2026-11-26T09:00:00Z".parse().unwrap(),

@@ -39,6 +39,18 @@ pub(crate) fn sealing_keys(home: &Home) -> anyhow::Result<String> {
     Ok(kept)
 }
 
+/// Puts a new key before those that seal channels' addresses; returns the secret as it is then.
+///
+/// # Errors
+/// As [`sealing_keys`].
+pub(crate) fn add_sealing_key(home: &Home) -> anyhow::Result<String> {
+    let path = folder(home)?.join("alerts.json");
+    let added = seal::with_new_key(&sealing_keys(home)?).context("could not make a key")?;
+    // The keys before are in the new file too: nothing is lost, whenever this ends.
+    replace_own(&path, &added)?;
+    Ok(added)
+}
+
 /// The text of the file; `made` if there was none.
 fn made_once(path: &Path, made: &str) -> anyhow::Result<String> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
@@ -56,12 +68,16 @@ fn made_once(path: &Path, made: &str) -> anyhow::Result<String> {
 /// # Errors
 /// If it cannot be written.
 pub(crate) fn keep_token(home: &Home, token: &str) -> anyhow::Result<()> {
-    let path = token_file(home)?;
+    replace_own(&token_file(home)?, token)
+}
+
+/// Puts a file for its owner only in the place of the one that is there, if one is.
+fn replace_own(path: &Path, text: &str) -> anyhow::Result<()> {
     let written = path.with_extension("new");
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(&written);
-    file.and_then(|mut file: File| file.write_all(token.as_bytes()))
-        .and_then(|()| fs::rename(&written, &path))
+    file.and_then(|mut file: File| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&written, path))
         .with_context(|| format!("could not write {}", path.display()))
 }
 
@@ -129,6 +145,9 @@ mod tests {
         assert_eq!(sealing_keys(&home).unwrap(), first);
         let keys = folder.path().join("identity/alerts.json");
         assert_eq!(mode(&keys), 0o600);
+        let added = add_sealing_key(&home).unwrap();
+        assert_eq!((sealing_keys(&home).unwrap(), mode(&keys)), (added.clone(), 0o600));
+        assert_eq!(Keyring::parse(&added).unwrap().ids().collect::<Vec<_>>(), ["k2", "k1"]);
         fs::write(&keys, "{}").unwrap();
         let error = sealing_keys(&home).unwrap_err().to_string();
         assert!(error.contains("put right"), "{error}");

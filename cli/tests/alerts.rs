@@ -233,6 +233,52 @@ async fn a_rule_is_tried_held_back_muted_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_mailbox_waits_for_its_code() {
+    let scene = Scene::new().await;
+    let added = scene.json(&["channels", "add", "ann", "--email", "ann@example.org"]).await;
+    assert_eq!((&added["state"], &added["confirmed_at"]), (&json!("unconfirmed"), &Value::Null), "{added}");
+    let shown = scene.run(&["channels", "show", "ann"]).await;
+    assert!(shown.stdout.contains("isotherm channels confirm ann CODE"), "{shown:?}");
+    let tested = scene.run(&["channels", "test", "ann"]).await;
+    assert!(tested.code == Some(1) && tested.stderr.contains("is not confirmed"), "{tested:?}");
+    let tries: [(&[&str], &str); 3] = [
+        (&["channels", "confirm", "ann", "4TK9Q"], "ten letters and digits"),
+        (&["channels", "confirm", "ann", "4TK9Q-Z0M2A"], "it is not sent yet"),
+        (&["channels", "confirm", "ann"], "one a minute"),
+    ];
+    for (arguments, said) in tries {
+        let refused = scene.run(arguments).await;
+        assert!(refused.code == Some(1) && refused.stderr.contains(said), "{arguments:?}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_are_sealed_anew_with_a_new_key_once_the_functions_have_it() {
+    let scene = Scene::with_hooks().await;
+    let sealed_by = async || {
+        let mut conn = scene.database.connect().await.unwrap();
+        let key = "SELECT encode(substring(sealed_address FROM 3 FOR 2), 'escape') FROM alerts.channels";
+        sqlx::query_scalar::<_, String>(key).fetch_one(&mut conn).await.unwrap()
+    };
+    let handed_out = scene.json(&["channels", "reseal", "--new-key"]).await;
+    assert_eq!(handed_out, json!({ "keys": ["k2", "k1"], "handed_out": true, "resealed": 0 }));
+    assert_eq!(sealed_by().await, "k1", "nothing is sealed with a key that the functions do not have yet");
+    assert_eq!(scene.json(&["channels", "reseal"]).await["resealed"], json!(1));
+    assert_eq!(sealed_by().await, "k2");
+    let again = scene.run(&["channels", "reseal"]).await;
+    assert!(again.code == Some(0) && again.stdout.contains("k1 may go"), "{again:?}");
+    let shown = scene.json(&["channels", "show", "hooks", "--address"]).await;
+    assert_eq!(shown["address"]["url"], json!("http://127.0.0.1:9/hidden-path"));
+
+    let mut conn = scene.database.connect().await.unwrap();
+    let spoilt = "UPDATE alerts.channels SET sealed_address = '\\x01026b31'";
+    sqlx::query(spoilt).execute(&mut conn).await.unwrap();
+    let lost = scene.run(&["channels", "reseal"]).await;
+    assert!(lost.code == Some(1) && lost.stderr.contains("opens with none of the keys"), "{lost:?}");
+    assert!(!lost.stdout.contains("may go"), "{lost:?}");
+}
+
+#[tokio::test]
 async fn a_channel_shows_its_address_only_when_asked_and_the_trail_has_it() {
     let scene = Scene::with_hooks().await;
     for arguments in [&["channels", "list"][..], &["channels", "show", "hooks"]] {

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::Printed;
 use super::alerts::OfOrg;
 
 #[derive(Debug, Args)]
@@ -19,7 +20,8 @@ Examples:
   isotherm channels add ann --email ann@example.org --per-minute 10
   isotherm channels add pager --sms +15551234567
   isotherm channels add ops --slack C0123456789 < token.txt      the bot's token, from standard input
-A webhook gets a key, which is shown once here and by `isotherm channels show NAME --address`.")]
+A webhook gets a key, which is shown once here and by `isotherm channels show NAME --address`.
+A mailbox and a telephone are sent a code: `isotherm channels confirm NAME CODE`.")]
     Add(AddChannelArguments),
     /// All channels, and whether they work; no addresses
     List {
@@ -43,6 +45,19 @@ A webhook gets a key, which is shown once here and by `isotherm channels show NA
         #[command(flatten)]
         of: OfOrg,
     },
+    /// Seal the addresses of all channels, of whatever organisation, with the newest key
+    #[command(after_help = "\
+Examples:
+  isotherm channels reseal --new-key    makes a key and hands it to the functions, which use it within a minute
+  isotherm channels reseal              then seals with it what other keys have sealed, page by page
+It can be ended and given again at any time. Exit code 1 if an address opens with no key. docs/operations.md has all steps.")]
+    Reseal {
+        /// Make a new key and hand it out; nothing is sealed yet
+        #[arg(long)]
+        new_key: bool,
+        #[command(flatten)]
+        printed: Printed,
+    },
     /// Send a message that only says that the channel works
     Test {
         /// The channel's name
@@ -57,7 +72,21 @@ A webhook gets a key, which is shown once here and by `isotherm channels show NA
         #[command(flatten)]
         of: OfOrg,
     },
-    /// Delete a channel and its address, for good; rules that name it tell it no more
+    /// Confirm a mailbox or a telephone with the code that it was sent; without a code, have another one sent
+    #[command(after_help = "\
+Examples:
+  isotherm channels confirm ann 4TK9Q-Z0M2A
+  isotherm channels confirm ann                 sends another code; one a minute, five a day
+A code counts for an hour and may be tried five times. No alert is sent to the channel before.")]
+    Confirm {
+        /// The channel's name
+        channel: String,
+        /// The code
+        code: Option<String>,
+        #[command(flatten)]
+        of: OfOrg,
+    },
+    /// Delete a channel and its address, for good; rules that name it tell it no more, and the only one of a rule stays
     Delete {
         /// The channel's name
         channel: String,

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use isotherm_lab::http_faults::{HttpFaults, Reply, Verdict};
+use isotherm_lab::process::eventually;
 use isotherm_lab::tools;
 use isotherm_lab::webhook_zoo::{Behaviour, Received, WebhookZoo};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -39,6 +40,8 @@ pub(crate) struct Receivers {
     ses: HttpFaults,
     ses_calls: Noted,
     endpoint_url: String,
+    /// Emails and text messages that carried codes: they came first.
+    codes: usize,
 }
 
 impl Receivers {
@@ -76,7 +79,7 @@ impl Receivers {
         });
         let (slack, ses) = (slack.await.unwrap(), ses.await.unwrap());
         let endpoint_url = endpoint_url.to_owned();
-        Self { zoo, hooks, quiet, slack, slack_calls, ses, ses_calls, endpoint_url }
+        Self { zoo, hooks, quiet, slack, slack_calls, ses, ses_calls, endpoint_url, codes: 0 }
     }
 
     pub(crate) fn hooks_url(&self) -> String {
@@ -111,12 +114,31 @@ impl Receivers {
         self.quiet.arrived(&self.zoo).await
     }
 
-    /// All emails, text messages and calls of Slack so far.
+    /// All emails, text messages and calls of Slack so far, without the codes.
     pub(crate) async fn others(&self) -> (Vec<Value>, Vec<Value>, Vec<Value>) {
+        let (mut emails, mut texts) = self.emails_and_texts().await;
+        emails.drain(..self.codes);
+        texts.drain(..self.codes);
+        (emails, texts, self.slack_calls.lock().unwrap().clone())
+    }
+
+    async fn emails_and_texts(&self) -> (Vec<Value>, Vec<Value>) {
         let emails = self.inspect("ses/messages").await["messages"][ACCOUNT].clone();
         let texts = self.inspect("sns/sms-messages").await["sms_messages"][NUMBER].clone();
         let list = |value: Value| value.as_array().cloned().unwrap_or_default();
-        (list(emails), list(texts), self.slack_calls.lock().unwrap().clone())
+        (list(emails), list(texts))
+    }
+
+    /// The codes that the mailbox and the telephone were sent, once both are there.
+    pub(crate) async fn codes(&mut self) -> [String; 2] {
+        let arrived = eventually("the codes to arrive", async || {
+            let (emails, texts) = self.emails_and_texts().await;
+            emails.len() == 1 && texts.len() == 1
+        });
+        arrived.await.unwrap();
+        let (emails, texts) = self.emails_and_texts().await;
+        self.codes = 1;
+        [&emails[0]["BodyText"], &texts[0]["Message"]].map(|text| code_in(text.as_str().unwrap()))
     }
 
     /// The last email, text message and call of Slack are about `transaction`, correct the first ones about it, and say `word`; there
@@ -153,6 +175,14 @@ impl Receivers {
         let answer = reqwest::get(url).await.unwrap();
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
+}
+
+/// The only code in a text: ten letters and digits, parted in the middle.
+fn code_in(text: &str) -> String {
+    let words = text.split(|letter: char| letter != '-' && !letter.is_ascii_alphanumeric());
+    let codes: Vec<&str> = words.filter(|word| word.len() == 11 && word.as_bytes()[5] == b'-').collect();
+    let [code] = codes.as_slice() else { panic!("{text}: {codes:?}") };
+    (*code).to_owned()
 }
 
 /// What Slack calls its message number `place`.

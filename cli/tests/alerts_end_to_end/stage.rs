@@ -78,6 +78,12 @@ impl Stage {
         let slack = [&["channels", "add", "ops", "--slack", SLACK_CHANNEL][..], &most].concat();
         let added = self.stack.run_with_input(&slack, &format!("{SLACK_TOKEN}\n")).await;
         assert_eq!(added.code, Some(0), "{added:?}");
+        // As whoever has the mailbox and the telephone does.
+        let codes = self.receivers.codes().await;
+        for (name, code) in ["ann", "pager"].into_iter().zip(codes) {
+            let confirmed = self.stack.json(&["channels", "confirm", name, &code]).await;
+            assert_eq!(confirmed["state"], json!("active"), "{confirmed}");
+        }
     }
 
     /// Puts the rules of a file to work, from the next block on.

@@ -92,7 +92,8 @@ async fn main() -> ExitCode {
         urls.push(url);
     }
     let mut deliverer = stage.deliverer().await;
-    deliverer.limits = Limits { per_channel: 32, ..deliverer.limits };
+    let all = deliverer.limits.concurrent;
+    deliverer.limits = Limits { per_org: all, per_channel: 32, per_doubtful_channel: 32, ..deliverer.limits };
     let concurrent = usize::try_from(deliverer.limits.concurrent).unwrap_or(usize::MAX);
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(concurrent).build().expect("a client");
     let each = i64::try_from(MESSAGES / CHANNELS).expect("a small number");

@@ -22,6 +22,8 @@ pub(crate) const KEYS_ARE_KEPT: Duration = Duration::from_secs(60);
 pub(crate) enum Opened {
     /// There.
     Address(Arc<Address>),
+    /// There, and nothing but a code may go there.
+    Unconfirmed(Arc<Address>),
     /// It cannot be opened; the code of why.
     Sealed(&'static str),
     /// The channel was disabled or deleted a moment ago.
@@ -45,7 +47,8 @@ impl Deliverer {
         let found = asked.map_err(DeliveryError::from)??;
         let opened = found.into_iter().map(|channel| {
             let opened = match channel.address {
-                Ok(address) => Opened::Address(Arc::new(address)),
+                Ok(address) if channel.is_confirmed => Opened::Address(Arc::new(address)),
+                Ok(address) => Opened::Unconfirmed(Arc::new(address)),
                 Err(error) => {
                     tracing::error!(
                         channel.id = channel.id.0,

@@ -8,8 +8,8 @@ use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
 use chrono::{DateTime, Utc};
 use isotherm_alerts::channel::Address;
 use isotherm_alerts::deliveries::fault::of_aws;
-use isotherm_alerts::deliveries::{Claimed, DeliveryFault, Verdict};
-use isotherm_outbound::{Client, Options, OutboundError, Timeouts};
+use isotherm_alerts::deliveries::{Blame, Claimed, DeliveryFault, Verdict};
+use isotherm_outbound::{Client, ConnectFault, Options, OutboundError, Phase, Timeouts};
 use isotherm_platform::Fault;
 use isotherm_platform::aws::Clients;
 use isotherm_types::{Classified, Clock, SystemClock};
@@ -73,13 +73,44 @@ pub(crate) fn now() -> DateTime<Utc> {
     SystemClock.now()
 }
 
-/// Why there was no answer over HTTP.
+/// Why a receiver that the channel names did not answer. Its code is seen by the channel's organisation.
 fn unanswered(error: &OutboundError) -> DeliveryFault {
-    if error.may_have_arrived() { DeliveryFault::NoAnswer } else { not_sent(error) }
+    let told = error.told();
+    if told != *error {
+        tracing::warn!(error.code = error.code(), error.message = %error, "the name of a receiver leads nowhere");
+    }
+    if error.may_have_arrived() { DeliveryFault::NoAnswer } else { not_sent(&told, blame(error)) }
 }
 
-fn not_sent(error: &impl Classified) -> DeliveryFault {
-    DeliveryFault::NotSent { code: error.code() }
+/// Why a service did not answer that this platform chose.
+fn unanswered_by_service(error: &OutboundError) -> DeliveryFault {
+    match (error.may_have_arrived(), blame(error)) {
+        (true, _) => DeliveryFault::ServiceSilent,
+        (false, Blame::Platform) => not_sent(error, Blame::Platform),
+        (false, Blame::Receiver | Blame::Unclear | Blame::Nobody) => not_sent(error, Blame::Nobody),
+    }
+}
+
+fn not_sent(error: &impl Classified, blame: Blame) -> DeliveryFault {
+    DeliveryFault::NotSent { code: error.code(), blame }
+}
+
+/// Whose fault it is that nothing came back over HTTP.
+fn blame(error: &OutboundError) -> Blame {
+    match error {
+        OutboundError::BadUrl { .. }
+        | OutboundError::NotPublic { .. }
+        | OutboundError::TimedOut { phase: Phase::Answering }
+        | OutboundError::Broken => Blame::Receiver,
+        OutboundError::NoConnection { fault } => match fault {
+            ConnectFault::Refused | ConnectFault::Closed | ConnectFault::Tls => Blame::Receiver,
+            ConnectFault::Unreachable | ConnectFault::Other => Blame::Unclear,
+        },
+        OutboundError::Unresolved
+        | OutboundError::LeadsNowhere
+        | OutboundError::TimedOut { phase: Phase::Connecting } => Blame::Unclear,
+        OutboundError::BadHeader | OutboundError::HttpClient => Blame::Platform,
+    }
 }
 
 /// Why an AWS service did not take a message.
@@ -88,6 +119,39 @@ fn of_service<E: ProvideErrorMetadata>(error: &SdkError<E>) -> DeliveryFault {
         SdkError::ServiceError(refusal) => of_aws(refusal.raw().status().as_u16(), error.code()),
         SdkError::ConstructionFailure(_) => DeliveryFault::ServiceFailed { status: None },
         // An answer that cannot be read may be one that accepts.
-        _ => DeliveryFault::NoAnswer,
+        _ => DeliveryFault::ServiceSilent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_our_own_network_could_have_done_is_not_held_against_a_receiver_alone() {
+        let connection = |fault| OutboundError::NoConnection { fault };
+        let table = [
+            (connection(ConnectFault::Refused), Blame::Receiver),
+            (connection(ConnectFault::Closed), Blame::Receiver),
+            (connection(ConnectFault::Tls), Blame::Receiver),
+            (connection(ConnectFault::Unreachable), Blame::Unclear),
+            (connection(ConnectFault::Other), Blame::Unclear),
+            (OutboundError::Unresolved, Blame::Unclear),
+            (OutboundError::TimedOut { phase: Phase::Connecting }, Blame::Unclear),
+            (OutboundError::NotPublic { range: "private use" }, Blame::Receiver),
+            (OutboundError::BadHeader, Blame::Platform),
+            (OutboundError::HttpClient, Blame::Platform),
+        ];
+        for (error, expected) in table {
+            assert_eq!(unanswered(&error).blame(), expected, "{error:?}");
+            let of_slack = if expected == Blame::Platform { Blame::Platform } else { Blame::Nobody };
+            assert_eq!(unanswered_by_service(&error).blame(), of_slack, "{error:?}");
+        }
+        let code = |error: OutboundError| unanswered(&error).code();
+        assert_eq!(code(OutboundError::Unresolved), code(OutboundError::NotPublic { range: "private use" }));
+        for error in [OutboundError::Broken, OutboundError::TimedOut { phase: Phase::Answering }] {
+            assert_eq!(unanswered(&error), DeliveryFault::NoAnswer);
+            assert_eq!(unanswered_by_service(&error), DeliveryFault::ServiceSilent);
+        }
     }
 }

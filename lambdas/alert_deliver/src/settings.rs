@@ -42,11 +42,13 @@ pub(crate) fn read(environment: &mut Environment) -> Reading<Settings> {
 pub struct Limits {
     /// Messages on their way.
     pub concurrent: u32,
-    /// Of these, to one channel.
+    /// Of these, of one organisation: half, so that whatever one does, another finds room at once.
+    pub per_org: u32,
+    /// Of these, to one channel that has accepted something in this invocation.
     pub per_channel: u32,
-    /// Of these, to a channel whose last attempt failed. A receiver that hangs holds a place for as long as an attempt may take; two of
-    /// them leave the others theirs.
-    pub per_failing_channel: u32,
+    /// Of these, to any other channel, and to one whose last attempt failed. A receiver that hangs holds a place for as long as an
+    /// attempt may take; two of them leave the others theirs.
+    pub per_doubtful_channel: u32,
     /// Longer than an attempt and writing it down, and than the function may run.
     pub lease: Duration,
     /// How long messages are begun; what is on its way is waited for. The function's time-out is 60 s.
@@ -59,8 +61,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             concurrent: 256,
+            per_org: 128,
             per_channel: 16,
-            per_failing_channel: 2,
+            per_doubtful_channel: 2,
             lease: Duration::from_secs(75),
             working: Duration::from_secs(35),
             linger: Duration::from_secs(10),

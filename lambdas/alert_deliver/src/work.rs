@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use isotherm_alerts::deliveries::finish::healths;
 use isotherm_alerts::deliveries::{
-    self, Capacity, Claim, Claimed, DeliveryError, DeliveryFault, DeliveryId, Ended, Kind, Verdict, health,
+    self, Blame, Capacity, Claim, Claimed, DeliveryError, DeliveryFault, DeliveryId, Ended, Kind, Verdict, health,
 };
 use isotherm_alerts::seal::Keyring;
 use isotherm_platform::database::{self, ask};
 use isotherm_platform::{Fault, metrics};
-use isotherm_types::{ChannelId, Classified, CrashPoint};
+use isotherm_types::{ChannelId, Classified, CrashPoint, OrgId};
 use serde::Serialize;
 use sqlx::Connection;
 use tokio::task::JoinSet;
@@ -58,8 +58,13 @@ struct Work<'a> {
     ring: Keyring,
     sending: JoinSet<Ended>,
     on_the_way: BTreeMap<ChannelId, u32>,
+    on_the_way_of: BTreeMap<OrgId, u32>,
+    /// Channels that have accepted something, and failed at nothing since.
+    proven: BTreeSet<ChannelId>,
     /// When the blocks were made that first messages are about.
     block_times: BTreeMap<DeliveryId, chrono::DateTime<chrono::Utc>>,
+    /// Whether somebody outside has answered in this invocation: our network leads there.
+    was_reached: bool,
     turn: usize,
     worked: Worked,
 }
@@ -77,7 +82,10 @@ impl Deliverer {
             ring: self.keyring().await?,
             sending: JoinSet::new(),
             on_the_way: BTreeMap::new(),
+            on_the_way_of: BTreeMap::new(),
+            proven: BTreeSet::new(),
             block_times: BTreeMap::new(),
+            was_reached: false,
             turn: 0,
             worked: Worked::default(),
         };
@@ -144,8 +152,11 @@ impl Work<'_> {
         let capacity = Capacity {
             room: limits.concurrent.saturating_sub(on_the_way),
             per_channel: limits.per_channel,
-            per_failing_channel: limits.per_failing_channel,
+            per_doubtful_channel: limits.per_doubtful_channel,
+            per_org: limits.per_org,
+            proven: self.proven.clone(),
             on_the_way: self.on_the_way.clone(),
+            on_the_way_of: self.on_the_way_of.clone(),
             lease: limits.lease,
             turn: self.turn,
         };
@@ -175,6 +186,7 @@ impl Work<'_> {
         let begun = claim.messages.len();
         for claimed in claim.messages {
             *self.on_the_way.entry(claimed.channel).or_default() += 1;
+            *self.on_the_way_of.entry(claimed.org).or_default() += 1;
             if let (Kind::Fired, 1, Some(at)) = (claimed.kind, claimed.attempt, claimed.block_time) {
                 self.block_times.insert(claimed.id, at);
             }
@@ -194,9 +206,17 @@ impl Work<'_> {
             ended.extend(joined);
         }
         for attempt in &ended {
+            self.was_reached |= attempt.verdict.shows_network();
             if let Some(count) = self.on_the_way.get_mut(&attempt.channel) {
                 *count = count.saturating_sub(1);
             }
+            if let Some(count) = self.on_the_way_of.get_mut(&attempt.org) {
+                *count = count.saturating_sub(1);
+            }
+            match &attempt.verdict {
+                Verdict::Accepted { .. } => self.proven.insert(attempt.channel),
+                Verdict::Failed(_) => self.proven.remove(&attempt.channel),
+            };
         }
         ended
     }
@@ -230,7 +250,7 @@ impl Work<'_> {
             let mut db_tx = conn.begin().await?;
             let written = deliveries::finish(&mut db_tx, ended).await?;
             let told = ended.iter().filter(|ended| written.contains(&ended.id));
-            let disabled = health::note(&mut db_tx, &healths(told)).await?;
+            let disabled = health::note(&mut db_tx, &healths(told, self.was_reached)).await?;
             db_tx.commit().await?;
             conn.give_back();
             Ok::<_, DeliveryError>((written, disabled))
@@ -260,14 +280,22 @@ impl Work<'_> {
                 deliveries::finish::Next::Failed => self.worked.failed += 1,
                 deliveries::finish::Next::Again(_) => {}
             }
-            if let Verdict::Failed(fault) = &attempt.verdict {
-                tracing::warn!(
+            match &attempt.verdict {
+                Verdict::Failed(fault) if fault.blame() == Blame::Platform => tracing::error!(
+                    delivery.id = %attempt.id.0,
+                    channel.id = attempt.channel.0,
+                    attempt.number = attempt.attempt,
+                    error.code = fault.code(),
+                    "a message could not be sent, and its receiver is not to blame"
+                ),
+                Verdict::Failed(fault) => tracing::warn!(
                     delivery.id = %attempt.id.0,
                     channel.id = attempt.channel.0,
                     attempt.number = attempt.attempt,
                     error.code = fault.code(),
                     "a message was not accepted"
-                );
+                ),
+                Verdict::Accepted { .. } => {}
             }
         }
         // The slowest of a batch stands for it: there may be thousands a second.
@@ -283,11 +311,14 @@ async fn attempt(senders: Arc<crate::Senders>, claimed: Claimed, address: Opened
     let sending = async {
         match &address {
             Opened::Address(address) => senders.send(&claimed, address).await,
-            Opened::Sealed(code) => Verdict::Failed(DeliveryFault::NotSent { code }),
+            Opened::Unconfirmed(address) if claimed.message.is_code() => senders.send(&claimed, address).await,
+            // It got another address a moment ago.
+            Opened::Unconfirmed(_) => Verdict::Failed(DeliveryFault::ChannelUnconfirmed),
+            Opened::Sealed(code) => Verdict::Failed(DeliveryFault::NotSent { code, blame: Blame::Platform }),
             Opened::Absent => Verdict::Failed(DeliveryFault::ChannelDeleted),
         }
     };
     let verdict = AssertUnwindSafe(sending).catch_unwind().await;
-    let verdict = verdict.unwrap_or(Verdict::Failed(DeliveryFault::NoAnswer));
+    let verdict = verdict.unwrap_or(Verdict::Failed(DeliveryFault::SenderBroke));
     Ended::new(&claimed, verdict, started_at, began.elapsed())
 }

@@ -83,6 +83,12 @@ pub enum ApiError {
         /// Its name.
         name: String,
     },
+    /// Nothing but a code is sent to a channel that is not confirmed.
+    #[error("the channel {name:?} is not confirmed; confirm it with the code that was sent to it")]
+    ChannelUnconfirmed {
+        /// Its name.
+        name: String,
+    },
     /// The organisation has no such alert.
     #[error("your organisation has no alert {id}")]
     NoSuchAlert {
@@ -128,6 +134,7 @@ impl ApiError {
             Self::NoSuchRule { .. } => "alerts.unknown_rule",
             Self::NoSuchChannel { .. } => "alerts.no_such_channel",
             Self::ChannelDisabled { .. } => "alerts.channel_not_active",
+            Self::ChannelUnconfirmed { .. } => "alerts.channel_unconfirmed",
             Self::NoSuchAlert { .. } => "alerts.no_such_alert",
             Self::Access(error) => error.code(),
             Self::MalformedEvent(error) => error.code(),
@@ -154,7 +161,7 @@ impl ApiError {
             Self::NoRoute | Self::NoSuchRule { .. } | Self::NoSuchChannel { .. } | Self::NoSuchAlert { .. } => {
                 Some(404)
             }
-            Self::ChannelDisabled { .. } => Some(409),
+            Self::ChannelDisabled { .. } | Self::ChannelUnconfirmed { .. } => Some(409),
             Self::TooLarge { .. } => Some(413),
             Self::NotRight { .. } => Some(422),
             Self::Control(error) => control_status(error),
@@ -225,7 +232,9 @@ fn rule_status(error: &RuleError) -> Option<u16> {
 fn delivery_status(error: &DeliveryError) -> Option<u16> {
     match error {
         DeliveryError::NoSuchDelivery { .. } => Some(404),
-        DeliveryError::NotOver { .. } | DeliveryError::ChannelNotActive { .. } => Some(409),
+        DeliveryError::NotOver { .. } | DeliveryError::ChannelNotActive { .. } | DeliveryError::CarriesCode { .. } => {
+            Some(409)
+        }
         _ => None,
     }
 }
@@ -250,6 +259,9 @@ impl From<ChannelError> for ApiError {
         match error {
             ChannelError::BadField { field, expected } => {
                 Self::bad_channel(error.code(), FieldError::new(field, format!("it has to be {expected}")))
+            }
+            error @ ChannelError::WrongCode { .. } => {
+                Self::bad_channel(error.code(), FieldError::new("code", error.to_string()))
             }
             error => Self::Channel(error),
         }

@@ -1,4 +1,5 @@
-//! What is asked for, done for whoever asks. Every statement is about the caller's own organisation.
+//! What is asked for, done for whoever asks. Every statement is about the caller's own organisation, and what is read about alerts is
+//! read under its role ([`tenant`]), so that Postgres leaves out all others' rows.
 
 use isotherm_access::issuer::AWS_IAM;
 use isotherm_access::users::{self, NewUser, User};
@@ -13,7 +14,7 @@ use isotherm_outbound::Client;
 use isotherm_platform::lambda::http::HttpAnswer;
 use isotherm_types::OrgId;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use crate::error::ApiError;
 use crate::request::{Action, AddUser, AlertRequest, Order, Request};
@@ -138,9 +139,24 @@ async fn alerts(conn: &mut PgConnection, caller: &Caller, request: &AlertRequest
     }
 }
 
+/// A transaction that sees rows of `org` only and changes nothing. What is read in it is not committed: it is rolled back.
+async fn tenant(conn: &mut PgConnection, org: OrgId) -> Result<Transaction<'_, Postgres>, AccessError> {
+    let mut db_tx = conn.begin().await?;
+    row_security::as_tenant(&mut db_tx, org).await?;
+    Ok(db_tx)
+}
+
+/// The organisation's channel of this name; `None` if it has none.
+async fn maybe_channel(conn: &mut PgConnection, org: OrgId, name: &str) -> Result<Option<Channel>, ApiError> {
+    let mut db_tx = tenant(conn, org).await?;
+    let found = stored_channels::named(&mut db_tx, org, name).await?;
+    db_tx.rollback().await.map_err(AccessError::from)?;
+    Ok(found)
+}
+
 /// The organisation's channel of this name.
 async fn named_channel(conn: &mut PgConnection, org: OrgId, name: &str) -> Result<Channel, ApiError> {
-    let found = stored_channels::named(conn, org, name).await?;
+    let found = maybe_channel(conn, org, name).await?;
     found.ok_or_else(|| ApiError::NoSuchChannel { name: name.to_owned() })
 }
 
@@ -183,8 +199,7 @@ fn new_user(wanted: &AddUser, issuers: &Issuers) -> Result<NewUser, AccessError>
 }
 
 async fn list_tasks(conn: &mut PgConnection, caller: &Caller, page: TaskPage) -> Result<Done, ApiError> {
-    let mut db_tx = conn.begin().await.map_err(AccessError::from)?;
-    row_security::as_tenant(&mut db_tx, caller.org).await.map_err(AccessError::from)?;
+    let mut db_tx = tenant(conn, caller.org).await?;
     let found = tasks::of_org(&mut db_tx, caller.org, page).await?;
     db_tx.rollback().await.map_err(AccessError::from)?;
     let next = next(found.len(), page.limit, found.last().map(|task| task.task_id.0));

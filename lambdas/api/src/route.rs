@@ -55,6 +55,8 @@ pub enum Route {
     TestChannel,
     /// A disabled channel is to be used again.
     EnableChannel,
+    /// Whoever has a channel's address says that messages may come, or another code is to be sent there.
+    ConfirmChannel,
     /// Messages to channels.
     ListDeliveries,
     /// A message that is over is to be sent once more.
@@ -63,7 +65,7 @@ pub enum Route {
 
 impl Route {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::WhoAmI,
         Self::ListUsers,
         Self::AddUser,
@@ -89,6 +91,7 @@ impl Route {
         Self::DeleteChannel,
         Self::TestChannel,
         Self::EnableChannel,
+        Self::ConfirmChannel,
         Self::ListDeliveries,
         Self::ReplayDelivery,
     ];
@@ -121,6 +124,7 @@ impl Route {
             Self::DeleteChannel => "DELETE /v1/channels/{name}",
             Self::TestChannel => "POST /v1/channels/{name}/test",
             Self::EnableChannel => "POST /v1/channels/{name}/enable",
+            Self::ConfirmChannel => "POST /v1/channels/{name}/confirm",
             Self::ListDeliveries => "GET /v1/deliveries",
             Self::ReplayDelivery => "POST /v1/deliveries/{id}/replay",
         }
@@ -147,9 +151,12 @@ impl Route {
             | Self::ResumeRule
             | Self::MuteRule
             | Self::ReplayDelivery => Some(Permission::ManageAlerts),
-            Self::CreateChannel | Self::SaveChannel | Self::DeleteChannel | Self::TestChannel | Self::EnableChannel => {
-                Some(Permission::ManageChannels)
-            }
+            Self::CreateChannel
+            | Self::SaveChannel
+            | Self::DeleteChannel
+            | Self::TestChannel
+            | Self::EnableChannel
+            | Self::ConfirmChannel => Some(Permission::ManageChannels),
             Self::FireTrigger => Some(Permission::FireTriggers),
             Self::RunJob => Some(Permission::RunJobs),
             Self::ListUsers | Self::AddUser | Self::ChangeUser => Some(Permission::ManageUsers),

@@ -1,7 +1,7 @@
 //! Rules as they are saved, by whichever door: the chain that one names is looked up, then the crate of alerts checks and stores it.
 
 use chrono::{DateTime, Utc};
-use isotherm_access::grants;
+use isotherm_access::{grants, row_security};
 use isotherm_alerts::cursors;
 use isotherm_alerts::definition::{Definition, FieldError, FieldErrors};
 use isotherm_alerts::index::CompiledRule;
@@ -9,7 +9,7 @@ use isotherm_alerts::ledger::LedgerError;
 use isotherm_alerts::rules::{self, ListedRule, NewRule, RuleState, StoredRule};
 use isotherm_hot_store::cursor::{self, Cursor};
 use isotherm_hot_store::reorg;
-use isotherm_types::{BlockNumber, ChainId, OrgId, RuleId};
+use isotherm_types::{BlockNumber, BlockRef, ChainId, OrgId, RuleId};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
@@ -80,13 +80,12 @@ pub async fn save(
     definition: &Definition,
     author: Author<'_>,
 ) -> Result<(ListedRule, bool), ApiError> {
-    let Some(before) = rules::named(conn, org, &definition.name).await? else {
+    let Some(before) = maybe_named(conn, org, &definition.name).await? else {
         return Ok((create(conn, org, definition, author).await?, true));
     };
     let mut chain = chain(conn, org, definition).await?;
     if before.state == RuleState::Active
-        && let Some(looked_at) =
-            cursors::of_chain(conn, chain.chain_id).await?.get(&org).and_then(|cursor| cursor.block)
+        && let Some(looked_at) = last_looked_at(conn, org, chain.chain_id).await?
     {
         // What is stored and was not looked at yet still concerns it.
         chain.tip = chain.tip.map(|tip| if looked_at.number < tip.number { looked_at } else { tip });
@@ -124,13 +123,31 @@ fn new_rule<'a>(definition: &'a Definition, chain: &Cursor, author: Author<'a>) 
     }
 }
 
-/// The organisation's rule of this name.
+/// The organisation's rule of this name, read under its role.
 ///
 /// # Errors
 /// [`ApiError::NoSuchRule`]; that the rules cannot be read.
 pub async fn named(conn: &mut PgConnection, org: OrgId, name: &str) -> Result<ListedRule, ApiError> {
-    let found = rules::named(conn, org, name).await?;
+    let found = maybe_named(conn, org, name).await?;
     found.ok_or_else(|| ApiError::NoSuchRule { name: name.to_owned() })
+}
+
+async fn maybe_named(conn: &mut PgConnection, org: OrgId, name: &str) -> Result<Option<ListedRule>, ApiError> {
+    // In a transaction of the caller's this is behind a savepoint, and the role ends with it.
+    let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
+    row_security::as_tenant(&mut db_tx, org).await.map_err(LedgerError::from)?;
+    let found = rules::named(&mut db_tx, org, name).await?;
+    db_tx.rollback().await.map_err(LedgerError::from)?;
+    Ok(found)
+}
+
+/// The last block of the chain that the organisation's rules have looked at; `None` if there is none.
+async fn last_looked_at(conn: &mut PgConnection, org: OrgId, chain: ChainId) -> Result<Option<BlockRef>, ApiError> {
+    let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
+    row_security::as_tenant(&mut db_tx, org).await.map_err(LedgerError::from)?;
+    let cursors = cursors::of_chain(&mut db_tx, chain).await?;
+    db_tx.rollback().await.map_err(LedgerError::from)?;
+    Ok(cursors.get(&org).and_then(|cursor| cursor.block))
 }
 
 /// Puts a paused rule, or one in quarantine, to work again: on the blocks that come, or on all that are stored if it asks for what was

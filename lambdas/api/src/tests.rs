@@ -3,6 +3,7 @@
 use isotherm_access::users::UserChange;
 use isotherm_access::{Role, UserId};
 use isotherm_alerts::channel::Address;
+use isotherm_alerts::channels::ConfirmationCode;
 use isotherm_alerts::definition::Definition;
 use isotherm_alerts::listing::AlertFilter;
 use isotherm_control::task::TaskState;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::*;
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "direct_fire_trigger",
     "direct_run_job",
     "direct_run_job_bare",
@@ -32,6 +33,7 @@ const NAMES: [&str; 18] = [
     "http_mute_rule",
     "http_list_alert_events",
     "http_create_channel",
+    "http_confirm_channel",
     "http_list_deliveries",
     "http_replay_delivery",
 ];
@@ -81,6 +83,8 @@ fn every_documented_event_is_read() {
     let sent = AlertFilter { rule: Some(large()), state: Some("sent"), before: None, limit: 20 };
     let url = "https://hooks.example.com/alerts".to_owned();
     let hooks = WantedChannel { address: Some(Address::Webhook { url, keys: Vec::new() }), per_minute: Some(10) };
+    let code = Some(ConfirmationCode::parse("4TK9Q-Z0M2A").unwrap());
+    let confirm = ChannelRequest::Confirm { name: "ann".to_owned(), code };
     let failed =
         DeliveryPage { channel: Some("hooks".to_owned()), state: Some("failed"), limit: 50, ..DeliveryPage::default() };
     let table = [
@@ -100,6 +104,7 @@ fn every_documented_event_is_read() {
         ("http_mute_rule", Request::Alerts(AlertRequest::MuteRule { name: large(), seconds: 3600 })),
         ("http_list_alert_events", Request::Alerts(AlertRequest::ListEvents(sent))),
         ("http_create_channel", Request::Channels(ChannelRequest::Create { name: "hooks".to_owned(), wanted: hooks })),
+        ("http_confirm_channel", Request::Channels(confirm)),
         ("http_list_deliveries", Request::Alerts(AlertRequest::ListDeliveries(failed))),
         ("http_replay_delivery", Request::Alerts(AlertRequest::Replay { id: Uuid::from_u128(REPLAYED) })),
     ];
@@ -168,6 +173,8 @@ fn what_is_not_understood_is_refused_with_a_code() {
         (changed("http_list_alert_events", "/queryStringParameters/rule", json!("A")), 400, "api.bad_parameter"),
         (changed("http_create_channel", "/body", json!(r#"{"name":"a","x":1}"#)), 400, "api.malformed_request"),
         (changed("http_create_channel", "/body", json!(r#"{"name":"a","address":{}}"#)), 422, "alerts.bad_channel"),
+        (changed("http_confirm_channel", "/body", json!(r#"{"code":"4TK9Q"}"#)), 422, "alerts.bad_channel"),
+        (changed("http_confirm_channel", "/body", json!(r#"{"cod":"4TK9Q-Z0M2A"}"#)), 400, "api.malformed_request"),
         (changed("http_replay_delivery", "/pathParameters/id", json!("7")), 400, "api.bad_parameter"),
         (changed("direct_run_job", "/version", json!(2)), 400, "api.unknown_version"),
         (changed("direct_run_job", "/action", json!("delete_job")), 400, "api.malformed_request"),

@@ -4,7 +4,7 @@
 //! one transaction that holds their rows, so what is granted never exceeds them, however many ask at once. How a shortage is shared is
 //! decided by [`split`], which is pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use isotherm_types::{ChannelId, OrgId};
 use sqlx::PgConnection;
@@ -101,6 +101,8 @@ pub struct Supply {
     pub tokens: BTreeMap<Bucket, u32>,
     /// How many more messages to each channel may be on their way at once; a channel that is not there has no room.
     pub places: BTreeMap<ChannelId, u32>,
+    /// The same of each organisation, over all its channels.
+    pub org_places: BTreeMap<OrgId, u32>,
     /// How many more messages may be on their way in all.
     pub room: u32,
 }
@@ -114,11 +116,13 @@ impl Supply {
 
     fn take_one(&mut self, want: &Want) -> bool {
         let places = self.places.get(&want.channel).copied().unwrap_or(0);
-        if self.room == 0 || places == 0 || self.tokens_for(want) == 0 {
+        let org_places = self.org_places.get(&want.org).copied().unwrap_or(0);
+        if self.room == 0 || places == 0 || org_places == 0 || self.tokens_for(want) == 0 {
             return false;
         }
         self.room -= 1;
         self.places.insert(want.channel, places - 1);
+        self.org_places.insert(want.org, org_places - 1);
         for scope in [Scope::Channel(want.channel), Scope::Org(want.org)] {
             self.tokens.entry((scope, want.lane)).and_modify(|tokens| *tokens -= 1);
         }
@@ -126,17 +130,31 @@ impl Supply {
     }
 }
 
-/// How many messages of each want may go: one each in turn, beginning with the want at `turn`, until nobody can have another.
+/// How many messages of each want may go: one of each organisation in turn, from its channels and lanes in turn, beginning with the want
+/// at `turn`, until nobody can have another. So an organisation's share does not grow with its channels.
 ///
-/// Invariant: no bucket, channel or room is overdrawn, and nothing is held back that all of them would let through.
+/// Invariant: no bucket, channel, organisation or room is overdrawn, and nothing is held back that all of them would let through.
 pub fn split(wants: &[Want], mut supply: Supply, turn: usize) -> Vec<u32> {
     let mut granted = vec![0; wants.len()];
-    let mut open: Vec<usize> = (0..wants.len()).map(|i| (i + turn) % wants.len()).collect();
-    while !open.is_empty() {
-        open.retain(|i| {
-            let is_given = granted[*i] < wants[*i].messages && supply.take_one(&wants[*i]);
-            granted[*i] += u32::from(is_given);
-            is_given
+    let mut orgs: Vec<(OrgId, VecDeque<usize>)> = Vec::new();
+    for i in (0..wants.len()).map(|i| (i + turn) % wants.len()) {
+        let org = wants[i].org;
+        match orgs.iter_mut().find(|(known, _)| *known == org) {
+            Some((_, open)) => open.push_back(i),
+            None => orgs.push((org, VecDeque::from([i]))),
+        }
+    }
+    while !orgs.is_empty() {
+        orgs.retain_mut(|(_, open)| {
+            while let Some(i) = open.pop_front() {
+                // What was refused once is refused for good: there is never more to share.
+                if granted[i] < wants[i].messages && supply.take_one(&wants[i]) {
+                    granted[i] += 1;
+                    open.push_back(i);
+                    return true;
+                }
+            }
+            false
         });
     }
     granted

@@ -62,6 +62,17 @@ impl ChannelKind {
     }
 }
 
+impl ChannelKind {
+    /// Whether whoever has the address is asked before anything is sent there: anybody can name somebody else's mailbox or number. Who
+    /// has a webhook gives its URL and its key out, and who has a Slack its bot's token.
+    pub fn needs_confirmation(self) -> bool {
+        match self {
+            Self::Email | Self::Sms => true,
+            Self::Webhook | Self::Slack => false,
+        }
+    }
+}
+
 impl std::str::FromStr for ChannelKind {
     type Err = UnknownKind;
 

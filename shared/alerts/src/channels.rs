@@ -2,6 +2,7 @@
 //!
 //! What a channel leads to is sealed there and leaves by two doors only: [`open_address`], for its owner and admins, each reading of
 //! which is in the audit trail, and [`for_sending`], for the function that sends. Deleting a channel deletes its address for good.
+//! Mailboxes and telephones get nothing but a code until that has come back ([`confirm`]).
 //!
 //! Every function takes the organisation, so that nobody reaches another one's, but those that senders call.
 
@@ -11,15 +12,19 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::audit::{self, Entry};
 use crate::channel::{Address, ChannelKind};
+use crate::rules;
 use crate::seal::{Keyring, Place};
 
+mod confirmation;
 mod error;
 mod health;
 mod reading;
 mod reseal;
 
+pub(crate) use confirmation::issue;
+pub use confirmation::{ConfirmationCode, NoCode, confirm, request_code};
 pub use error::ChannelError;
-pub use health::{disable, enable, note_failure, note_success};
+pub use health::{Failing, disable, enable, note_failure, note_success};
 pub use reading::{Asker, ForSending, for_sending, open_address};
 pub use reseal::{Resealed, reseal};
 
@@ -27,6 +32,8 @@ pub use reseal::{Resealed, reseal};
 pub const MOST_CHANNELS: i64 = 100;
 /// Longest name.
 const MAX_NAME_BYTES: usize = 63;
+/// Rules that an error names.
+const MOST_NAMED: usize = 5;
 /// Most messages a minute that a channel may be set to.
 const MOST_PER_MINUTE: i32 = 6000;
 
@@ -45,6 +52,8 @@ pub struct Channel {
     pub disabled_reason: Option<String>,
     /// The first failure since the last success.
     pub failing_since: Option<DateTime<Utc>>,
+    /// When whoever has the address said that messages may come; `None`: nobody has yet. Of kinds that need it not, when it was made.
+    pub confirmed_at: Option<DateTime<Utc>>,
     /// Row of `access.users` of whoever made it; `None` for an AWS principal that invoked the function directly.
     pub owner_id: Option<i64>,
     /// Who made it, as the audit trail names them.
@@ -79,6 +88,17 @@ pub struct ChannelChange {
     pub per_minute: Option<i32>,
 }
 
+impl Channel {
+    /// The word for where it stands.
+    pub fn state(&self) -> &'static str {
+        match (&self.disabled_reason, self.confirmed_at) {
+            (Some(_), _) => "disabled",
+            (None, None) => "unconfirmed",
+            (None, Some(_)) => "active",
+        }
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: i64,
@@ -87,6 +107,7 @@ struct Row {
     per_minute: i32,
     disabled_reason: Option<String>,
     failing_since: Option<DateTime<Utc>>,
+    confirmed_at: Option<DateTime<Utc>>,
     owner_id: Option<i64>,
     created_by: String,
     created_at: DateTime<Utc>,
@@ -104,6 +125,7 @@ impl TryFrom<Row> for Channel {
             per_minute: row.per_minute,
             disabled_reason: row.disabled_reason,
             failing_since: row.failing_since,
+            confirmed_at: row.confirmed_at,
             owner_id: row.owner_id,
             created_by: row.created_by,
             created_at: row.created_at,
@@ -118,7 +140,7 @@ impl TryFrom<Row> for Channel {
 /// What Postgres reports.
 pub async fn list(conn: &mut PgConnection, org: OrgId) -> Result<Vec<Channel>, ChannelError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, name, kind, per_minute, disabled_reason, failing_since, owner_id, created_by, created_at, updated_at
+        "SELECT id, name, kind, per_minute, disabled_reason, failing_since, confirmed_at, owner_id, created_by, created_at, updated_at
            FROM alerts.channels WHERE org_id = $1 AND deleted_at IS NULL ORDER BY name",
     )
     .bind(org.0)
@@ -136,7 +158,7 @@ pub async fn named(conn: &mut PgConnection, org: OrgId, name: &str) -> Result<Op
         return Ok(None);
     }
     let row: Option<Row> = sqlx::query_as(
-        "SELECT id, name, kind, per_minute, disabled_reason, failing_since, owner_id, created_by, created_at, updated_at
+        "SELECT id, name, kind, per_minute, disabled_reason, failing_since, confirmed_at, owner_id, created_by, created_at, updated_at
            FROM alerts.channels WHERE org_id = $1 AND name = $2 AND deleted_at IS NULL",
     )
     .bind(org.0)
@@ -152,7 +174,7 @@ pub async fn named(conn: &mut PgConnection, org: OrgId, name: &str) -> Result<Op
 /// [`ChannelError::NoSuchChannel`]; what Postgres reports.
 pub async fn get(conn: &mut PgConnection, org: OrgId, channel: ChannelId) -> Result<Channel, ChannelError> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT id, name, kind, per_minute, disabled_reason, failing_since, owner_id, created_by, created_at, updated_at
+        "SELECT id, name, kind, per_minute, disabled_reason, failing_since, confirmed_at, owner_id, created_by, created_at, updated_at
            FROM alerts.channels WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL",
     )
     .bind(org.0)
@@ -162,11 +184,12 @@ pub async fn get(conn: &mut PgConnection, org: OrgId, channel: ChannelId) -> Res
     Channel::try_from(row.ok_or(ChannelError::NoSuchChannel { channel })?)
 }
 
-/// Makes a channel of `org`, active from now on. Where a URL leads is the caller's to check, by `isotherm-outbound`.
+/// Makes a channel of `org`, active from now on, or sent a code if it has to be confirmed. Where a URL leads is the caller's to check, by
+/// `isotherm-outbound`.
 ///
 /// # Errors
-/// [`ChannelError::BadField`], [`ChannelError::ChannelExists`], [`ChannelError::TooManyChannels`]; that the address cannot be sealed;
-/// what Postgres reports.
+/// [`ChannelError::BadField`], [`ChannelError::ChannelExists`], [`ChannelError::TooManyChannels`], [`ChannelError::TooManyCodes`]; that
+/// the address cannot be sealed; what Postgres reports.
 pub async fn create(
     conn: &mut PgConnection,
     org: OrgId,
@@ -200,8 +223,8 @@ pub async fn create(
     let channel = ChannelId(id);
     let sealed = seal(&address, ring, Place { org, channel, kind })?;
     sqlx::query(
-        "INSERT INTO alerts.channels (id, org_id, name, kind, sealed_address, per_minute, owner_id, created_by)
-         OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO alerts.channels (id, org_id, name, kind, sealed_address, per_minute, owner_id, created_by, confirmed_at)
+         OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN NOT $9 THEN now() END)",
     )
     .bind(id)
     .bind(org.0)
@@ -211,15 +234,20 @@ pub async fn create(
     .bind(new.per_minute)
     .bind(new.owner_id)
     .bind(actor)
+    .bind(kind.needs_confirmation())
     .execute(&mut *db_tx)
     .await?;
     note(&mut db_tx, org, channel, actor, ("created", Some(new.name.as_str()))).await?;
+    if kind.needs_confirmation() {
+        confirmation::send_code(&mut db_tx, org, channel, &new.name).await?;
+    }
     let made = get(&mut db_tx, org, channel).await?;
     db_tx.commit().await?;
     Ok(made)
 }
 
-/// Changes a channel of `org`. Its kind stays: messages that wait for it are of that kind.
+/// Changes a channel of `org`. Its kind stays: messages that wait for it are of that kind. Another mailbox or number has to be confirmed
+/// anew.
 ///
 /// # Errors
 /// As [`create`], and [`ChannelError::NoSuchChannel`].
@@ -248,13 +276,23 @@ pub async fn update(
         address.check()?;
         let place = Place { org, channel, kind };
         let address = with_keys_of_before(&mut db_tx, address, ring, place).await?;
-        sqlx::query("UPDATE alerts.channels SET sealed_address = $3 WHERE org_id = $1 AND id = $2")
-            .bind(org.0)
-            .bind(channel.0)
-            .bind(seal(&address, ring, place)?)
-            .execute(&mut *db_tx)
-            .await?;
+        // One that does not open is taken for another one.
+        let is_another = kind.needs_confirmation()
+            && reading::sealed_address(&mut db_tx, ring, place).await.ok().as_ref() != Some(&address);
+        sqlx::query(
+            "UPDATE alerts.channels SET sealed_address = $3, confirmed_at = CASE WHEN NOT $4 THEN confirmed_at END
+              WHERE org_id = $1 AND id = $2",
+        )
+        .bind(org.0)
+        .bind(channel.0)
+        .bind(seal(&address, ring, place)?)
+        .bind(is_another)
+        .execute(&mut *db_tx)
+        .await?;
         note(&mut db_tx, org, channel, actor, ("address_changed", None)).await?;
+        if is_another {
+            confirmation::send_code(&mut db_tx, org, channel, &name).await?;
+        }
     }
     sqlx::query(
         "UPDATE alerts.channels SET name = $3, per_minute = $4, updated_at = now() WHERE org_id = $1 AND id = $2",
@@ -277,10 +315,20 @@ pub async fn update(
 /// were sent to it.
 ///
 /// # Errors
-/// [`ChannelError::NoSuchChannel`]; what Postgres reports.
+/// [`ChannelError::NoSuchChannel`]; [`ChannelError::LastOfRules`] if a rule would be left with nobody to tell; what Postgres reports.
 pub async fn delete(conn: &mut PgConnection, org: OrgId, channel: ChannelId, actor: &str) -> Result<(), ChannelError> {
     let mut db_tx = conn.begin().await?;
+    // Nobody gives a rule this channel, or takes another one from it, meanwhile.
+    rules::wait_alone(&mut db_tx, org).await?;
     let before = locked(&mut db_tx, org, channel).await?;
+    let left_alone: Vec<String> = sqlx::query_scalar(include_str!("../queries/channels/left_alone.sql"))
+        .bind(org.0)
+        .bind(channel.0)
+        .fetch_all(&mut *db_tx)
+        .await?;
+    if !left_alone.is_empty() {
+        return Err(ChannelError::LastOfRules { name: before.name, rules: named_rules(&left_alone) });
+    }
     sqlx::query(
         "UPDATE alerts.channels SET sealed_address = NULL, deleted_at = now(), updated_at = now()
           WHERE org_id = $1 AND id = $2",
@@ -294,9 +342,19 @@ pub async fn delete(conn: &mut PgConnection, org: OrgId, channel: ChannelId, act
         .bind(channel.0)
         .execute(&mut *db_tx)
         .await?;
+    confirmation::void(&mut db_tx, channel).await?;
     note(&mut db_tx, org, channel, actor, ("deleted", Some(before.name.as_str()))).await?;
     db_tx.commit().await?;
     Ok(())
+}
+
+/// The first few of `rules` by their names, and how many there are besides.
+fn named_rules(rules: &[String]) -> String {
+    let (named, others) = rules.split_at(rules.len().min(MOST_NAMED));
+    match others.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }
 
 /// Whether `name` is a name: a to z, 0 to 9, `_` and `-`, neither of these two first.
@@ -370,4 +428,17 @@ async fn note(
     let entry =
         Entry { org: Some(org), actor, action, subject: "channel", subject_id: channel.0, reason, ..Entry::default() };
     Ok(audit::record(conn, &entry).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_named_as_far_as_a_sentence_bears_it() {
+        let rules: Vec<String> = (1..=7).map(|number| format!("r{number}")).collect();
+        assert_eq!(named_rules(&rules[..2]), "r1, r2");
+        assert_eq!(named_rules(&rules[..5]), "r1, r2, r3, r4, r5");
+        assert_eq!(named_rules(&rules), "r1, r2, r3, r4, r5 and 2 more");
+    }
 }

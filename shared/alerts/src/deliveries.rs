@@ -21,7 +21,7 @@ mod take_back;
 
 pub use claim::{Capacity, Claim, Claimed, claim};
 pub use error::DeliveryError;
-pub use fault::{DeliveryFault, Verdict};
+pub use fault::{Blame, DeliveryFault, Verdict};
 pub use finish::{Ended, finish};
 pub use take_back::{is_due_within, take_back};
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::channels::ConfirmationCode;
 use crate::deliveries::DeliveryId;
 use crate::digest::{DigestContent, DigestOf};
 
@@ -39,19 +40,66 @@ pub enum Message {
 pub enum Change {
     /// It is new.
     Fired,
-    /// It is not on the chain any more.
-    Retracted,
+    /// It is taken back.
+    Retracted(Retraction),
     /// It is in another block now.
     Moved,
 }
 
-impl Change {
-    /// The word for it.
+/// Why an alert is taken back: its block was replaced, and then?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retraction {
+    /// The rule looked through the whole new branch: it did not happen.
+    Orphaned,
+    /// The rule was changed after it had found it, and the new one does not find it. It may have happened all the same.
+    RuleChanged,
+    /// The rule was paused, in quarantine or deleted, so nobody has looked whether it happened all the same.
+    RuleNotAtWork,
+}
+
+impl Retraction {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Orphaned, Self::RuleChanged, Self::RuleNotAtWork];
+
+    /// What the history's reason comes to; `is_changed`: the rule has another definition than when it found the alert. A reason that
+    /// this program does not know is never taken to say that something did not happen.
+    pub fn of_history(reason: Option<&str>, is_changed: bool) -> Self {
+        match (reason, is_changed) {
+            (Some("orphaned"), _) | (None, false) => Self::Orphaned,
+            (Some("rule_changed"), _) | (None, true) => Self::RuleChanged,
+            (Some(_), _) => Self::RuleNotAtWork,
+        }
+    }
+
+    /// The word that receivers are told.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Fired => "fired",
-            Self::Retracted => "retracted",
-            Self::Moved => "moved",
+            Self::Orphaned => "orphaned",
+            Self::RuleChanged => "rule_changed",
+            Self::RuleNotAtWork => "rule_not_at_work",
+        }
+    }
+
+    /// What stands before the headline.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Orphaned => "Retracted",
+            Self::RuleChanged => "Withdrawn, rule changed",
+            Self::RuleNotAtWork => "Withdrawn, rule not at work",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Orphaned => "The chain has dropped what this alert was about: it did not happen.",
+            Self::RuleChanged => {
+                "The chain has replaced the block of this alert, and the rule, which was changed since, does not find it any more. \
+                 It may have happened all the same: look it up."
+            }
+            Self::RuleNotAtWork => {
+                "The chain has replaced the block of this alert while its rule was paused, in quarantine or deleted, so nobody has \
+                 looked whether it happened all the same: look it up."
+            }
         }
     }
 }
@@ -112,11 +160,23 @@ pub enum NoticeContent {
         /// Code of the reason.
         code: String,
     },
+    /// Whoever has the address is asked whether messages may come.
+    #[serde(rename = "channel.code")]
+    ChannelCode {
+        /// Name of the channel.
+        channel: String,
+        /// What is to come back; absent in what is stored.
+        #[serde(skip)]
+        code: Option<ConfirmationCode>,
+    },
     /// A rule was quarantined, because it cannot be held against rows.
     #[serde(rename = "rule.quarantined")]
     RuleQuarantined {
         /// The rule.
         rule_id: RuleId,
+        /// Its name when the notice is sent; absent in what is stored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
         /// Code of the reason.
         code: String,
         /// A sentence.
@@ -125,6 +185,11 @@ pub enum NoticeContent {
 }
 
 impl Message {
+    /// Whether it is the code that confirms its channel: all that goes to one that is not confirmed.
+    pub fn is_code(&self) -> bool {
+        matches!(self, Self::Notice(NoticeContent::ChannelCode { .. }))
+    }
+
     /// The line that stands for the whole message.
     pub fn headline(&self) -> String {
         match self {
@@ -132,7 +197,7 @@ impl Message {
                 let said = format!("[{}] {}: {}", alert.severity, alert.rule, one_line(&alert.title));
                 match alert.change {
                     Change::Fired => said,
-                    Change::Retracted => format!("Retracted: {said}"),
+                    Change::Retracted(why) => format!("{}: {said}", why.word()),
                     Change::Moved => format!("Moved: {said}"),
                 }
             }
@@ -144,7 +209,13 @@ impl Message {
             Self::Notice(NoticeContent::ChannelDisabled { channel, .. }) => {
                 format!("The channel {} was disabled", one_line(channel))
             }
-            Self::Notice(NoticeContent::RuleQuarantined { rule_id, .. }) => {
+            Self::Notice(NoticeContent::ChannelCode { channel, .. }) => {
+                format!("May alerts come here? The channel {} is to be confirmed", one_line(channel))
+            }
+            Self::Notice(NoticeContent::RuleQuarantined { rule_id, rule: Some(rule), .. }) => {
+                format!("The rule {} (number {}) was quarantined", one_line(rule), rule_id.0)
+            }
+            Self::Notice(NoticeContent::RuleQuarantined { rule_id, rule: None, .. }) => {
                 format!("The rule with the number {} was quarantined", rule_id.0)
             }
         }
@@ -157,9 +228,7 @@ impl Message {
                 let (block, chain) = (alert.block_number, &alert.chain);
                 let first = match alert.change {
                     Change::Fired => None,
-                    Change::Retracted => {
-                        Some("The chain has dropped what this alert was about: it did not happen.".to_owned())
-                    }
+                    Change::Retracted(why) => Some(why.sentence().to_owned()),
                     Change::Moved => Some(format!(
                         "The chain has what this alert is about in another block now: {block} of {chain}."
                     )),
@@ -179,6 +248,12 @@ impl Message {
             Self::Notice(NoticeContent::ChannelDisabled { channel_kind, code, .. }) => vec![
                 format!("Nothing is sent to this channel ({channel_kind}) any more. The reason is {code}."),
                 "What waited for it was cancelled. Mend its receiver, enable it, and replay what is still of use."
+                    .to_owned(),
+            ],
+            Self::Notice(NoticeContent::ChannelCode { code, .. }) => vec![
+                format!("The code is {}. It counts for an hour.", shown_code(code.as_ref())),
+                "Somebody wants alerts to be sent to this address. If you want them, give the code back to whoever made the channel. \
+                 If you know of nothing, do nothing: no alert comes here without it."
                     .to_owned(),
             ],
             Self::Notice(NoticeContent::RuleQuarantined { code, message, .. }) => vec![
@@ -222,6 +297,11 @@ impl DigestContent {
         let named: u64 = self.groups.iter().map(|group| group.count.unsigned_abs()).sum();
         self.count.unwrap_or(0).saturating_sub(named)
     }
+}
+
+/// The code of a message that is being sent; a hyphen in one that is not.
+fn shown_code(code: Option<&ConfirmationCode>) -> String {
+    code.map_or_else(|| "-".to_owned(), ConfirmationCode::expose)
 }
 
 fn group_line(group: &crate::digest::DigestGroup) -> String {

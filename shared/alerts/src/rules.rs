@@ -172,9 +172,15 @@ async fn begin_alone(
     org: OrgId,
 ) -> Result<sqlx::Transaction<'_, sqlx::Postgres>, sqlx::Error> {
     let mut db_tx = conn.begin().await?;
+    wait_alone(&mut db_tx, org).await?;
+    Ok(db_tx)
+}
+
+/// Has nobody else count or change the organisation's rules until the caller's transaction ends.
+pub(crate) async fn wait_alone(db_tx: &mut PgConnection, org: OrgId) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('alerts.rules', $1))")
         .bind(org.0)
-        .execute(&mut *db_tx)
+        .execute(db_tx)
         .await?;
-    Ok(db_tx)
+    Ok(())
 }

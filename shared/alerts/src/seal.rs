@@ -113,15 +113,8 @@ impl Keyring {
     /// [`SealError::BadKeyring`].
     pub fn parse(text: &str) -> Result<Self, SealError> {
         let bad = |problem| SealError::BadKeyring { problem };
-        let form = "it has to be {\"keys\":[{\"id\":\"k1\",\"key\":\"<32 bytes in base64>\"}]}, the newest key first";
-        let listed = if text.trim_start().starts_with('[') {
-            serde_json::from_str(text)
-        } else {
-            serde_json::from_str(text).map(|secret: Secret| secret.keys)
-        };
-        let listed: Vec<SecretKey> = listed.map_err(|_hidden| bad(form))?;
         let mut keys: Vec<(String, RandomizedNonceKey)> = Vec::new();
-        for SecretKey { id, key } in listed {
+        for SecretKey { id, key } in listed(text)? {
             let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
             if !(1..=MAX_KEY_ID).contains(&id.len()) || !id.bytes().all(is_plain) {
                 return Err(bad("the id of a key has to be 1 to 32 of a-z, 0-9, _ and -"));
@@ -208,6 +201,31 @@ pub fn new_secret(id: &str) -> Result<String, SealError> {
     Ok(serde_json::to_string(&secret).expect("texts have a form in JSON"))
 }
 
+/// The text of a secret with a new key before those of `text`: it seals from now on, and the others still open.
+///
+/// # Errors
+/// [`SealError::BadKeyring`]; [`SealError::NotSealed`] if the system gives no chance.
+pub fn with_new_key(text: &str) -> Result<String, SealError> {
+    Keyring::parse(text)?;
+    let mut keys = listed(text)?;
+    let is_free = |id: &String| keys.iter().all(|key| key.id != *id);
+    let id = (1..).map(|number: usize| format!("k{number}")).skip(keys.len()).find(is_free);
+    let id = id.expect("of more names than there are keys one is free");
+    keys.insert(0, SecretKey { id, key: STANDARD.encode(chance::<KEY_BYTES>()?) });
+    Ok(serde_json::to_string(&Secret { keys }).expect("texts have a form in JSON"))
+}
+
+/// The keys of a secret as they stand there.
+fn listed(text: &str) -> Result<Vec<SecretKey>, SealError> {
+    let form = "it has to be {\"keys\":[{\"id\":\"k1\",\"key\":\"<32 bytes in base64>\"}]}, the newest key first";
+    let listed = if text.trim_start().starts_with('[') {
+        serde_json::from_str(text)
+    } else {
+        serde_json::from_str(text).map(|secret: Secret| secret.keys)
+    };
+    listed.map_err(|_hidden| SealError::BadKeyring { problem: form })
+}
+
 /// Bytes that nobody can guess.
 pub(crate) fn chance<const COUNT: usize>() -> Result<[u8; COUNT], SealError> {
     let mut bytes = [0; COUNT];
@@ -266,6 +284,19 @@ mod tests {
         assert_eq!(new.open(&of_both, PLACE).unwrap(), b"hidden");
         assert_eq!(new.open(&of_old, PLACE), Err(SealError::UnknownKey { id: "k1".to_owned() }));
         assert_eq!(format!("{both:?}"), "[\"k2\", \"k1\"]");
+    }
+
+    #[test]
+    fn a_new_key_goes_before_the_others_and_they_open_still() {
+        let old = new_secret("k1").unwrap();
+        let sealed = Keyring::parse(&old).unwrap().seal(b"hidden", PLACE).unwrap();
+        let two = with_new_key(&old).unwrap();
+        let three = with_new_key(&two).unwrap();
+        assert_eq!(Keyring::parse(&three).unwrap().ids().collect::<Vec<_>>(), ["k3", "k2", "k1"]);
+        assert_eq!(Keyring::parse(&three).unwrap().open(&sealed, PLACE).unwrap(), b"hidden");
+        let named = with_new_key(&new_secret("k2").unwrap()).unwrap();
+        assert_eq!(Keyring::parse(&named).unwrap().ids().collect::<Vec<_>>(), ["k3", "k2"], "no name is used twice");
+        assert!(with_new_key("{\"keys\":[]}").is_err());
     }
 
     #[test]

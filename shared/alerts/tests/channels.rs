@@ -51,6 +51,21 @@ async fn user(conn: &mut PgConnection, org: OrgId) -> i64 {
     .unwrap()
 }
 
+/// A rule that tells `told`.
+async fn rule(conn: &mut PgConnection, org: OrgId, name: &str, told: &[ChannelId]) {
+    sqlx::query(
+        "WITH rule AS (INSERT INTO alerts.rules (org_id, name, chain_id, definition, first_block, created_by)
+                       VALUES ($1, $2, 1, '{}', 0, 'test') RETURNING id)
+         INSERT INTO alerts.rule_channels (org_id, rule_id, channel_id) SELECT $1, id, unnest($3::bigint[]) FROM rule",
+    )
+    .bind(org.0)
+    .bind(name)
+    .bind(told.iter().map(|channel| channel.0).collect::<Vec<_>>())
+    .execute(conn)
+    .await
+    .unwrap();
+}
+
 async fn trail(conn: &mut PgConnection, channel: ChannelId) -> Vec<(String, String)> {
     sqlx::query_as(
         "SELECT actor, action FROM control.audit_log WHERE subject = 'channel' AND subject_id = $1 ORDER BY id",
@@ -156,16 +171,8 @@ async fn a_deleted_channel_has_no_address_and_no_rule_and_its_name_is_free() {
     let mut conn = database.connect().await.unwrap();
     let ([org, _], ring) = (orgs(&mut conn).await, ring());
     let made = channels::create(&mut conn, org, new("ops", email()), &ring, "test").await.unwrap();
-    sqlx::query(
-        "WITH rule AS (INSERT INTO alerts.rules (org_id, name, chain_id, definition, first_block, created_by)
-                       VALUES ($1, 'r', 1, '{}', 0, 'test') RETURNING id)
-         INSERT INTO alerts.rule_channels (org_id, rule_id, channel_id) SELECT $1, id, $2 FROM rule",
-    )
-    .bind(org.0)
-    .bind(made.id.0)
-    .execute(&mut conn)
-    .await
-    .unwrap();
+    let other = channels::create(&mut conn, org, new("others", email()), &ring, "test").await.unwrap();
+    rule(&mut conn, org, "r", &[made.id, other.id]).await;
     channels::delete(&mut conn, org, made.id, "test").await.unwrap();
     let (sealed, rules): (Option<Vec<u8>>, i64) = sqlx::query_as(
         "SELECT sealed_address, (SELECT count(*) FROM alerts.rule_channels) FROM alerts.channels WHERE id = $1",
@@ -174,11 +181,35 @@ async fn a_deleted_channel_has_no_address_and_no_rule_and_its_name_is_free() {
     .fetch_one(&mut conn)
     .await
     .unwrap();
-    assert_eq!((sealed, rules), (None, 0));
+    assert_eq!((sealed, rules), (None, 1), "the rule tells the other one still");
     assert!(channels::get(&mut conn, org, made.id).await.is_err());
     assert!(channels::for_sending(&mut conn, &[made.id], &ring).await.unwrap().is_empty());
     assert!(channels::delete(&mut conn, org, made.id, "test").await.is_err());
     channels::create(&mut conn, org, new("ops", email()), &ring, "test").await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_channel_of_a_rule_is_not_deleted_and_the_rules_are_named() {
+    let database = TestDatabase::migrated().await.unwrap();
+    let mut conn = database.connect().await.unwrap();
+    let ([org, _], ring) = (orgs(&mut conn).await, ring());
+    let first = channels::create(&mut conn, org, new("first", email()), &ring, "test").await.unwrap().id;
+    let second = channels::create(&mut conn, org, new("second", email()), &ring, "test").await.unwrap().id;
+    rule(&mut conn, org, "both", &[first, second]).await;
+    for name in ["gone", "one", "two"] {
+        rule(&mut conn, org, name, &[first]).await;
+    }
+    sqlx::query("UPDATE alerts.rules SET deleted_at = now() WHERE name = 'gone'").execute(&mut conn).await.unwrap();
+    let refused = channels::delete(&mut conn, org, first, "test").await.unwrap_err();
+    assert_eq!((refused.http_status(), refused.code()), (409, "alerts.last_channel"));
+    assert!(refused.to_string().contains("of the rules one, two;"), "{refused}");
+    assert!(channels::get(&mut conn, org, first).await.is_ok(), "nothing was changed");
+    channels::delete(&mut conn, org, second, "test").await.unwrap();
+    let refused = channels::delete(&mut conn, org, first, "test").await.unwrap_err();
+    assert!(
+        refused.to_string().contains("of the rules both, one, two;"),
+        "a deleted channel is no other one: {refused}"
+    );
 }
 
 #[tokio::test]
@@ -283,7 +314,7 @@ async fn after_a_new_key_everything_is_sealed_anew_and_the_old_one_may_go() {
         .unwrap();
     let (mut after, mut resealed, mut unopened) = (None, 0, Vec::new());
     loop {
-        let round = channels::reseal(&mut conn, &both, after, 2).await.unwrap();
+        let round = channels::reseal(&mut conn, &both, after, 2, "ada").await.unwrap();
         resealed += round.resealed;
         unopened.extend(round.unopened);
         after = round.next;
@@ -292,8 +323,9 @@ async fn after_a_new_key_everything_is_sealed_anew_and_the_old_one_may_go() {
         }
     }
     assert_eq!((resealed, unopened), (4, vec![spoilt]));
-    let again = channels::reseal(&mut conn, &both, None, 100).await.unwrap();
+    let again = channels::reseal(&mut conn, &both, None, 100, "ada").await.unwrap();
     assert_eq!((again.resealed, again.unopened), (0, vec![spoilt]), "what has the new key is left alone");
+    assert_eq!(trail(&mut conn, ids[0]).await.last().unwrap(), &("ada".to_owned(), "resealed".to_owned()));
     for channel in channels::for_sending(&mut conn, &ids, &new_only).await.unwrap() {
         assert_eq!(channel.address.is_ok(), channel.id != spoilt);
     }

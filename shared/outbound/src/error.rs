@@ -24,6 +24,9 @@ pub enum OutboundError {
     /// The host's name leads nowhere.
     #[error("the host's name was not resolved")]
     Unresolved,
+    /// What others are told of [`OutboundError::NotPublic`] and [`OutboundError::Unresolved`] ([`OutboundError::told`]).
+    #[error("the host's name does not lead to a public address; nothing is sent there")]
+    LeadsNowhere,
     /// No connection was made.
     #[error("no connection was made: {fault}")]
     NoConnection {
@@ -72,6 +75,22 @@ pub enum Phase {
 }
 
 impl OutboundError {
+    /// The same as it may be told to whoever has named the address: whether a name is known inside our network is nobody's business, so
+    /// one that leads inside is like one that leads nowhere. The log of whoever runs the platform has the difference.
+    #[must_use]
+    pub fn told(&self) -> Self {
+        match self {
+            Self::NotPublic { .. } | Self::Unresolved => Self::LeadsNowhere,
+            Self::BadUrl { .. }
+            | Self::LeadsNowhere
+            | Self::NoConnection { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken
+            | Self::BadHeader
+            | Self::HttpClient => self.clone(),
+        }
+    }
+
     /// Whether the receiver may have got the request all the same.
     pub fn may_have_arrived(&self) -> bool {
         match self {
@@ -79,6 +98,7 @@ impl OutboundError {
             Self::BadUrl { .. }
             | Self::NotPublic { .. }
             | Self::Unresolved
+            | Self::LeadsNowhere
             | Self::NoConnection { .. }
             | Self::TimedOut { phase: Phase::Connecting }
             | Self::BadHeader
@@ -93,6 +113,7 @@ impl Classified for OutboundError {
             // A name may lead elsewhere tomorrow.
             Self::NotPublic { .. }
             | Self::Unresolved
+            | Self::LeadsNowhere
             | Self::NoConnection { .. }
             | Self::TimedOut { .. }
             | Self::Broken
@@ -106,6 +127,7 @@ impl Classified for OutboundError {
             Self::BadUrl { .. } => "outbound.bad_url",
             Self::NotPublic { .. } => "outbound.not_public",
             Self::Unresolved => "outbound.unresolved",
+            Self::LeadsNowhere => "outbound.leads_nowhere",
             Self::NoConnection { .. } => "outbound.no_connection",
             Self::TimedOut { .. } => "outbound.timed_out",
             Self::Broken => "outbound.broken",

@@ -10,7 +10,7 @@ use aws_sdk_sesv2::config::retry::RetryConfig;
 use aws_sdk_sesv2::config::timeout::TimeoutConfig;
 use aws_sdk_sesv2::error::BuildError;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
-use isotherm_alerts::deliveries::{Claimed, DeliveryFault, Verdict};
+use isotherm_alerts::deliveries::{Blame, Claimed, DeliveryFault, Verdict};
 use isotherm_alerts::message::email::{self, Email};
 use isotherm_platform::aws::SdkConfig;
 use isotherm_types::{Classified, Disposition};
@@ -47,7 +47,7 @@ pub(super) fn client(config: &SdkConfig, attempt: Duration) -> aws_sdk_sesv2::Cl
 
 impl Senders {
     pub(super) async fn send_email(&self, claimed: &Claimed, to: &str) -> Result<Verdict, DeliveryFault> {
-        let from = self.settings.email_from.as_ref().ok_or_else(|| not_sent(&NoSender))?;
+        let from = self.settings.email_from.as_ref().ok_or_else(|| not_sent(&NoSender, Blame::Platform))?;
         let content = content(email::render(&claimed.message), claimed.thread.as_deref())
             .map_err(|_incomplete| DeliveryFault::Rejected { status: None })?;
         let answer = self

@@ -77,17 +77,22 @@ pub(crate) async fn deliverer(
     Deliverer { pool, clients, senders, keys_secret_arn: SECRET.to_owned(), secrets, limits }
 }
 
+/// The one rule of an organisation.
+async fn rule(conn: &mut PgConnection, org: OrgId) -> i64 {
+    let rule = sqlx::query_scalar(
+        "INSERT INTO alerts.rules (org_id, name, chain_id, definition, first_block, created_by)
+         VALUES ($1, 'large', 7, '{\"chain\":\"demo\"}', 0, 'lab') RETURNING id",
+    );
+    rule.bind(org.0).fetch_one(conn).await.unwrap()
+}
+
 impl Stage {
     pub(crate) async fn new() -> Self {
         let database = TestDatabase::migrated().await.unwrap();
         let mut conn = database.connect().await.unwrap();
         let org = sqlx::query_scalar("SELECT id FROM control.orgs WHERE name = 'default'");
         let org = OrgId(org.fetch_one(&mut conn).await.unwrap());
-        let rule = sqlx::query_scalar(
-            "INSERT INTO alerts.rules (org_id, name, chain_id, definition, first_block, created_by)
-             VALUES ($1, 'large', 7, '{\"chain\":\"demo\"}', 0, 'lab') RETURNING id",
-        );
-        let rule = rule.bind(org.0).fetch_one(&mut conn).await.unwrap();
+        let rule = rule(&mut conn, org).await;
         let (endpoint, account) = (Ministack::shared().await.unwrap().endpoint_url(), ministack::account());
         let clients = clients(&endpoint, &account).await;
         clients.secrets_manager().create_secret().name(SECRET).secret_string(KEYS).send().await.unwrap();
@@ -111,8 +116,20 @@ impl Stage {
         deliverer(&self.database.url, &self.endpoint, &self.account, NO_SLACK, attempt).await
     }
 
-    /// A new channel.
+    /// A new channel, as if its code had come back.
     pub(crate) async fn channel(&mut self, address: Address, per_minute: i32) -> ChannelId {
+        let channel = self.unconfirmed(address, per_minute).await;
+        self.run(
+            "UPDATE alerts.channels SET confirmed_at = now() WHERE confirmed_at IS NULL;
+             DELETE FROM alerts.channel_codes;
+             DELETE FROM alerts.deliveries WHERE content ->> 'type' = 'channel.code'",
+        )
+        .await;
+        channel
+    }
+
+    /// A new channel, which is to be sent a code if it needs one.
+    pub(crate) async fn unconfirmed(&mut self, address: Address, per_minute: i32) -> ChannelId {
         let name = format!("c{}", self.count("SELECT count(*) FROM alerts.channels").await);
         let new = NewChannel { name, address, per_minute, owner_id: None };
         channels::create(&mut self.conn, self.org, new, &self.ring, "lab").await.unwrap().id
@@ -122,6 +139,21 @@ impl Stage {
     pub(crate) async fn webhook(&mut self, url: &str, per_minute: i32) -> ChannelId {
         let keys = vec![NEW_KEY.to_owned(), OLD_KEY.to_owned()];
         self.channel(Address::Webhook { url: url.to_owned(), keys }, per_minute).await
+    }
+
+    /// What is made from now on belongs to another organisation; returns the one before, with its rule.
+    pub(crate) async fn go_to_another_org(&mut self) -> (OrgId, i64) {
+        let org = sqlx::query_scalar("INSERT INTO control.orgs (name) VALUES ('other') RETURNING id");
+        let org = OrgId(org.fetch_one(&mut self.conn).await.unwrap());
+        let rule = rule(&mut self.conn, org).await;
+        let before = (self.org, self.rule);
+        (self.org, self.rule) = (org, rule);
+        before
+    }
+
+    /// What is made from now on belongs to this one again.
+    pub(crate) fn go_back(&mut self, (org, rule): (OrgId, i64)) {
+        (self.org, self.rule) = (org, rule);
     }
 
     /// Lets the organisation send as much as its channels may.
@@ -182,7 +214,8 @@ impl Stage {
             "UPDATE alerts.deliveries SET not_before = not_before - interval '{seconds} seconds',
                     lease_expires_at = lease_expires_at - interval '{seconds} seconds' WHERE state IN ('queued', 'sending');
              UPDATE alerts.budgets SET refilled_at = refilled_at - interval '{seconds} seconds';
-             UPDATE alerts.channels SET failing_since = failing_since - interval '{seconds} seconds' WHERE failing_since IS NOT NULL"
+             UPDATE alerts.channels SET failing_since = failing_since - interval '{seconds} seconds',
+                    last_failed_at = last_failed_at - interval '{seconds} seconds' WHERE failing_since IS NOT NULL"
         ))
         .await;
     }

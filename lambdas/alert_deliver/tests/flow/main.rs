@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use isotherm_alerts::channel::Address;
+use isotherm_alerts::channels::{self, ConfirmationCode};
 use isotherm_lab::http_faults::{HttpFaults, Reply, Verdict};
 use isotherm_lab::webhook_zoo::{Behaviour, Received};
 use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
@@ -19,6 +20,7 @@ mod stage;
 use stage::{FROM, NEW_KEY, NO_SLACK, OLD_KEY, Stage};
 
 const NUMBER: &str = "+15551230042";
+const NEW_NUMBER: &str = "+15551230043";
 
 fn headers(received: &Received) -> HeaderMap {
     let header = |(name, value): (&String, &String)| {
@@ -121,6 +123,37 @@ async fn a_text_message_arrives_in_one_part() {
     let messages = page["sms_messages"][NUMBER].as_array().unwrap();
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0]["Message"], "WARNING large demo block 1: Transfer 1");
+}
+
+/// The only code in a text: ten letters and digits, parted in the middle.
+fn code_in(text: &str) -> ConfirmationCode {
+    let words = text.split(|letter: char| letter != '-' && !letter.is_ascii_alphanumeric());
+    let codes: Vec<_> = words.filter(|word| word.len() == 11 && word.as_bytes()[5] == b'-').collect();
+    let [code] = codes.as_slice() else { panic!("{text}: {codes:?}") };
+    ConfirmationCode::parse(code).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_mailbox_and_a_new_telephone_get_a_code_and_alerts_once_it_has_come_back() {
+    let mut stage = Stage::new().await;
+    let mailbox = stage.unconfirmed(Address::Email { to: "ann@example.org".to_owned() }, 60).await;
+    let telephone = stage.unconfirmed(Address::Sms { number: NEW_NUMBER.to_owned() }, 60).await;
+    stage.fire(1, &[mailbox, telephone]).await;
+    let deliverer = stage.deliverer().await;
+    let worked = deliverer.work().await.unwrap();
+    assert_eq!((worked.delivered, worked.cancelled), (2, 2), "the codes, and no alert");
+
+    let emails = stage.inspect("ses/messages").await["messages"][&stage.account].clone();
+    let texts = stage.inspect("sns/sms-messages").await["sms_messages"][NEW_NUMBER].clone();
+    let of_mailbox = code_in(emails[0]["BodyText"].as_str().unwrap());
+    let of_telephone = code_in(texts[0]["Message"].as_str().unwrap());
+    for (channel, code) in [(mailbox, of_mailbox), (telephone, of_telephone)] {
+        let confirmed = channels::confirm(&mut stage.conn, stage.org, channel, &code, "ann").await.unwrap();
+        assert_eq!(confirmed.state(), "active");
+    }
+    stage.fire(1, &[mailbox, telephone]).await;
+    let worked = deliverer.work().await.unwrap();
+    assert_eq!((worked.delivered, worked.cancelled), (2, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

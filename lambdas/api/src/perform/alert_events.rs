@@ -1,6 +1,6 @@
 //! What rules have found, and the messages of it: read under the organisation's role, so that Postgres leaves out all others' rows.
 
-use isotherm_access::{Caller, row_security};
+use isotherm_access::Caller;
 use isotherm_alerts::deliveries::listing::{self as deliveries, Filter, Listed};
 use isotherm_alerts::deliveries::{DeliveryId, replay as deliveries_again};
 use isotherm_alerts::ledger::LedgerError;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::{Done, is_last, named_channel};
+use super::{Done, is_last, named_channel, tenant};
 use crate::error::ApiError;
 use crate::request::DeliveryPage;
 
@@ -19,8 +19,7 @@ use crate::request::DeliveryPage;
 const MOST_SHOWN: u32 = 100;
 
 pub(super) async fn list(conn: &mut PgConnection, caller: &Caller, filter: &AlertFilter) -> Result<Done, ApiError> {
-    let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
-    row_security::as_tenant(&mut db_tx, caller.org).await.map_err(LedgerError::from)?;
+    let mut db_tx = tenant(conn, caller.org).await?;
     let found = alerts::list(&mut db_tx, caller.org, filter).await?;
     db_tx.rollback().await.map_err(LedgerError::from)?;
     let last = found.last().filter(|_| !is_last(found.len(), filter.limit));
@@ -29,8 +28,7 @@ pub(super) async fn list(conn: &mut PgConnection, caller: &Caller, filter: &Aler
 }
 
 pub(super) async fn show(conn: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Done, ApiError> {
-    let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
-    row_security::as_tenant(&mut db_tx, caller.org).await.map_err(LedgerError::from)?;
+    let mut db_tx = tenant(conn, caller.org).await?;
     let found = alerts::read(&mut db_tx, caller.org, id).await?.ok_or(ApiError::NoSuchAlert { id })?;
     let history = alerts::history(&mut db_tx, caller.org, id).await?;
     let filter = Filter { alert: Some(id), limit: MOST_SHOWN, ..Filter::default() };
@@ -64,8 +62,7 @@ pub(super) async fn list_deliveries(
         before: page.before.map(|place| (place.at, DeliveryId(place.id))),
         limit: page.limit,
     };
-    let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
-    row_security::as_tenant(&mut db_tx, caller.org).await.map_err(LedgerError::from)?;
+    let mut db_tx = tenant(conn, caller.org).await?;
     let found = deliveries::list(&mut db_tx, caller.org, &filter).await?;
     db_tx.rollback().await.map_err(LedgerError::from)?;
     let last = found.last().filter(|_| !is_last(found.len(), page.limit));
@@ -75,7 +72,7 @@ pub(super) async fn list_deliveries(
 
 pub(super) async fn replay(conn: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Done, ApiError> {
     let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
-    deliveries_again::replay(&mut db_tx, caller.org, DeliveryId(id)).await?;
+    deliveries_again::replay(&mut db_tx, caller.org, DeliveryId(id), &caller.name).await?;
     events::record(&mut db_tx, &EventBody::AlertsRecorded { org_id: caller.org, chain_id: None }).await?;
     db_tx.commit().await.map_err(LedgerError::from)?;
     tracing::info!(delivery.id = %id, caller.name = caller.name.as_str(), "a message is sent again");

@@ -1,14 +1,14 @@
 //! Rules: made, looked at, changed, tried, held back, deleted.
 
-use isotherm_access::{Caller, row_security};
+use isotherm_access::Caller;
 use isotherm_alerts::definition::Definition;
 use isotherm_alerts::ledger::LedgerError;
 use isotherm_alerts::rules::{self as stored, ListedRule};
 use isotherm_types::{BlockNumber, RuleId};
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 
-use super::{Done, next};
+use super::{Done, next, tenant};
 use crate::error::ApiError;
 use crate::request::{AlertRequest, TestOrder};
 use crate::rules::{self, Author};
@@ -27,10 +27,7 @@ pub(super) async fn perform(
             Ok(shown(201, &made))
         }
         AlertRequest::ShowRule { name } => {
-            let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
-            row_security::as_tenant(&mut db_tx, caller.org).await.map_err(LedgerError::from)?;
-            let found = rules::named(&mut db_tx, caller.org, name).await?;
-            db_tx.rollback().await.map_err(LedgerError::from)?;
+            let found = rules::named(conn, caller.org, name).await?;
             Ok(shown(200, &found))
         }
         AlertRequest::SaveRule(definition) => {
@@ -66,8 +63,7 @@ pub(super) async fn perform(
 }
 
 async fn list(conn: &mut PgConnection, caller: &Caller, before: Option<RuleId>, limit: u32) -> Result<Done, ApiError> {
-    let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
-    row_security::as_tenant(&mut db_tx, caller.org).await.map_err(LedgerError::from)?;
+    let mut db_tx = tenant(conn, caller.org).await?;
     let found = stored::list(&mut db_tx, caller.org, before, limit).await?;
     db_tx.rollback().await.map_err(LedgerError::from)?;
     let next = next(found.len(), limit, found.last().map(|rule| rule.rule_id.0));
@@ -91,7 +87,10 @@ async fn test(conn: &mut PgConnection, caller: &Caller, order: &TestOrder) -> Re
 }
 
 async fn again(conn: &mut PgConnection, caller: &Caller, rule: RuleId) -> Result<Done, ApiError> {
-    Ok(shown(200, &stored::get(conn, caller.org, rule).await?))
+    let mut db_tx = tenant(conn, caller.org).await?;
+    let found = stored::get(&mut db_tx, caller.org, rule).await?;
+    db_tx.rollback().await.map_err(LedgerError::from)?;
+    Ok(shown(200, &found))
 }
 
 fn shown(status: u16, rule: &ListedRule) -> Done {

@@ -1,8 +1,8 @@
-//! Channels: made, looked at, changed, tested, deleted. A user may do it with their own, an admin with all.
+//! Channels: made, confirmed, looked at, changed, tested, deleted. A user may do it with their own, an admin with all.
 
 use isotherm_access::{Caller, Permission, authorise};
 use isotherm_alerts::channel::Address;
-use isotherm_alerts::channels::{self, Asker, Channel, ChannelChange, NewChannel};
+use isotherm_alerts::channels::{self, Asker, Channel, ChannelChange, ChannelError, ConfirmationCode, NewChannel};
 use isotherm_alerts::definition::FieldError;
 use isotherm_alerts::deliveries::{DeliveryError, replay};
 use isotherm_alerts::message::TestContent;
@@ -13,7 +13,7 @@ use isotherm_types::{Classified as _, EventBody};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use super::{Done, Tools, named_channel};
+use super::{Done, Tools, maybe_channel, named_channel, tenant};
 use crate::error::ApiError;
 use crate::request::{ChannelRequest, WantedChannel, bad_channel};
 use crate::route::Route;
@@ -30,7 +30,9 @@ pub(super) async fn perform(
     let route = request.route();
     match request {
         ChannelRequest::List => {
-            let found = channels::list(conn, caller.org).await?;
+            let mut db_tx = tenant(conn, caller.org).await?;
+            let found = channels::list(&mut db_tx, caller.org).await?;
+            db_tx.rollback().await.map_err(ChannelError::from)?;
             let channels: Vec<_> = found.iter().map(channel_json).collect();
             Ok(Done::Answered(200, json!({ "channels": channels })))
         }
@@ -39,7 +41,7 @@ pub(super) async fn perform(
             let channel = named_channel(conn, caller.org, name).await?;
             Ok(Done::Answered(200, with_address(conn, caller, &channel, tools).await?))
         }
-        ChannelRequest::Save { name, wanted } => match channels::named(conn, caller.org, name).await? {
+        ChannelRequest::Save { name, wanted } => match maybe_channel(conn, caller.org, name).await? {
             None => create(conn, caller, (name, wanted), tools).await,
             Some(channel) => {
                 own(conn, caller, &channel, route).await?;
@@ -50,7 +52,7 @@ pub(super) async fn perform(
                 let change = ChannelChange { name: None, address, per_minute };
                 let changed =
                     channels::update(conn, caller.org, channel.id, change, tools.ring(), &caller.name).await?;
-                Ok(Done::Answered(200, with_address(conn, caller, &changed, tools).await?))
+                saved(conn, caller, 200, &changed, tools).await
             }
         },
         ChannelRequest::Delete { name } => {
@@ -62,6 +64,10 @@ pub(super) async fn perform(
             let channel = own_named(conn, caller, name, route).await?;
             test(conn, caller, &channel).await
         }
+        ChannelRequest::Confirm { name, code } => {
+            let channel = own_named(conn, caller, name, route).await?;
+            confirm(conn, caller, &channel, code.as_ref()).await
+        }
         ChannelRequest::Enable { name } => {
             let channel = own_named(conn, caller, name, route).await?;
             let changed = channels::enable(conn, caller.org, channel.id, &caller.name).await?;
@@ -69,7 +75,7 @@ pub(super) async fn perform(
                 // What was queued meanwhile is to go now.
                 events::record(conn, &EventBody::AlertsRecorded { org_id: caller.org, chain_id: None }).await?;
             }
-            let channel = channels::get(conn, caller.org, channel.id).await?;
+            let channel = named_channel(conn, caller.org, name).await?;
             Ok(Done::Recorded(200, channel_json(&channel)))
         }
     }
@@ -92,13 +98,48 @@ async fn create(
     };
     let made = channels::create(conn, caller.org, new, tools.ring(), &caller.name).await?;
     tracing::info!(channel.id = made.id.0, caller.name = caller.name.as_str(), "a channel was made");
-    Ok(Done::Answered(201, with_address(conn, caller, &made, tools).await?))
+    saved(conn, caller, 201, &made, tools).await
+}
+
+/// The channel as it was saved; the sender is told if it waits for a code.
+async fn saved(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    status: u16,
+    channel: &Channel,
+    tools: &Tools<'_>,
+) -> Result<Done, ApiError> {
+    if channel.confirmed_at.is_none() {
+        events::record(conn, &EventBody::AlertsRecorded { org_id: caller.org, chain_id: None }).await?;
+    }
+    Ok(Done::Recorded(status, with_address(conn, caller, channel, tools).await?))
+}
+
+/// Confirms the channel by the code that it was sent, or has another one sent.
+async fn confirm(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    channel: &Channel,
+    code: Option<&ConfirmationCode>,
+) -> Result<Done, ApiError> {
+    let Some(code) = code else {
+        let mut db_tx = conn.begin().await.map_err(DeliveryError::from)?;
+        let delivery = channels::request_code(&mut db_tx, caller.org, channel.id, &caller.name).await?;
+        events::record(&mut db_tx, &EventBody::AlertsRecorded { org_id: caller.org, chain_id: None }).await?;
+        db_tx.commit().await.map_err(DeliveryError::from)?;
+        return Ok(Done::Recorded(202, json!({ "delivery_id": delivery.0 })));
+    };
+    let confirmed = channels::confirm(conn, caller.org, channel.id, code, &caller.name).await?;
+    Ok(Done::Answered(200, channel_json(&confirmed)))
 }
 
 /// Queues a message that says no more than that the channel works.
 async fn test(conn: &mut PgConnection, caller: &Caller, channel: &Channel) -> Result<Done, ApiError> {
     if channel.disabled_reason.is_some() {
         return Err(ApiError::ChannelDisabled { name: channel.name.clone() });
+    }
+    if channel.confirmed_at.is_none() {
+        return Err(ApiError::ChannelUnconfirmed { name: channel.name.clone() });
     }
     let content = TestContent { channel: channel.name.clone(), asked_by: caller.plain_name().to_owned() };
     let mut db_tx = conn.begin().await.map_err(DeliveryError::from)?;
@@ -114,15 +155,20 @@ async fn test(conn: &mut PgConnection, caller: &Caller, channel: &Channel) -> Re
 /// [`ApiError::NotRight`] if nothing is sent there; the platform's own failure to find out.
 pub async fn check_address(client: &Client, address: &Address) -> Result<(), ApiError> {
     let Address::Webhook { url, .. } = address else { return Ok(()) };
-    let checked = match CheckedUrl::parse(url, &client.policy()) {
-        Ok(url) => client.check(&url).await,
-        Err(error) => Err(error),
-    };
-    match checked {
+    let not_right =
+        |error: &OutboundError| ApiError::bad_channel(error.code(), FieldError::new("address.url", error.to_string()));
+    // The text is the caller's own, so all of it may be said.
+    let url = CheckedUrl::parse(url, &client.policy()).map_err(|error| not_right(&error))?;
+    match client.check(&url).await {
         Ok(()) => Ok(()),
-        Err(error @ (OutboundError::BadUrl { .. } | OutboundError::NotPublic { .. } | OutboundError::Unresolved)) => {
-            let fault = FieldError::new("address.url", error.to_string());
-            Err(ApiError::bad_channel(error.code(), fault))
+        Err(
+            error @ (OutboundError::BadUrl { .. }
+            | OutboundError::NotPublic { .. }
+            | OutboundError::Unresolved
+            | OutboundError::LeadsNowhere),
+        ) => {
+            tracing::info!(error.code = error.code(), error.message = %error, "nothing is sent to where a URL leads");
+            Err(not_right(&error.told()))
         }
         Err(error) => Err(Fault::from(error).into()),
     }
@@ -168,9 +214,10 @@ fn channel_json(channel: &Channel) -> Value {
     json!({
         "name": channel.name,
         "kind": channel.kind,
-        "state": if channel.disabled_reason.is_some() { "disabled" } else { "active" },
+        "state": channel.state(),
         "disabled_reason": channel.disabled_reason,
         "failing_since": channel.failing_since,
+        "confirmed_at": channel.confirmed_at,
         "per_minute": channel.per_minute,
         "owner_id": channel.owner_id,
         "created_by": channel.created_by,

@@ -1,6 +1,7 @@
-//! Calls about channels, parsed strictly. Pure. What leads to people is hidden from `Debug` by its type.
+//! Calls about channels, parsed strictly. Pure. What leads to people, and codes, are hidden from `Debug` by their types.
 
 use isotherm_alerts::channel::Address;
+use isotherm_alerts::channels::ConfirmationCode;
 use isotherm_alerts::definition::FieldError;
 use isotherm_platform::lambda::http::HttpCall;
 use isotherm_types::Classified as _;
@@ -50,6 +51,13 @@ pub enum ChannelRequest {
         /// Its name.
         name: String,
     },
+    /// Messages may come.
+    Confirm {
+        /// The channel's name.
+        name: String,
+        /// The code that it was sent; absent: it is to be sent another one.
+        code: Option<ConfirmationCode>,
+    },
 }
 
 /// What a channel is to be.
@@ -67,6 +75,12 @@ struct CreateBody {
     name: String,
     address: Option<Value>,
     per_minute: Option<i32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfirmBody {
+    code: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +115,11 @@ impl ChannelRequest {
             Route::DeleteChannel => Self::Delete { name: name()? },
             Route::TestChannel => Self::Test { name: name()? },
             Route::EnableChannel => Self::Enable { name: name()? },
+            Route::ConfirmChannel => {
+                let ConfirmBody { code } = if call.body_bytes() == 0 { ConfirmBody::default() } else { body(call)? };
+                let code = code.map(|text| ConfirmationCode::parse(&text)).transpose();
+                Self::Confirm { name: name()?, code: code.map_err(|no_code| bad("code", no_code.to_string()))? }
+            }
             _ => return Ok(None),
         }))
     }
@@ -115,6 +134,7 @@ impl ChannelRequest {
             Self::Delete { .. } => Route::DeleteChannel,
             Self::Test { .. } => Route::TestChannel,
             Self::Enable { .. } => Route::EnableChannel,
+            Self::Confirm { .. } => Route::ConfirmChannel,
         }
     }
 }

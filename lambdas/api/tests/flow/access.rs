@@ -33,7 +33,8 @@ fn expected(route: Route) -> [u64; 5] {
         | Route::ResumeRule
         | Route::MuteRule
         | Route::DeleteChannel
-        | Route::EnableChannel => [401, 403, 200, 200, 404],
+        | Route::EnableChannel
+        | Route::ConfirmChannel => [401, 403, 200, 200, 404],
         Route::CreateChannel => [401, 403, 201, 201, 201],
         Route::SaveChannel => [401, 403, 201, 200, 201],
         Route::TestChannel | Route::ReplayDelivery => [401, 403, 202, 202, 404],
@@ -52,6 +53,7 @@ fn body(route: Route, place: usize) -> Value {
         Route::CreateChannel => {
             json!({ "name": format!("new-{place}"), "address": { "kind": "sms", "number": "+15551234567" } })
         }
+        Route::ConfirmChannel => json!({ "code": "4TK9Q-Z0M2A" }),
         Route::SaveChannel => json!({ "address": { "kind": "email", "to": "ann@example.org" } }),
         _ => Value::Null,
     }
@@ -66,7 +68,11 @@ fn named(route: Route, user: i64) -> (String, &'static str) {
     };
     let name = match route {
         Route::SaveRule | Route::SaveChannel => "saved",
-        Route::ShowChannel | Route::DeleteChannel | Route::TestChannel | Route::EnableChannel => "hooks",
+        Route::ShowChannel
+        | Route::DeleteChannel
+        | Route::TestChannel
+        | Route::EnableChannel
+        | Route::ConfirmChannel => "hooks",
         _ => "full",
     };
     (id, name)

@@ -245,6 +245,7 @@ async fn alerts_come_with_their_history_and_messages_and_a_message_that_is_over_
         .await
         .unwrap();
     assert_eq!((told, count(&stage, "control.outbox").await), (1, 0), "the sender is told at once");
+    assert_eq!(stage.last_actor("channel").await, "user:writer", "the trail says who sent it again");
 }
 
 #[tokio::test]
@@ -265,4 +266,55 @@ async fn a_rule_is_about_what_its_organisation_may_read() {
         }
     }
     assert_eq!(count(&stage, "alerts.rules").await, before);
+}
+
+/// Under policies that show nobody anything nothing is there, whatever conditions the statements have: so every look at alerts is taken
+/// under the organisation's role.
+#[tokio::test]
+async fn every_look_at_alerts_is_taken_under_row_security() {
+    let (stage, writer) = stage().await;
+    for table in [
+        "channels",
+        "rules",
+        "rule_channels",
+        "cursors",
+        "alert_events",
+        "alert_history",
+        "deliveries",
+        "delivery_attempts",
+    ] {
+        let closed = format!("ALTER POLICY tenant ON alerts.{table} USING (false)");
+        sqlx::query(sqlx::AssertSqlSafe(closed)).execute(&stage.pool).await.unwrap();
+    }
+    for (route, member) in [
+        (Route::ListRules, "alerts"),
+        (Route::ListAlertEvents, "alert_events"),
+        (Route::ListChannels, "channels"),
+        (Route::ListDeliveries, "deliveries"),
+    ] {
+        let (status, answer) = about(&stage, &writer, route, "", &Value::Null).await;
+        assert_eq!((status, &answer[member]), (200, &json!([])), "{}: {answer}", route.key());
+    }
+    let email = json!({ "address": { "kind": "email", "to": "ann@example.org" } });
+    let looks = [
+        (Route::ShowRule, "full", Value::Null, 404),
+        (Route::DeleteRule, "full", Value::Null, 404),
+        (Route::PauseRule, "full", Value::Null, 404),
+        (Route::ResumeRule, "full", Value::Null, 404),
+        (Route::MuteRule, "full", json!({ "seconds": 60 }), 404),
+        (Route::TestRule, "full", json!({ "from": 0, "to": 20 }), 404),
+        (Route::ShowAlertEvent, "", Value::Null, 404),
+        (Route::ShowChannel, "kept", Value::Null, 404),
+        (Route::DeleteChannel, "hooks", Value::Null, 404),
+        (Route::TestChannel, "kept", Value::Null, 404),
+        (Route::EnableChannel, "kept", Value::Null, 404),
+        (Route::ConfirmChannel, "kept", Value::Null, 404),
+        // What is not seen is made, and then its name is taken.
+        (Route::SaveRule, "full", full("full"), 409),
+        (Route::SaveChannel, "kept", email, 409),
+    ];
+    for (route, name, body, expected) in looks {
+        let (status, answer) = about(&stage, &writer, route, name, &body).await;
+        assert_eq!(status, expected, "{}: {answer}", route.key());
+    }
 }

@@ -1,7 +1,16 @@
 //! Channels by the API: whose they are, who sees where they lead, and where they may lead.
 
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
 use isotherm_access::Role;
+use isotherm_alerts::deliveries::{self, Capacity};
+use isotherm_alerts::message::{Message, NoticeContent};
 use isotherm_control::jobs;
+use isotherm_outbound::{Client, Options, Resolver};
 use isotherm_types::OrgId;
 use lambda_api::Route;
 use serde_json::{Value, json};
@@ -68,7 +77,9 @@ async fn a_channel_is_its_owners_and_admins_to_change() {
     let (_, admin) = stage.logged_in(org, "admin", Role::Admin).await;
     let email = json!({ "address": { "kind": "email", "to": "ann@example.org" } });
     assert_eq!(about(&stage, &owner, Route::SaveChannel, "ann", &email).await.0, 201);
-    for route in [Route::SaveChannel, Route::TestChannel, Route::EnableChannel, Route::DeleteChannel] {
+    for route in
+        [Route::SaveChannel, Route::TestChannel, Route::EnableChannel, Route::ConfirmChannel, Route::DeleteChannel]
+    {
         let body = if route == Route::SaveChannel { email.clone() } else { Value::Null };
         let (status, refused) = about(&stage, &other, route, "ann", &body).await;
         assert_eq!((status, &refused["code"]), (403, &json!("access.forbidden")), "{}", route.key());
@@ -87,6 +98,8 @@ async fn a_channel_is_its_owners_and_admins_to_change() {
     .await;
     assert_eq!((status, &refused["faults"][0]["field"]), (422, &json!("address.kind")), "{refused}");
 
+    let confirmed = "UPDATE alerts.channels SET confirmed_at = now()";
+    sqlx::query(confirmed).execute(&stage.pool).await.unwrap();
     let (status, queued) = about(&stage, &owner, Route::TestChannel, "ann", &Value::Null).await;
     assert!(status == 202 && queued["delivery_id"].is_string(), "{queued}");
     let disable = "UPDATE alerts.channels SET state = 'disabled', disabled_reason = 'alerts.failing'";
@@ -135,4 +148,86 @@ async fn a_channel_leads_to_no_place_inside_and_an_answer_names_the_field() {
     assert_eq!((status, &missing["faults"][0]["field"]), (422, &json!("address")));
     let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM alerts.channels").fetch_one(&stage.pool).await.unwrap();
     assert_eq!(stored, 0);
+}
+
+/// A network that knows one name, which leads inside.
+struct Inside;
+
+impl Resolver for Inside {
+    fn resolve<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
+        let found = match name {
+            "database.prod.example.com" => Ok(vec![IpAddr::from([10, 0, 0, 7])]),
+            _ => Err(io::Error::other("no such host")),
+        };
+        Box::pin(std::future::ready(found))
+    }
+}
+
+#[tokio::test]
+async fn whether_a_name_is_known_inside_is_told_to_nobody() {
+    let (mut stage, org) = stage().await;
+    stage.api.outbound = Client::new(Options { resolver: Arc::new(Inside), ..Options::default() }).unwrap();
+    let (_, writer) = stage.logged_in(org, "writer", Role::Writer).await;
+    let mut answers = Vec::new();
+    for host in ["database.prod.example.com", "nothing.prod.example.com"] {
+        let body = json!({ "address": { "kind": "webhook", "url": format!("https://{host}/") } });
+        answers.push(about(&stage, &writer, Route::SaveChannel, "new", &body).await);
+    }
+    assert_eq!((answers[0].0, &answers[0].1["code"]), (422, &json!("outbound.leads_nowhere")));
+    assert_eq!(answers[0], answers[1], "word for word");
+}
+
+/// The code that the sender is about to send.
+async fn code_on_its_way(stage: &Stage) -> String {
+    let mut conn = stage.pool.acquire().await.unwrap();
+    let (room, most) = (100, 100);
+    let capacity = Capacity {
+        room,
+        per_channel: most,
+        per_doubtful_channel: most,
+        per_org: most,
+        lease: Duration::from_secs(60),
+        ..Capacity::default()
+    };
+    let mut claim = deliveries::claim(&mut conn, &capacity).await.unwrap();
+    assert_eq!(claim.messages.len(), 1, "{claim:?}");
+    match claim.messages.remove(0).message {
+        Message::Notice(NoticeContent::ChannelCode { code: Some(code), .. }) => code.expose(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_mailbox_is_told_nothing_until_its_code_comes_back() {
+    let (stage, org) = stage().await;
+    let (_, owner) = stage.logged_in(org, "owner", Role::Writer).await;
+    let ask = async |route, body: Value| about(&stage, &owner, route, "ann", &body).await;
+    let mailbox = |to: &str| json!({ "address": { "kind": "email", "to": to } });
+    let (status, made) = ask(Route::SaveChannel, mailbox("ann@example.org")).await;
+    assert_eq!((status, &made["state"], &made["confirmed_at"]), (201, &json!("unconfirmed"), &Value::Null), "{made}");
+    let (status, refused) = ask(Route::TestChannel, Value::Null).await;
+    assert_eq!((status, &refused["code"]), (409, &json!("alerts.channel_unconfirmed")));
+    let (status, soon) = ask(Route::ConfirmChannel, json!({})).await;
+    assert_eq!((status, &soon["code"]), (409, &json!("alerts.too_many_codes")), "one was just asked for");
+    let told = "SELECT count(*) FROM control.events WHERE kind = 'alerts_recorded'";
+    let told: i64 = sqlx::query_scalar(told).fetch_one(&stage.pool).await.unwrap();
+    assert_eq!(told, 1, "the sender is told at once");
+
+    let code = code_on_its_way(&stage).await;
+    let (status, wrong) = ask(Route::ConfirmChannel, json!({ "code": "00000-00000" })).await;
+    assert_eq!(
+        (status, &wrong["code"], &wrong["faults"][0]["field"]),
+        (422, &json!("alerts.wrong_code"), &json!("code"))
+    );
+    let (status, confirmed) = ask(Route::ConfirmChannel, json!({ "code": code.to_lowercase() })).await;
+    assert_eq!((status, &confirmed["state"]), (200, &json!("active")), "{confirmed}");
+    assert_eq!(ask(Route::TestChannel, Value::Null).await.0, 202);
+    let (_, same) = ask(Route::SaveChannel, mailbox("ann@example.org")).await;
+    assert_eq!(same["state"], json!("active"));
+    let (_, other) = ask(Route::SaveChannel, mailbox("eve@example.org")).await;
+    assert_eq!(other["state"], json!("unconfirmed"), "nobody asked this one");
+    let later = "UPDATE alerts.channel_codes SET requested_at = requested_at - interval '2 minutes'";
+    sqlx::query(later).execute(&stage.pool).await.unwrap();
+    let (status, again) = ask(Route::ConfirmChannel, Value::Null).await;
+    assert!(status == 202 && again["delivery_id"].is_string(), "another code: {again}");
 }

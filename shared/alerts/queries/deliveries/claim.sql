@@ -10,7 +10,8 @@ SELECT c.id, c.org_id, c.channel_id, c.kind, c.attempts, c.content, c.created_at
        a.chain_id, a.block_number, '0x' || encode(a.block_hash, 'hex') AS block_hash,
        '0x' || encode(a.transaction_hash, 'hex') AS transaction_hash, a.position, a.block_time, a.state AS alert_state,
        a.severity, a.title, a.message, a.facts, r.name AS rule, r.definition ->> 'chain' AS chain,
-       coalesce(g.provider_message_id, f.provider_message_id) AS thread
+       coalesce(g.provider_message_id, f.provider_message_id) AS thread,
+       h.reason AS retraction_reason, r.version <> a.rule_version AS is_rule_changed, n.name AS notice_rule
   FROM claimed c
   LEFT JOIN alerts.alert_events a ON a.id = c.alert_id
   LEFT JOIN alerts.rules r ON r.id = a.rule_id
@@ -18,3 +19,9 @@ SELECT c.id, c.org_id, c.channel_id, c.kind, c.attempts, c.content, c.created_at
          ON f.alert_id = c.alert_id AND f.channel_id = c.channel_id AND f.kind = 'fired' AND f.occurrence = 0
         AND c.kind IN ('retracted', 'moved')
   LEFT JOIN alerts.deliveries g ON g.id = f.digest_id
+  LEFT JOIN LATERAL (SELECT t.reason
+                       FROM alerts.alert_history t
+                      WHERE c.kind = 'retracted' AND t.alert_id = c.alert_id AND t.to_state = 'retracted'
+                      ORDER BY t.id DESC
+                      LIMIT 1) AS h ON true
+  LEFT JOIN alerts.rules n ON c.kind = 'notice' AND n.org_id = c.org_id AND n.id = (c.content ->> 'rule_id')::bigint

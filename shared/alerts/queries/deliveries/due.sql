@@ -1,4 +1,4 @@
--- Channels and lanes of which a message is due, and those of channels that may not be sent to. It steps from one to the next by the
+-- Channels and lanes of which a message is due, and those of channels that may not be sent to, or nothing but a code. It steps from one to the next by the
 -- index deliveries_due, so that it costs what there are channels with messages, not messages.
 WITH RECURSIVE lanes AS (
     (SELECT d.channel_id, d.again FROM alerts.deliveries d WHERE d.state = 'queued' ORDER BY d.channel_id, d.again LIMIT 1)
@@ -14,10 +14,10 @@ WITH RECURSIVE lanes AS (
      ) AS next
 )
 SELECT l.channel_id, l.again, c.org_id, c.per_minute, c.failing_since IS NOT NULL AS is_failing,
-       c.state = 'active' AS is_active, c.deleted_at IS NOT NULL AS is_deleted
+       c.state = 'active' AS is_active, c.deleted_at IS NOT NULL AS is_deleted, c.confirmed_at IS NULL AS is_unconfirmed
   FROM lanes l
   JOIN alerts.channels c ON c.id = l.channel_id
- WHERE c.state <> 'active' OR c.deleted_at IS NOT NULL
+ WHERE c.state <> 'active' OR c.deleted_at IS NOT NULL OR c.confirmed_at IS NULL
     OR EXISTS (SELECT 1 FROM alerts.deliveries d
                 WHERE d.channel_id = l.channel_id AND d.again = l.again AND d.state = 'queued' AND d.not_before <= now())
  ORDER BY l.channel_id, l.again

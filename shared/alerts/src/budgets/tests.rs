@@ -50,11 +50,40 @@ fn a_shortage_of_an_organisation_is_shared_and_lanes_are_apart() {
             ((Scope::Channel(ChannelId(1)), Lane::Again), 50),
         ]),
         places: BTreeMap::from([(ChannelId(1), 50), (ChannelId(2), 50)]),
+        org_places: BTreeMap::from([(OrgId(1), 100)]),
         room: 100,
     };
     assert_eq!(split(&wants, supply.clone(), 0), [8, 2, 3]);
     assert_eq!(split(&wants, Supply { room: 2, ..supply }, 1), [0, 1, 1], "the turn decides who is first");
     assert_eq!(split(&[], Supply::default(), 7), Vec::<u32>::new());
+}
+
+/// Enough of everything for `wants` but for what is given.
+fn plenty(wants: &[Want], org_places: u32, room: u32) -> Supply {
+    let buckets = |want: &Want| [(Scope::Org(want.org), want.lane), (Scope::Channel(want.channel), want.lane)];
+    Supply {
+        tokens: wants.iter().flat_map(buckets).map(|bucket| (bucket, 1000)).collect(),
+        places: wants.iter().map(|want| (want.channel, 16)).collect(),
+        org_places: wants.iter().map(|want| (want.org, org_places)).collect(),
+        room,
+    }
+}
+
+#[test]
+fn many_channels_get_an_organisation_no_larger_share() {
+    let mut wants: Vec<Want> = (1..=9).map(|channel| want(1, channel, Lane::First, 100)).collect();
+    wants.push(want(2, 10, Lane::First, 100));
+    for turn in 0..wants.len() {
+        let granted = split(&wants, plenty(&wants, 100, 20), turn);
+        assert_eq!(granted[9], 10, "half of the room is that of the other: {granted:?}, turn {turn}");
+        assert_eq!(granted.iter().sum::<u32>(), 20);
+        assert!(
+            granted[..9].iter().all(|granted| *granted >= 1),
+            "nor is one of its own channels left out: {granted:?}"
+        );
+    }
+    let alone = split(&wants[..9], plenty(&wants, 12, 100), 0);
+    assert_eq!(alone.iter().sum::<u32>(), 12, "it never takes more than it may, even if nobody else is there");
 }
 
 fn wants() -> impl Strategy<Value = Vec<Want>> {
@@ -73,7 +102,13 @@ fn supply() -> impl Strategy<Value = Supply> {
     ];
     let tokens = proptest::collection::btree_map((scope, lane), 0u32..40, 0..16);
     let places = proptest::collection::btree_map((0i64..6).prop_map(ChannelId), 0u32..20, 0..6);
-    (tokens, places, 0u32..80).prop_map(|(tokens, places, room)| Supply { tokens, places, room })
+    let org_places = proptest::collection::btree_map((0i64..2).prop_map(OrgId), 0u32..60, 0..3);
+    (tokens, places, org_places, 0u32..80).prop_map(|(tokens, places, org_places, room)| Supply {
+        tokens,
+        places,
+        org_places,
+        room,
+    })
 }
 
 proptest! {
@@ -94,6 +129,9 @@ proptest! {
         let places_left = |channel: ChannelId| {
             supply.places.get(&channel).copied().unwrap_or(0).checked_sub(sum(&|want| want.channel == channel))
         };
+        let org_places_left = |org: OrgId| {
+            supply.org_places.get(&org).copied().unwrap_or(0).checked_sub(sum(&|want| want.org == org))
+        };
         let room_left = supply.room.checked_sub(sum(&|_| true));
         prop_assert!(room_left.is_some());
         for (want, granted) in wants.iter().zip(&granted) {
@@ -101,6 +139,7 @@ proptest! {
                 left_of((Scope::Org(want.org), want.lane)),
                 left_of((Scope::Channel(want.channel), want.lane)),
                 places_left(want.channel),
+                org_places_left(want.org),
                 room_left,
             ];
             prop_assert!(left.iter().all(Option::is_some), "overdrawn: {:?}", left);

@@ -26,6 +26,42 @@ pub enum ChannelError {
         /// How many it may have.
         most: i64,
     },
+    /// A rule would have nobody to tell.
+    #[error(
+        "the channel {name:?} is the only one of the rules {rules}; give them another channel first, or delete them"
+    )]
+    LastOfRules {
+        /// The channel's name.
+        name: String,
+        /// Names of the rules, as far as they are said.
+        rules: String,
+    },
+    /// A channel that is confirmed, or need not be.
+    #[error("the channel {name:?} needs no code: it is confirmed")]
+    NothingToConfirm {
+        /// Its name.
+        name: String,
+    },
+    /// No further code is sent for now.
+    #[error("no further code is sent for now, as there are {limit} at most; use the last one, or try again later")]
+    TooManyCodes {
+        /// How many there are at most.
+        limit: &'static str,
+    },
+    /// There is no code that could be right.
+    #[error(
+        "no code counts for the channel {name:?}: it is not sent yet, was tried too often or is older than an hour; ask for another one"
+    )]
+    NoCodeCounts {
+        /// The channel's name.
+        name: String,
+    },
+    /// Not the code that was sent.
+    #[error("this is not the code that was sent last; it may be tried {tries_left} times more")]
+    WrongCode {
+        /// How often.
+        tries_left: i32,
+    },
     /// A field that cannot be right.
     #[error("the {field} of a channel has to be {expected}")]
     BadField {
@@ -58,8 +94,13 @@ impl ChannelError {
         match self {
             Self::NotOwner { .. } => 403,
             Self::NoSuchChannel { .. } => 404,
-            Self::ChannelExists { .. } | Self::TooManyChannels { .. } => 409,
-            Self::BadField { .. } => 422,
+            Self::ChannelExists { .. }
+            | Self::TooManyChannels { .. }
+            | Self::LastOfRules { .. }
+            | Self::NothingToConfirm { .. }
+            | Self::TooManyCodes { .. }
+            | Self::NoCodeCounts { .. } => 409,
+            Self::BadField { .. } | Self::WrongCode { .. } => 422,
             Self::Seal(_) => 500,
             Self::Database { .. } => match self.disposition() {
                 Disposition::GiveUp => 500,
@@ -77,6 +118,11 @@ impl Classified for ChannelError {
             Self::NoSuchChannel { .. }
             | Self::ChannelExists { .. }
             | Self::TooManyChannels { .. }
+            | Self::LastOfRules { .. }
+            | Self::NothingToConfirm { .. }
+            | Self::TooManyCodes { .. }
+            | Self::NoCodeCounts { .. }
+            | Self::WrongCode { .. }
             | Self::BadField { .. }
             | Self::NotOwner { .. } => Disposition::GiveUp,
         }
@@ -87,6 +133,11 @@ impl Classified for ChannelError {
             Self::NoSuchChannel { .. } => "alerts.no_such_channel",
             Self::ChannelExists { .. } => "alerts.channel_exists",
             Self::TooManyChannels { .. } => "alerts.too_many_channels",
+            Self::LastOfRules { .. } => "alerts.last_channel",
+            Self::NothingToConfirm { .. } => "alerts.nothing_to_confirm",
+            Self::TooManyCodes { .. } => "alerts.too_many_codes",
+            Self::NoCodeCounts { .. } => "alerts.no_code_counts",
+            Self::WrongCode { .. } => "alerts.wrong_code",
             Self::BadField { .. } => "alerts.bad_channel",
             Self::NotOwner { .. } => "alerts.not_channel_owner",
             Self::Seal(error) => error.code(),

@@ -32,6 +32,8 @@ pub struct ForSending {
     pub kind: ChannelKind,
     /// The first failure since the last success.
     pub failing_since: Option<DateTime<Utc>>,
+    /// Whether more than a code may be sent there.
+    pub is_confirmed: bool,
     /// Where it leads. One that does not open keeps no other from being sent to.
     pub address: Result<Address, SealError>,
 }
@@ -76,8 +78,8 @@ pub(super) async fn sealed_address(
     Ok(opened(&sealed, ring, place)?)
 }
 
-/// Id, organisation, name, kind, first failure since the last success, sealed address.
-type SendingRow = (i64, i64, String, String, Option<DateTime<Utc>>, Vec<u8>);
+/// Id, organisation, name, kind, first failure since the last success, whether it is confirmed, sealed address.
+type SendingRow = (i64, i64, String, String, Option<DateTime<Utc>>, bool, Vec<u8>);
 
 /// Those of `channels`, of whatever organisations, that are active and not deleted, for the function that sends. What is sent is in
 /// `alerts.deliveries`; the audit trail has nothing of it.
@@ -91,7 +93,7 @@ pub async fn for_sending(
 ) -> Result<Vec<ForSending>, ChannelError> {
     let ids: Vec<i64> = channels.iter().map(|channel| channel.0).collect();
     let rows: Vec<SendingRow> = sqlx::query_as(
-        "SELECT id, org_id, name, kind, failing_since, sealed_address
+        "SELECT id, org_id, name, kind, failing_since, confirmed_at IS NOT NULL, sealed_address
            FROM alerts.channels
           WHERE id = ANY($1) AND state = 'active' AND deleted_at IS NULL
           ORDER BY id",
@@ -100,10 +102,10 @@ pub async fn for_sending(
     .fetch_all(conn)
     .await?;
     let mut found = Vec::with_capacity(rows.len());
-    for (id, org, name, kind, failing_since, sealed) in rows {
+    for (id, org, name, kind, failing_since, is_confirmed, sealed) in rows {
         let (id, org, kind) = (ChannelId(id), OrgId(org), kind.parse::<ChannelKind>()?);
         let address = opened(&sealed, ring, Place { org, channel: id, kind });
-        found.push(ForSending { id, org, name, kind, failing_since, address });
+        found.push(ForSending { id, org, name, kind, failing_since, is_confirmed, address });
     }
     Ok(found)
 }

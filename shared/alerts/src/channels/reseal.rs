@@ -3,7 +3,7 @@
 use isotherm_types::{ChannelId, OrgId};
 use sqlx::PgConnection;
 
-use super::ChannelError;
+use super::{ChannelError, note};
 use crate::channel::ChannelKind;
 use crate::seal::{Keyring, Place};
 
@@ -19,7 +19,8 @@ pub struct Resealed {
 }
 
 /// Seals the addresses of at most `limit` channels after the channel `after` with the first key of the ring, if another one has sealed
-/// them. Once no round finds anything, the other keys may go.
+/// them; the trail of each says that `actor` did. Once no round finds anything, the other keys may go. Rounds that were committed need
+/// not be done again, wherever one begins anew.
 ///
 /// # Errors
 /// That they cannot be sealed; what Postgres reports.
@@ -28,6 +29,7 @@ pub async fn reseal(
     ring: &Keyring,
     after: Option<ChannelId>,
     limit: u32,
+    actor: &str,
 ) -> Result<Resealed, ChannelError> {
     let rows: Vec<(i64, i64, String, Vec<u8>)> = sqlx::query_as(
         "SELECT id, org_id, kind, sealed_address
@@ -56,6 +58,7 @@ pub async fn reseal(
             .bind(ring.seal(&plain, place)?)
             .execute(&mut *conn)
             .await?;
+        note(conn, org, channel, actor, ("resealed", None)).await?;
         round.resealed += 1;
     }
     Ok(round)

@@ -15,8 +15,9 @@ use uuid::Uuid;
 use super::fault::DeliveryFault;
 use super::{DeliveryError, DeliveryId, Kind};
 use crate::budgets::{self, Bucket, Lane, ORG_PER_MINUTE, Rate, Scope, Supply, Want, split};
+use crate::channels;
 use crate::digest::{self, DigestContent, DigestOf, Fold, PATIENT, Plan, Waiting, plan};
-use crate::message::Message;
+use crate::message::{Message, NoticeContent};
 
 mod content;
 mod cut_off;
@@ -31,12 +32,19 @@ const MOST_FOLDED: i64 = 50_000;
 pub struct Capacity {
     /// Messages that it can begin now.
     pub room: u32,
-    /// Messages to one channel that it has on their way at once.
+    /// Messages to one channel that it has on their way at once, once that channel has accepted something.
     pub per_channel: u32,
-    /// The same for a channel whose last attempt failed: what hangs must not take the places of the others.
-    pub per_failing_channel: u32,
+    /// The same until it has, and after a failure: what hangs must not take the places of the others, also before anybody knows that
+    /// it hangs.
+    pub per_doubtful_channel: u32,
+    /// Messages of one organisation that it has on their way at once.
+    pub per_org: u32,
+    /// Channels that have accepted something, and failed at nothing since, as far as this sender has seen.
+    pub proven: BTreeSet<ChannelId>,
     /// What is on its way already.
     pub on_the_way: BTreeMap<ChannelId, u32>,
+    /// The same by organisation.
+    pub on_the_way_of: BTreeMap<OrgId, u32>,
     /// How long it may take: longer than any attempt, and the writing down.
     pub lease: Duration,
     /// Rises with each claim, so that no channel is always the first.
@@ -92,6 +100,7 @@ struct DueLane {
     is_failing: bool,
     is_active: bool,
     is_deleted: bool,
+    is_unconfirmed: bool,
 }
 
 impl DueLane {
@@ -123,7 +132,11 @@ pub async fn claim(conn: &mut PgConnection, capacity: &Capacity) -> Result<Claim
     let due: Vec<DueLane> =
         sqlx::query_as(include_str!("../../queries/deliveries/due.sql")).fetch_all(&mut *db_tx).await?;
     claim.cancelled += cut_off::channels(&mut db_tx, &due).await?;
-    let lanes: Vec<DueLane> = due.into_iter().filter(|lane| lane.is_active && !lane.is_deleted).collect();
+    let mut lanes: Vec<DueLane> = due.into_iter().filter(|lane| lane.is_active && !lane.is_deleted).collect();
+    let there = lanes.len();
+    // Nothing more can go there now, so nothing is looked up for them.
+    lanes.retain(|lane| capacity.places(lane) > 0 && capacity.places_of(OrgId(lane.org_id)) > 0);
+    claim.is_held_back = lanes.len() < there;
     if lanes.is_empty() {
         db_tx.commit().await?;
         return Ok(claim);
@@ -131,6 +144,7 @@ pub async fn claim(conn: &mut PgConnection, capacity: &Capacity) -> Result<Claim
     let supply = Supply {
         tokens: budgets::refill(&mut db_tx, &rates(&lanes)).await?,
         places: lanes.iter().map(|lane| (ChannelId(lane.channel_id), capacity.places(lane))).collect(),
+        org_places: lanes.iter().map(|lane| (OrgId(lane.org_id), capacity.places_of(OrgId(lane.org_id)))).collect(),
         room: capacity.room,
     };
     let mut waiting = waiting(&mut db_tx, &lanes, &supply).await?;
@@ -164,8 +178,14 @@ pub async fn claim(conn: &mut PgConnection, capacity: &Capacity) -> Result<Claim
 
 impl Capacity {
     fn places(&self, lane: &DueLane) -> u32 {
-        let most = if lane.is_failing { self.per_failing_channel } else { self.per_channel };
-        most.saturating_sub(self.on_the_way.get(&ChannelId(lane.channel_id)).copied().unwrap_or(0))
+        let channel = ChannelId(lane.channel_id);
+        let is_doubtful = lane.is_failing || !self.proven.contains(&channel);
+        let most = if is_doubtful { self.per_doubtful_channel } else { self.per_channel };
+        most.saturating_sub(self.on_the_way.get(&channel).copied().unwrap_or(0))
+    }
+
+    fn places_of(&self, org: OrgId) -> u32 {
+        self.per_org.saturating_sub(self.on_the_way_of.get(&org).copied().unwrap_or(0))
     }
 }
 
@@ -306,16 +326,10 @@ async fn begin(
     for row in rows {
         let id = row.id();
         match row.into_claimed() {
-            Ok(mut claimed) => {
-                if let Message::Digest { content, .. } = &mut claimed.message {
-                    *content = close(conn, id, content.of, claimed.attempt).await?;
-                    if content.count == Some(0) {
-                        claim.cancelled += cut_off::begun(conn, id, DeliveryFault::NothingToCorrect).await?;
-                        continue;
-                    }
-                }
-                claim.messages.push(claimed);
-            }
+            Ok(mut claimed) => match complete(conn, &mut claimed).await? {
+                Some(fault) => claim.cancelled += cut_off::begun(conn, id, fault).await?,
+                None => claim.messages.push(claimed),
+            },
             // One bad row must not keep the others back.
             Err(error) => {
                 cut_off::unreadable(conn, id, &error).await?;
@@ -324,6 +338,24 @@ async fn begin(
         }
     }
     Ok(())
+}
+
+/// Puts into a message what no row has: what a digest stands for, and a code. Returns why it is not sent, if it has nothing to say.
+async fn complete(conn: &mut PgConnection, claimed: &mut Claimed) -> Result<Option<DeliveryFault>, DeliveryError> {
+    let (id, attempt) = (claimed.id, claimed.attempt);
+    match &mut claimed.message {
+        Message::Digest { content, .. } => {
+            *content = close(conn, id, content.of, attempt).await?;
+            Ok((content.count == Some(0)).then_some(DeliveryFault::NothingToCorrect))
+        }
+        Message::Notice(NoticeContent::ChannelCode { code, .. }) => {
+            *code = channels::issue(conn, id).await?;
+            Ok(code.is_none().then_some(DeliveryFault::CodeVoid))
+        }
+        Message::Alert(_)
+        | Message::Test(_)
+        | Message::Notice(NoticeContent::ChannelDisabled { .. } | NoticeContent::RuleQuarantined { .. }) => Ok(None),
+    }
 }
 
 /// What a digest says from now on: nothing is folded into one that was tried.

@@ -54,8 +54,14 @@ pub enum DeliveryError {
         state: String,
     },
     /// Nothing is sent to a channel that is not active.
-    #[error("the channel of {id} is not active; enable it first")]
+    #[error("the channel of {id} is disabled, deleted or not confirmed; enable or confirm it first")]
     ChannelNotActive {
+        /// The delivery.
+        id: DeliveryId,
+    },
+    /// A code is not sent again.
+    #[error("{id} carries a code, which is not sent again; ask for another one")]
+    CarriesCode {
         /// The delivery.
         id: DeliveryId,
     },
@@ -70,7 +76,8 @@ impl Classified for DeliveryError {
             | Self::BadContent { .. }
             | Self::NoSuchDelivery { .. }
             | Self::NotOver { .. }
-            | Self::ChannelNotActive { .. } => Disposition::GiveUp,
+            | Self::ChannelNotActive { .. }
+            | Self::CarriesCode { .. } => Disposition::GiveUp,
         }
     }
 
@@ -83,6 +90,7 @@ impl Classified for DeliveryError {
             Self::NoSuchDelivery { .. } => "alerts.no_such_delivery",
             Self::NotOver { .. } => "alerts.delivery_not_over",
             Self::ChannelNotActive { .. } => "alerts.channel_not_active",
+            Self::CarriesCode { .. } => "alerts.carries_code",
         }
     }
 }

@@ -18,6 +18,19 @@ pub enum Verdict {
     Failed(DeliveryFault),
 }
 
+/// Who is to blame that an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The receiver, or whoever gave its address, its token or its keys. It counts against the channel.
+    Receiver,
+    /// The receiver or our own network. It counts if others were reached at that time.
+    Unclear,
+    /// This platform: its configuration, its keys, its permissions. Somebody has to look.
+    Platform,
+    /// Nobody who could mend it here: a service that carries messages, its limits, a change that a person made.
+    Nobody,
+}
+
 /// Why a message was not accepted, or not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryFault {
@@ -43,7 +56,21 @@ pub enum DeliveryFault {
     NotSent {
         /// The code of the reason.
         code: &'static str,
+        /// Whose fault it is.
+        blame: Blame,
     },
+    /// The service that carries the message was asked, or may have been, and did not answer.
+    #[error("the service that carries the message did not answer; the message may have been sent")]
+    ServiceSilent,
+    /// The service does not let this platform send.
+    #[error("the service does not let this platform send; look at its permissions and at the account")]
+    NotPermitted {
+        /// HTTP status.
+        status: Option<u16>,
+    },
+    /// A mistake in the sender.
+    #[error("the sender broke off; the message may have arrived")]
+    SenderBroke,
     /// The service that carries the message limits the rate.
     #[error("the service limits the rate of messages")]
     Throttled {
@@ -79,6 +106,12 @@ pub enum DeliveryFault {
     /// The channel was deleted while it waited.
     #[error("the channel was deleted before it was sent")]
     ChannelDeleted,
+    /// Nobody had said yet that messages may come.
+    #[error("the channel was not confirmed when it was to be sent")]
+    ChannelUnconfirmed,
+    /// A later code, or another address, has taken its place.
+    #[error("the code that it was to carry does not count any more")]
+    CodeVoid,
     /// What it corrects never got there.
     #[error("what it corrects never got there")]
     NothingToCorrect,
@@ -92,37 +125,48 @@ impl DeliveryFault {
             Self::Throttled { status, .. }
             | Self::AccessRefused { status }
             | Self::ServiceFailed { status }
+            | Self::NotPermitted { status }
             | Self::Rejected { status } => status,
             Self::NoAnswer
             | Self::NotSent { .. }
+            | Self::ServiceSilent
+            | Self::SenderBroke
             | Self::SenderLost
             | Self::ChannelDisabled
             | Self::ChannelDeleted
+            | Self::ChannelUnconfirmed
+            | Self::CodeVoid
             | Self::NothingToCorrect => None,
         }
     }
 
     /// Whether the receiver may have the message all the same.
     pub fn may_have_arrived(self) -> bool {
-        matches!(self, Self::NoAnswer | Self::SenderLost)
+        matches!(self, Self::NoAnswer | Self::ServiceSilent | Self::SenderBroke | Self::SenderLost)
     }
 
-    /// Whether it counts against the channel, which is disabled after days of nothing else.
-    pub fn blames_channel(self) -> bool {
+    /// Whose fault it is. A channel is disabled after days of nothing but its receiver's.
+    pub fn blame(self) -> Blame {
         match self {
-            Self::Refused { .. }
-            | Self::Gone { .. }
-            | Self::NoAnswer
-            | Self::NotSent { .. }
-            | Self::AccessRefused { .. } => true,
+            Self::Refused { .. } | Self::Gone { .. } | Self::NoAnswer | Self::AccessRefused { .. } => Blame::Receiver,
+            Self::NotSent { blame, .. } => blame,
+            Self::NotPermitted { .. } | Self::SenderBroke => Blame::Platform,
             Self::Throttled { .. }
             | Self::ServiceFailed { .. }
+            | Self::ServiceSilent
             | Self::Rejected { .. }
             | Self::SenderLost
             | Self::ChannelDisabled
             | Self::ChannelDeleted
-            | Self::NothingToCorrect => false,
+            | Self::ChannelUnconfirmed
+            | Self::CodeVoid
+            | Self::NothingToCorrect => Blame::Nobody,
         }
+    }
+
+    /// Whether it shows that our network leads outside: somebody out there has said it.
+    fn shows_network(self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Gone { .. } | Self::AccessRefused { .. })
     }
 
     /// Whether the channel is disabled at once.
@@ -152,11 +196,16 @@ impl Classified for DeliveryFault {
             | Self::NotSent { .. }
             | Self::AccessRefused { .. }
             | Self::ServiceFailed { .. }
+            | Self::ServiceSilent
+            | Self::NotPermitted { .. }
+            | Self::SenderBroke
             | Self::SenderLost => Disposition::Retry,
             Self::Gone { .. }
             | Self::Rejected { .. }
             | Self::ChannelDisabled
             | Self::ChannelDeleted
+            | Self::ChannelUnconfirmed
+            | Self::CodeVoid
             | Self::NothingToCorrect => Disposition::GiveUp,
         }
     }
@@ -166,7 +215,10 @@ impl Classified for DeliveryFault {
             Self::Refused { .. } => "alerts.receiver_refused",
             Self::Gone { .. } => "alerts.receiver_gone",
             Self::NoAnswer => "alerts.no_answer",
-            Self::NotSent { code } => code,
+            Self::NotSent { code, .. } => code,
+            Self::ServiceSilent => "alerts.service_silent",
+            Self::NotPermitted { .. } => "alerts.not_permitted",
+            Self::SenderBroke => "alerts.sender_broke",
             Self::Throttled { .. } => "alerts.throttled",
             Self::AccessRefused { .. } => "alerts.access_refused",
             Self::ServiceFailed { .. } => "alerts.service_failed",
@@ -174,7 +226,19 @@ impl Classified for DeliveryFault {
             Self::SenderLost => "alerts.sender_lost",
             Self::ChannelDisabled => "alerts.channel_disabled",
             Self::ChannelDeleted => "alerts.channel_deleted",
+            Self::ChannelUnconfirmed => "alerts.channel_unconfirmed",
+            Self::CodeVoid => "alerts.code_void",
             Self::NothingToCorrect => "alerts.nothing_to_correct",
+        }
+    }
+}
+
+impl Verdict {
+    /// Whether it shows that our network leads outside. What AWS says does not: it may be reached by another way.
+    pub fn shows_network(&self) -> bool {
+        match self {
+            Self::Accepted { status, .. } => status.is_some(),
+            Self::Failed(fault) => fault.shows_network(),
         }
     }
 }
@@ -200,6 +264,28 @@ pub fn of_aws(status: u16, code: Option<&str>) -> DeliveryFault {
         Some("BadRequestException" | "InvalidParameter" | "InvalidParameterValue" | "ParameterValueInvalid") => {
             DeliveryFault::Rejected { status }
         }
+        // Source: SES and SNS API references, "Common errors", and the errors of both calls.
+        Some(
+            "AccessDenied"
+            | "AccessDeniedException"
+            | "AuthorizationError"
+            | "AuthorizationErrorException"
+            | "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "SignatureDoesNotMatch"
+            | "InvalidSignatureException"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException"
+            | "NotAuthorized"
+            | "OptInRequired"
+            | "SendingPausedException"
+            | "AccountSuspendedException"
+            | "MailFromDomainNotVerifiedException"
+            | "KMSAccessDenied"
+            | "KMSAccessDeniedException",
+        ) => DeliveryFault::NotPermitted { status },
         // `MessageRejected` among them: it is also said of a sender that is not verified yet.
         _ => DeliveryFault::ServiceFailed { status },
     }
@@ -220,7 +306,8 @@ mod tests {
                 }
                 (100..=199 | 300..=409 | 411..=u16::MAX, Verdict::Failed(fault)) => {
                     assert_eq!(fault.disposition(), Disposition::RetryAfter(Duration::from_secs(9)));
-                    assert!(!fault.may_have_arrived() && fault.blames_channel() && !fault.disables_channel());
+                    assert!(!fault.may_have_arrived() && !fault.disables_channel());
+                    assert_eq!(fault.blame(), Blame::Receiver);
                 }
                 (_, verdict) => panic!("{status}: {verdict:?}"),
             }
@@ -229,9 +316,17 @@ mod tests {
 
     #[test]
     fn only_an_attempt_without_an_answer_may_have_arrived() {
-        assert!(DeliveryFault::NoAnswer.may_have_arrived() && DeliveryFault::SenderLost.may_have_arrived());
         for fault in [
-            DeliveryFault::NotSent { code: "outbound.x" },
+            DeliveryFault::NoAnswer,
+            DeliveryFault::ServiceSilent,
+            DeliveryFault::SenderBroke,
+            DeliveryFault::SenderLost,
+        ] {
+            assert!(fault.may_have_arrived(), "{fault:?}");
+        }
+        for fault in [
+            DeliveryFault::NotSent { code: "outbound.x", blame: Blame::Receiver },
+            DeliveryFault::NotPermitted { status: Some(403) },
             DeliveryFault::Rejected { status: Some(400) },
             DeliveryFault::ServiceFailed { status: Some(500) },
             DeliveryFault::Gone { status: 410 },
@@ -248,9 +343,15 @@ mod tests {
             (400, Some("BadRequestException"), DeliveryFault::Rejected { status: Some(400) }),
             (400, Some("InvalidParameter"), DeliveryFault::Rejected { status: Some(400) }),
             (503, None, DeliveryFault::ServiceFailed { status: Some(503) }),
+            (403, Some("AccessDeniedException"), DeliveryFault::NotPermitted { status: Some(403) }),
+            (403, Some("AuthorizationError"), DeliveryFault::NotPermitted { status: Some(403) }),
+            (403, Some("InvalidClientTokenId"), DeliveryFault::NotPermitted { status: Some(403) }),
+            (400, Some("SendingPausedException"), DeliveryFault::NotPermitted { status: Some(400) }),
         ] {
             assert_eq!(of_aws(status, code), expected);
-            assert!(!expected.blames_channel() && !expected.disables_channel());
+            assert!(!expected.disables_channel());
+            let is_ours = matches!(expected, DeliveryFault::NotPermitted { .. });
+            assert_eq!(expected.blame(), if is_ours { Blame::Platform } else { Blame::Nobody }, "{code:?}");
         }
     }
 }

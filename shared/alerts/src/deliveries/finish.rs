@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isotherm_types::{ChannelId, Classified, Disposition};
+use isotherm_types::{ChannelId, Classified, Disposition, OrgId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::fault::Verdict;
+use super::fault::{Blame, DeliveryFault, Verdict};
 use super::{Claimed, DeliveryError, DeliveryId};
 use crate::schedule::wait_after;
 
@@ -20,6 +20,8 @@ use crate::schedule::wait_after;
 pub struct Ended {
     /// The delivery.
     pub id: DeliveryId,
+    /// Whose it is.
+    pub org: OrgId,
     /// Where it went.
     pub channel: ChannelId,
     /// Whether the channel was failing when the attempt was begun.
@@ -50,6 +52,7 @@ impl Ended {
     pub fn new(claimed: &Claimed, verdict: Verdict, started_at: DateTime<Utc>, duration: Duration) -> Self {
         Self {
             id: claimed.id,
+            org: claimed.org,
             channel: claimed.channel,
             was_failing: claimed.is_failing,
             attempt: claimed.attempt,
@@ -131,8 +134,17 @@ pub enum Health {
     },
 }
 
-/// What `ended` says of the channels that it is about; a channel of which there is nothing to write down is left out. Pure.
-pub fn healths<'a>(ended: impl IntoIterator<Item = &'a Ended>) -> BTreeMap<ChannelId, Health> {
+/// What `ended` says of the channels that it is about; a channel of which there is nothing to write down is left out. Where receiver
+/// or our own network may be to blame, it counts if somebody out there was reached: in `ended`, or, as `was_reached` says, shortly
+/// before. Pure.
+pub fn healths<'a>(ended: impl IntoIterator<Item = &'a Ended>, was_reached: bool) -> BTreeMap<ChannelId, Health> {
+    let ended: Vec<&Ended> = ended.into_iter().collect();
+    let was_reached = was_reached || ended.iter().any(|ended| ended.verdict.shows_network());
+    let counts = |fault: DeliveryFault| match fault.blame() {
+        Blame::Receiver => true,
+        Blame::Unclear => was_reached,
+        Blame::Platform | Blame::Nobody => false,
+    };
     let mut accepted = BTreeMap::<ChannelId, bool>::new();
     let mut healths = BTreeMap::new();
     for ended in ended {
@@ -141,7 +153,7 @@ pub fn healths<'a>(ended: impl IntoIterator<Item = &'a Ended>) -> BTreeMap<Chann
             Verdict::Failed(fault) if fault.disables_channel() => {
                 healths.insert(ended.channel, Health::Gone { code: fault.code() });
             }
-            Verdict::Failed(fault) if fault.blames_channel() => {
+            Verdict::Failed(fault) if counts(*fault) => {
                 let health = healths.entry(ended.channel).or_insert(Health::Failing { code: fault.code() });
                 if let Health::Failing { code } = health {
                     *code = fault.code();
@@ -192,11 +204,11 @@ pub async fn finish(conn: &mut PgConnection, ended: &[Ended]) -> Result<BTreeSet
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliveries::DeliveryFault;
 
     fn ended(channel: i64, was_failing: bool, verdict: Verdict) -> Ended {
         Ended {
             id: DeliveryId(Uuid::from_u128(1)),
+            org: OrgId(1),
             channel: ChannelId(channel),
             was_failing,
             attempt: 1,
@@ -240,7 +252,38 @@ mod tests {
             (vec![throttled], false, None),
         ] {
             let ended: Vec<_> = verdicts.iter().map(|verdict| ended(7, was_failing, verdict.clone())).collect();
-            assert_eq!(healths(&ended).get(&ChannelId(7)), expected.as_ref(), "{verdicts:?}");
+            assert_eq!(healths(&ended, false).get(&ChannelId(7)), expected.as_ref(), "{verdicts:?}");
         }
+    }
+
+    #[test]
+    fn only_what_a_receiver_is_to_blame_for_counts_against_its_channel() {
+        let not_sent = |blame| DeliveryFault::NotSent { code: "outbound.x", blame };
+        // Whether it counts, and whether it does if somebody else was reached.
+        let table = [
+            (DeliveryFault::Refused { status: 500, asked: None }, true, true),
+            (DeliveryFault::NoAnswer, true, true),
+            (DeliveryFault::AccessRefused { status: Some(200) }, true, true),
+            (not_sent(Blame::Receiver), true, true),
+            (not_sent(Blame::Unclear), false, true),
+            (not_sent(Blame::Platform), false, false),
+            (not_sent(Blame::Nobody), false, false),
+            (DeliveryFault::NotPermitted { status: Some(403) }, false, false),
+            (DeliveryFault::ServiceSilent, false, false),
+            (DeliveryFault::ServiceFailed { status: None }, false, false),
+            (DeliveryFault::Throttled { status: None, asked: None }, false, false),
+            (DeliveryFault::Rejected { status: None }, false, false),
+            (DeliveryFault::SenderBroke, false, false),
+            (DeliveryFault::SenderLost, false, false),
+        ];
+        for (fault, alone, beside) in table {
+            let failed = ended(7, false, Verdict::Failed(fault));
+            let counts = |ended: &[Ended], was_reached| healths(ended, was_reached).contains_key(&ChannelId(7));
+            assert_eq!(counts(&[failed.clone()], false), alone, "{fault:?}");
+            assert_eq!(counts(&[failed.clone()], true), beside, "{fault:?}");
+            assert_eq!(counts(&[failed, ended(8, false, accepted())], false), beside, "{fault:?}");
+        }
+        let of_aws = Verdict::Accepted { status: None, message_id: None };
+        assert!(!of_aws.shows_network(), "a service is reached by another way than a receiver");
     }
 }

@@ -1,7 +1,8 @@
 //! How channels do: since when one only fails, and when it is disabled for that.
 //!
 //! What a batch of attempts says of each channel is decided by [`super::finish::healths`], which is pure. A channel is disabled at once
-//! if its receiver is gone for good, and otherwise after days in which it accepted nothing; its owner is told by email.
+//! if its receiver is gone for good, and otherwise after days in which attempts were made and it accepted none; its owner is told by
+//! email. What is no receiver's fault counts for nothing ([`super::fault::Blame`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::finish::Health;
 use crate::channels;
 use crate::message::NoticeContent;
 
-/// A channel that has only failed for so long is disabled.
+/// A channel that has only failed for so long, as far as attempts show, is disabled.
 pub const FAILING_FOR: Duration = Duration::from_secs(5 * 24 * 3600);
 
 /// Why a channel was disabled by itself.
@@ -48,7 +49,6 @@ struct Suspect {
     name: String,
     kind: String,
     owner_id: Option<i64>,
-    has_failed_for_days: bool,
 }
 
 /// Writes down how channels do, and queues a notice for each that is disabled for that. Returns the disabled ones.
@@ -70,13 +70,12 @@ pub async fn note(
     if failed.is_empty() {
         return Ok(Vec::new());
     }
-    channels::note_failure(conn, &failed).await?;
+    let failed_for = channels::note_failure(conn, &failed).await?;
     let suspects: Vec<Suspect> = sqlx::query_as(
-        "SELECT id, org_id, name, kind, owner_id, failing_since <= now() - make_interval(secs => $2) AS has_failed_for_days
+        "SELECT id, org_id, name, kind, owner_id
            FROM alerts.channels WHERE id = ANY ($1) AND state = 'active' AND deleted_at IS NULL ORDER BY id",
     )
     .bind(failed.iter().map(|channel| channel.0).collect::<Vec<_>>())
-    .bind(FAILING_FOR.as_secs_f64())
     .fetch_all(&mut *conn)
     .await?;
     let mut disabled = Vec::new();
@@ -84,7 +83,7 @@ pub async fn note(
         let channel = ChannelId(suspect.id);
         let because = match healths.get(&channel) {
             Some(Health::Gone { code }) => DisabledBecause::Gone(code),
-            _ if suspect.has_failed_for_days => DisabledBecause::FailedForDays,
+            _ if failed_for.get(&channel).is_some_and(|span| *span >= FAILING_FOR) => DisabledBecause::FailedForDays,
             _ => continue,
         };
         if channels::disable(conn, OrgId(suspect.org_id), channel, because.code(), ACTOR).await? {
@@ -101,6 +100,7 @@ async fn tell(conn: &mut PgConnection, disabled: &Suspect, because: DisabledBeca
         "WITH others AS (
              SELECT id, owner_id IS NOT DISTINCT FROM $3 AS is_owners FROM alerts.channels
               WHERE org_id = $1 AND id <> $2 AND kind = 'email' AND state = 'active' AND deleted_at IS NULL
+                AND confirmed_at IS NOT NULL
          )
          SELECT id FROM others WHERE is_owners OR NOT EXISTS (SELECT 1 FROM others WHERE is_owners) ORDER BY id",
     )

@@ -58,7 +58,7 @@ fn subject(message: &Message) -> String {
     let original = cut(&one_line(&original), SUBJECT, "…");
     match alert.change {
         Change::Fired => original,
-        Change::Retracted | Change::Moved => format!("Re: {original}"),
+        Change::Retracted(_) | Change::Moved => format!("Re: {original}"),
     }
 }
 

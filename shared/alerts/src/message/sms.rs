@@ -3,7 +3,7 @@
 //! Source: Amazon SNS Developer Guide, "Publishing to a mobile phone": a part has 140 bytes, which are 160 characters of the GSM alphabet
 //! (3GPP TS 23.038, 6.2.1; those of its extension count twice), or 70 of UCS-2 as soon as one is of no other alphabet. Each part is paid for.
 
-use super::{Change, Message, cut, one_line};
+use super::{Change, Message, NoticeContent, Retraction, cut, one_line, shown_code};
 
 /// Characters of the GSM alphabet in a part.
 const GSM: usize = 160;
@@ -20,12 +20,23 @@ pub fn render(message: &Message) -> String {
         Message::Alert(alert) => {
             let word = match alert.change {
                 Change::Fired => alert.severity.to_uppercase(),
-                Change::Retracted | Change::Moved => alert.change.as_str().to_uppercase(),
+                Change::Moved => "MOVED".to_owned(),
+                Change::Retracted(Retraction::Orphaned) => "RETRACTED".to_owned(),
+                // Nobody may read that it did not happen.
+                Change::Retracted(Retraction::RuleChanged) => "WITHDRAWN (rule changed, look it up)".to_owned(),
+                Change::Retracted(Retraction::RuleNotAtWork) => "WITHDRAWN (rule not at work, look it up)".to_owned(),
             };
             // The end is cut, so it must not matter most.
             format!("{word} {} {} block {}: {}", alert.rule, alert.chain, alert.block_number, one_line(&alert.title))
         }
-        Message::Digest { .. } | Message::Test(_) | Message::Notice(_) => message.headline(),
+        Message::Notice(NoticeContent::ChannelCode { channel, code }) => {
+            format!("{} lets alerts of the channel {channel} come here, if you give it back", shown_code(code.as_ref()))
+        }
+        Message::Digest { .. }
+        | Message::Test(_)
+        | Message::Notice(NoticeContent::ChannelDisabled { .. } | NoticeContent::RuleQuarantined { .. }) => {
+            message.headline()
+        }
     };
     one_part(&one_line(&text))
 }

@@ -42,10 +42,12 @@ fn digest() -> Message {
     Message::Digest { id: DeliveryId(Uuid::from_u128(5)), content }
 }
 
-fn messages() -> [(&'static str, Message); 7] {
+fn messages() -> [(&'static str, Message); 10] {
     [
         ("fired", alert(Change::Fired)),
-        ("retracted", alert(Change::Retracted)),
+        ("retracted", alert(Change::Retracted(Retraction::Orphaned))),
+        ("retracted_rule_changed", alert(Change::Retracted(Retraction::RuleChanged))),
+        ("retracted_rule_not_at_work", alert(Change::Retracted(Retraction::RuleNotAtWork))),
         ("moved", alert(Change::Moved)),
         ("digest", digest()),
         ("test", Message::Test(TestContent { channel: "pager".to_owned(), asked_by: "user:ann".to_owned() })),
@@ -58,9 +60,17 @@ fn messages() -> [(&'static str, Message); 7] {
             }),
         ),
         (
+            "channel_code",
+            Message::Notice(NoticeContent::ChannelCode {
+                channel: "ops".to_owned(),
+                code: Some(ConfirmationCode::parse("4TK9Q-Z0M2A").unwrap()),
+            }),
+        ),
+        (
             "rule_quarantined",
             Message::Notice(NoticeContent::RuleQuarantined {
                 rule_id: RuleId(7),
+                rule: Some("usdc-large".to_owned()),
                 code: "alerts.rule_too_slow".to_owned(),
                 message: "it took longer than it may".to_owned(),
             }),
@@ -100,7 +110,9 @@ fn every_message_has_its_form_on_every_kind_of_channel() {
 fn a_webhook_says_what_it_is_about_and_keeps_the_alerts_id() {
     let at = DateTime::UNIX_EPOCH;
     let body = |change| serde_json::from_str::<Value>(&webhook::body(&alert(change), at).unwrap()).unwrap();
-    let (fired, retracted) = (body(Change::Fired), body(Change::Retracted));
+    let (fired, mut retracted) = (body(Change::Fired), body(Change::Retracted(Retraction::Orphaned)));
+    let reason = retracted["data"].as_object_mut().unwrap().remove("reason");
+    assert_eq!(reason, Some(json!("orphaned")));
     assert_eq!((fired["type"].as_str(), retracted["type"].as_str()), (Some("alert.fired"), Some("alert.retracted")));
     assert_eq!(fired["timestamp"], "1970-01-01T00:00:00.000Z");
     assert_eq!(fired["data"], retracted["data"], "but for what has happened they say the same");
@@ -109,8 +121,39 @@ fn a_webhook_says_what_it_is_about_and_keeps_the_alerts_id() {
 }
 
 #[test]
+fn only_a_rule_that_looked_says_that_something_did_not_happen() {
+    for (reason, is_changed, expected) in [
+        (None, false, Retraction::Orphaned),
+        (None, true, Retraction::RuleChanged),
+        (Some("orphaned"), true, Retraction::Orphaned),
+        (Some("rule_changed"), false, Retraction::RuleChanged),
+        (Some("rule_not_at_work"), false, Retraction::RuleNotAtWork),
+        (Some("rule_not_at_work"), true, Retraction::RuleNotAtWork),
+        (Some("a reason of later"), false, Retraction::RuleNotAtWork),
+    ] {
+        assert_eq!(Retraction::of_history(reason, is_changed), expected, "{reason:?} {is_changed}");
+    }
+    for why in Retraction::ALL {
+        let message = alert(Change::Retracted(why));
+        let did_not_happen = email::render(&message).text.contains("it did not happen");
+        assert_eq!(did_not_happen, why == Retraction::Orphaned, "{why:?}");
+        assert_eq!(sms::render(&message).starts_with("RETRACTED "), why == Retraction::Orphaned, "{why:?}");
+    }
+}
+
+#[test]
+fn a_rule_in_quarantine_is_named_and_an_old_row_is_read_all_the_same() {
+    let stored = json!({ "type": "rule.quarantined", "rule_id": 7, "code": "alerts.x", "message": "m" });
+    let mut content: NoticeContent = serde_json::from_value(stored).unwrap();
+    assert_eq!(Message::Notice(content.clone()).headline(), "The rule with the number 7 was quarantined");
+    let NoticeContent::RuleQuarantined { rule, .. } = &mut content else { panic!("{content:?}") };
+    *rule = Some("usdc\nlarge".to_owned());
+    assert_eq!(Message::Notice(content).headline(), "The rule usdc large (number 7) was quarantined");
+}
+
+#[test]
 fn nothing_of_a_rule_or_a_chain_is_markup_or_a_second_line() {
-    let Message::Alert(mut hostile) = alert(Change::Retracted) else { unreachable!() };
+    let Message::Alert(mut hostile) = alert(Change::Retracted(Retraction::Orphaned)) else { unreachable!() };
     hostile.title = "a\r\nBcc: everybody@example.com\u{0}\u{1b}[31m".to_owned();
     let message = Message::Alert(hostile);
     let rendered = email::render(&message);

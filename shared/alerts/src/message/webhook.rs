@@ -30,6 +30,9 @@ struct AlertData<'a> {
     message: &'a str,
     facts: &'a Value,
     state: &'a str,
+    /// Why it is taken back; in retractions only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -54,8 +57,15 @@ struct DisabledData<'a> {
 }
 
 #[derive(Serialize)]
+struct CodeData<'a> {
+    channel: &'a str,
+}
+
+#[derive(Serialize)]
 struct QuarantinedData<'a> {
     rule_id: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
     code: &'a str,
     message: &'a str,
 }
@@ -70,7 +80,7 @@ pub fn body(message: &Message, at: DateTime<Utc>) -> serde_json::Result<String> 
         Message::Alert(alert) => {
             let r#type = match alert.change {
                 Change::Fired => "alert.fired",
-                Change::Retracted => "alert.retracted",
+                Change::Retracted(_) => "alert.retracted",
                 Change::Moved => "alert.moved",
             };
             serde_json::to_string(&Body { r#type, timestamp, data: alert_data(alert) })
@@ -86,8 +96,12 @@ pub fn body(message: &Message, at: DateTime<Utc>) -> serde_json::Result<String> 
             let data = DisabledData { channel, channel_kind, code };
             serde_json::to_string(&Body { r#type: "channel.disabled", timestamp, data })
         }
-        Message::Notice(NoticeContent::RuleQuarantined { rule_id, code, message }) => {
-            let data = QuarantinedData { rule_id: rule_id.0, code, message };
+        // A webhook is not confirmed by a code, so it is sent none.
+        Message::Notice(NoticeContent::ChannelCode { channel, .. }) => {
+            serde_json::to_string(&Body { r#type: "channel.code", timestamp, data: CodeData { channel } })
+        }
+        Message::Notice(NoticeContent::RuleQuarantined { rule_id, rule, code, message }) => {
+            let data = QuarantinedData { rule_id: rule_id.0, rule: rule.as_deref(), code, message };
             serde_json::to_string(&Body { r#type: "rule.quarantined", timestamp, data })
         }
     }
@@ -108,6 +122,10 @@ fn alert_data(alert: &AlertMessage) -> AlertData<'_> {
         message: &alert.message,
         facts: &alert.facts,
         state: &alert.state,
+        reason: match alert.change {
+            Change::Retracted(why) => Some(why.as_str()),
+            Change::Fired | Change::Moved => None,
+        },
     }
 }
 

@@ -1,5 +1,5 @@
 use isotherm_alerts::deliveries::finish::healths;
-use isotherm_alerts::deliveries::{Claimed, DeliveryFault, Kind, Verdict, health};
+use isotherm_alerts::deliveries::{Blame, Claimed, DeliveryFault, Kind, Verdict, health};
 use isotherm_alerts::message::{Message, NoticeContent};
 use isotherm_types::ChannelId;
 
@@ -10,7 +10,7 @@ const REFUSED: Verdict = Verdict::Failed(DeliveryFault::Refused { status: 500, a
 /// Writes the end of an attempt down, and how its channel does; returns the channels that were disabled.
 async fn note(stage: &mut Stage, claimed: &Claimed, verdict: Verdict) -> Vec<ChannelId> {
     assert!(stage.end(claimed, verdict.clone()).await);
-    health::note(&mut stage.conn, &healths(&[ended(claimed, verdict)])).await.unwrap()
+    health::note(&mut stage.conn, &healths(&[ended(claimed, verdict)], false)).await.unwrap()
 }
 
 #[tokio::test]
@@ -39,34 +39,62 @@ async fn a_receiver_that_is_gone_is_disabled_at_once_and_its_owner_told_by_email
     assert_eq!(notice.message, Message::Notice(expected));
 }
 
-#[tokio::test]
-async fn days_of_nothing_but_failures_disable_a_channel_and_one_success_forgives_them() {
+/// A stage with so many messages on their way to one channel.
+async fn on_the_way(count: i32) -> (Stage, Vec<Claimed>) {
     let mut stage = Stage::new().await;
     let channel = stage.channel("webhook", 6000).await;
+    stage.fire(count, &[channel]).await;
+    let claimed = stage.claim().await.messages;
+    (stage, claimed)
+}
+
+async fn disabled_reason(stage: &mut Stage) -> Option<String> {
+    sqlx::query_scalar("SELECT disabled_reason FROM alerts.channels").fetch_one(&mut stage.conn).await.unwrap()
+}
+
+#[tokio::test]
+async fn days_of_nothing_but_failures_disable_a_channel_and_one_success_forgives_them() {
     for forgiven in [true, false] {
-        stage.fire(3, &[channel]).await;
-        let claim = stage.claim().await;
-        let [first, second, third] = <[Claimed; 3]>::try_from(claim.messages).unwrap();
-        assert!(note(&mut stage, &first, REFUSED).await.is_empty());
-        stage.pass(5 * 86_400 - 60).await;
-        let verdict = if forgiven { accepted("m") } else { REFUSED };
-        assert!(
-            note(&mut stage, &Claimed { is_failing: true, ..second }, verdict).await.is_empty(),
-            "not five days yet"
-        );
-        stage.pass(61).await;
-        let disabled = note(&mut stage, &third, REFUSED).await;
-        assert_eq!(disabled.is_empty(), forgiven, "{disabled:?}");
-        stage
-            .run(
-                "UPDATE alerts.channels SET failing_since = NULL;
-                 UPDATE alerts.deliveries SET state = 'failed', finished_at = now() WHERE state = 'queued'",
-            )
-            .await;
+        let (mut stage, claimed) = on_the_way(7).await;
+        for (day, message) in claimed.iter().enumerate().take(6) {
+            let verdict = if forgiven && day == 2 { accepted("m") } else { REFUSED };
+            let message = Claimed { is_failing: day > 0, ..message.clone() };
+            let disabled = note(&mut stage, &message, verdict).await;
+            assert_eq!(disabled.len(), usize::from(day == 5 && !forgiven), "day {day}, forgiven: {forgiven}");
+            stage.pass(86_400).await;
+        }
+        let reason = disabled_reason(&mut stage).await;
+        assert_eq!(reason.as_deref(), (!forgiven).then_some("alerts.failed_for_days"));
     }
-    let reason: Option<String> =
-        sqlx::query_scalar("SELECT disabled_reason FROM alerts.channels").fetch_one(&mut stage.conn).await.unwrap();
-    assert_eq!(reason.as_deref(), Some("alerts.failed_for_days"));
+}
+
+#[tokio::test]
+async fn one_failure_long_ago_and_one_now_disable_nothing() {
+    let (mut stage, claimed) = on_the_way(2).await;
+    assert!(note(&mut stage, &claimed[0], REFUSED).await.is_empty());
+    stage.pass(30 * 86_400).await;
+    let again = Claimed { is_failing: true, ..claimed[1].clone() };
+    assert!(note(&mut stage, &again, REFUSED).await.is_empty(), "nothing was tried in between");
+    assert_eq!(disabled_reason(&mut stage).await, None);
+}
+
+#[tokio::test]
+async fn what_is_our_own_fault_never_disables_a_channel() {
+    let code = "alerts.no_email_sender";
+    for fault in [
+        DeliveryFault::NotSent { code, blame: Blame::Platform },
+        DeliveryFault::NotSent { code: "outbound.unresolved", blame: Blame::Unclear },
+        DeliveryFault::NotPermitted { status: Some(403) },
+        DeliveryFault::ServiceSilent,
+    ] {
+        let (mut stage, claimed) = on_the_way(7).await;
+        for message in &claimed {
+            assert!(note(&mut stage, message, Verdict::Failed(fault)).await.is_empty(), "{fault:?}");
+            stage.pass(86_400).await;
+        }
+        let failing = "SELECT count(*) FROM alerts.channels WHERE failing_since IS NOT NULL OR failed_for_ms > 0";
+        assert_eq!(stage.count(failing).await, 0, "{fault:?}");
+    }
 }
 
 #[tokio::test]

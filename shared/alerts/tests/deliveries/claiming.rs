@@ -114,18 +114,35 @@ async fn a_wait_that_was_asked_for_is_kept() {
 }
 
 #[tokio::test]
-async fn places_of_a_channel_are_kept_and_a_failing_one_has_fewer() {
+async fn places_of_a_channel_are_kept_and_a_doubtful_one_has_fewer() {
     let mut stage = Stage::new().await;
     let (good, failing) = (stage.channel("webhook", 6000).await, stage.channel("webhook", 6000).await);
+    let unknown = stage.channel("webhook", 6000).await;
     stage.run(format!("UPDATE alerts.channels SET failing_since = now() WHERE id = {}", failing.0)).await;
-    stage.fire(20, &[good, failing]).await;
-    let mut capacity = Capacity { per_channel: 8, per_failing_channel: 2, ..capacity() };
+    stage.fire(20, &[good, failing, unknown]).await;
+    let mut capacity = Capacity { per_channel: 8, per_doubtful_channel: 2, ..capacity() };
     capacity.on_the_way.insert(good, 3);
+    capacity.proven.extend([good, failing]);
     let claim = deliveries::claim(&mut stage.conn, &capacity).await.unwrap();
     let count = |channel| claim.messages.iter().filter(|claimed| claimed.channel == channel).count();
-    assert_eq!((count(good), count(failing)), (5, 2));
+    assert_eq!((count(good), count(failing), count(unknown)), (5, 2, 2));
     assert_eq!(claim.folded, 0, "they have tokens, only no places");
     assert!(claim.messages.iter().all(|claimed| claimed.is_failing == (claimed.channel == failing)));
+}
+
+#[tokio::test]
+async fn one_organisation_takes_no_more_than_its_places_and_another_one_gets_its_own() {
+    let mut stage = Stage::new().await;
+    let ours = [stage.channel("webhook", 6000).await, stage.channel("webhook", 6000).await];
+    let theirs = stage.channel_of_another_org("webhook", 6000).await;
+    stage.fire(20, &ours).await;
+    stage.test_message(theirs).await;
+    let mut capacity = Capacity { per_org: 10, room: 12, ..capacity() };
+    capacity.on_the_way_of.insert(OrgId(1), 3);
+    let claim = deliveries::claim(&mut stage.conn, &capacity).await.unwrap();
+    let count = |channel| claim.messages.iter().filter(|claimed| claimed.channel == channel).count();
+    assert_eq!((count(ours[0]) + count(ours[1]), count(theirs)), (7, 1), "three are on their way already");
+    assert!(claim.is_held_back && claim.folded == 0);
 }
 
 #[tokio::test]
@@ -135,14 +152,21 @@ async fn what_is_over_is_replayed_under_its_id_and_nothing_else_is() {
     stage.fire(1, &[channel]).await;
     let claimed = stage.claim_one().await;
     let org = OrgId(1);
-    let refused = replay(&mut stage.conn, org, claimed.id).await.unwrap_err();
+    let refused = replay(&mut stage.conn, org, claimed.id, "ann").await.unwrap_err();
     assert!(matches!(refused, DeliveryError::NotOver { .. }), "{refused:?}");
     stage.end(&claimed, Verdict::Failed(DeliveryFault::Rejected { status: Some(400) })).await;
-    let foreign = replay(&mut stage.conn, OrgId(2), claimed.id).await.unwrap_err();
+    let foreign = replay(&mut stage.conn, OrgId(2), claimed.id, "ann").await.unwrap_err();
     assert!(matches!(foreign, DeliveryError::NoSuchDelivery { .. }), "{foreign:?}");
-    let unknown = replay(&mut stage.conn, org, DeliveryId(Uuid::nil())).await.unwrap_err();
+    let unknown = replay(&mut stage.conn, org, DeliveryId(Uuid::nil()), "ann").await.unwrap_err();
     assert!(matches!(unknown, DeliveryError::NoSuchDelivery { .. }), "{unknown:?}");
-    replay(&mut stage.conn, org, claimed.id).await.unwrap();
+    replay(&mut stage.conn, org, claimed.id, "ann").await.unwrap();
     let again = stage.claim_one().await;
     assert_eq!((again.id, again.attempt), (claimed.id, 2));
+    let trail: Vec<(String, String, i64, Option<String>)> =
+        sqlx::query_as("SELECT actor, action, subject_id, reason FROM control.audit_log WHERE subject = 'channel'")
+            .fetch_all(&mut stage.conn)
+            .await
+            .unwrap();
+    let expected = ("ann".to_owned(), "replayed".to_owned(), channel.0, Some(claimed.id.to_string()));
+    assert_eq!(trail, [expected], "what was refused is no replay");
 }

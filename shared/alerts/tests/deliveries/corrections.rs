@@ -1,5 +1,5 @@
 use isotherm_alerts::deliveries::{DeliveryFault, Kind, Verdict};
-use isotherm_alerts::message::Message;
+use isotherm_alerts::message::{Change, Message, NoticeContent, Retraction};
 
 use crate::stage::{Stage, accepted};
 
@@ -86,4 +86,51 @@ async fn corrections_do_not_take_the_tokens_of_new_alerts() {
     let claim = stage.claim().await;
     let kinds: Vec<Kind> = claim.messages.iter().map(|claimed| claimed.kind).collect();
     assert_eq!(kinds, [Kind::Retracted], "the one token for first messages is spent, that for corrections is not");
+}
+
+#[tokio::test]
+async fn a_retraction_says_whether_its_rule_has_looked() {
+    for (reason, version, expected) in [
+        ("NULL", 1, Retraction::Orphaned),
+        ("NULL", 2, Retraction::RuleChanged),
+        ("'rule_not_at_work'", 1, Retraction::RuleNotAtWork),
+    ] {
+        let mut stage = Stage::new().await;
+        let channel = stage.channel("webhook", 60).await;
+        let alerts = stage.fire(1, &[channel]).await;
+        let first = stage.claim_one().await;
+        stage.end(&first, accepted("m")).await;
+        // What an earlier retraction was for does not count.
+        for reason in ["'an_earlier_one'", reason] {
+            stage
+                .run(format!(
+                    "INSERT INTO alerts.alert_history (org_id, alert_id, from_state, to_state, block_number, block_hash, reason)
+                     SELECT org_id, id, 'sent', 'retracted', block_number, block_hash, {reason} FROM alerts.alert_events"
+                ))
+                .await;
+        }
+        stage.run(format!("UPDATE alerts.rules SET version = {version}")).await;
+        stage.deliver(&alerts, channel, "retracted").await;
+        let Message::Alert(alert) = stage.claim_one().await.message else { panic!("{reason}: a retraction") };
+        assert_eq!(alert.change, Change::Retracted(expected), "{reason}, version {version}");
+    }
+}
+
+#[tokio::test]
+async fn a_notice_about_a_rule_names_it() {
+    let mut stage = Stage::new().await;
+    let channel = stage.channel("email", 60).await;
+    stage
+        .run(format!(
+            "INSERT INTO alerts.deliveries (id, org_id, channel_id, kind, content)
+             SELECT gen_random_uuid(), org_id, {}, 'notice',
+                    jsonb_build_object('type', 'rule.quarantined', 'rule_id', id, 'code', 'alerts.x', 'message', 'm')
+               FROM alerts.rules",
+            channel.0
+        ))
+        .await;
+    let Message::Notice(NoticeContent::RuleQuarantined { rule, .. }) = stage.claim_one().await.message else {
+        panic!("a notice about a rule")
+    };
+    assert_eq!(rule.as_deref(), Some("large"));
 }

@@ -5,4 +5,5 @@ mod channels;
 mod claiming;
 mod corrections;
 mod folding;
+mod other_orgs;
 mod stage;

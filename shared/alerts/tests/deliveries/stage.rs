@@ -20,7 +20,8 @@ pub(crate) struct Stage {
 
 /// Room for everything.
 pub(crate) fn capacity() -> Capacity {
-    Capacity { room: 10_000, per_channel: 10_000, per_failing_channel: 10_000, lease: LEASE, ..Capacity::default() }
+    let (room, most) = (10_000, 10_000);
+    Capacity { room, per_channel: most, per_doubtful_channel: most, per_org: most, lease: LEASE, ..Capacity::default() }
 }
 
 pub(crate) fn accepted(message_id: &str) -> Verdict {
@@ -51,6 +52,27 @@ impl Stage {
              VALUES ($1, 'c' || (SELECT count(*) FROM alerts.channels), $2, '\\x00', $3, 'test') RETURNING id",
         );
         ChannelId(made.bind(self.org).bind(kind).bind(per_minute).fetch_one(&mut self.conn).await.unwrap())
+    }
+
+    /// The same, of an organisation that has nothing else.
+    pub(crate) async fn channel_of_another_org(&mut self, kind: &str, per_minute: i32) -> ChannelId {
+        let made = sqlx::query_scalar(
+            "WITH org AS (INSERT INTO control.orgs (name) VALUES ('other') RETURNING id)
+             INSERT INTO alerts.channels (org_id, name, kind, sealed_address, per_minute, created_by)
+             SELECT id, 'theirs', $1, '\\x00', $2, 'test' FROM org RETURNING id",
+        );
+        ChannelId(made.bind(kind).bind(per_minute).fetch_one(&mut self.conn).await.unwrap())
+    }
+
+    /// A message that is about no alert.
+    pub(crate) async fn test_message(&mut self, channel: ChannelId) {
+        self.run(format!(
+            "INSERT INTO alerts.deliveries (id, org_id, channel_id, kind, content)
+             SELECT gen_random_uuid(), org_id, id, 'test', '{{\"channel\": \"c\", \"asked_by\": \"ann\"}}'
+               FROM alerts.channels WHERE id = {}",
+            channel.0
+        ))
+        .await;
     }
 
     /// New alerts, each with a first message to each of `channels`.
@@ -113,7 +135,8 @@ impl Stage {
             "UPDATE alerts.deliveries SET not_before = not_before - interval '{seconds} seconds',
                     lease_expires_at = lease_expires_at - interval '{seconds} seconds';
              UPDATE alerts.budgets SET refilled_at = refilled_at - interval '{seconds} seconds';
-             UPDATE alerts.channels SET failing_since = failing_since - interval '{seconds} seconds'"
+             UPDATE alerts.channels SET failing_since = failing_since - interval '{seconds} seconds',
+                    last_failed_at = last_failed_at - interval '{seconds} seconds'"
         ))
         .await;
     }

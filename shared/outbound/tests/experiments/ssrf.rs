@@ -49,6 +49,8 @@ struct Leg {
     tried: usize,
     at_definition: i64,
     at_send: i64,
+    /// Names of which one was told whether they are known.
+    told_apart: i64,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,6 +64,7 @@ async fn experiment_ssrf() {
     experiment.figure("addresses", bad.tried);
     experiment.zero("let_through_at_definition", bad.at_definition);
     experiment.zero("let_through_at_send", bad.at_send);
+    experiment.zero("names_told_apart", bad.told_apart);
     experiment.zero("connected_inside", count(&scene.inner));
     experiment.zero("connected_outside", count(&scene.public));
 
@@ -108,9 +111,12 @@ async fn bad_addresses(scene: &Scene) -> Leg {
         })
         .buffer_unordered(AT_ONCE);
     while let Some((text, defined, sent)) = tries.next().await {
-        if defined.is_ok() {
-            leg.at_definition += 1;
-            println!("saved: {text}");
+        match defined {
+            Ok(()) => {
+                leg.at_definition += 1;
+                println!("saved: {text}");
+            }
+            Err(refusal) => leg.told_apart += i64::from(sender.tells(text, &refusal)),
         }
         if !matches!(sent, Outcome::Refused) {
             leg.at_send += 1;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Claimed;
 use crate::deliveries::{DeliveryError, DeliveryId, Kind};
-use crate::message::{AlertMessage, Change, Message};
+use crate::message::{AlertMessage, Change, Message, NoticeContent, Retraction};
 
 #[derive(sqlx::FromRow)]
 pub(super) struct ContentRow {
@@ -34,6 +34,9 @@ pub(super) struct ContentRow {
     rule: Option<String>,
     chain: Option<String>,
     thread: Option<String>,
+    retraction_reason: Option<String>,
+    is_rule_changed: Option<bool>,
+    notice_rule: Option<String>,
 }
 
 impl ContentRow {
@@ -47,11 +50,15 @@ impl ContentRow {
         let kind = Kind::of_word(id, &self.kind)?;
         let message = match kind {
             Kind::Fired => Message::Alert(self.alert(Change::Fired)?),
-            Kind::Retracted => Message::Alert(self.alert(Change::Retracted)?),
+            Kind::Retracted => {
+                let is_changed = self.is_rule_changed.unwrap_or(false);
+                let why = Retraction::of_history(self.retraction_reason.as_deref(), is_changed);
+                Message::Alert(self.alert(Change::Retracted(why))?)
+            }
             Kind::Moved => Message::Alert(self.alert(Change::Moved)?),
             Kind::Digest => Message::Digest { id, content: self.content()? },
             Kind::Test => Message::Test(self.content()?),
-            Kind::Notice => Message::Notice(self.content()?),
+            Kind::Notice => Message::Notice(self.notice()?),
         };
         Ok(Claimed {
             id,
@@ -89,6 +96,15 @@ impl ContentRow {
             })
         };
         read().ok_or(DeliveryError::BadRow { id, problem: "its alert, or the rule of it, is not there" })
+    }
+
+    /// A notice; one about a rule names it as it is called now.
+    fn notice(&mut self) -> Result<NoticeContent, DeliveryError> {
+        let mut content = self.content()?;
+        if let NoticeContent::RuleQuarantined { rule, .. } = &mut content {
+            *rule = self.notice_rule.take().or(rule.take());
+        }
+        Ok(content)
     }
 
     fn content<T: DeserializeOwned>(&mut self) -> Result<T, DeliveryError> {

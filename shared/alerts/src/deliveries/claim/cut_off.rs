@@ -6,16 +6,25 @@ use sqlx::PgConnection;
 use super::{DueLane, MootAndWaiting};
 use crate::deliveries::{DeliveryError, DeliveryFault, DeliveryId};
 
-/// Cancels what waits for channels that are disabled or deleted; returns how many messages that were.
+/// Cancels what waits for channels that are disabled or deleted, and all but the code for those that are not confirmed; returns how many
+/// messages that were.
 pub(super) async fn channels(conn: &mut PgConnection, due: &[DueLane]) -> Result<u64, DeliveryError> {
     let mut cancelled = 0;
-    for lane in due.iter().filter(|lane| !lane.is_active || lane.is_deleted) {
-        let fault = if lane.is_deleted { DeliveryFault::ChannelDeleted } else { DeliveryFault::ChannelDisabled };
+    for lane in due {
+        let fault = match (lane.is_deleted, lane.is_active, lane.is_unconfirmed) {
+            (true, _, _) => DeliveryFault::ChannelDeleted,
+            (false, false, _) => DeliveryFault::ChannelDisabled,
+            (false, true, true) => DeliveryFault::ChannelUnconfirmed,
+            (false, true, false) => continue,
+        };
+        let spares_codes = fault == DeliveryFault::ChannelUnconfirmed;
         let update = sqlx::query(
             "UPDATE alerts.deliveries SET state = 'cancelled', finished_at = now(), last_error_code = $3
-              WHERE channel_id = $1 AND again = $2 AND state = 'queued'",
+              WHERE channel_id = $1 AND again = $2 AND state = 'queued'
+                AND NOT ($4 AND kind = 'notice' AND content ->> 'type' = 'channel.code')",
         );
-        let update = update.bind(lane.channel_id).bind(lane.again).bind(fault.code()).execute(&mut *conn).await?;
+        let update = update.bind(lane.channel_id).bind(lane.again).bind(fault.code()).bind(spares_codes);
+        let update = update.execute(&mut *conn).await?;
         cancelled += update.rows_affected();
     }
     Ok(cancelled)

@@ -81,6 +81,12 @@ impl Sender {
         self.client.check(&checked).await
     }
 
+    /// Whether its refusal says more of the name in `text` than that of a name which is not known.
+    pub(crate) fn tells(&self, text: &str, refusal: &OutboundError) -> bool {
+        let is_looked_up = CheckedUrl::parse(text, &self.client.policy()).is_ok();
+        is_looked_up && refusal.told() != OutboundError::Unresolved.told()
+    }
+
     /// As when a delivery is sent: from the text that was saved.
     pub(crate) async fn send(&self, text: &str) -> Outcome {
         match self.lacks {
