@@ -89,6 +89,12 @@ pub enum LocalStackError {
         /// Its key in the stack file.
         name: String,
     },
+    /// An entry of the list of hosts that nobody could be reached by.
+    #[error("{entry:?} is no host that may be allowed; write rpc.example.com, *.example.com, or host:port")]
+    AllowedHost {
+        /// The entry.
+        entry: String,
+    },
     /// A schedule expression that AWS would refuse.
     #[error("trigger {trigger_id} has an unusable schedule `{expression}`")]
     Schedule {
@@ -138,6 +144,7 @@ impl Classified for LocalStackError {
             | Self::Recipe { .. }
             | Self::Answer { .. }
             | Self::Unresolved { .. }
+            | Self::AllowedHost { .. }
             | Self::Schedule { .. } => Disposition::GiveUp,
         }
     }
@@ -154,6 +161,7 @@ impl Classified for LocalStackError {
             Self::Aws { .. } => "stack.aws",
             Self::Answer { .. } => "stack.aws_answer",
             Self::Unresolved { .. } => "stack.unresolved",
+            Self::AllowedHost { .. } => "stack.allowed_host",
             Self::Schedule { .. } => "stack.schedule",
         }
     }

@@ -9,6 +9,7 @@
 
 pub mod aws;
 pub mod ecs_launcher;
+pub mod egress;
 pub mod environment;
 pub mod error;
 pub mod names;
