@@ -107,7 +107,11 @@ async fn pass_on(mut client: TcpStream, allowed: &AllowList) -> std::io::Result<
     };
     let Some(wanted) = Wanted::of(&head) else { return answer(&mut client, "400 Bad Request", "").await };
     if !allowed.permits(&wanted.host, wanted.port) {
-        tracing::warn!(egress.host = wanted.host, egress.port = wanted.port, "a host that is not on the list was refused");
+        tracing::warn!(
+            egress.host = wanted.host,
+            egress.port = wanted.port,
+            "a host that is not on the list was refused"
+        );
         return answer(&mut client, "403 Forbidden", &format!("{REFUSED_HEADER}: refused\r\n")).await;
     }
     let connect = TcpStream::connect((wanted.host.as_str(), wanted.port));
@@ -206,7 +210,9 @@ mod tests {
         for (head, host, port, is_tunnel) in cases {
             assert_eq!(wanted(head), Some((host.to_owned(), port, is_tunnel)), "{head}");
         }
-        for head in ["", "GET / HTTP/1.1\r\n", "CONNECT a HTTP/1.1\r\n", "GET ftp://a/ HTTP/1.1\r\n", "CONNECT :1 x\r\n"] {
+        for head in
+            ["", "GET / HTTP/1.1\r\n", "CONNECT a HTTP/1.1\r\n", "GET ftp://a/ HTTP/1.1\r\n", "CONNECT :1 x\r\n"]
+        {
             assert_eq!(wanted(head), None, "{head}");
         }
     }

@@ -34,7 +34,15 @@ async fn curl(egress: Option<&Egress>, more: &[&str], url: &str) -> String {
     for (name, value) in egress.map(Egress::variables).unwrap_or_default() {
         command.env(name.to_lowercase(), value);
     }
-    command.args(["--silent", "--max-time", "20", "--output", "/dev/null", "--write-out", "%{http_code} %{http_connect}"]);
+    command.args([
+        "--silent",
+        "--max-time",
+        "20",
+        "--output",
+        "/dev/null",
+        "--write-out",
+        "%{http_code} %{http_connect}",
+    ]);
     let output = command.args(more).arg(url).stdin(Stdio::null()).output().await.unwrap();
     String::from_utf8(output.stdout).unwrap()
 }

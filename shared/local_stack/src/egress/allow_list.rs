@@ -109,7 +109,9 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in ["", "*", "*.", ".example.com", "https://a.example.com", "a b", "a:x", "a:70000", "*example.com", "a/b"] {
+        for text in
+            ["", "*", "*.", ".example.com", "https://a.example.com", "a b", "a:x", "a:70000", "*example.com", "a/b"]
+        {
             let error = AllowList::parse([text]).unwrap_err();
             assert!(matches!(error, LocalStackError::AllowedHost { .. }), "{text:?}");
         }

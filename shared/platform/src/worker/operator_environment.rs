@@ -32,7 +32,9 @@ mod tests {
 
     #[test]
     fn the_operator_gets_nothing_of_the_workers_wiring() {
-        for name in ["AWS_REGION", "AWS_ENDPOINT_URL", "ISOTHERM_BUCKET_COLD", "ISOTHERM_BUNDLE", "RUST_LOG", "HTTPS_PROXY"] {
+        for name in
+            ["AWS_REGION", "AWS_ENDPOINT_URL", "ISOTHERM_BUCKET_COLD", "ISOTHERM_BUNDLE", "RUST_LOG", "HTTPS_PROXY"]
+        {
             assert!(is_passed_on(name), "{name}");
         }
         for name in ["PATH", "HOME", "ISOTHERM_SECRET_DATABASE_ARN", "ISOTHERM_QUEUE_EVENTS_URL", "DATABASE_URL"] {
