@@ -92,8 +92,9 @@ async fn schema(url: &Secret<String>) -> Result<String, String> {
     let pool = database::connect(url, PoolOptions::operator("isotherm-smoke"))
         .await
         .map_err(|error| Fault::from(error).message())?;
-    let newest = sqlx::query_as("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&pool).await;
-    let (newest,): (Option<i64>,) = newest.map_err(|error| error_chain(&error))?;
+    let newest: Result<(Option<i64>,), sqlx::Error> =
+        sqlx::query_as("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&pool).await;
+    let (newest,) = newest.map_err(|error| error_chain(&error))?;
     match newest {
         Some(newest) => Ok(format!("migration {newest}")),
         None => Err("no migration has run".to_owned()),
