@@ -11,6 +11,7 @@ use isotherm_lab::ministack::{Ministack, MinistackOptions, REGION};
 use isotherm_lab::postgres::{Data, Postgres, StartOptions};
 use isotherm_lab::tools;
 use isotherm_local_stack::ecs_launcher::{EcsLauncher, LauncherOptions};
+use isotherm_local_stack::egress::{AllowList, Egress};
 use isotherm_local_stack::package::{Sources, operator_bundles};
 use isotherm_local_stack::provision::{Change, Options, Step};
 use isotherm_local_stack::{LocalAws, Provisioned, Stack, names, provision};
@@ -40,11 +41,14 @@ pub(crate) struct Start {
     pub(crate) token_issuers: String,
     /// The secret `alerts`: what seals channels' addresses.
     pub(crate) sealing_keys: String,
+    /// Hosts outside this machine that operators may reach.
+    pub(crate) allowed: AllowList,
 }
 
 /// The running parts. Dropping it stops them; [`Machine::stop`] lets tasks reach a safe point first.
 pub(crate) struct Machine {
     launcher: EcsLauncher,
+    egress: Egress,
     provisioned: Provisioned,
     aws: LocalAws,
     database_url: String,
@@ -87,8 +91,10 @@ impl Machine {
             cluster: provisioned.cluster.clone(),
             poll_interval: LAUNCHER_POLL,
         };
-        let launcher = EcsLauncher::start(&aws, options).context("could not start the launcher of operators")?;
-        Ok(Self { launcher, provisioned, aws, database_url, _ministack: ministack, _postgres: postgres })
+        let egress = Egress::start(&start.allowed).await.context("could not open the way out")?;
+        let launcher = EcsLauncher::start_behind(&aws, options, egress.variables())
+            .context("could not start the launcher of operators")?;
+        Ok(Self { launcher, egress, provisioned, aws, database_url, _ministack: ministack, _postgres: postgres })
     }
 
     /// Clients for the emulator.
@@ -116,6 +122,7 @@ impl Machine {
             api_url: self.provisioned.api_url.clone(),
             database_url: self.database_url.clone(),
             cron_target: self.provisioned.cron_target.clone(),
+            egress_probe: Some(self.egress.probe_url()),
         }
     }
 
@@ -146,7 +153,7 @@ async fn migrated(postgres: &Postgres) -> anyhow::Result<String> {
         .await
         .ok()
         .context("the database that was just started does not answer")?;
-    sqlx::migrate!("../migrations").run(&mut conn).await.context(
+    operator_migrate::schema::migrate(&mut conn).await.context(
         "could not migrate the database; if the data are of another version of Isotherm, use that one, or remove them \
          with `isotherm down --wipe`",
     )?;

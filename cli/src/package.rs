@@ -147,7 +147,7 @@ fn put(out: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<Made> {
     })
 }
 
-fn hex(sha256: &[u8; 32]) -> String {
+pub(crate) fn hex(sha256: &[u8; 32]) -> String {
     sha256.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");

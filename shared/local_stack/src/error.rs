@@ -65,7 +65,7 @@ pub enum LocalStackError {
         faults: String,
     },
     /// The emulator refused a call or did not answer.
-    #[error("the AWS emulator did not {action}")]
+    #[error("AWS, or the emulator in its place, did not {action}")]
     Aws {
         /// What was asked of it.
         action: String,
@@ -74,7 +74,7 @@ pub enum LocalStackError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The emulator's answer lacks a field that AWS always fills.
-    #[error("the AWS emulator did {action}, but its answer has no `{field}`")]
+    #[error("AWS, or the emulator in its place, did {action}, but its answer has no `{field}`")]
     Answer {
         /// What was asked of it.
         action: String,
