@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use isotherm_lab::ministack::REGION;
@@ -64,10 +64,9 @@ impl Side {
                 (host.url.clone(), Some(host))
             }
         };
-        let allowed_url = match (&arguments.allowed, stack.egress_probe) {
-            (Some(url), _) | (None, Some(url)) if !url.is_empty() => url.clone(),
-            _ => bail!("the running stack is of an older version, without a way out; start it anew"),
-        };
+        let allowed_url = arguments.allowed.clone().or_else(|| stack.egress_probe.clone());
+        let allowed_url =
+            allowed_url.context("the running stack is of an older version, without a way out; start it anew")?;
         Ok(Self {
             clients: Clients::from_config(aws.config().clone()),
             api_url: stack.api_url,
