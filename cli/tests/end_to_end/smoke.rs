@@ -34,7 +34,8 @@ const ACCOUNT: &str = "000000000000";
 const OFF_THE_LIST: &str = "http://127.0.0.4:9/";
 
 async fn smoke(stack: &Stack, more: &[&str]) -> (Option<i32>, Value) {
-    let ended = stack.run(&[&["smoke", "--json", "--timeout-seconds", "60"], more].concat()).await;
+    let patience: &[&str] = if more.contains(&"--timeout-seconds") { &[] } else { &["--timeout-seconds", "60"] };
+    let ended = stack.run(&[&["smoke", "--json"], patience, more].concat()).await;
     let printed = serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
     (ended.code, printed)
 }

@@ -115,9 +115,6 @@ pub const LOOPBACK_VARIABLE: &str = "ISOTHERM_OUTBOUND_LOOPBACK";
 /// The variable that makes an ECS task an errand: its key in the stack file.
 pub const ERRAND_VARIABLE: &str = "ISOTHERM_ERRAND";
 
-/// The variable that an errand is started with: key of the object in the bucket `results` that says what to do.
-pub const ERRAND_REQUEST_VARIABLE: &str = "ISOTHERM_ERRAND_REQUEST";
-
 /// The variable of functions that verify tokens: a JSON list of issuers.
 pub const TOKEN_ISSUERS_VARIABLE: &str = "ISOTHERM_TOKEN_ISSUERS";
 

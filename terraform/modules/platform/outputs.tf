@@ -4,7 +4,7 @@ output "api_url" {
 }
 
 output "database" {
-  description = "Where Postgres is, and which secret has the master's password. The platform's own role and its URL are made by hand (terraform/README.md)."
+  description = "Where Postgres is, and which secret has the master's password. The errand `migrate` makes the platform's own role and its URL."
   value = {
     address           = module.database.address
     master_secret_arn = module.database.master_secret_arn
