@@ -20,7 +20,7 @@ use crate::home::{Home, RunningStack};
 use crate::output::say;
 use crate::{connected, figures, machine, yaml_file};
 
-mod configs;
+pub(crate) mod configs;
 mod report;
 
 /// Exit code of `plan --exit-code` when there is something to change.

@@ -13,6 +13,7 @@ mod channels;
 mod cold;
 mod cold_repair;
 mod cost;
+mod deploy;
 mod dlq;
 mod follower;
 mod gaps;
@@ -21,6 +22,7 @@ mod login;
 mod orgs;
 mod package;
 mod query;
+mod smoke;
 mod span;
 mod tasks;
 mod triggers;
@@ -36,6 +38,7 @@ pub(crate) use channels::{AddChannelArguments, AddressArguments, ChannelsArgumen
 pub(crate) use cold::{ColdArguments, ColdCommand, GcArguments};
 pub(crate) use cold_repair::ColdRepairArguments;
 pub(crate) use cost::CostArguments;
+pub(crate) use deploy::{DeployArguments, DeployStep};
 pub(crate) use dlq::{DlqArguments, DlqCommand, Meant};
 pub(crate) use follower::{
     EvidenceArguments, FollowerArguments, FollowerCommand, FollowerStatusArguments, GapsArguments, ResumeArguments,
@@ -46,6 +49,7 @@ pub(crate) use login::LoginArguments;
 pub(crate) use orgs::{GrantArguments, OrgsArguments, OrgsCommand};
 pub(crate) use package::PackageArguments;
 pub(crate) use query::{Format, Mode, QueryArguments};
+pub(crate) use smoke::SmokeArguments;
 pub(crate) use tasks::{ListTasks, State, TasksArguments, TasksCommand};
 pub(crate) use triggers::{TriggersArguments, TriggersCommand};
 pub(crate) use users::{AddUserArguments, UsersArguments, UsersCommand};
@@ -125,6 +129,13 @@ pub(crate) enum Command {
     Cost(CostArguments),
     /// Put together what goes to AWS, from the programs of a release build; `./isotherm package` builds and calls this
     Package(PackageArguments),
+    /// Put a release into an AWS account, step by step: package, upload, migrate, apply
+    ///
+    /// Needs terraform, the AWS command line, and docker, podman or buildah for the images; credentials of the account in the
+    /// environment. Every step can be repeated, and done alone (--step). docs/operations.md has what each does.
+    Deploy(DeployArguments),
+    /// Try what a stack needs, from outside and from inside its network, one line a check; exit code 3 if one fails
+    Smoke(SmokeArguments),
     /// Check each part that is needed, and say how to mend what is not right
     Doctor,
 }
@@ -181,6 +192,10 @@ pub(crate) struct UpArguments {
     /// File for every AWS call that functions and operators make, once each: what their roles need. It is begun anew
     #[arg(long, value_name = "FILE")]
     pub(crate) record_calls: Option<PathBuf>,
+    /// A host that operators may reach besides the chain's endpoints, such as rpc.example.com or *.example.com; several
+    /// times for several
+    #[arg(long = "allow-host", value_name = "HOST")]
+    pub(crate) allowed_hosts: Vec<String>,
 }
 
 #[derive(Debug, Args)]

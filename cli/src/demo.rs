@@ -8,6 +8,7 @@ use anyhow::{Context, bail, ensure};
 use isotherm_control::pipeline::ChainSettings;
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
 use isotherm_lab::traffic::{Traffic, TrafficOptions};
+use isotherm_local_stack::egress::AllowList;
 use isotherm_platform::stop::Stop;
 use isotherm_types::{ChainId, Clock as _, Dataset, SystemClock};
 use serde_json::json;
@@ -50,7 +51,8 @@ pub(crate) async fn run(home: &Home, arguments: &DemoArguments) -> anyhow::Resul
     let chain = start_chain(arguments.block_time_ms).await?;
     let token_issuers = local_key::issuer(home)?.issuers().to_string();
     let sealing_keys = local_key::sealing_keys(home)?;
-    let start = Start { folder, keep: false, token_issuers, sealing_keys, record_calls: None };
+    let allowed = AllowList::default();
+    let start = Start { folder, keep: false, token_issuers, sealing_keys, record_calls: None, allowed };
     let machine = Machine::start(&start, &stop).await?;
     lock.announce(&machine.running("demo", "demo"))?;
     pipeline::start(&machine, &settings, &chain.rpc_url()).await?;

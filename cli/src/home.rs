@@ -37,6 +37,9 @@ pub(crate) struct RunningStack {
     pub(crate) database_url: String,
     /// Where the schedules of cron triggers go.
     pub(crate) cron_target: CronTarget,
+    /// A host that the way out always leads to.
+    #[serde(default)]
+    pub(crate) egress_probe: Option<String>,
 }
 
 /// Held while a stack runs, so that a second one in the same folder is refused.
@@ -174,6 +177,7 @@ mod tests {
                 retry_attempts: 1,
                 max_event_age_seconds: 60,
             },
+            egress_probe: None,
         }
     }
 

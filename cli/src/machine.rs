@@ -12,6 +12,7 @@ use isotherm_lab::ministack::{Ministack, MinistackOptions, REGION};
 use isotherm_lab::postgres::{Data, Postgres, StartOptions};
 use isotherm_lab::tools;
 use isotherm_local_stack::ecs_launcher::{EcsLauncher, LauncherOptions};
+use isotherm_local_stack::egress::{AllowList, Egress};
 use isotherm_local_stack::package::{Sources, operator_bundles};
 use isotherm_local_stack::provision::{Change, Options, Step};
 use isotherm_local_stack::{LocalAws, Provisioned, Stack, names, provision};
@@ -43,11 +44,14 @@ pub(crate) struct Start {
     pub(crate) sealing_keys: String,
     /// File for the AWS calls of functions and operators; absent: they go straight to the emulator.
     pub(crate) record_calls: Option<PathBuf>,
+    /// Hosts outside this machine that operators may reach.
+    pub(crate) allowed: AllowList,
 }
 
 /// The running parts. Dropping it stops them; [`Machine::stop`] lets tasks reach a safe point first.
 pub(crate) struct Machine {
     launcher: EcsLauncher,
+    egress: Egress,
     provisioned: Provisioned,
     aws: LocalAws,
     database_url: String,
@@ -94,9 +98,12 @@ impl Machine {
             cluster: provisioned.cluster.clone(),
             poll_interval: LAUNCHER_POLL,
         };
-        let launcher = EcsLauncher::start(&aws, options).context("could not start the launcher of operators")?;
+        let egress = Egress::start(&start.allowed).await.context("could not open the way out")?;
+        let launcher = EcsLauncher::start_behind(&aws, options, egress.variables())
+            .context("could not start the launcher of operators")?;
         Ok(Self {
             launcher,
+            egress,
             provisioned,
             aws,
             database_url,
@@ -131,6 +138,7 @@ impl Machine {
             api_url: self.provisioned.api_url.clone(),
             database_url: self.database_url.clone(),
             cron_target: self.provisioned.cron_target.clone(),
+            egress_probe: Some(self.egress.probe_url()),
         }
     }
 
@@ -161,7 +169,7 @@ async fn migrated(postgres: &Postgres) -> anyhow::Result<String> {
         .await
         .ok()
         .context("the database that was just started does not answer")?;
-    sqlx::migrate!("../migrations").run(&mut conn).await.context(
+    operator_migrate::schema::migrate(&mut conn).await.context(
         "could not migrate the database; if the data are of another version of Isotherm, use that one, or remove them \
          with `isotherm down --wipe`",
     )?;

@@ -16,6 +16,7 @@ mod comparison;
 mod connected;
 mod cost;
 mod demo;
+mod deploy;
 mod dlq;
 mod doctor;
 mod down;
@@ -39,6 +40,7 @@ mod pipeline;
 mod query;
 mod schedules;
 mod secrets;
+mod smoke;
 mod status;
 mod stored_chains;
 mod tasks;
@@ -98,6 +100,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Cost(arguments) => cost::run(&arguments),
         Command::Package(arguments) => package::run(&arguments),
+        Command::Deploy(arguments) => deploy::run(&arguments).await,
+        Command::Smoke(arguments) => smoke::run(&home, &arguments).await,
         Command::Doctor => doctor::run(&home).await,
     }
 }

@@ -92,11 +92,21 @@ fn functions(stack: &Stack, sources: &Sources, arguments: &PackageArguments) -> 
 
 fn images(stack: &Stack, sources: &Sources, root: &Path, arguments: &PackageArguments) -> anyhow::Result<Vec<Made>> {
     let mut made = Vec::new();
-    for (key, operator) in &stack.operators {
+    let place = |key: &str| {
         let recipe = root.join("fargate-operators").join(key).join(RECIPE);
         let name = format!("{IMAGES}/{}", names::task_definition(key));
-        let folder = arguments.out.join(&name);
-        let files = release::image(key, operator, &recipe, sources, &arguments.hidden, &folder)?;
+        (recipe, arguments.out.join(&name), name)
+    };
+    let mut contexts = Vec::new();
+    for (key, operator) in &stack.operators {
+        let (recipe, folder, name) = place(key);
+        contexts.push((name, release::image(key, operator, &recipe, sources, &arguments.hidden, &folder)?));
+    }
+    for key in stack.errands.keys() {
+        let (recipe, folder, name) = place(key);
+        contexts.push((name, release::errand_image(key, &recipe, sources, &arguments.hidden, &folder)?));
+    }
+    for (name, files) in contexts {
         made.extend(files.into_iter().map(|file| Made {
             name: format!("{name}/{}", file.name),
             size_bytes: file.size_bytes,
@@ -137,7 +147,7 @@ fn put(out: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<Made> {
     })
 }
 
-fn hex(sha256: &[u8; 32]) -> String {
+pub(crate) fn hex(sha256: &[u8; 32]) -> String {
     sha256.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");

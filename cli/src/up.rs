@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use isotherm_chain::Finality as ProfileFinality;
 use isotherm_control::pipeline::{ChainSettings, Finality};
+use isotherm_local_stack::egress::AllowList;
 use isotherm_platform::stop::Stop;
 use serde_json::json;
 
@@ -39,8 +40,14 @@ pub(crate) async fn run(home: &Home, arguments: &UpArguments) -> anyhow::Result<
     let stop = Stop::on_signals().context("could not listen for signals")?;
     let token_issuers = local_key::issuer(home)?.issuers().to_string();
     let sealing_keys = local_key::sealing_keys(home)?;
-    let record_calls = arguments.record_calls.clone();
-    let start = Start { folder: home.stack_folder("up"), keep: true, token_issuers, sealing_keys, record_calls };
+    let start = Start {
+        folder: home.stack_folder("up"),
+        keep: true,
+        token_issuers,
+        sealing_keys,
+        record_calls: arguments.record_calls.clone(),
+        allowed: allowed(arguments)?,
+    };
     let machine = Machine::start(&start, &stop).await?;
     let outcome = match pipeline::start(&machine, &settings, &arguments.rpc_url).await {
         Ok(()) => {
@@ -52,6 +59,23 @@ pub(crate) async fn run(home: &Home, arguments: &UpArguments) -> anyhow::Result<
     };
     machine.stop().await;
     outcome
+}
+
+/// Whom operators may reach: the chain's endpoints, and whoever is named besides.
+fn allowed(arguments: &UpArguments) -> anyhow::Result<AllowList> {
+    let endpoints = arguments.rpc_url.split(',').map(host_of).collect::<Result<Vec<_>, _>>()?;
+    let named = arguments.allowed_hosts.iter().chain(&endpoints).map(String::as_str);
+    AllowList::parse(named).context("--allow-host is not usable")
+}
+
+/// `host:port` of an endpoint's address, without what may be secret in it.
+fn host_of(url: &str) -> anyhow::Result<String> {
+    let url: reqwest::Url = url.trim().parse().ok().context("--rpc-url is not usable")?;
+    let port = match url.scheme() {
+        "ws" | "http" => url.port().unwrap_or(80),
+        _ => url.port().unwrap_or(443),
+    };
+    Ok(format!("{}:{port}", url.host_str().context("--rpc-url names no host")?))
 }
 
 /// The known chain that `--chain` names. Whoever gives a file means a known one; otherwise it may be a new name.
@@ -156,6 +180,18 @@ mod tests {
         assert_eq!(built_in.profile, None);
         let defaults = ChainSettings { partition_blocks: 10_000, ..ChainSettings::new(ChainId(5), "five") };
         assert_eq!(made(&["five"], None), defaults);
+    }
+
+    #[test]
+    fn the_chains_endpoints_may_be_reached_and_whoever_is_named_and_nobody_else() {
+        let words = ["five", "--allow-host", "*.example.org"];
+        let mut arguments = arguments(&words);
+        arguments.rpc_url = "https://user:word@rpc.example.com/key,ws://10.0.0.5:8546".to_owned();
+        let allowed = allowed(&arguments).unwrap();
+        for (host, port) in [("rpc.example.com", 443), ("10.0.0.5", 8546), ("a.example.org", 443)] {
+            assert!(allowed.permits(host, port), "{host}");
+        }
+        assert!(!allowed.permits("example.com", 443) && !allowed.permits("rpc.example.com", 80));
     }
 
     #[test]

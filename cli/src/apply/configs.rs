@@ -9,7 +9,7 @@ const FOLLOWER: &str = "block_follower";
 
 /// What is wrong with the `config` of a job of `operator`: of a follower's profile everything, and that it is another
 /// chain's. The rest of the settings the operator checks when it starts.
-pub(super) fn judge(operator: &str, config: &Value) -> Vec<ConfigFault> {
+pub(crate) fn judge(operator: &str, config: &Value) -> Vec<ConfigFault> {
     let Some(profile) = config.get("profile").filter(|profile| operator == FOLLOWER && !profile.is_null()) else {
         return Vec::new();
     };

@@ -16,7 +16,7 @@ impl Scene {
         let root = tools::repository_root().unwrap();
         let stack = Stack::read(&root.join("terraform/stack.yaml")).unwrap();
         let functions = stack.functions.keys().map(|key| format!("lambda-{key}"));
-        let operators = stack.operators.keys().map(|key| format!("operator-{key}"));
+        let operators = stack.operators.keys().chain(stack.errands.keys()).map(|key| format!("operator-{key}"));
         let others = ["operator-worker", "isotherm-sql-sandbox"].map(str::to_owned);
         for name in functions.chain(operators).chain(others) {
             put(&scene.path("programs"), &name, name.as_bytes()).unwrap();

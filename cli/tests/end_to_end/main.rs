@@ -9,6 +9,7 @@ mod causes;
 mod control_plane;
 mod crashing;
 mod demo;
+mod smoke;
 mod stack;
 mod stopped;
 mod up;

@@ -1,15 +1,18 @@
 //! An operator that moves no data: it counts steps, and can be told to fail in every way in which an operator fails.
 //!
-//! Used as a sign of life of the control plane (a cron trigger and this), and by tests of the worker. It must never
-//! need the database, the chain or a bucket.
+//! Used as a sign of life of the control plane (a cron trigger and this), by tests of the worker, and as the inner half of
+//! `isotherm smoke` ([`checks`]). It must never need the database, the chain or a bucket, unless its job asks for checks.
 
 use std::time::Duration;
 
 use isotherm_platform::Fault;
-use isotherm_platform::operator_main::{Context, OperatorEnd, config};
-use isotherm_types::{Classified, Disposition, TaskSpec};
+use isotherm_platform::operator_main::{Context, OperatorEnd, config, input};
+use isotherm_types::event::{TaskWake, WAKE_VERSION};
+use isotherm_types::{Classified, Disposition, Fence, TaskSpec};
 use serde::Deserialize;
 use serde_json::json;
+
+pub mod checks;
 
 /// Settings of a noop job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -31,6 +34,8 @@ pub struct NoopConfig {
     pub stall_after: Option<u64>,
     /// While standing still, say that there is nothing to do.
     pub waiting: bool,
+    /// After the steps, look around as the task's input says ([`checks::Asked`]).
+    pub check: bool,
 }
 
 /// The failure that a config asks for.
@@ -79,7 +84,15 @@ pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault>
         return Err(AskedToFail { code }.into());
     }
     let variables: Vec<String> = context.environment.select(|_| true).into_keys().collect();
-    Ok(OperatorEnd::Completed(json!({"steps": config.steps, "variables": variables})))
+    let mut output = json!({"steps": config.steps, "variables": variables});
+    if config.check {
+        let asked: checks::Asked = input(&spec)?;
+        // As it was when the task was claimed.
+        let fence = Fence(spec.fence.0.saturating_sub(1));
+        let own = TaskWake { version: WAKE_VERSION, task_id: spec.task_id, fence };
+        output["checks"] = json!(checks::all(&asked, own, &context.environment).await);
+    }
+    Ok(OperatorEnd::Completed(output))
 }
 
 /// Stands still until asked to stop.
@@ -102,7 +115,7 @@ async fn stand_still(config: &NoopConfig, context: &Context) {
 mod tests {
     use isotherm_platform::operator_main::Progress;
     use isotherm_platform::{Environment, Stop};
-    use isotherm_types::{Fence, TaskId};
+    use isotherm_types::TaskId;
 
     use super::*;
 

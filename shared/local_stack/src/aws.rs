@@ -75,6 +75,11 @@ impl LocalAws {
         &self.region
     }
 
+    /// What all clients are made from.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
     /// Variables that lead the AWS SDK of a child process to this emulator.
     pub fn variables(&self) -> Vec<(String, String)> {
         self.variables_with(&self.endpoint_url)

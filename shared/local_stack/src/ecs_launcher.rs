@@ -77,6 +77,18 @@ impl EcsLauncher {
     /// # Errors
     /// [`LocalStackError::Io`] if the folder for logs or the thread cannot be made.
     pub fn start(aws: &LocalAws, options: LauncherOptions) -> Result<Self, LocalStackError> {
+        Self::start_behind(aws, options, Vec::new())
+    }
+
+    /// As [`EcsLauncher::start`]; each task has the variables `more` besides, such as those of the [way out](crate::egress).
+    ///
+    /// # Errors
+    /// As [`EcsLauncher::start`].
+    pub fn start_behind(
+        aws: &LocalAws,
+        options: LauncherOptions,
+        more: Vec<(String, String)>,
+    ) -> Result<Self, LocalStackError> {
         std::fs::create_dir_all(&options.logs).map_err(LocalStackError::io("create", &options.logs))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -90,7 +102,7 @@ impl EcsLauncher {
             runtime.block_on(async {
                 // Connections belong to the runtime that opened them.
                 let aws = aws.reconnected().await;
-                Launcher::new(aws, options).run(received).await;
+                Launcher::new(aws, options, more).run(received).await;
             });
             // Nobody may be waiting any more.
             let _ = announce.send(());
@@ -136,15 +148,17 @@ enum Slot {
 struct Launcher {
     options: LauncherOptions,
     aws: LocalAws,
+    /// Variables of every task besides those of AWS.
+    more: Vec<(String, String)>,
     tasks: Tasks,
     slots: BTreeMap<String, Slot>,
     is_cut_off: bool,
 }
 
 impl Launcher {
-    fn new(aws: LocalAws, options: LauncherOptions) -> Self {
+    fn new(aws: LocalAws, options: LauncherOptions, more: Vec<(String, String)>) -> Self {
         let tasks = Tasks::new(aws.ecs(), &options.cluster);
-        Self { options, aws, tasks, slots: BTreeMap::new(), is_cut_off: false }
+        Self { options, aws, more, tasks, slots: BTreeMap::new(), is_cut_off: false }
     }
 
     async fn run(mut self, mut orders: watch::Receiver<Order>) {
@@ -219,11 +233,21 @@ impl Launcher {
 
     async fn start(&mut self, arn: &str) -> Result<Slot, LocalStackError> {
         let Some(launch) = self.tasks.describe(arn).await? else { return Ok(Slot::Ignored) };
-        let Some(operator) = launch.variables.get("ISOTHERM_OPERATOR").cloned() else {
-            return Ok(Slot::Ended("its task definition sets no ISOTHERM_OPERATOR".to_owned()));
+        let variable = |name: &str| launch.variables.get(name).cloned();
+        let (operator, program) = match (variable("ISOTHERM_OPERATOR"), variable(names::ERRAND_VARIABLE)) {
+            (Some(operator), _) => (operator, self.options.worker.clone()),
+            (None, Some(errand)) => {
+                let program = self.options.programs.join(format!("operator-{errand}"));
+                (errand, program)
+            }
+            (None, None) => {
+                let reason = "its task definition sets neither ISOTHERM_OPERATOR nor ISOTHERM_ERRAND";
+                return Ok(Slot::Ended(reason.to_owned()));
+            }
         };
-        let variables = self.aws.variables_of(&names::operator_role(&operator));
-        match TaskProcess::start(&operator, launch, &variables, &self.options) {
+        let mut variables = self.aws.variables_of(&names::operator_role(&operator));
+        variables.extend(self.more.iter().cloned());
+        match TaskProcess::start(&operator, &program, launch, &variables, &self.options) {
             Ok(process) => {
                 tracing::info!(ecs.task = arn, operator, pid = process.pid().as_raw(), "worker started");
                 Ok(Slot::Running(Box::new(process)))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::error::LocalStackError;
 use crate::names;
-use crate::stack_file::{Function, Notifier, Operator, Stack};
+use crate::stack_file::{Errand, Function, Notifier, Operator, Stack};
 
 /// A process's variables.
 pub type Variables = BTreeMap<String, String>;
@@ -76,6 +76,40 @@ pub fn of_operator(
     add_buckets(&mut variables, operator.buckets.keys(), addresses)?;
     add_secrets(&mut variables, stack, &operator.secrets, addresses)?;
     variables.insert("ISOTHERM_OPERATOR".to_owned(), key.to_owned());
+    Ok(variables)
+}
+
+/// What an errand that administers the database is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseAdministration {
+    /// `host:port/database`.
+    pub address: String,
+    /// What stands behind `?` in the database's address, such as `sslmode=verify-full`; may be empty.
+    pub options: String,
+    /// ARN of the secret with the administrator's `username` and `password`.
+    pub admin_secret_arn: String,
+}
+
+/// Variables of the errand `key`.
+///
+/// # Errors
+/// [`LocalStackError::Unresolved`] if an address is missing.
+pub fn of_errand(
+    stack: &Stack,
+    key: &str,
+    errand: &Errand,
+    addresses: &Addresses,
+    administration: &DatabaseAdministration,
+) -> Result<Variables, LocalStackError> {
+    let mut variables = errand.environment.clone();
+    add_buckets(&mut variables, errand.buckets.keys(), addresses)?;
+    add_secrets(&mut variables, stack, &errand.secrets, addresses)?;
+    variables.insert(names::ERRAND_VARIABLE.to_owned(), key.to_owned());
+    if errand.administers_database {
+        variables.insert("ISOTHERM_DATABASE_ADDRESS".to_owned(), administration.address.clone());
+        variables.insert("ISOTHERM_DATABASE_OPTIONS".to_owned(), administration.options.clone());
+        variables.insert("ISOTHERM_DATABASE_ADMIN_SECRET_ARN".to_owned(), administration.admin_secret_arn.clone());
+    }
     Ok(variables)
 }
 
@@ -208,6 +242,33 @@ mod tests {
             ]
         );
         assert_eq!(variables["ISOTHERM_OPERATOR"], "block_follower");
+    }
+
+    #[test]
+    fn only_an_errand_that_administers_the_database_is_told_of_its_administrator() {
+        let stack = stack();
+        let administration = DatabaseAdministration {
+            address: "host:5432/isotherm".to_owned(),
+            options: "sslmode=verify-full".to_owned(),
+            admin_secret_arn: "arn:admin".to_owned(),
+        };
+        let mut errand = stack.errands["migrate"].clone();
+        let made = |errand: &Errand| of_errand(&stack, "migrate", errand, &addresses(&stack), &administration).unwrap();
+        let whole = made(&errand);
+        assert_eq!(
+            names(&whole),
+            [
+                "ISOTHERM_BUCKET_RESULTS",
+                "ISOTHERM_DATABASE_ADDRESS",
+                "ISOTHERM_DATABASE_ADMIN_SECRET_ARN",
+                "ISOTHERM_DATABASE_OPTIONS",
+                "ISOTHERM_ERRAND",
+                "ISOTHERM_LOG",
+                "ISOTHERM_SECRET_DATABASE_ARN"
+            ]
+        );
+        errand.administers_database = false;
+        assert!(made(&errand).keys().all(|name| !name.starts_with("ISOTHERM_DATABASE_")));
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub enum LocalStackError {
         faults: String,
     },
     /// The emulator refused a call or did not answer.
-    #[error("the AWS emulator did not {action}")]
+    #[error("AWS, or the emulator in its place, did not {action}")]
     Aws {
         /// What was asked of it.
         action: String,
@@ -74,7 +74,7 @@ pub enum LocalStackError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The emulator's answer lacks a field that AWS always fills.
-    #[error("the AWS emulator did {action}, but its answer has no `{field}`")]
+    #[error("AWS, or the emulator in its place, did {action}, but its answer has no `{field}`")]
     Answer {
         /// What was asked of it.
         action: String,
@@ -88,6 +88,12 @@ pub enum LocalStackError {
         kind: &'static str,
         /// Its key in the stack file.
         name: String,
+    },
+    /// An entry of the list of hosts that nobody could be reached by.
+    #[error("{entry:?} is no host that may be allowed; write rpc.example.com, *.example.com, or host:port")]
+    AllowedHost {
+        /// The entry.
+        entry: String,
     },
     /// A schedule expression that AWS would refuse.
     #[error("trigger {trigger_id} has an unusable schedule `{expression}`")]
@@ -138,6 +144,7 @@ impl Classified for LocalStackError {
             | Self::Recipe { .. }
             | Self::Answer { .. }
             | Self::Unresolved { .. }
+            | Self::AllowedHost { .. }
             | Self::Schedule { .. } => Disposition::GiveUp,
         }
     }
@@ -154,6 +161,7 @@ impl Classified for LocalStackError {
             Self::Aws { .. } => "stack.aws",
             Self::Answer { .. } => "stack.aws_answer",
             Self::Unresolved { .. } => "stack.unresolved",
+            Self::AllowedHost { .. } => "stack.allowed_host",
             Self::Schedule { .. } => "stack.schedule",
         }
     }

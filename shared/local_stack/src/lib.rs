@@ -5,10 +5,12 @@
 //! schedules of users' cron triggers, and [`ecs_launcher`] is what the emulator lacks: it starts a process for each
 //! running ECS task. Terraform reads the same file; nothing here may know of wiring that the file does not say.
 //!
-//! It must never talk to a real account: every client is built for one endpoint, with made-up credentials.
+//! It must never talk to a real account by itself: every client is built for one endpoint, with made-up credentials. Who brings a
+//! client of their own (`isotherm deploy`, for schedules) knows where it leads.
 
 pub mod aws;
 pub mod ecs_launcher;
+pub mod egress;
 pub mod environment;
 pub mod error;
 pub mod names;

@@ -122,6 +122,9 @@ pub fn bucket_variable(key: &str) -> String {
 /// Lets functions send to receivers on this machine: the one variable that they have on one machine only.
 pub const LOOPBACK_VARIABLE: &str = "ISOTHERM_OUTBOUND_LOOPBACK";
 
+/// The variable that makes an ECS task an errand: its key in the stack file.
+pub const ERRAND_VARIABLE: &str = "ISOTHERM_ERRAND";
+
 /// The variable of functions that verify tokens: a JSON list of issuers.
 pub const TOKEN_ISSUERS_VARIABLE: &str = "ISOTHERM_TOKEN_ISSUERS";
 

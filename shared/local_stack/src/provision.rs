@@ -19,6 +19,7 @@ use crate::stack_file::Stack;
 mod api;
 mod buckets;
 mod clock;
+pub mod errands;
 mod functions;
 mod mappings;
 mod operators;

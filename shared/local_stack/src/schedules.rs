@@ -73,9 +73,16 @@ pub async fn sync_cron(aws: &LocalAws, target: &CronTarget, wanted: &[CronSchedu
 /// # Errors
 /// What the emulator reports.
 pub async fn find_cron(aws: &LocalAws, target: &CronTarget) -> Result<Vec<FoundSchedule>, LocalStackError> {
-    let client = aws.scheduler();
+    find_cron_by(&aws.scheduler(), target).await
+}
+
+/// As [`find_cron`], by the client of any account.
+///
+/// # Errors
+/// What AWS reports.
+pub async fn find_cron_by(client: &Client, target: &CronTarget) -> Result<Vec<FoundSchedule>, LocalStackError> {
     let mut found = Vec::new();
-    for name in list(&client, &target.group).await? {
+    for name in list(client, &target.group).await? {
         let got = client.get_schedule().group_name(&target.group).name(&name).send().await;
         let is_none = GetScheduleError::is_resource_not_found_exception;
         // Whoever removed it since wanted it gone.
@@ -106,14 +113,26 @@ pub async fn carry_out_cron<'a>(
     target: &CronTarget,
     steps: &'a [CronStep],
 ) -> Result<Vec<(&'a CronStep, LocalStackError)>, LocalStackError> {
+    carry_out_cron_by(&aws.scheduler(), target, steps).await
+}
+
+/// As [`carry_out_cron`], by the client of any account.
+///
+/// # Errors
+/// As of [`carry_out_cron`].
+pub async fn carry_out_cron_by<'a>(
+    client: &Client,
+    target: &CronTarget,
+    steps: &'a [CronStep],
+) -> Result<Vec<(&'a CronStep, LocalStackError)>, LocalStackError> {
     steps.iter().filter_map(|step| step.new.as_ref()).try_for_each(check_trigger)?;
     let mut failures = Vec::new();
     let (last, first): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.change == Change::Removed);
     for step in first.into_iter().chain(last) {
         let done = match (step.change, &step.new) {
             (Change::Unchanged, _) => Ok(()),
-            (_, Some(schedule)) => ensure_cron(aws, target, schedule).await.map(drop),
-            (_, None) => remove(&aws.scheduler(), &target.group, &step.name).await,
+            (_, Some(schedule)) => ensure_cron_by(client, target, schedule).await.map(drop),
+            (_, None) => remove(client, &target.group, &step.name).await,
         };
         if let Err(error) = done {
             failures.push((step, error));
@@ -131,8 +150,16 @@ pub async fn ensure_cron(
     target: &CronTarget,
     schedule: &CronSchedule,
 ) -> Result<Change, LocalStackError> {
+    ensure_cron_by(&aws.scheduler(), target, schedule).await
+}
+
+async fn ensure_cron_by(
+    client: &Client,
+    target: &CronTarget,
+    schedule: &CronSchedule,
+) -> Result<Change, LocalStackError> {
     check_trigger(schedule)?;
-    ensure(&aws.scheduler(), &target.wanted(schedule.trigger_id, &schedule.expression, &schedule.timezone)).await
+    ensure(client, &target.wanted(schedule.trigger_id, &schedule.expression, &schedule.timezone)).await
 }
 
 impl CronTarget {

@@ -36,6 +36,9 @@ pub struct Stack {
     pub routes: BTreeMap<String, Route>,
     /// Fargate operators; `fargate-operators/<key>`.
     pub operators: BTreeMap<String, Operator>,
+    /// What people and pipelines start inside the network; `fargate-operators/<key>`.
+    #[serde(default)]
+    pub errands: BTreeMap<String, Errand>,
     /// S3 buckets.
     pub buckets: BTreeMap<String, Bucket>,
     /// Secrets Manager secrets.
@@ -247,6 +250,30 @@ pub struct Operator {
     /// Files beside the operator in its image.
     #[serde(default)]
     pub bundle: Vec<String>,
+}
+
+/// A program that a person or a pipeline starts once inside the network, and waits for: an ECS task without a worker.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Errand {
+    /// CPU units; 1024 are a core.
+    pub cpu: i32,
+    /// Memory in MB.
+    pub memory_mb: i32,
+    /// Time between SIGTERM and SIGKILL.
+    pub stop_timeout_seconds: i32,
+    /// Variables with fixed values.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Buckets that it uses.
+    #[serde(default)]
+    pub buckets: BTreeMap<String, Access>,
+    /// Secrets that it reads.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// Whether it is Postgres's administrator, and the one that writes the secret `database`.
+    #[serde(default)]
+    pub administers_database: bool,
 }
 
 /// An S3 bucket.

@@ -15,7 +15,7 @@ mod at_once;
 mod away;
 mod on_demand;
 
-pub use address::{connect_options, with_certificates};
+pub use address::{connect_options, with_certificates, without_certificates};
 pub use away::{Borrowed, PATIENCE, PROBE, answered_within, ask, borrow, is_away};
 pub use on_demand::OnDemandPool;
 

@@ -4,7 +4,7 @@ output "api_url" {
 }
 
 output "database" {
-  description = "Where Postgres is, what its URL ends with, the certificates that vouch for it, and which secret has the master's password."
+  description = "Where Postgres is, what its URL ends with, the certificates that vouch for it, and which secret has the master's password. The errand `migrate` makes the platform's own role and its URL."
   value = {
     address           = module.database.address
     url_options       = "sslmode=verify-full"

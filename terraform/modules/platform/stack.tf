@@ -69,7 +69,7 @@ locals {
   environments = {
     for key, process in local.processes : key => merge(
       process.environment,
-      { for queue in concat(process.send, process.queue) : "ISOTHERM_QUEUE_${upper(queue)}_URL" => local.queue_urls[queue] },
+      { for queue in distinct(concat(process.send, process.queue)) : "ISOTHERM_QUEUE_${upper(queue)}_URL" => local.queue_urls[queue] },
       { for bucket in keys(process.buckets) : "ISOTHERM_BUCKET_${upper(bucket)}" => local.bucket_names[bucket] },
       { for secret in process.secrets : "ISOTHERM_SECRET_${upper(secret)}_ARN" => module.secrets.arns[secret] if !try(local.stack.secrets[secret].per_name, false) },
       { for function in process.invoke : "ISOTHERM_FUNCTION_${upper(function)}" => local.names[function] },

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -28,11 +29,12 @@ pub(super) struct TaskProcess {
 }
 
 impl TaskProcess {
-    /// Starts the worker of a task of `operator`.
+    /// Starts the first process of a task of `operator`, such as its worker.
     ///
     /// `variables` lead the AWS SDK to the emulator. Must be called on a thread that lives as long as the worker may.
     pub(super) fn start(
         operator: &str,
+        program: &Path,
         launch: Launch,
         variables: &[(String, String)],
         options: &LauncherOptions,
@@ -40,7 +42,7 @@ impl TaskProcess {
         let log = options.logs.join(format!("{operator}-{}.log", launch.task_id()));
         let output = File::options().create(true).append(true).open(&log).map_err(LocalStackError::io("open", &log))?;
         let errors = output.try_clone().map_err(LocalStackError::io("open", &log))?;
-        let mut command = Command::new(&options.worker);
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("PATH", PATH)
@@ -55,7 +57,7 @@ impl TaskProcess {
             .process_group(0)
             .kill_on_drop(true);
         die_with_parent(&mut command);
-        let child = command.spawn().map_err(LocalStackError::io("start", &options.worker))?;
+        let child = command.spawn().map_err(LocalStackError::io("start", program))?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let pid = pid.expect("a child that was just started has an id");
         Ok(Self { child, pid, stop_timeout: launch.stop_timeout, stop_deadline: None })

@@ -11,9 +11,6 @@ const FOLDER: &str = "/app/";
 const USER: &str = "65532:65532";
 /// Where something may be written: the root file system is read-only.
 const SCRATCH: &str = "/tmp";
-/// The worker, as first process: it is the one that ECS tells to stop.
-const ENTRYPOINT: &str = "/app/worker";
-
 /// What a recipe says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recipe {
@@ -59,8 +56,10 @@ impl Recipe {
         Ok(())
     }
 
-    /// What is wrong with the recipe for a context of these files, a sentence each.
+    /// What is wrong with the recipe for a context of these files, a sentence each. The first is the first process, the one
+    /// that ECS tells to stop: an operator's worker, or an errand.
     pub fn faults<'a>(&self, context: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        let context: Vec<&str> = context.into_iter().collect();
         let mut faults = Vec::new();
         let mut expect = |holds: bool, fault: String| {
             if !holds {
@@ -72,8 +71,9 @@ impl Recipe {
         expect(self.bases.len() == 1 && is_pinned, format!("one base with a digest is expected, not {:?}", self.bases));
         expect(self.users == [USER], format!("the user must be {USER}, not {:?}", self.users));
         expect(self.volumes == [SCRATCH], format!("the volume must be {SCRATCH}, not {:?}", self.volumes));
-        let entrypoint = format!("the entry point must be [\"{ENTRYPOINT}\"], not {:?}", self.entrypoints);
-        expect(self.entrypoints == [[ENTRYPOINT]], entrypoint);
+        let first = format!("{FOLDER}{}", context.first().copied().unwrap_or_default());
+        let is_first = matches!(self.entrypoints.as_slice(), [words] if *words == [first.as_str()]);
+        expect(is_first, format!("the entry point must be [\"{first}\"], not {:?}", self.entrypoints));
         for (source, place) in &self.copies {
             let wanted = format!("{FOLDER}{source}");
             expect(*place == wanted, format!("{source} must be copied to {wanted}, not {place}"));

@@ -86,7 +86,30 @@ pub fn image(
     hidden: &[PathBuf],
     folder: &Path,
 ) -> Result<Vec<ContextFile>, LocalStackError> {
-    let entries = context(key, operator, sources);
+    image_of(&context(key, operator, sources), recipe, hidden, folder)
+}
+
+/// As [`image`], of the errand `key`: the recipe and the errand itself.
+///
+/// # Errors
+/// As [`image`].
+pub fn errand_image(
+    key: &str,
+    recipe: &Path,
+    sources: &Sources,
+    hidden: &[PathBuf],
+    folder: &Path,
+) -> Result<Vec<ContextFile>, LocalStackError> {
+    let path = sources.programs.join(format!("operator-{key}"));
+    image_of(&[Entry { name: "errand".to_owned(), path, is_program: true }], recipe, hidden, folder)
+}
+
+fn image_of(
+    entries: &[Entry],
+    recipe: &Path,
+    hidden: &[PathBuf],
+    folder: &Path,
+) -> Result<Vec<ContextFile>, LocalStackError> {
     let text = read(recipe)?;
     let faulty = |faults| LocalStackError::Recipe { path: recipe.to_path_buf(), faults };
     let parsed = Recipe::parse(&String::from_utf8_lossy(&text)).map_err(faulty)?;
@@ -95,7 +118,7 @@ pub fn image(
         return Err(faulty(faults.join("; ")));
     }
     let mut files = vec![put(folder, RECIPE, &text, false)?];
-    for entry in &entries {
+    for entry in entries {
         files.push(put(folder, &entry.name, &checked(entry, hidden)?, entry.is_program)?);
     }
     Ok(files)
@@ -160,7 +183,8 @@ mod tests {
             let stack = Stack::parse(include_str!("../../../../terraform/stack.yaml"), "stack.yaml").unwrap();
             let sources = Sources { programs: folder.path().join("programs"), duckdb: folder.path().join("duckdb") };
             let functions = stack.functions.keys().map(|key| format!("programs/lambda-{key}"));
-            let operators = stack.operators.keys().map(|key| format!("programs/operator-{key}"));
+            let operators = stack.operators.keys().chain(stack.errands.keys());
+            let operators = operators.map(|key| format!("programs/operator-{key}"));
             let others = [
                 "programs/operator-worker",
                 "programs/isotherm-sql-sandbox",
@@ -237,6 +261,22 @@ mod tests {
             let operator = std::fs::read_to_string(folder.join("operator")).unwrap();
             assert_eq!(operator, format!("programs/operator-{key}"));
         }
+    }
+
+    #[test]
+    fn an_errand_is_the_one_program_of_its_image() {
+        let scene = Scene::new();
+        let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fargate-operators");
+        for key in scene.stack.errands.keys() {
+            let folder = scene.folder.path().join("images").join(key);
+            let files = errand_image(key, &recipes.join(key).join(RECIPE), &scene.sources, &[], &folder).unwrap();
+            assert_eq!(names(&files), [RECIPE, "errand"]);
+            let program = std::fs::read_to_string(folder.join("errand")).unwrap();
+            assert_eq!(program, format!("programs/operator-{key}"));
+        }
+        let of_operator = recipes.join("noop").join(RECIPE);
+        let error = errand_image("migrate", &of_operator, &scene.sources, &[], scene.folder.path()).unwrap_err();
+        assert!(error.to_string().contains("the entry point must be [\"/app/errand\"]"), "{error}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::aws::if_there;
 use crate::environment::{self, Addresses, Variables};
 use crate::error::LocalStackError;
 use crate::names;
-use crate::stack_file::{Operator, Stack};
+use crate::stack_file::{Errand, Operator, Stack};
 
 /// Creates the cluster and the task definitions; returns the ARN of each newest revision.
 pub(super) async fn ensure(
@@ -34,17 +34,38 @@ pub(super) async fn ensure(
     let mut arns = BTreeMap::new();
     for (key, operator) in &stack.operators {
         let variables = environment::of_operator(stack, key, operator, addresses)?;
-        let (arn, change) = ensure_one(client, key, operator, &variables, account).await?;
+        let (arn, change) = ensure_one(client, key, &Size::from(operator), &variables, account).await?;
         report(on_step, "task definition", names::task_definition(key), change);
         arns.insert(key.clone(), arn);
     }
     Ok(arns)
 }
 
-async fn ensure_one(
+/// What a task has of its host.
+pub(super) struct Size {
+    cpu: i32,
+    memory_mb: i32,
+    stop_timeout_seconds: i32,
+}
+
+impl From<&Operator> for Size {
+    fn from(operator: &Operator) -> Self {
+        let Operator { cpu, memory_mb, stop_timeout_seconds, .. } = *operator;
+        Self { cpu, memory_mb, stop_timeout_seconds }
+    }
+}
+
+impl From<&Errand> for Size {
+    fn from(errand: &Errand) -> Self {
+        let Errand { cpu, memory_mb, stop_timeout_seconds, .. } = *errand;
+        Self { cpu, memory_mb, stop_timeout_seconds }
+    }
+}
+
+pub(super) async fn ensure_one(
     client: &Client,
     key: &str,
-    operator: &Operator,
+    size: &Size,
     variables: &Variables,
     account: &str,
 ) -> Result<(String, Change), LocalStackError> {
@@ -56,7 +77,7 @@ async fn ensure_one(
     let found = found.and_then(|found| found.task_definition);
     let change = match &found {
         None => Change::Created,
-        Some(found) if is_same(found, operator, variables) => {
+        Some(found) if is_same(found, size, variables) => {
             if let Some(arn) = found.task_definition_arn() {
                 return Ok((arn.to_owned(), Change::Unchanged));
             }
@@ -69,15 +90,15 @@ async fn ensure_one(
         .image(names::local_image(key))
         .essential(true)
         .readonly_root_filesystem(true)
-        .stop_timeout(operator.stop_timeout_seconds)
+        .stop_timeout(size.stop_timeout_seconds)
         .set_environment(Some(pairs(variables)))
         .build();
     let action = format!("register task definition {family}");
     let registered = client
         .register_task_definition()
         .family(&family)
-        .cpu(operator.cpu.to_string())
-        .memory(operator.memory_mb.to_string())
+        .cpu(size.cpu.to_string())
+        .memory(size.memory_mb.to_string())
         .network_mode(NetworkMode::Awsvpc)
         .requires_compatibilities(Compatibility::Fargate)
         .task_role_arn(names::role_arn(account, &format!("{key}_operator")))
@@ -94,10 +115,10 @@ fn pairs(variables: &Variables) -> Vec<KeyValuePair> {
     variables.iter().map(|(name, value)| KeyValuePair::builder().name(name).value(value).build()).collect()
 }
 
-fn is_same(found: &TaskDefinition, operator: &Operator, variables: &Variables) -> bool {
+fn is_same(found: &TaskDefinition, size: &Size, variables: &Variables) -> bool {
     let [container] = found.container_definitions() else { return false };
-    found.cpu() == Some(operator.cpu.to_string().as_str())
-        && found.memory() == Some(operator.memory_mb.to_string().as_str())
-        && container.stop_timeout() == Some(operator.stop_timeout_seconds)
+    found.cpu() == Some(size.cpu.to_string().as_str())
+        && found.memory() == Some(size.memory_mb.to_string().as_str())
+        && container.stop_timeout() == Some(size.stop_timeout_seconds)
         && container.environment() == pairs(variables)
 }

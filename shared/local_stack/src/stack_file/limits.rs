@@ -49,6 +49,7 @@ fn keys(stack: &Stack, report: &mut Report<'_>) {
         ("event_source_mappings", stack.event_source_mappings.keys().collect()),
         ("schedules", stack.schedules.keys().collect()),
         ("operators", stack.operators.keys().collect()),
+        ("errands", stack.errands.keys().collect()),
         ("buckets", stack.buckets.keys().collect()),
         ("secrets", stack.secrets.keys().collect()),
     ];
@@ -95,6 +96,8 @@ fn variables<'keys>(report: &mut Report<'_>, [section, key]: [&str; 2], names: i
         "ISOTHERM_SUBNETS",
         "ISOTHERM_SECURITY_GROUPS",
         "ISOTHERM_OPERATOR",
+        "ISOTHERM_ERRAND",
+        "ISOTHERM_DATABASE_",
         "ISOTHERM_BUNDLE",
     ];
     for name in names {
@@ -165,19 +168,27 @@ fn operators(stack: &Stack, report: &mut Report<'_>) {
         // The worker needs time after its operator's grace to hand the task back; Fargate gives two minutes at most.
         within(report, &place("stop_timeout_seconds"), operator.stop_timeout_seconds, grace + 5, 120);
         variables(report, ["operators", key], operator.environment.keys());
-        match FARGATE_SIZES.iter().find(|(cpu, _)| *cpu == operator.cpu) {
-            None => {
-                let sizes: Vec<String> = FARGATE_SIZES.iter().map(|(cpu, _)| cpu.to_string()).collect();
-                report
-                    .fault(&["operators", key, "cpu"], format!("{} is not one of {}", operator.cpu, sizes.join(", ")));
-            }
-            Some((cpu, sizes)) if !sizes.contains(&operator.memory_mb) => {
-                report.fault(
-                    &["operators", key, "memory_mb"],
-                    format!("Fargate has no {} MB with {cpu} CPU units, only {sizes:?}", operator.memory_mb),
-                );
-            }
-            Some(_) => {}
+        fargate_size(report, ["operators", key], operator.cpu, operator.memory_mb);
+    }
+    for (key, errand) in &stack.errands {
+        within(report, &["errands", key, "stop_timeout_seconds"], errand.stop_timeout_seconds, grace + 5, 120);
+        variables(report, ["errands", key], errand.environment.keys());
+        fargate_size(report, ["errands", key], errand.cpu, errand.memory_mb);
+    }
+}
+
+fn fargate_size(report: &mut Report<'_>, [section, key]: [&str; 2], cpu: i32, memory_mb: i32) {
+    match FARGATE_SIZES.iter().find(|(offered, _)| *offered == cpu) {
+        None => {
+            let sizes: Vec<String> = FARGATE_SIZES.iter().map(|(cpu, _)| cpu.to_string()).collect();
+            report.fault(&[section, key, "cpu"], format!("{cpu} is not one of {}", sizes.join(", ")));
         }
+        Some((cpu, sizes)) if !sizes.contains(&memory_mb) => {
+            report.fault(
+                &[section, key, "memory_mb"],
+                format!("Fargate has no {memory_mb} MB with {cpu} CPU units, only {sizes:?}"),
+            );
+        }
+        Some(_) => {}
     }
 }

@@ -22,6 +22,11 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
         known(report, place("buckets"), "bucket", &stack.buckets, operator.buckets.keys());
         known(report, place("secrets"), "secret", &stack.secrets, &operator.secrets);
     }
+    for (key, errand) in &stack.errands {
+        let place = |field| ["errands", key.as_str(), field];
+        known(report, place("buckets"), "bucket", &stack.buckets, errand.buckets.keys());
+        known(report, place("secrets"), "secret", &stack.secrets, &errand.secrets);
+    }
     for (key, mapping) in &stack.event_source_mappings {
         let place = |field| ["event_source_mappings", key.as_str(), field];
         known(report, place("queue"), "queue", &stack.queues, [&mapping.queue]);

@@ -12,6 +12,7 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
     callers(stack, report);
     launches(stack, report);
     routes(stack, report);
+    errands(stack, report);
 }
 
 fn mappings(stack: &Stack, report: &mut Report<'_>) {
@@ -98,6 +99,18 @@ fn routes(stack: &Stack, report: &mut Report<'_>) {
                 &["routes", key],
                 format!("a route is one of {} and a path, as in `GET /v1/name`", METHODS.join(", ")),
             );
+        }
+    }
+}
+
+/// Both are a folder under `fargate-operators` and a task definition. Who makes the database's role has to say where it is.
+fn errands(stack: &Stack, report: &mut Report<'_>) {
+    for (key, errand) in &stack.errands {
+        if stack.operators.contains_key(key) {
+            report.fault(&["errands", key], "there is an operator of this name");
+        }
+        if errand.administers_database && !errand.secrets.iter().any(|secret| secret == "database") {
+            report.fault(&["errands", key, "administers_database"], "it does not use the secret `database`");
         }
     }
 }

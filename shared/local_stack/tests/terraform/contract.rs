@@ -40,6 +40,9 @@ fn variable(name: &str, value: &str) -> String {
         let named = value.find("isotherm/").map_or(value, |begin| &value[begin..]);
         return named.split_once('-').map_or(named, |(named, _)| named).to_owned();
     }
+    if name.starts_with("ISOTHERM_DATABASE_") {
+        return "of the database".to_owned();
+    }
     if matches!(name, "ISOTHERM_SUBNETS" | "ISOTHERM_SECURITY_GROUPS") {
         return "of the network".to_owned();
     }

@@ -130,13 +130,21 @@ fn needed(stack: &Stack) -> BTreeMap<String, Grants> {
         grant(&mut grants, &receive, &[queue_arn(stack, &operator.queue)]);
         roles.insert(format!("{family}-operator"), grants);
 
+        roles.insert(format!("{family}-execution"), execution_grants(&family));
+    }
+    for (key, errand) in &stack.errands {
+        let family = names::task_definition(key);
         let mut grants = Grants::new();
-        let lines = ["logs:CreateLogStream", "logs:PutLogEvents"];
-        grant(&mut grants, &lines, &[log(&format!("/isotherm/operators/{family}"))]);
-        let pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
-        grant(&mut grants, &pull, &[arn("ecr", &format!("repository/{family}"))]);
-        grant(&mut grants, &["ecr:GetAuthorizationToken"], &["*".to_owned()]);
-        roles.insert(format!("{family}-execution"), grants);
+        let wiring = Wiring { send: &[], buckets: &errand.buckets, secrets: &errand.secrets };
+        grant_wiring(&mut grants, stack, &wiring);
+        if errand.administers_database {
+            grant(&mut grants, &["secretsmanager:GetSecretValue"], &[arn("secretsmanager", "secret:rds!db-*")]);
+            let database = arn("secretsmanager", &format!("secret:{}-??????", names::secret("database")));
+            grant(&mut grants, &["secretsmanager:PutSecretValue"], &[database]);
+            grant(&mut grants, &["kms:GenerateDataKey"], &[arn("kms", "key/*")]);
+        }
+        roles.insert(format!("{family}-operator"), grants);
+        roles.insert(format!("{family}-execution"), execution_grants(&family));
     }
     let mut clock = Grants::new();
     let scheduled = stack.schedules.values().map(|schedule| &schedule.function).chain([&stack.cron_triggers.function]);
@@ -150,6 +158,17 @@ fn needed(stack: &Stack) -> BTreeMap<String, Grants> {
     grant(&mut flow_log, &lines, &[log("/isotherm/network")]);
     roles.insert(format!("{}-flow-log", names::PREFIX), flow_log);
     roles
+}
+
+/// What ECS needs to start the one container of `family`.
+fn execution_grants(family: &str) -> Grants {
+    let mut grants = Grants::new();
+    let lines = ["logs:CreateLogStream", "logs:PutLogEvents"];
+    grant(&mut grants, &lines, &[arn("logs", &format!("log-group:/isotherm/operators/{family}:*"))]);
+    let pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+    grant(&mut grants, &pull, &[arn("ecr", &format!("repository/{family}"))]);
+    grant(&mut grants, &["ecr:GetAuthorizationToken"], &["*".to_owned()]);
+    grants
 }
 
 fn texts(value: &Value) -> Vec<&str> {
@@ -221,6 +240,13 @@ fn condition_faults(resources: &Resources) -> Vec<String> {
             let condition = &statement["Condition"];
             for action in texts(&statement["Action"]).into_iter().filter(|_| statement["Effect"] == "Allow") {
                 let is_held = match action {
+                    // RDS's own name for it has six random characters, and could be another database's.
+                    "secretsmanager:GetSecretValue"
+                        if statement["Resource"].as_str().is_some_and(|at| at.contains("rds!")) =>
+                    {
+                        let of = arn("rds", "db:isotherm");
+                        *condition == json!({ "StringEquals": { "aws:ResourceTag/aws:rds:primaryDBInstanceArn": of } })
+                    }
                     "ecs:RunTask" | "ecs:StopTask" => *condition == cluster,
                     "iam:PassRole" => *condition == passed,
                     _ if action.starts_with("kms:") => {

@@ -27,6 +27,20 @@ pub fn with_certificates(url: &Secret<String>, ca: Option<&str>) -> Secret<Strin
     Secret::new(serde_json::to_string(&address).expect("two texts are JSON"))
 }
 
+/// The address without the certificates that may be beside it.
+///
+/// # Errors
+/// [`DatabaseError::BadUrl`] if it is an object of another kind.
+pub fn without_certificates(address: &Secret<String>) -> Result<Secret<String>, DatabaseError> {
+    let text = address.expose();
+    if !text.trim_start().starts_with('{') {
+        return Ok(address.clone());
+    }
+    let known: AddressWithCertificates =
+        serde_json::from_str(text).map_err(|_hidden| DatabaseError::BadUrl { source: HiddenUrlError })?;
+    Ok(Secret::new(known.url))
+}
+
 /// What is connected with, from `postgres://…` or from `{"url": "postgres://…", "ca": "-----BEGIN CERTIFICATE-----…"}`.
 ///
 /// # Errors
@@ -108,6 +122,8 @@ mod tests {
         );
         assert!(connect_options(&composed).is_ok());
         assert_eq!(with_certificates(&Secret::new(url.to_owned()), None).expose(), url);
+        assert_eq!(without_certificates(&composed).unwrap().expose(), url);
+        assert_eq!(without_certificates(&Secret::new(url.to_owned())).unwrap().expose(), url);
         let cases = [
             (with(url, ""), "database.bad_certificates"),
             (with(url, "rds-bundle.pem"), "database.bad_certificates"),

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use isotherm_lab::ministack::{self, Ministack};
+use isotherm_local_stack::environment::DatabaseAdministration;
 use isotherm_local_stack::package::Sources;
-use isotherm_local_stack::provision::{Options, Provisioned, provision};
+use isotherm_local_stack::provision::{Options, Provisioned, errands, provision};
 use isotherm_local_stack::{LocalAws, Stack, names};
 use serde_json::{Value, json};
 
@@ -20,6 +21,12 @@ pub(super) async fn facts() -> Facts {
     let aws = LocalAws::new(&emulator.endpoint_url(), ministack::REGION, &ministack::account()).await;
     let stack = Stack::read(&terraform_folder().join("stack.yaml")).unwrap();
     let made = create(&stack, &aws).await;
+    let administration = DatabaseAdministration {
+        address: "host:5432/isotherm".to_owned(),
+        options: "sslmode=verify-full".to_owned(),
+        admin_secret_arn: "arn:admin".to_owned(),
+    };
+    errands::ensure(&stack, &aws, &made, &administration, &mut |_| {}).await.unwrap();
 
     let mut facts = Facts::new();
     add_queues(&mut facts, &aws).await;
@@ -188,7 +195,7 @@ async fn add_routes(facts: &mut Facts, aws: &LocalAws) {
 
 async fn add_operators(facts: &mut Facts, aws: &LocalAws, stack: &Stack) {
     let ecs = aws.ecs();
-    for key in stack.operators.keys() {
+    for key in stack.operators.keys().chain(stack.errands.keys()) {
         let family = names::task_definition(key);
         let answer = ecs.describe_task_definition().task_definition(&family).send().await.unwrap();
         let operator = answer.task_definition().unwrap();

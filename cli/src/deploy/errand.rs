@@ -1,0 +1,129 @@
+//! The errand `migrate`: its request goes to S3, ECS starts it inside the network, its answer comes back by S3.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use aws_sdk_ecs::types::{
+    AssignPublicIp, AwsVpcConfiguration, ContainerOverride, Failure, KeyValuePair, LaunchType, NetworkConfiguration,
+    Task, TaskOverride,
+};
+use aws_sdk_s3::operation::get_object::GetObjectError;
+use aws_sdk_s3::primitives::ByteStream;
+use isotherm_local_stack::names;
+use isotherm_platform::aws::Clients;
+use operator_migrate::request::{self, Answer, Done, Request};
+use serde::Deserialize;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Pause between two looks at the task.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long it may take, the start of its container among it. A migration of large tables may run for long.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Terraform's output `errands`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Place {
+    pub(super) cluster: String,
+    pub(super) subnets: Vec<String>,
+    pub(super) security_groups: Vec<String>,
+}
+
+/// Starts the newest revision of `family` with `request`, and waits for what it answers.
+///
+/// # Errors
+/// If it could not be started, ended without an answer, or answered that it failed.
+pub(super) async fn perform(
+    clients: &Clients,
+    place: &Place,
+    family: &str,
+    bucket: &str,
+    request: &Request,
+) -> anyhow::Result<Done> {
+    let key = request::request_key(&Uuid::now_v7().to_string());
+    let body = serde_json::to_vec(request).context("could not write the request")?;
+    let call = clients.s3().put_object().bucket(bucket).key(&key).body(ByteStream::from(body));
+    call.send().await.with_context(|| format!("could not put the request to s3://{bucket}/{key}"))?;
+    let task = start(clients, place, family, &key).await?;
+    let ended = ended(clients, place, &task).await?;
+    match answer(clients, bucket, &key).await? {
+        Some(Answer::Done(done)) => Ok(done),
+        Some(Answer::Failed { code, message }) => {
+            bail!("{message} ({code}); docs/errors.md says what to do, and the step can be repeated")
+        }
+        None => bail!(
+            "{family} ended without an answer ({}); its log is /isotherm/operators/{family}",
+            why_it_stopped(&ended).unwrap_or_else(|| "ECS says no reason".to_owned())
+        ),
+    }
+}
+
+/// Starts the task; returns its ARN.
+async fn start(clients: &Clients, place: &Place, family: &str, key: &str) -> anyhow::Result<String> {
+    let variable = KeyValuePair::builder().name(request::VARIABLE).value(key).build();
+    let container = ContainerOverride::builder().name(names::CONTAINER).environment(variable).build();
+    let mut call = clients
+        .ecs()
+        .run_task()
+        .cluster(&place.cluster)
+        .task_definition(family)
+        .launch_type(LaunchType::Fargate)
+        .started_by("isotherm-deploy")
+        .overrides(TaskOverride::builder().container_overrides(container).build());
+    if !place.subnets.is_empty() {
+        let network = AwsVpcConfiguration::builder()
+            .set_subnets(Some(place.subnets.clone()))
+            .set_security_groups(Some(place.security_groups.clone()))
+            .assign_public_ip(AssignPublicIp::Disabled)
+            .build()
+            .context("the network's subnets are not usable")?;
+        call = call.network_configuration(NetworkConfiguration::builder().awsvpc_configuration(network).build());
+    }
+    let started = call.send().await.with_context(|| format!("ECS did not start {family}"))?;
+    let refused = || started.failures().first().and_then(Failure::reason).unwrap_or("ECS says no reason");
+    let arn = started.tasks().first().and_then(Task::task_arn);
+    let arn = arn.with_context(|| format!("ECS did not start {family}: {}", refused()))?;
+    Ok(arn.to_owned())
+}
+
+/// Waits for the task's end.
+async fn ended(clients: &Clients, place: &Place, arn: &str) -> anyhow::Result<Task> {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        let call = clients.ecs().describe_tasks().cluster(&place.cluster).tasks(arn);
+        let answer = call.send().await.with_context(|| format!("could not look at {arn}"))?;
+        match answer.tasks().first() {
+            Some(task) if task.last_status() == Some("STOPPED") => return Ok(task.clone()),
+            Some(_) => {}
+            // ECS forgets a task within the hour that it ended in; this one was just started.
+            None => bail!("ECS does not know {arn}, which it has just started"),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    bail!("{arn} has run for an hour; it goes on: look at its log, and repeat the step when it has ended")
+}
+
+fn why_it_stopped(task: &Task) -> Option<String> {
+    let of_container =
+        task.containers().iter().find_map(|container| match (container.reason(), container.exit_code()) {
+            (Some(reason), _) => Some(reason.to_owned()),
+            (None, Some(code)) => Some(format!("exit code {code}")),
+            (None, None) => None,
+        });
+    of_container.or_else(|| task.stopped_reason().map(str::to_owned))
+}
+
+async fn answer(clients: &Clients, bucket: &str, request_key: &str) -> anyhow::Result<Option<Answer>> {
+    let key = request::answer_key(request_key);
+    let found = match clients.s3().get_object().bucket(bucket).key(&key).send().await {
+        Ok(found) => found,
+        Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("could not read s3://{bucket}/{key}")),
+    };
+    let bytes = found.body.collect().await.with_context(|| format!("could not read s3://{bucket}/{key}"))?.into_bytes();
+    let answer = serde_json::from_slice(&bytes).with_context(|| format!("s3://{bucket}/{key} is no answer"))?;
+    Ok(Some(answer))
+}
+
+#[cfg(test)]
+mod tests;

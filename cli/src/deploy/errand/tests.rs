@@ -1,0 +1,129 @@
+//! The errand on one machine: ECS's books and S3 of the emulator, the launcher, the real program, a real Postgres.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use isotherm_lab::ministack::{self, Ministack};
+use isotherm_lab::postgres::{Data, Postgres, SUPERUSER, StartOptions};
+use isotherm_lab::tools;
+use isotherm_local_stack::ecs_launcher::{EcsLauncher, LauncherOptions};
+use isotherm_local_stack::environment::DatabaseAdministration;
+use isotherm_local_stack::package::Sources;
+use isotherm_local_stack::provision::{Options, errands, provision};
+use isotherm_local_stack::{LocalAws, Stack};
+use serde_json::json;
+
+use super::*;
+
+fn programs() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let programs = test.parent().and_then(Path::parent).unwrap().to_path_buf();
+    assert!(programs.join("operator-migrate").exists(), "`cargo build --workspace --bins` builds operator-migrate");
+    programs
+}
+
+/// The emulator with everything of the stack file, a launcher, and a database that nobody has migrated.
+struct Scene {
+    launcher: EcsLauncher,
+    clients: Clients,
+    place: Place,
+    bucket: String,
+    _postgres: Postgres,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    /// `password` of the administrator, if it is not the right one.
+    async fn new(password: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::Durable(folder.path().join("postgres"));
+        let postgres = Postgres::start(StartOptions { data, ..StartOptions::default() }).await.unwrap();
+        postgres.create_database("isotherm").await.unwrap();
+        let url = postgres.database_url("isotherm");
+        let right = url.split_once("://").unwrap().1.split_once('@').unwrap().0.split_once(':').unwrap().1;
+        let password = password.unwrap_or(right);
+
+        let emulator = Ministack::shared().await.unwrap();
+        let aws = LocalAws::new(&emulator.endpoint_url(), ministack::REGION, &ministack::account()).await;
+        let mut stack = Stack::read(&tools::repository_root().unwrap().join("terraform/stack.yaml")).unwrap();
+        // Nothing of the rest is needed, and half of it takes long to make.
+        stack.functions.clear();
+        stack.event_source_mappings.clear();
+        stack.schedules.clear();
+        stack.routes.clear();
+        stack.operators.clear();
+        let secrets = ["database", "alerts"].map(|key| (key.to_owned(), "{}".to_owned()));
+        let options = Options {
+            sources: Sources { programs: programs(), duckdb: PathBuf::new() },
+            bucket_suffix: "test".to_owned(),
+            secrets: BTreeMap::from(secrets),
+            token_issuers: "[]".to_owned(),
+        };
+        let made = provision_without_cron(&stack, &aws, &options).await;
+        let administrator = json!({ "username": SUPERUSER, "password": password }).to_string();
+        let call = aws.secrets().create_secret().name("rds!db-1").secret_string(administrator);
+        let administration = DatabaseAdministration {
+            address: format!("127.0.0.1:{}/isotherm", postgres.port()),
+            options: "sslmode=disable".to_owned(),
+            admin_secret_arn: call.send().await.unwrap().arn.unwrap(),
+        };
+        errands::ensure(&stack, &aws, &made, &administration, &mut |_| {}).await.unwrap();
+        let options = LauncherOptions {
+            worker: programs().join("operator-worker"),
+            programs: programs(),
+            bundles: BTreeMap::new(),
+            logs: folder.path().join("logs"),
+            cluster: made.cluster.clone(),
+            poll_interval: std::time::Duration::from_millis(100),
+        };
+        let launcher = EcsLauncher::start(&aws, options).unwrap();
+        let place = Place { cluster: made.cluster, subnets: Vec::new(), security_groups: Vec::new() };
+        let clients = Clients::from_config(aws.config().clone());
+        let bucket = made.buckets["results"].clone();
+        Self { launcher, clients, place, bucket, _postgres: postgres, _folder: folder }
+    }
+
+    async fn perform(&self, request: &Request) -> anyhow::Result<Done> {
+        perform(&self.clients, &self.place, "isotherm-migrate", &self.bucket, request).await
+    }
+}
+
+/// `provision` wants the function of cron triggers; any of the stack file's own will do.
+async fn provision_without_cron(stack: &Stack, aws: &LocalAws, options: &Options) -> isotherm_local_stack::Provisioned {
+    let mut stack = stack.clone();
+    let whole = Stack::read(&tools::repository_root().unwrap().join("terraform/stack.yaml")).unwrap();
+    let cron = stack.cron_triggers.function.clone();
+    stack.functions.insert(cron.clone(), whole.functions[&cron].clone());
+    provision(&stack, aws, options, &mut |_| {}).await.unwrap()
+}
+
+fn migrations() -> Request {
+    Request { version: request::VERSION, migrate: true, pipelines: Vec::new() }
+}
+
+#[tokio::test]
+async fn the_errand_migrates_an_empty_database_and_answers() {
+    let scene = Scene::new(None).await;
+    let first = scene.perform(&migrations()).await.unwrap();
+    assert_eq!(first.new_password, Some(true));
+    assert!(first.migration >= Some(16), "{first:?}");
+    let again = scene.perform(&migrations()).await.unwrap();
+    assert_eq!(again, Done { new_password: Some(false), ..first }, "the step can be repeated");
+    scene.launcher.stop().await;
+}
+
+#[tokio::test]
+async fn an_errand_that_fails_or_says_nothing_is_told() {
+    let scene = Scene::new(Some("wrong")).await;
+    let error = scene.perform(&migrations()).await.unwrap_err().to_string();
+    assert!(error.contains("(migrate.connect)") && !error.contains("wrong"), "{error}");
+    let error = perform(&scene.clients, &scene.place, "isotherm-unknown", &scene.bucket, &migrations()).await;
+    let error = format!("{:#}", error.unwrap_err());
+    assert!(error.contains("ECS did not start isotherm-unknown"), "{error}");
+    // The bucket that it is told of in its task definition is not the one that was asked in.
+    scene.clients.s3().create_bucket().bucket("elsewhere").send().await.unwrap();
+    let silent = perform(&scene.clients, &scene.place, "isotherm-migrate", "elsewhere", &migrations()).await;
+    let silent = silent.unwrap_err().to_string();
+    assert!(silent.contains("ended without an answer"), "{silent}");
+    scene.launcher.stop().await;
+}

@@ -1,0 +1,160 @@
+//! The stack that is tried: the one that runs on this machine, or an environment on AWS. What comes after knows no difference.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use isotherm_lab::ministack::REGION;
+use isotherm_local_stack::{LocalAws, names};
+use isotherm_platform::aws::Clients;
+use operator_migrate::smoke;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::evidence::Evidence;
+use crate::args::SmokeArguments;
+use crate::connected::actor;
+use crate::deploy::programs;
+use crate::deploy::var_file::Account;
+use crate::home::Home;
+use crate::machine::{ACCOUNT, BUCKET_SUFFIX};
+use crate::{deploy, figures};
+
+/// Where the host that is on no list listens: this machine's own, and not exempt from its way out.
+const OFF_THE_LIST: &str = "127.0.0.3:0";
+/// A host that nobody has on a list, kept for examples. Source: RFC 2606, section 3.
+const EXAMPLE: &str = "https://example.com/";
+/// The platform's key. Source: terraform/modules/encryption.
+const KEY_ALIAS: &str = "alias/isotherm";
+
+/// Where everything is.
+pub(super) struct Side {
+    pub(super) clients: Clients,
+    /// Base address of the HTTP API.
+    pub(super) api_url: String,
+    pub(super) results_bucket: String,
+    /// The operator's own queue.
+    pub(super) queue_url: String,
+    pub(super) allowed_url: String,
+    pub(super) refused_url: String,
+    pub(super) evidence: Evidence,
+    /// The key that the platform encrypts secrets with; on AWS only.
+    key: Option<&'static str>,
+    /// Keeps the host that is on no list, of one machine.
+    _host: Option<Host>,
+}
+
+impl Side {
+    /// The stack that runs in `home`, with the organisation and jobs that are needed.
+    pub(super) async fn here(home: &Home, arguments: &SmokeArguments) -> anyhow::Result<Self> {
+        let stack = home.expect_running()?;
+        let mut conn = figures::connect(&stack.database_url).await?;
+        let made = smoke::ensure(&mut conn, &actor()).await;
+        made.map_err(|fault| anyhow::anyhow!("{fault}")).context("could not make the organisation `smoke`")?;
+        let aws = LocalAws::new(&stack.endpoint_url, REGION, ACCOUNT).await;
+        let queue = aws.sqs().get_queue_url().queue_name(names::queue("tasks_noop", true)).send().await;
+        let queue_url = queue.context("the queue of noop is not there")?.queue_url.context("it has no address")?;
+        let (refused_url, host) = match &arguments.refused {
+            Some(url) => (url.clone(), None),
+            None => {
+                let host = Host::start().await?;
+                (host.url.clone(), Some(host))
+            }
+        };
+        let allowed_url = arguments.allowed.clone().or_else(|| stack.egress_probe.clone());
+        let allowed_url =
+            allowed_url.context("the running stack is of an older version, without a way out; start it anew")?;
+        Ok(Self {
+            clients: Clients::from_config(aws.config().clone()),
+            api_url: stack.api_url,
+            results_bucket: names::bucket("results", BUCKET_SUFFIX),
+            queue_url,
+            allowed_url,
+            refused_url,
+            evidence: Evidence::Files { folder: home.stack_folder(&stack.kind).join("logs") },
+            key: None,
+            _host: host,
+        })
+    }
+
+    /// An environment on AWS. The organisation and its jobs are there since its database was migrated.
+    pub(super) async fn of_account(
+        root: PathBuf,
+        env: &str,
+        account: &Account,
+        arguments: &SmokeArguments,
+    ) -> anyhow::Result<Self> {
+        let clients = deploy::clients(account).await?;
+        let platform = programs::terraform_output(&format!("terraform/environments/{env}"), "platform", &root).await?;
+        let text = |pointer: &str| {
+            let found = platform.pointer(pointer).and_then(serde_json::Value::as_str).map(str::to_owned);
+            found.with_context(|| format!("Terraform's output `platform` has no {pointer}; apply the release first"))
+        };
+        let allowed_url = match &arguments.allowed {
+            Some(url) => url.clone(),
+            None => format!("https://{}/", text("/allowed_hosts/0")?.trim_start_matches("*.")),
+        };
+        Ok(Self {
+            api_url: text("/api_url")?.trim_end_matches('/').to_owned(),
+            results_bucket: text("/buckets/results")?,
+            queue_url: text("/queue_urls/tasks_noop")?,
+            allowed_url,
+            refused_url: arguments.refused.clone().unwrap_or_else(|| EXAMPLE.to_owned()),
+            evidence: Evidence::CloudWatch { root, region: account.region.clone() },
+            clients,
+            key: Some(KEY_ALIAS),
+            _host: None,
+        })
+    }
+
+    /// What the webhook is signed with; made if there is none yet.
+    pub(super) async fn signing_key(&self) -> anyhow::Result<String> {
+        let client = self.clients.secrets_manager();
+        match client.get_secret_value().secret_id(smoke::SIGNING_KEY).send().await {
+            Ok(found) => found.secret_string.with_context(|| format!("the secret {} is no text", smoke::SIGNING_KEY)),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
+                let random = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes).concat();
+                let key = format!("whsec_{}", STANDARD.encode(random));
+                let call = client.create_secret().name(smoke::SIGNING_KEY).set_kms_key_id(self.key.map(str::to_owned));
+                let made = call.secret_string(&key).send().await;
+                made.with_context(|| format!("could not make the secret {}", smoke::SIGNING_KEY))?;
+                Ok(key)
+            }
+            Err(error) => Err(error).with_context(|| format!("could not read the secret {}", smoke::SIGNING_KEY)),
+        }
+    }
+}
+
+/// A host on this machine that answers whoever reaches it. Dropping it ends it.
+struct Host {
+    url: String,
+    task: JoinHandle<()>,
+}
+
+impl Host {
+    async fn start() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(OFF_THE_LIST).await.context("could not listen for whoever is not refused")?;
+        let url = format!("http://{}/", listener.local_addr().context("could not listen")?);
+        let task = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut bytes = [0; 4096];
+                    if client.read(&mut bytes).await.is_ok_and(|length| length > 0) {
+                        // Whoever asked may be gone.
+                        let _ = client.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
+                    }
+                });
+            }
+        });
+        Ok(Self { url, task })
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,217 @@
+//! The errand as a process: a real Postgres that asks for passwords, the emulator's S3 and Secrets Manager.
+
+use std::process::Stdio;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use isotherm_lab::ministack::{self, Ministack};
+use isotherm_lab::postgres::{Data, Postgres, SUPERUSER, StartOptions};
+use isotherm_platform::aws::Clients;
+use operator_migrate::request::{self, Answer, Done, PipelineFile, Request};
+use operator_migrate::{ROLE, smoke};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::process::Command;
+
+const BUCKET: &str = "isotherm-results-local";
+const ADMIN_SECRET: &str = "rds!db-1";
+const DATABASE_SECRET: &str = "isotherm/database";
+const DATABASE: &str = "isotherm";
+
+struct Scene {
+    postgres: Postgres,
+    clients: Clients,
+    endpoint_url: String,
+    account: String,
+    asked: u32,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::Durable(folder.path().join("postgres"));
+        let postgres = Postgres::start(StartOptions { data, ..StartOptions::default() }).await.unwrap();
+        postgres.create_database(DATABASE).await.unwrap();
+        let emulator = Ministack::shared().await.unwrap();
+        let account = ministack::account();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(ministack::REGION))
+            .endpoint_url(emulator.endpoint_url())
+            .credentials_provider(Credentials::new(&account, "secret", None, None, "test"))
+            .load()
+            .await;
+        let clients = Clients::from_config(config);
+        clients.s3().create_bucket().bucket(BUCKET).send().await.unwrap();
+        let endpoint_url = emulator.endpoint_url();
+        let scene = Self { postgres, clients, endpoint_url, account, asked: 0, _folder: folder };
+        let url = scene.postgres.database_url(DATABASE);
+        let password = url.split_once("://").unwrap().1.split_once('@').unwrap().0.split_once(':').unwrap().1;
+        let administrator = json!({ "username": SUPERUSER, "password": password }).to_string();
+        for (name, text) in [(ADMIN_SECRET, Some(administrator)), (DATABASE_SECRET, None)] {
+            let call = scene.clients.secrets_manager().create_secret().name(name).set_secret_string(text);
+            call.send().await.unwrap();
+        }
+        scene
+    }
+
+    /// Starts the program with this request; its answer and its exit code.
+    async fn ask(&mut self, request: &Value) -> (Answer, Option<i32>) {
+        self.asked += 1;
+        let key = request::request_key(&self.asked.to_string());
+        let s3 = self.clients.s3();
+        let body = request.to_string().into_bytes();
+        s3.put_object().bucket(BUCKET).key(&key).body(body.into()).send().await.unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_operator-migrate"))
+            .env_clear()
+            .envs([
+                ("AWS_ENDPOINT_URL", self.endpoint_url.as_str()),
+                ("AWS_REGION", ministack::REGION),
+                ("AWS_ACCESS_KEY_ID", &self.account),
+                ("AWS_SECRET_ACCESS_KEY", "secret"),
+                ("ISOTHERM_BUCKET_RESULTS", BUCKET),
+                ("ISOTHERM_DATABASE_ADDRESS", &format!("127.0.0.1:{}/{DATABASE}", self.postgres.port())),
+                ("ISOTHERM_DATABASE_OPTIONS", "sslmode=disable"),
+                ("ISOTHERM_DATABASE_ADMIN_SECRET_ARN", ADMIN_SECRET),
+                ("ISOTHERM_SECRET_DATABASE_ARN", DATABASE_SECRET),
+                (request::VARIABLE, &key),
+            ])
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        let answer = s3.get_object().bucket(BUCKET).key(request::answer_key(&key)).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("no answer ({error}): {log}"));
+        let bytes = answer.body.collect().await.unwrap().into_bytes();
+        if let Some(password) = self.password().await {
+            assert!(!log.contains(&password), "the log shows the password");
+            assert!(!String::from_utf8_lossy(&bytes).contains(&password), "the answer shows the password");
+        }
+        (serde_json::from_slice(&bytes).unwrap(), output.status.code())
+    }
+
+    async fn done(&mut self, request: &Value) -> Done {
+        match self.ask(request).await {
+            (Answer::Done(done), Some(0)) => done,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The address that the platform's programs would read.
+    async fn kept_url(&self) -> Option<String> {
+        let found = self.clients.secrets_manager().get_secret_value().secret_id(DATABASE_SECRET).send().await.ok()?;
+        let text: Value = serde_json::from_str(found.secret_string()?).ok()?;
+        Some(text["url"].as_str()?.to_owned())
+    }
+
+    async fn password(&self) -> Option<String> {
+        let url = self.kept_url().await?;
+        Some(url.split_once("://")?.1.split_once('@')?.0.split_once(':')?.1.to_owned())
+    }
+
+    async fn as_platform(&self) -> PgConnection {
+        PgConnection::connect(&self.kept_url().await.unwrap()).await.unwrap()
+    }
+
+    async fn as_administrator(&self) -> PgConnection {
+        PgConnection::connect(&self.postgres.database_url(DATABASE)).await.unwrap()
+    }
+}
+
+fn asked(migrate: bool, pipelines: &[(&str, &str)]) -> Value {
+    let pipelines = pipelines.iter().map(|(org, yaml)| PipelineFile { org: (*org).into(), yaml: (*yaml).into() });
+    json!(Request { version: request::VERSION, migrate, pipelines: pipelines.collect() })
+}
+
+const PIPELINE: &str = "
+version: 1
+jobs: [{ name: beat, operator: noop }]
+triggers: [{ name: each-minute, job: beat, cron: { schedule: rate(1 minute) } }]
+";
+
+#[tokio::test]
+async fn an_empty_database_gets_a_role_that_owns_everything_and_may_make_no_roles() {
+    let mut scene = Scene::new().await;
+    let first = scene.done(&asked(true, &[])).await;
+    assert_eq!(first.new_password, Some(true));
+    let mut conn = scene.as_platform().await;
+    let (user, owner): (String, String) =
+        sqlx::query_as("SELECT current_user::text, tableowner::text FROM pg_tables WHERE schemaname = 'control' AND tablename = 'jobs'")
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+    assert_eq!((user.as_str(), owner.as_str()), (ROLE, ROLE));
+    let (is_super, makes_roles, takes_on): (bool, bool, bool) = sqlx::query_as(
+        "SELECT rolsuper, rolcreaterole, pg_has_role(rolname, 'isotherm_tenant', 'MEMBER') FROM pg_roles WHERE rolname = $1",
+    )
+    .bind(ROLE)
+    .fetch_one(&mut conn)
+    .await
+    .unwrap();
+    assert_eq!((is_super, makes_roles, takes_on), (false, false, true));
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations")).unwrap().count();
+    assert_eq!(first.migration, i64::try_from(files).ok(), "the newest migration is the last file");
+
+    let url = scene.kept_url().await;
+    let again = scene.done(&asked(true, &[])).await;
+    assert_eq!(again, Done { new_password: Some(false), ..first }, "the second time nothing is new");
+    assert_eq!(scene.kept_url().await, url);
+}
+
+#[tokio::test]
+async fn a_password_that_postgres_refuses_is_replaced() {
+    let mut scene = Scene::new().await;
+    scene.done(&asked(true, &[])).await;
+    let mut admin = scene.as_administrator().await;
+    sqlx::raw_sql(AssertSqlSafe(format!("ALTER ROLE {ROLE} PASSWORD 'another'"))).execute(&mut admin).await.unwrap();
+    assert_eq!(scene.done(&asked(true, &[])).await.new_password, Some(true));
+    scene.as_platform().await;
+}
+
+#[tokio::test]
+async fn pipelines_are_applied_and_the_schedules_that_they_want_are_told() {
+    let mut scene = Scene::new().await;
+    let done = scene.done(&asked(true, &[("default", PIPELINE)])).await;
+    assert_eq!((done.pipelines[0].org.as_str(), done.pipelines[0].changes), ("default", 2));
+    let wanted: Vec<_> = done.schedules.iter().map(|schedule| schedule.expression.as_str()).collect();
+    assert_eq!(wanted, ["rate(1 minute)"]);
+    let mut conn = scene.as_platform().await;
+    let (jobs,): (i64,) = sqlx::query_as(
+        "SELECT count(*) FROM control.jobs j JOIN control.orgs o ON o.id = j.org_id WHERE o.name = $1 AND j.active",
+    )
+    .bind(smoke::ORG)
+    .fetch_one(&mut conn)
+    .await
+    .unwrap();
+    assert_eq!(jobs, 2, "the jobs of `isotherm smoke` are another organisation's, and stay");
+    assert_eq!(scene.done(&asked(false, &[("default", PIPELINE)])).await.pipelines[0].changes, 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_answered_with_its_code() {
+    let mut scene = Scene::new().await;
+    scene.done(&asked(true, &[])).await;
+    let cases = [
+        (asked(false, &[("default", "version: 1\njobs: [{ name: A }]")]), "migrate.bad_pipeline"),
+        (asked(false, &[("nobody", PIPELINE)]), "control.unknown_org"),
+        (json!({ "version": 2, "migrate": true }), "migrate.bad_request"),
+        (json!({ "migrate": true }), "migrate.bad_request"),
+    ];
+    for (request, expected) in cases {
+        match scene.ask(&request).await {
+            (Answer::Failed { code, .. }, Some(1)) => assert_eq!(code, expected, "{request}"),
+            other => panic!("{request}: {other:?}"),
+        }
+    }
+    let mut admin = scene.as_administrator().await;
+    sqlx::raw_sql("UPDATE _sqlx_migrations SET checksum = 'x' WHERE version = 1").execute(&mut admin).await.unwrap();
+    let (answer, _) = scene.ask(&asked(true, &[])).await;
+    assert!(matches!(&answer, Answer::Failed { code, .. } if code == "migrate.schema"), "{answer:?}");
+    let (makes_roles,): (bool,) = sqlx::query_as("SELECT rolcreaterole FROM pg_roles WHERE rolname = $1")
+        .bind(ROLE)
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    assert!(!makes_roles, "also after a failure the role makes no roles");
+}

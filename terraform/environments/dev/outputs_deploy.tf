@@ -1,0 +1,1 @@
+../../environment/outputs_deploy.tf
