@@ -15,7 +15,9 @@ use isotherm_hot_store::cursor::{self, Cursor, Halt};
 use isotherm_hot_store::{Appended, BlockBatch, HotStoreError, append, known_hash, stored_hash, take_back};
 use isotherm_platform::Fault;
 use isotherm_platform::database::{self, Borrowed, PATIENCE, PROBE};
-use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, ChainId, CrashPoint, Dataset, EventBody, Fence, TaskId};
+use isotherm_types::{
+    B256, BlockNumber, BlockRange, BlockRef, ChainId, CrashPoint, Dataset, EventBody, Fence, TaskId, TraceId,
+};
 use sqlx::{Connection as _, PgPool, Postgres, Transaction};
 
 use crate::config::FollowerConfig;
@@ -127,13 +129,14 @@ impl Store {
         let appending = async {
             let mut conn = self.connection().await?;
             let mut db_tx = self.begin(&mut conn).await?;
-            let finalized = self.append_in(&mut db_tx, &batch, stored, heads).await?;
+            let appended = self.append_in(&mut db_tx, &batch, stored, heads).await?;
             commit(db_tx).await?;
             conn.give_back();
-            Ok(finalized)
+            Ok(appended)
         };
-        let finalized = self.answered("store blocks", appending).await?;
+        let (finalized, trace_id) = self.answered("store blocks", appending).await?;
         CrashPoint::FollowCommitted.pass();
+        self.log(&batch, trace_id);
         Ok(finalized)
     }
 
@@ -165,13 +168,14 @@ impl Store {
             };
             isotherm_control::events::record(&mut db_tx, &invalidated).await?;
             CrashPoint::FollowTakenBack.pass();
-            let finalized = self.append_in(&mut db_tx, &batch, Some(stored), heads).await?;
+            let appended = self.append_in(&mut db_tx, &batch, Some(stored), heads).await?;
             commit(db_tx).await?;
             conn.give_back();
-            Ok(finalized)
+            Ok(appended)
         };
-        let finalized = self.answered("replace blocks", replacing).await?;
+        let (finalized, trace_id) = self.answered("replace blocks", replacing).await?;
         CrashPoint::FollowCommitted.pass();
+        self.log(&batch, trace_id);
         Ok(finalized)
     }
 
@@ -188,13 +192,25 @@ impl Store {
         self.answered("move the finalized block", finalizing).await
     }
 
+    /// What follows from these blocks can be found in rows and logs by this line.
+    fn log(&self, batch: &BlockBatch, trace_id: Option<TraceId>) {
+        tracing::info!(
+            chain.id = self.chain_id.0,
+            block.number = batch.tip.number.0,
+            block.count = batch.blocks.block_count(),
+            trace.id = trace_id.map(String::from).as_deref(),
+            "blocks were stored"
+        );
+    }
+
+    /// Returns the new finalized block, if it moved, and the trace of what was written.
     async fn append_in(
         &self,
         db_tx: &mut Transaction<'_, Postgres>,
         batch: &BlockBatch,
         stored: Option<Stored>,
         heads: &Heads,
-    ) -> Result<Option<BlockRef>, Fault> {
+    ) -> Result<(Option<BlockRef>, Option<TraceId>), Fault> {
         let appended = append(db_tx, self.chain_id, batch).await?;
         self.count(db_tx, batch.blocks, &appended).await?;
         let advanced = EventBody::DatasetAdvanced {
@@ -203,7 +219,7 @@ impl Store {
             blocks: batch.blocks,
             tip: batch.tip,
         };
-        isotherm_control::events::record(db_tx, &advanced).await?;
+        let (_, trace_id) = isotherm_control::events::record_traced(db_tx, &advanced).await?;
         let first_block = stored.map_or(batch.blocks.start(), |stored| stored.first_block);
         let stored = Stored {
             first_block,
@@ -213,7 +229,7 @@ impl Store {
         };
         let finalized = self.finalize_in(db_tx, stored, heads).await?;
         CrashPoint::FollowCopied.pass();
-        Ok(finalized)
+        Ok((finalized, trace_id))
     }
 
     /// Counts what was written, in its transaction.

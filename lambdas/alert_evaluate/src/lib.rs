@@ -162,7 +162,7 @@ impl Evaluator {
         let wake = events::parse_wake(message.body.as_deref().unwrap_or_default())?;
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
         let event = events::read(&mut conn, wake.event_id).await?;
-        Ok(Cause::of(event.id, event.body)?)
+        Ok(Cause::of(event)?)
     }
 
     async fn sweep(&self) -> Result<Answer, Fault> {

@@ -9,10 +9,10 @@ use isotherm_alerts::index::Match;
 use isotherm_alerts::ledger::LedgerError;
 use isotherm_alerts::release::Reach;
 use isotherm_alerts::turn::{self, Changes, Finding};
-use isotherm_control::events;
+use isotherm_control::{events, trace};
 use isotherm_hot_store::whole_blocks;
 use isotherm_platform::Fault;
-use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, EventBody, OrgId, RuleId};
+use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, EventBody, OrgId, RuleId, TraceId};
 use sqlx::PgConnection;
 
 use crate::rule_set::RuleSet;
@@ -42,6 +42,8 @@ pub(crate) struct Recorded {
     pub(crate) cursor: AlertCursor,
     /// Messages that wait because of it.
     pub(crate) messages: u64,
+    /// Blocks of which something is told, and what follows from each in the log.
+    pub(crate) traces: BTreeMap<BlockNumber, TraceId>,
 }
 
 impl Recording<'_> {
@@ -57,6 +59,7 @@ impl Recording<'_> {
         cursors::hold_as(db_tx, self.org_id, self.chain_id, self.expected.as_ref()).await?;
         let mut cursor = self.cursor;
         let mut messages = self.run(db_tx, snapshot).await?;
+        let traces = self.traces(db_tx, messages).await?;
         if cursor.block == Some(self.tip)
             && let Some(from) = cursor.recheck_from.take()
         {
@@ -67,10 +70,20 @@ impl Recording<'_> {
         messages += self.write(db_tx, &turn::plan_rule_deleted(&of_deleted)).await?;
         if messages > 0 {
             let recorded = EventBody::AlertsRecorded { org_id: self.org_id, chain_id: Some(self.chain_id) };
+            trace::follow(db_tx, traces.values().next_back().copied()).await?;
             events::record(db_tx, &recorded).await?;
         }
         cursors::set(db_tx, self.org_id, self.chain_id, &cursor).await?;
-        Ok(Recorded { cursor, messages })
+        Ok(Recorded { cursor, messages, traces })
+    }
+
+    /// Of what was found, if `messages` wait because of it.
+    async fn traces(&self, db_tx: &mut PgConnection, messages: u64) -> Result<BTreeMap<BlockNumber, TraceId>, Fault> {
+        if messages == 0 {
+            return Ok(BTreeMap::new());
+        }
+        let ids: Vec<_> = self.found.iter().map(|found| found.identity.alert_id()).collect();
+        Ok(alert_events::traces(db_tx, &ids).await?)
     }
 
     async fn run(&self, db_tx: &mut PgConnection, snapshot: &mut PgConnection) -> Result<u64, Fault> {

@@ -134,6 +134,9 @@ impl Dispatcher {
                     event_ids.remove(&event_id);
                 }
                 tracing::info!(event.count = event_ids.len(), task.count = handled.made.len(), "events were routed");
+                for (task_id, trace_id) in handled.traces {
+                    tracing::info!(task.id = task_id.0, trace.id = %trace_id, "a task was made");
+                }
                 return event_ids;
             }
             Ok(Err(error)) => error.into(),

@@ -13,7 +13,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::error::ControlError;
 use crate::tasks::{Created, NewTask, inputs};
-use crate::{backoff, events, jobs, tasks};
+use crate::{backoff, events, jobs, tasks, trace};
 
 mod batch;
 mod launch_budget;
@@ -40,6 +40,7 @@ const ACTOR: &str = "dispatcher";
 pub async fn handle_event(conn: &mut PgConnection, event_id: EventId) -> Result<Vec<Created>, ControlError> {
     let mut db_tx = conn.begin().await?;
     let event = events::hold(&mut db_tx, event_id).await?;
+    trace::follow(&mut db_tx, event.trace_id).await?;
     let candidates = match &event.body {
         EventBody::TriggerFired { job_id, .. } => vec![jobs::read(&mut db_tx, *job_id).await?],
         EventBody::DatasetAdvanced { .. }

@@ -34,6 +34,7 @@ pub(super) struct ContentRow {
     rule: Option<String>,
     chain: Option<String>,
     thread: Option<String>,
+    trace_id: Option<String>,
 }
 
 impl ContentRow {
@@ -65,6 +66,7 @@ impl ContentRow {
             block_time: self.block_time,
             thread: self.thread,
             message,
+            trace_id: self.trace_id.and_then(|text| text.parse().ok()),
         })
     }
 
