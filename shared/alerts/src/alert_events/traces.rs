@@ -17,7 +17,8 @@ pub async fn traces(conn: &mut PgConnection, ids: &[Uuid]) -> Result<BTreeMap<Bl
     let mut traces = BTreeMap::new();
     for page in ids.chunks(PAGE_ROWS) {
         let rows: Vec<(i64, String)> = sqlx::query_as(
-            "SELECT DISTINCT block_number, trace_id FROM alerts.alert_events WHERE id = ANY ($1) AND trace_id IS NOT NULL",
+            "SELECT DISTINCT block_number, trace_id FROM alerts.alert_events
+              WHERE id = ANY ($1) AND trace_id IS NOT NULL",
         )
         .bind(page)
         .fetch_all(&mut *conn)

@@ -72,7 +72,8 @@ pub(crate) async fn create_answering(
     }
     let trace_of = |place: usize| answers.get(place).and_then(|answer| answer.trace_id).map(String::from);
     let each = || noted.iter().map(|(_, _, input)| *input);
-    let rows: Vec<(i64, i64, String, Option<String>)> = sqlx::query_as(include_str!("../../queries/tasks/create_many.sql"))
+    type Row = (i64, i64, String, Option<String>);
+    let rows: Vec<Row> = sqlx::query_as(include_str!("../../queries/tasks/create_many.sql"))
         .bind(tasks.iter().map(|task| task.job_id.0).collect::<Vec<_>>())
         .bind(tasks.iter().map(|task| task.idempotency_key.as_str()).collect::<Vec<_>>())
         .bind(tasks.iter().map(|task| &task.input).collect::<Vec<_>>())
@@ -88,7 +89,7 @@ pub(crate) async fn create_answering(
         .bind((0..tasks.len()).map(trace_of).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
-    let made = |(id, job_id, idempotency_key, trace_id): (i64, i64, String, Option<String>)| Made {
+    let made = |(id, job_id, idempotency_key, trace_id): Row| Made {
         task_id: TaskId(id),
         job_id: JobId(job_id),
         idempotency_key,
