@@ -184,6 +184,24 @@ impl Stage {
         .unwrap()
     }
 
+    /// The trace of an event.
+    pub(crate) async fn trace_of(&mut self, event_id: EventId) -> String {
+        let event = events::read(&mut self.conn, event_id).await.unwrap();
+        event.trace_id.expect("every event follows from something").to_string()
+    }
+
+    /// The traces of a rule's messages, and of the alerts that they are about, in the order in which they were made.
+    pub(crate) async fn traces(&mut self, rule_id: i64) -> Vec<(String, String)> {
+        sqlx::query_as(
+            "SELECT e.trace_id, d.trace_id FROM alerts.deliveries d JOIN alerts.alert_events e ON e.id = d.alert_id
+              WHERE e.rule_id = $1 ORDER BY d.created_at, d.not_before, d.id",
+        )
+        .bind(rule_id)
+        .fetch_all(&mut self.conn)
+        .await
+        .unwrap()
+    }
+
     /// The history of an alert: states before and after.
     pub(crate) async fn history(&mut self, id: Uuid) -> Vec<(Option<String>, String)> {
         sqlx::query_as("SELECT from_state, to_state FROM alerts.alert_history WHERE alert_id = $1 ORDER BY id")

@@ -1,5 +1,5 @@
-//! The operator's environment: what AWS's SDK needs, its buckets, where its bundle is, its log level and its secrets,
-//! nothing else.
+//! The operator's environment: what AWS's SDK needs, its buckets, where its bundle is, its log level, the trace of its task and its
+//! secrets, nothing else.
 //!
 //! The worker's own variables (queues, the database's secret) stay with the worker.
 
