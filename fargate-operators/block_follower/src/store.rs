@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use isotherm_chain::fork::{AcceptedReorg, Stored};
@@ -40,6 +41,16 @@ pub(crate) struct Store {
     fence: Fence,
     /// How long a transaction may take.
     patience: Duration,
+    /// Bytes of rows that were committed, as COPY sent them.
+    written: Arc<AtomicU64>,
+}
+
+/// What a step has written.
+struct Step {
+    /// The new finalized block, if it moved.
+    finalized: Option<BlockRef>,
+    trace_id: Option<TraceId>,
+    size_bytes: u64,
 }
 
 impl Store {
@@ -54,7 +65,8 @@ impl Store {
         fence: Fence,
     ) -> Result<Self, Fault> {
         let patience = config.transaction_timeout();
-        let store = Self { pool, chain_id: config.chain_id, task_id, fence, patience };
+        let written = Arc::default();
+        let store = Self { pool, chain_id: config.chain_id, task_id, fence, patience, written };
         let opening = async {
             let mut conn = store.connection().await?;
             let mut db_tx = store.begin(&mut conn).await?;
@@ -134,10 +146,10 @@ impl Store {
             conn.give_back();
             Ok(appended)
         };
-        let (finalized, trace_id) = self.answered("store blocks", appending).await?;
+        let step = self.answered("store blocks", appending).await?;
         CrashPoint::FollowCommitted.pass();
-        self.log(&batch, trace_id);
-        Ok(finalized)
+        self.note(&batch, &step);
+        Ok(step.finalized)
     }
 
     /// Takes back every block above `ancestor` and appends the new branch, in one transaction. The permission for
@@ -173,10 +185,10 @@ impl Store {
             conn.give_back();
             Ok(appended)
         };
-        let (finalized, trace_id) = self.answered("replace blocks", replacing).await?;
+        let step = self.answered("replace blocks", replacing).await?;
         CrashPoint::FollowCommitted.pass();
-        self.log(&batch, trace_id);
-        Ok(finalized)
+        self.note(&batch, &step);
+        Ok(step.finalized)
     }
 
     /// Moves `finalized` without a new block. Returns it if it moved.
@@ -192,25 +204,30 @@ impl Store {
         self.answered("move the finalized block", finalizing).await
     }
 
-    /// What follows from these blocks can be found in rows and logs by this line.
-    fn log(&self, batch: &BlockBatch, trace_id: Option<TraceId>) {
+    /// What says how many bytes were written so far.
+    pub(crate) fn written(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.written)
+    }
+
+    /// Counts what was committed, and logs it: what follows from these blocks is found by this line's trace.
+    fn note(&self, batch: &BlockBatch, step: &Step) {
+        self.written.fetch_add(step.size_bytes, Ordering::Relaxed);
         tracing::info!(
             chain.id = self.chain_id.0,
             block.number = batch.tip.number.0,
             block.count = batch.blocks.block_count(),
-            trace.id = trace_id.map(String::from).as_deref(),
+            trace.id = step.trace_id.map(String::from).as_deref(),
             "blocks were stored"
         );
     }
 
-    /// Returns the new finalized block, if it moved, and the trace of what was written.
     async fn append_in(
         &self,
         db_tx: &mut Transaction<'_, Postgres>,
         batch: &BlockBatch,
         stored: Option<Stored>,
         heads: &Heads,
-    ) -> Result<(Option<BlockRef>, Option<TraceId>), Fault> {
+    ) -> Result<Step, Fault> {
         let appended = append(db_tx, self.chain_id, batch).await?;
         self.count(db_tx, batch.blocks, &appended).await?;
         let advanced = EventBody::DatasetAdvanced {
@@ -229,7 +246,8 @@ impl Store {
         };
         let finalized = self.finalize_in(db_tx, stored, heads).await?;
         CrashPoint::FollowCopied.pass();
-        Ok((finalized, trace_id))
+        let size_bytes = appended.iter().map(|appended| appended.size_bytes).sum();
+        Ok(Step { finalized, trace_id, size_bytes })
     }
 
     /// Counts what was written, in its transaction.
