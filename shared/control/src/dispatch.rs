@@ -17,11 +17,13 @@ use crate::{backoff, events, jobs, tasks, trace};
 
 mod batch;
 mod launch_budget;
+mod longest_waits;
 mod plan;
 mod queue;
 mod route;
 
 pub use batch::{Handled, handle_events};
+pub use longest_waits::longest_waits;
 pub use plan::{
     FIRST_REWAKE, IDLE_WORKER_GRACE, LONGEST_REWAKE, MOST_LAUNCHES, Outgoing, RELAUNCH_AFTER, Room, TaskLaunch,
     Waiting, Wake, plan, rewake_after,
