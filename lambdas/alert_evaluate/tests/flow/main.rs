@@ -62,6 +62,9 @@ async fn one_blocks_way_to_a_message_has_one_trace_in_rows_and_in_the_log() {
     let recorded = lines.iter().filter(|line| line["message"] == "alerts were recorded");
     let told: Vec<&str> = recorded.filter_map(|line| line["trace.id"].as_str()).collect();
     assert_eq!(told, traces);
+    let mut rows = stage.rows_as_the_manual_finds_them(&traces[1]).await;
+    rows.sort_unstable();
+    assert_eq!(rows, ["alert sent", "event alerts_recorded", "event dataset_advanced", "message queued"]);
 
     let reorg = stage.chain.reorg(&mut stage.conn, 1, vec![Vec::new(), Vec::new()]).await;
     stage.deliver().await;
