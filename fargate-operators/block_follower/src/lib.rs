@@ -55,10 +55,7 @@ pub async fn follow(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fau
 }
 
 /// Reads the settings and connects to chain and database.
-async fn prepare(
-    spec: TaskSpec,
-    mut context: Context,
-) -> Result<(Follower, RateShareKeeper, [Telling; 2]), Fault> {
+async fn prepare(spec: TaskSpec, mut context: Context) -> Result<(Follower, RateShareKeeper, [Telling; 2]), Fault> {
     let config: FollowerConfig = operator_main::config(&spec)?;
     let secrets = Secrets::read(&mut context.environment)?;
     let urls = RpcUrls::parse(secrets.rpc_urls.expose())?;

@@ -65,10 +65,7 @@ pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault>
 
 /// Reads the settings, connects to chain, database and bucket, and waits until whoever else asks the chain's endpoints has
 /// made room.
-async fn prepare(
-    spec: &TaskSpec,
-    context: Context,
-) -> Result<(Ingest, Request, RateShareKeeper, [Telling; 2]), Fault> {
+async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Request, RateShareKeeper, [Telling; 2]), Fault> {
     let config: IngestConfig = operator_main::config(spec)?;
     let request: Request = operator_main::input(spec)?;
     let mut environment = context.environment;

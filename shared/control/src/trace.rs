@@ -34,10 +34,12 @@ pub async fn present(conn: &mut PgConnection) -> Result<Option<TraceId>, Control
 /// # Errors
 /// Only what Postgres reports.
 pub(crate) async fn follow_task(conn: &mut PgConnection, task_id: TaskId) -> Result<(), ControlError> {
-    sqlx::query("SELECT set_config('isotherm.trace_id', coalesce(trace_id, ''), true) FROM control.tasks WHERE id = $1")
-        .bind(task_id.0)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "SELECT set_config('isotherm.trace_id', coalesce(trace_id, ''), true) FROM control.tasks WHERE id = $1",
+    )
+    .bind(task_id.0)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

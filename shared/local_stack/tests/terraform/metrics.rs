@@ -75,7 +75,8 @@ fn shown(resources: &Resources) -> Vec<Named> {
 fn faults(resources: &Resources) -> Vec<String> {
     let (there, shown) = (catalogue(), shown(resources));
     let used = watched(resources).into_iter().chain(shown.iter().cloned());
-    let unknown = used.filter(|metric| !there.contains(metric)).map(|(name, by)| format!("{name} by {by:?} is not there"));
+    let unknown =
+        used.filter(|metric| !there.contains(metric)).map(|(name, by)| format!("{name} by {by:?} is not there"));
     let unseen = there.iter().filter(|metric| !shown.contains(metric)).map(|(name, _)| format!("nobody sees {name}"));
     unknown.chain(unseen).collect()
 }
