@@ -190,9 +190,7 @@ mod tests {
     #[test]
     fn a_batch_is_as_old_as_its_oldest_message() {
         let arn = "arn:aws:sqs:eu-west-1:123456789012:isotherm-events.fifo";
-        let record = |sent: i64| {
-            serde_json::json!({"eventSourceARN": arn, "attributes": {"SentTimestamp": sent.to_string()}, "body": "x"})
-        };
+        let record = |sent: i64| serde_json::json!({"eventSourceARN": arn, "attributes": {"SentTimestamp": sent.to_string()}, "body": "x"});
         let event = |records: &[serde_json::Value]| -> SqsEvent {
             serde_json::from_value(serde_json::json!({ "Records": records })).unwrap()
         };
