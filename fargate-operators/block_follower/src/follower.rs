@@ -305,7 +305,6 @@ impl Follower {
         let finalized = self.store.append(run, stored, heads).await?;
         self.status.stored(block_count);
         self.progress.report(tip.number.0, Some(heads.latest.reference.number.0), format!("block {}", tip.number));
-        tracing::debug!(chain.id = self.config.chain_id.0, block.number = tip.number.0, "stored");
         Ok(match stored {
             Some(stored) => Stored { tip, finalized: finalized.or(stored.finalized), ..stored },
             None => Stored { first_block: first, tip, finalized, cold_watermark: None },

@@ -19,9 +19,11 @@ mod status;
 mod store;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use isotherm_chain::{ChainClient, RateShare, RpcUrls, WakeUp, WakeUpLimits};
 use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::metrics::{BYTES_WRITTEN, Growth, RPC_REQUESTS_TOTAL, Telling};
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
 use isotherm_platform::rate_share::RateShareKeeper;
 use isotherm_platform::{Environment, Fault, Secret};
@@ -41,7 +43,8 @@ use store::Store;
 /// [`FollowerError::Halted`].
 pub async fn follow(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault> {
     let stop = context.stop.clone();
-    let (follower, share) = tokio::select! {
+    // Until the end, when the rest of the counts is told.
+    let (follower, share, _counts) = tokio::select! {
         biased;
         () = stop.requested() => return Ok(OperatorEnd::Released),
         prepared = prepare(spec, context) => prepared?,
@@ -52,7 +55,7 @@ pub async fn follow(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fau
 }
 
 /// Reads the settings and connects to chain and database.
-async fn prepare(spec: TaskSpec, mut context: Context) -> Result<(Follower, RateShareKeeper), Fault> {
+async fn prepare(spec: TaskSpec, mut context: Context) -> Result<(Follower, RateShareKeeper, [Telling; 2]), Fault> {
     let config: FollowerConfig = operator_main::config(&spec)?;
     let secrets = Secrets::read(&mut context.environment)?;
     let urls = RpcUrls::parse(secrets.rpc_urls.expose())?;
@@ -66,8 +69,24 @@ async fn prepare(spec: TaskSpec, mut context: Context) -> Result<(Follower, Rate
     let set = move |thousandths| set(RateShare::of_thousand(thousandths));
     let share = RateShareKeeper::for_tip(pool.clone(), config.chain_id, spec.task_id, set);
     let store = Store::open(pool, &config, spec.task_id, spec.fence).await?;
+    let counts = [requests(&client, &config.chain), written(&store, &config.chain)].map(Telling::start);
     let wake_up = WakeUp::start(urls.wake_ups, &WakeUpLimits::for_blocks_every(config.profile.block_time()))?;
-    Ok((Follower::new(config, client, wake_up, store, context.stop, context.progress), share))
+    Ok((Follower::new(config, client, wake_up, store, context.stop, context.progress), share, counts))
+}
+
+/// Requests to the chain's endpoints.
+fn requests(client: &ChainClient, chain: &str) -> Arc<Growth> {
+    let (counter, chain) = (client.request_counter(), chain.to_owned());
+    Arc::new(Growth::new(RPC_REQUESTS_TOTAL, move || {
+        let counted = counter().into_iter();
+        counted.map(|sent| (vec![chain.clone(), sent.endpoint, sent.outcome.to_owned()], sent.count)).collect()
+    }))
+}
+
+/// Bytes that were committed to hot storage.
+fn written(store: &Store, chain: &str) -> Arc<Growth> {
+    let (written, values) = (store.written(), vec![chain.to_owned(), "hot".to_owned()]);
+    Arc::new(Growth::new(BYTES_WRITTEN, move || vec![(values.clone(), written.load(Ordering::Relaxed))]))
 }
 
 /// What the job's secrets are filled with.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use isotherm_chain::fork::{AcceptedReorg, Stored};
@@ -15,7 +16,9 @@ use isotherm_hot_store::cursor::{self, Cursor, Halt};
 use isotherm_hot_store::{Appended, BlockBatch, HotStoreError, append, known_hash, stored_hash, take_back};
 use isotherm_platform::Fault;
 use isotherm_platform::database::{self, Borrowed, PATIENCE, PROBE};
-use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, ChainId, CrashPoint, Dataset, EventBody, Fence, TaskId};
+use isotherm_types::{
+    B256, BlockNumber, BlockRange, BlockRef, ChainId, CrashPoint, Dataset, EventBody, Fence, TaskId, TraceId,
+};
 use sqlx::{Connection as _, PgPool, Postgres, Transaction};
 
 use crate::config::FollowerConfig;
@@ -38,6 +41,16 @@ pub(crate) struct Store {
     fence: Fence,
     /// How long a transaction may take.
     patience: Duration,
+    /// Bytes of rows that were committed, as COPY sent them.
+    written: Arc<AtomicU64>,
+}
+
+/// What a step has written.
+struct Step {
+    /// The new finalized block, if it moved.
+    finalized: Option<BlockRef>,
+    trace_id: Option<TraceId>,
+    size_bytes: u64,
 }
 
 impl Store {
@@ -52,7 +65,8 @@ impl Store {
         fence: Fence,
     ) -> Result<Self, Fault> {
         let patience = config.transaction_timeout();
-        let store = Self { pool, chain_id: config.chain_id, task_id, fence, patience };
+        let written = Arc::default();
+        let store = Self { pool, chain_id: config.chain_id, task_id, fence, patience, written };
         let opening = async {
             let mut conn = store.connection().await?;
             let mut db_tx = store.begin(&mut conn).await?;
@@ -126,14 +140,15 @@ impl Store {
         let appending = async {
             let mut conn = self.connection().await?;
             let (mut db_tx, batch) = self.begin_with(&mut conn, blocks, heads).await?;
-            let finalized = self.append_in(&mut db_tx, &batch, stored, heads).await?;
+            let appended = self.append_in(&mut db_tx, &batch, stored, heads).await?;
             commit(db_tx).await?;
             conn.give_back();
-            Ok(finalized)
+            Ok((batch, appended))
         };
-        let finalized = self.answered("store blocks", appending).await?;
+        let (batch, step) = self.answered("store blocks", appending).await?;
         CrashPoint::FollowCommitted.pass();
-        Ok(finalized)
+        self.note(&batch, &step);
+        Ok(step.finalized)
     }
 
     /// Takes back every block above `ancestor` and appends the new branch, in one transaction. The permission for
@@ -163,14 +178,15 @@ impl Store {
             };
             isotherm_control::events::record(&mut db_tx, &invalidated).await?;
             CrashPoint::FollowTakenBack.pass();
-            let finalized = self.append_in(&mut db_tx, &batch, Some(stored), heads).await?;
+            let appended = self.append_in(&mut db_tx, &batch, Some(stored), heads).await?;
             commit(db_tx).await?;
             conn.give_back();
-            Ok(finalized)
+            Ok((batch, appended))
         };
-        let finalized = self.answered("replace blocks", replacing).await?;
+        let (batch, step) = self.answered("replace blocks", replacing).await?;
         CrashPoint::FollowCommitted.pass();
-        Ok(finalized)
+        self.note(&batch, &step);
+        Ok(step.finalized)
     }
 
     /// Moves `finalized` without a new block. Returns it if it moved.
@@ -186,13 +202,30 @@ impl Store {
         self.answered("move the finalized block", finalizing).await
     }
 
+    /// What says how many bytes were written so far.
+    pub(crate) fn written(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.written)
+    }
+
+    /// Counts what was committed, and logs it: what follows from these blocks is found by this line's trace.
+    fn note(&self, batch: &BlockBatch, step: &Step) {
+        self.written.fetch_add(step.size_bytes, Ordering::Relaxed);
+        tracing::info!(
+            chain.id = self.chain_id.0,
+            block.number = batch.tip.number.0,
+            block.count = batch.blocks.block_count(),
+            trace.id = step.trace_id.map(String::from).as_deref(),
+            "blocks were stored"
+        );
+    }
+
     async fn append_in(
         &self,
         db_tx: &mut Transaction<'_, Postgres>,
         batch: &BlockBatch,
         stored: Option<Stored>,
         heads: &Heads,
-    ) -> Result<Option<BlockRef>, Fault> {
+    ) -> Result<Step, Fault> {
         let appended = append(db_tx, self.chain_id, batch).await?;
         self.count(db_tx, batch.blocks, &appended).await?;
         let advanced = EventBody::DatasetAdvanced {
@@ -201,7 +234,7 @@ impl Store {
             blocks: batch.blocks,
             tip: batch.tip,
         };
-        isotherm_control::events::record(db_tx, &advanced).await?;
+        let (_, trace_id) = isotherm_control::events::record_traced(db_tx, &advanced).await?;
         let first_block = stored.map_or(batch.blocks.start(), |stored| stored.first_block);
         let stored = Stored {
             first_block,
@@ -211,7 +244,8 @@ impl Store {
         };
         let finalized = self.finalize_in(db_tx, stored, heads).await?;
         CrashPoint::FollowCopied.pass();
-        Ok(finalized)
+        let size_bytes = appended.iter().map(|appended| appended.size_bytes).sum();
+        Ok(Step { finalized, trace_id, size_bytes })
     }
 
     /// Counts what was written, in its transaction.

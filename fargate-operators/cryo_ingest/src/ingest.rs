@@ -11,6 +11,7 @@ use isotherm_control::{events, tasks};
 use isotherm_hot_store::cursor::{self, Cursor};
 use isotherm_platform::Stop;
 use isotherm_platform::database::{self, Borrowed, PATIENCE};
+use isotherm_platform::metrics::{BYTES_WRITTEN, emit};
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_types::{BlockRange, BlockRef, CrashPoint, Dataset, EventBody, Fence, TaskId};
 use serde::Serialize;
@@ -314,7 +315,7 @@ impl Ingest {
         let (task_id, fence) = self.task;
         let file = manifest.newest_file();
         let last = BlockRef { number: file.blocks.last(), hash: file.last_block_hash };
-        self.ask("commit a partition", async |conn| {
+        let committing = self.ask("commit a partition", async |conn| {
             let mut db_tx = conn.begin().await.map_err(refused("begin a transaction"))?;
             tasks::assert_fence(&mut db_tx, task_id, fence).await?;
             let outcome = catalog::commit(&mut db_tx, manifest).await?;
@@ -331,8 +332,12 @@ impl Ingest {
             }
             db_tx.commit().await.map_err(refused("commit"))?;
             Ok(outcome)
-        })
-        .await
+        });
+        let outcome = committing.await?;
+        if outcome == CommitOutcome::Committed {
+            emit(BYTES_WRITTEN, file.size_bytes as f64, &[("chain", self.config.chain.as_str()), ("store", "cold")]);
+        }
+        Ok(outcome)
     }
 
     /// Checks that hot storage has no other block in the place of `last`.

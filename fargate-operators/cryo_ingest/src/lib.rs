@@ -31,6 +31,7 @@ use isotherm_cold_store::ObjectStore;
 use isotherm_platform::Fault;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::metrics::{Growth, RPC_REQUESTS_TOTAL, Telling};
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
 use isotherm_platform::rate_share::RateShareKeeper;
 use isotherm_types::{SystemClock, TaskSpec};
@@ -48,7 +49,8 @@ pub use input::{Input, Repair, Request};
 /// Bad settings, a range that is not final yet, and whatever the chain, Postgres or S3 report.
 pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault> {
     let stop = context.stop.clone();
-    let (ingest, request, share) = tokio::select! {
+    // Until the end, when the rest of the counts is told.
+    let (ingest, request, share, _requests) = tokio::select! {
         biased;
         () = stop.requested() => return Ok(OperatorEnd::Released),
         prepared = prepare(&spec, context) => prepared?,
@@ -63,7 +65,7 @@ pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault>
 
 /// Reads the settings, connects to chain, database and bucket, and waits until whoever else asks the chain's endpoints has
 /// made room.
-async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Request, RateShareKeeper), Fault> {
+async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Request, RateShareKeeper, [Telling; 2]), Fault> {
     let config: IngestConfig = operator_main::config(spec)?;
     let request: Request = operator_main::input(spec)?;
     let mut environment = context.environment;
@@ -78,6 +80,12 @@ async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Request, 
         Clients::load(),
     );
     let (pool, client) = (pool?, client?);
+    let (counter, chain) = (client.request_counter(), config.chain.to_string());
+    let rpc = Growth::new(RPC_REQUESTS_TOTAL, move || {
+        let counted = counter().into_iter();
+        counted.map(|sent| (vec![chain.clone(), sent.endpoint, sent.outcome.to_owned()], sent.count)).collect()
+    });
+    let requests = [Arc::new(rpc), Arc::clone(clients.s3_requests())].map(Telling::start);
     let (task, set) = ((spec.task_id, spec.fence), client.share_setter());
     let set = move |thousandths| set(RateShare::of_thousand(thousandths));
     let share = RateShareKeeper::for_backfill(pool.clone(), config.chain_id, spec.task_id, set).await;
@@ -92,5 +100,5 @@ async fn prepare(spec: &TaskSpec, context: Context) -> Result<(Ingest, Request, 
         stop: context.stop,
         on_step: Box::new(|_| ()),
     };
-    Ok((ingest, request, share))
+    Ok((ingest, request, share, requests))
 }

@@ -1,9 +1,10 @@
 //! One task's work: begin, run, upload, end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use isotherm_access::callers;
 use isotherm_platform::Stop;
+use isotherm_platform::metrics::{QUERY_DURATION_MS, emit};
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_query::answer::AnswerSummary;
 use isotherm_query::batch::{self, Begun, REQUEST, StoredRequest, TaskInput};
@@ -62,6 +63,7 @@ impl BatchQuery {
     /// # Errors
     /// [`BatchError`]; the record stays running, for the next attempt.
     pub async fn run(&self, input: TaskInput) -> Result<OperatorEnd, BatchError> {
+        let began = Instant::now();
         let mut conn = self.connection().await?;
         let begun = batch::begin(&mut conn, self.task, input.query_id).await?;
         let Begun::Running { key, org_name, actor } = begun else {
@@ -73,14 +75,14 @@ impl BatchQuery {
         let request: StoredRequest = self.results.document(key, REQUEST).await?.ok_or(BatchError::NoRequest)?;
         match self.answer(key, &request, grants).await? {
             Ran::Stopped => Ok(OperatorEnd::Released),
-            Ran::Answered(summary, file) => self.complete(key, &request, &summary, &file).await,
+            Ran::Answered(summary, file) => self.complete(key, &request, &summary, &file, began).await,
             Ran::Cancelled => {
-                self.end(key, End::Cancelled).await?;
+                self.end(key, End::Cancelled, began).await?;
                 Ok(OperatorEnd::Completed(json!({ "state": "cancelled" })))
             }
             Ran::Refused(error) => {
                 self.tell(key, &Outcome::of_error(&error.answer())).await?;
-                self.end(key, End::Failed { code: error.code() }).await?;
+                self.end(key, End::Failed { code: error.code() }, began).await?;
                 Ok(OperatorEnd::Completed(json!({ "state": "failed", "error_code": error.code() })))
             }
         }
@@ -133,6 +135,7 @@ impl BatchQuery {
         request: &StoredRequest,
         summary: &AnswerSummary,
         file: &FinishedFile,
+        began: Instant,
     ) -> Result<OperatorEnd, BatchError> {
         let about: Value = describe(summary, key.id, request.as_of_block.as_ref());
         let uploading = async {
@@ -145,7 +148,7 @@ impl BatchQuery {
             () = self.stop.requested() => return Ok(OperatorEnd::Released),
             stored = uploading => stored?,
         };
-        self.end(key, End::Completed { summary, result: Some(&stored) }).await?;
+        self.end(key, End::Completed { summary, result: Some(&stored) }, began).await?;
         tracing::info!(
             query.id = %key.id, query.rows = summary.row_count, result.bytes = stored.digest.size_bytes,
             "a batch query was answered",
@@ -162,9 +165,12 @@ impl BatchQuery {
         self.results.put_document(key, &Outcome::document_name(self.task.1.0), outcome).await
     }
 
-    async fn end(&self, key: QueryKey, end: End<'_>) -> Result<(), BatchError> {
+    async fn end(&self, key: QueryKey, end: End<'_>, began: Instant) -> Result<(), BatchError> {
         let mut conn = self.connection().await?;
-        if !batch::end(&mut conn, self.task, key, end).await? {
+        if batch::end(&mut conn, self.task, key, end).await? {
+            let dimensions = [("mode", "batch"), ("outcome", end.state().as_str())];
+            emit(QUERY_DURATION_MS, began.elapsed().as_secs_f64() * 1000.0, &dimensions);
+        } else {
             tracing::warn!(query.id = %key.id, "the query was over already");
         }
         Ok(())

@@ -11,10 +11,13 @@ mod batch_query;
 mod config;
 mod error;
 
+use std::sync::Arc;
+
 use isotherm_cold_store::ObjectStore;
 use isotherm_platform::Fault;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::metrics::Telling;
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
 use isotherm_query::QueryEngine;
 use isotherm_query::batch::TaskInput;
@@ -32,7 +35,8 @@ pub use error::BatchError;
 /// Bad settings, and what Postgres, S3 or the sandbox report; never what is wrong with the query.
 pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault> {
     let stop = context.stop.clone();
-    let (query, input) = tokio::select! {
+    // Until the end, when the rest of the counts is told.
+    let (query, input, _s3_requests) = tokio::select! {
         biased;
         () = stop.requested() => return Ok(OperatorEnd::Released),
         prepared = prepare(&spec, context) => prepared?,
@@ -41,7 +45,7 @@ pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault>
 }
 
 /// Reads the settings and connects to database and buckets.
-async fn prepare(spec: &TaskSpec, context: Context) -> Result<(BatchQuery, TaskInput), Fault> {
+async fn prepare(spec: &TaskSpec, context: Context) -> Result<(BatchQuery, TaskInput, Telling), Fault> {
     let config: BatchConfig = operator_main::config(spec)?;
     let input: TaskInput = operator_main::input(spec)?;
     let mut environment = context.environment;
@@ -52,6 +56,7 @@ async fn prepare(spec: &TaskSpec, context: Context) -> Result<(BatchQuery, TaskI
 
     let pool = database::connect(&database_url.open(&checked), PoolOptions::operator("duckdb_query")).await?;
     let clients = Clients::load().await;
+    let s3_requests = Telling::start(Arc::clone(clients.s3_requests()));
     let engine = QueryEngine {
         pool,
         objects: ObjectStore::new(clients.s3().clone(), cold.open(&checked)),
@@ -67,5 +72,5 @@ async fn prepare(spec: &TaskSpec, context: Context) -> Result<(BatchQuery, TaskI
         progress: context.progress,
         stop: context.stop,
     };
-    Ok((query, input))
+    Ok((query, input, s3_requests))
 }

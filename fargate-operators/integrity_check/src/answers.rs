@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
-use isotherm_chain::{ChainClient, ChainError, Finality, RpcUrl};
+use isotherm_chain::{ChainClient, ChainError, EndpointRequests, Finality, RpcUrl};
 use isotherm_cold_store::integrity::{EndpointAnswers, SampledHeader};
 use isotherm_types::{ChainId, Classified as _, SystemClock};
 
@@ -63,6 +63,12 @@ impl Endpoints {
             }
             _ => Ok(Self { endpoints, finality: anchors.finality, agree }),
         }
+    }
+
+    /// What says how many requests were sent to each endpoint so far.
+    pub(crate) fn request_counter(&self) -> impl Fn() -> Vec<EndpointRequests> + Send + Sync + use<> {
+        let counters: Vec<_> = self.endpoints.iter().map(|endpoint| endpoint.client.request_counter()).collect();
+        move || counters.iter().flat_map(|counter| counter()).collect()
     }
 
     /// How many must say the same of a block.

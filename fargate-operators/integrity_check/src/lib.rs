@@ -16,11 +16,14 @@ mod error;
 mod ledger;
 mod refuted;
 
+use std::sync::Arc;
+
 use isotherm_chain::RpcUrls;
 use isotherm_cold_store::ObjectStore;
 use isotherm_platform::Fault;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::metrics::{Growth, RPC_REQUESTS_TOTAL, Telling};
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
 use isotherm_types::{BlockRange, ChainId, Dataset, TaskSpec};
 use serde::Deserialize;
@@ -50,7 +53,8 @@ pub struct Input {
 /// Bad settings, and whatever Postgres, S3 or the endpoints report; never what is wrong with cold storage.
 pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault> {
     let stop = context.stop.clone();
-    let (check, input) = tokio::select! {
+    // Until the end, when the rest of the counts is told.
+    let (check, input, _requests) = tokio::select! {
         biased;
         () = stop.requested() => return Ok(OperatorEnd::Released),
         prepared = prepare(&spec, context) => prepared?,
@@ -59,7 +63,7 @@ pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault>
 }
 
 /// Reads the settings and connects to database, bucket and, for anchors, endpoints.
-async fn prepare(spec: &TaskSpec, context: Context) -> Result<(IntegrityCheck, Input), Fault> {
+async fn prepare(spec: &TaskSpec, context: Context) -> Result<(IntegrityCheck, Input, Vec<Telling>), Fault> {
     let config: CheckConfig = operator_main::config(spec)?;
     let input: Input = operator_main::input(spec)?;
     let mut environment = context.environment;
@@ -76,6 +80,15 @@ async fn prepare(spec: &TaskSpec, context: Context) -> Result<(IntegrityCheck, I
     };
     let pool = database::connect(&database_url.open(&checked), PoolOptions::operator("integrity_check")).await?;
     let clients = Clients::load().await;
+    let mut requests = vec![Telling::start(Arc::clone(clients.s3_requests()))];
+    if let Some(endpoints) = &endpoints {
+        let (counter, chain) = (endpoints.request_counter(), config.chain.to_string());
+        let rpc = Growth::new(RPC_REQUESTS_TOTAL, move || {
+            let counted = counter().into_iter();
+            counted.map(|sent| (vec![chain.clone(), sent.endpoint, sent.outcome.to_owned()], sent.count)).collect()
+        });
+        requests.push(Telling::start(Arc::new(rpc)));
+    }
     let check = IntegrityCheck {
         pool,
         objects: ObjectStore::new(clients.s3().clone(), bucket.open(&checked)),
@@ -86,5 +99,5 @@ async fn prepare(spec: &TaskSpec, context: Context) -> Result<(IntegrityCheck, I
         progress: context.progress,
         stop: context.stop,
     };
-    Ok((check, input))
+    Ok((check, input, requests))
 }

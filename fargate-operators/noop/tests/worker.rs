@@ -33,7 +33,14 @@ async fn a_task_is_completed_and_its_wake_up_is_gone() {
     assert_eq!(row.task.output.unwrap()["steps"], 3);
     assert_eq!(row.task.progress, (Some(3), Some(3), Some("step 3".to_owned())));
     assert_eq!(row.attempts.len(), 1);
-    assert!(row.attempts[0].stderr_tail.as_deref().unwrap().contains("the task starts"));
+    let log = row.attempts[0].stderr_tail.as_deref().unwrap();
+    assert!(log.contains("the task starts"));
+    let (trace_id,): (String,) = sqlx::query_as("SELECT trace_id FROM control.tasks WHERE id = $1")
+        .bind(task.0)
+        .fetch_one(&mut lab.connection().await)
+        .await
+        .unwrap();
+    assert!(log.contains(&format!(r#""trace.id":"{trace_id}""#)), "{log}");
     assert_eq!((row.attempts[0].exit_code, row.attempts[0].exit_signal), (Some(0), None));
     assert_eq!(lab.messages_left().await, 0);
 }

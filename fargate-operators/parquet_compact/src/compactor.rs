@@ -19,6 +19,7 @@ use isotherm_control::{events, tasks};
 use isotherm_hot_store::cursor;
 use isotherm_platform::Stop;
 use isotherm_platform::database::{self, Borrowed, PATIENCE};
+use isotherm_platform::metrics::{BYTES_WRITTEN, emit};
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, CrashPoint, Dataset, EventBody, Fence, TaskId};
 use serde::Serialize;
@@ -289,7 +290,12 @@ impl Compactor {
             conn.give_back();
             Ok(outcome)
         };
-        answered("commit a partition", committing).await
+        let outcome = answered("commit a partition", committing).await?;
+        if outcome == CommitOutcome::Committed {
+            let size_bytes = manifest.newest_file().size_bytes;
+            emit(BYTES_WRITTEN, size_bytes as f64, &[("chain", self.chain.as_str()), ("store", "cold")]);
+        }
+        Ok(outcome)
     }
 
     /// Tells of a partition that is new in cold storage, once hot storage is found to have the same blocks still.

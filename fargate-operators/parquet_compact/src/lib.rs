@@ -17,10 +17,13 @@ mod grace;
 mod silence;
 mod staging;
 
+use std::sync::Arc;
+
 use isotherm_cold_store::{ChainName, ObjectStore};
 use isotherm_platform::Fault;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::database::{self, PoolOptions};
+use isotherm_platform::metrics::Telling;
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
 use isotherm_types::{BlockRange, ChainId, Dataset, TaskSpec};
 use serde::Deserialize;
@@ -72,6 +75,7 @@ pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault>
 
     let pool = database::connect(&url.open(&checked), PoolOptions::operator("parquet_compact")).await?;
     let clients = Clients::load().await;
+    let _s3_requests = Telling::start(Arc::clone(clients.s3_requests()));
     let compactor = Compactor {
         pool,
         objects: ObjectStore::new(clients.s3().clone(), bucket.open(&checked)),

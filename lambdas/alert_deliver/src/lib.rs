@@ -86,7 +86,10 @@ impl Deliverer {
     /// A sweep's; the failures of a batch are in its answer.
     pub async fn handle(&self, event: BatchOrSweep) -> Result<Answer, Fault> {
         match event {
-            BatchOrSweep::Batch(batch) => Ok(Answer::Batch(self.handle_batch(&batch).await)),
+            BatchOrSweep::Batch(batch) => {
+                fifo_batch::tell_age(&batch);
+                Ok(Answer::Batch(self.handle_batch(&batch).await))
+            }
             BatchOrSweep::Sweep => Ok(Answer::Swept(self.work().await?)),
         }
     }

@@ -16,7 +16,7 @@ use isotherm_alerts::deliveries::{
 use isotherm_alerts::seal::Keyring;
 use isotherm_platform::database::{self, ask};
 use isotherm_platform::{Fault, metrics};
-use isotherm_types::{ChannelId, Classified, CrashPoint, OrgId};
+use isotherm_types::{ChannelId, Classified, CrashPoint, OrgId, TraceId};
 use serde::Serialize;
 use sqlx::Connection;
 use tokio::task::JoinSet;
@@ -65,6 +65,8 @@ struct Work<'a> {
     block_times: BTreeMap<DeliveryId, chrono::DateTime<chrono::Utc>>,
     /// Whether somebody outside has answered in this invocation: our network leads there.
     was_reached: bool,
+    /// What messages that are on their way follow from.
+    traces: BTreeMap<DeliveryId, TraceId>,
     turn: usize,
     worked: Worked,
 }
@@ -86,6 +88,7 @@ impl Deliverer {
             proven: BTreeSet::new(),
             block_times: BTreeMap::new(),
             was_reached: false,
+            traces: BTreeMap::new(),
             turn: 0,
             worked: Worked::default(),
         };
@@ -190,6 +193,9 @@ impl Work<'_> {
             if let (Kind::Fired, 1, Some(at)) = (claimed.kind, claimed.attempt, claimed.block_time) {
                 self.block_times.insert(claimed.id, at);
             }
+            if let Some(trace_id) = claimed.trace_id {
+                self.traces.insert(claimed.id, trace_id);
+            }
             let address = addresses.get(&claimed.channel).cloned().unwrap_or(Opened::Absent);
             self.sending.spawn(attempt(Arc::clone(&self.deliverer.senders), claimed, address));
         }
@@ -266,6 +272,8 @@ impl Work<'_> {
         let mut lag: Option<f64> = None;
         for attempt in ended {
             let block_time = self.block_times.remove(&attempt.id);
+            let trace_id = self.traces.remove(&attempt.id).map(String::from);
+            let trace_id = trace_id.as_deref();
             self.worked.attempts += 1;
             if !written.contains(&attempt.id) {
                 self.worked.stale += 1;
@@ -274,6 +282,13 @@ impl Work<'_> {
             match attempt.next() {
                 deliveries::finish::Next::Delivered => {
                     self.worked.delivered += 1;
+                    tracing::info!(
+                        delivery.id = %attempt.id.0,
+                        channel.id = attempt.channel.0,
+                        attempt.number = attempt.attempt,
+                        trace.id = trace_id,
+                        "a message was delivered"
+                    );
                     let age = block_time.and_then(|at| (now() - at).to_std().ok()).map(|age| age.as_secs_f64());
                     lag = lag.into_iter().chain(age).reduce(f64::max);
                 }
@@ -292,6 +307,7 @@ impl Work<'_> {
                     delivery.id = %attempt.id.0,
                     channel.id = attempt.channel.0,
                     attempt.number = attempt.attempt,
+                    trace.id = trace_id,
                     error.code = fault.code(),
                     "a message was not accepted"
                 ),

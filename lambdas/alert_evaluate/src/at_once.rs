@@ -12,7 +12,7 @@ use isotherm_alerts::live_rules;
 use isotherm_alerts::release::Reach;
 use isotherm_alerts::turn::Terms;
 use isotherm_alerts::{alert_events, turn};
-use isotherm_control::events;
+use isotherm_control::{events, trace};
 use isotherm_platform::Fault;
 use isotherm_types::{BlockNumber, ChainId, EventBody, OrgId, RuleId};
 use sqlx::PgConnection;
@@ -23,7 +23,7 @@ use crate::rule_set::RuleSet;
 
 /// Writes `found`, all of one organisation, down in the caller's transaction. Returns how many messages wait because of it.
 ///
-/// The time of each is when it was found; its block says only how far the chain was.
+/// The time of each is when it was found; its block says only how far the chain was, and is not what it follows from.
 pub(crate) async fn record(
     db_tx: &mut PgConnection,
     org_id: OrgId,
@@ -32,6 +32,7 @@ pub(crate) async fn record(
     found: &[&Match],
 ) -> Result<u64, Fault> {
     let Some(last) = found.iter().map(|found| found.block.number).max() else { return Ok(0) };
+    trace::present(db_tx).await?;
     // The lock of the cursor, wherever that stands: evaluators take turns by it.
     if cursors::hold(db_tx, org_id, chain_id).await?.is_none() {
         cursors::hold_as(db_tx, org_id, chain_id, None).await?;

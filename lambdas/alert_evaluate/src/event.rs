@@ -1,6 +1,6 @@
 //! What a message of `alerts.fifo` must be about.
 
-use isotherm_types::{BlockRange, ChainId, Classified, Dataset, Disposition, EventBody, EventId};
+use isotherm_types::{BlockRange, ChainId, Classified, Dataset, Disposition, Event, EventBody, EventId, TraceId};
 
 /// What an event has the evaluator do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,17 +20,21 @@ pub(crate) struct IntegrityFinding {
     pub(crate) object_key: String,
     pub(crate) blocks: Option<BlockRange>,
     pub(crate) fault: String,
+    /// The cause of the check that found it.
+    pub(crate) trace_id: Option<TraceId>,
 }
 
 impl Cause {
-    /// What `body` is for.
-    pub(crate) fn of(event_id: EventId, body: EventBody) -> Result<Self, NotForAlerts> {
+    /// What `event` is for.
+    pub(crate) fn of(event: Event) -> Result<Self, NotForAlerts> {
+        let Event { id: event_id, trace_id, body } = event;
         match body {
             EventBody::DatasetAdvanced { chain_id, .. } | EventBody::DatasetInvalidated { chain_id, .. } => {
                 Ok(Self::Turn(chain_id))
             }
             EventBody::IntegrityViolated { chain_id, dataset, check_id, object_key, blocks, fault } => {
-                Ok(Self::Integrity(IntegrityFinding { chain_id, dataset, check_id, object_key, blocks, fault }))
+                let finding = IntegrityFinding { chain_id, dataset, check_id, object_key, blocks, fault, trace_id };
+                Ok(Self::Integrity(finding))
             }
             EventBody::PartitionCommitted { .. }
             | EventBody::TriggerFired { .. }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use isotherm_alerts::definition::Finding;
 use isotherm_alerts::index::Match;
 use isotherm_alerts::ledger::LedgerError;
+use isotherm_control::trace;
 use isotherm_hot_store::cursor;
 use isotherm_platform::{Fault, database};
 use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, OrgId};
@@ -38,6 +39,7 @@ pub(crate) async fn tell(evaluator: &Evaluator, finding: &IntegrityFinding) -> R
     let mut failure = None;
     for (org_id, found) in of_org {
         let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
+        trace::follow(&mut db_tx, finding.trace_id).await?;
         let found: Vec<&Match> = found.iter().collect();
         match at_once::record(&mut db_tx, org_id, finding.chain_id, &rules, &found).await {
             Ok(_messages) => db_tx.commit().await.map_err(LedgerError::from)?,

@@ -17,7 +17,7 @@ use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
-use isotherm_platform::lambda::fifo_batch::FifoBatch;
+use isotherm_platform::lambda::fifo_batch::{self, FifoBatch};
 use isotherm_platform::{Environment, Fault, outbox_publisher};
 use isotherm_types::{ChainId, Disposition};
 use serde::Serialize;
@@ -111,7 +111,10 @@ impl Evaluator {
     /// A sweep's; the failures of a batch are in its answer.
     pub async fn handle(&self, event: BatchOrSweep) -> Result<Answer, Fault> {
         match event {
-            BatchOrSweep::Batch(batch) => Ok(Answer::Batch(self.handle_batch(&batch).await)),
+            BatchOrSweep::Batch(batch) => {
+                fifo_batch::tell_age(&batch);
+                Ok(Answer::Batch(self.handle_batch(&batch).await))
+            }
             BatchOrSweep::Sweep => self.sweep().await,
         }
     }
@@ -167,7 +170,7 @@ impl Evaluator {
         let wake = events::parse_wake(message.body.as_deref().unwrap_or_default())?;
         let mut conn = self.pool.acquire().await.map_err(ControlError::from)?;
         let event = events::read(&mut conn, wake.event_id).await?;
-        Ok(Cause::of(event.id, event.body)?)
+        Ok(Cause::of(event)?)
     }
 
     async fn sweep(&self) -> Result<Answer, Fault> {

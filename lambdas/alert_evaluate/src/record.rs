@@ -11,10 +11,10 @@ use isotherm_alerts::ledger::{AlertState, LedgerError};
 use isotherm_alerts::live_rules;
 use isotherm_alerts::release::Reach;
 use isotherm_alerts::turn::{self, Changes, Finding, Known};
-use isotherm_control::events;
+use isotherm_control::{events, trace};
 use isotherm_hot_store::whole_blocks;
 use isotherm_platform::Fault;
-use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, EventBody, OrgId, RuleId};
+use isotherm_types::{B256, BlockNumber, BlockRef, ChainId, EventBody, OrgId, RuleId, TraceId};
 use sqlx::PgConnection;
 use sqlx::types::Uuid;
 
@@ -50,6 +50,8 @@ pub(crate) struct Recorded {
     pub(crate) messages: u64,
     /// Rules that would have had too many alerts, and are out of work.
     pub(crate) beyond: Vec<RuleFault>,
+    /// Blocks of which something is told, and what follows from each in the log.
+    pub(crate) traces: BTreeMap<BlockNumber, TraceId>,
 }
 
 impl Recording<'_> {
@@ -65,6 +67,7 @@ impl Recording<'_> {
         cursors::hold_as(db_tx, self.org_id, self.chain_id, self.expected.as_ref()).await?;
         let mut cursor = self.cursor;
         let (mut messages, beyond) = self.run(db_tx, snapshot).await?;
+        let traces = self.traces(db_tx, messages).await?;
         if cursor.block == Some(self.tip)
             && let Some(from) = cursor.recheck_from.take()
         {
@@ -77,10 +80,20 @@ impl Recording<'_> {
         }
         if messages > 0 {
             let recorded = EventBody::AlertsRecorded { org_id: self.org_id, chain_id: Some(self.chain_id) };
+            trace::follow(db_tx, traces.values().next_back().copied()).await?;
             events::record(db_tx, &recorded).await?;
         }
         cursors::set(db_tx, self.org_id, self.chain_id, &cursor).await?;
-        Ok(Recorded { cursor, messages, beyond })
+        Ok(Recorded { cursor, messages, beyond, traces })
+    }
+
+    /// Of what was found, if `messages` wait because of it.
+    async fn traces(&self, db_tx: &mut PgConnection, messages: u64) -> Result<BTreeMap<BlockNumber, TraceId>, Fault> {
+        if messages == 0 {
+            return Ok(BTreeMap::new());
+        }
+        let ids: Vec<_> = self.found.iter().map(|found| found.identity.alert_id()).collect();
+        Ok(alert_events::traces(db_tx, &ids).await?)
     }
 
     /// Writes down what was found; and which rules would have too many alerts, of which nothing is.

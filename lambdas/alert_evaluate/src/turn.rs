@@ -290,6 +290,15 @@ impl<'e> Turn<'e> {
                 standing.cursor = recorded.cursor;
                 self.turned.messages += recorded.messages;
                 self.failed.extend(recorded.beyond.iter().map(|fault| fault.rule_id));
+                for (number, trace_id) in &recorded.traces {
+                    tracing::info!(
+                        org.id = standing.org_id.0,
+                        chain.id = self.view.chain_id.0,
+                        block.number = number.0,
+                        trace.id = %trace_id,
+                        "alerts were recorded"
+                    );
+                }
             }
             Err(fault) => {
                 standing.is_over = true;

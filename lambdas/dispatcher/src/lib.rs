@@ -23,6 +23,7 @@ use isotherm_types::EventId;
 use serde::Serialize;
 use sqlx::PgPool;
 
+mod measure;
 mod send;
 
 /// How long one invocation goes on launching; its time-out is 30 s.
@@ -99,7 +100,10 @@ impl Dispatcher {
     /// A sweep's; the failures of a batch are in its answer.
     pub async fn handle(&self, event: BatchOrSweep) -> Result<Answer, Fault> {
         match event {
-            BatchOrSweep::Batch(batch) => Ok(Answer::Batch(self.handle_batch(&batch).await)),
+            BatchOrSweep::Batch(batch) => {
+                fifo_batch::tell_age(&batch);
+                Ok(Answer::Batch(self.handle_batch(&batch).await))
+            }
             BatchOrSweep::Sweep => self.sweep().await,
         }
     }
@@ -134,6 +138,9 @@ impl Dispatcher {
                     event_ids.remove(&event_id);
                 }
                 tracing::info!(event.count = event_ids.len(), task.count = handled.made.len(), "events were routed");
+                for (task_id, trace_id) in handled.traces {
+                    tracing::info!(task.id = task_id.0, trace.id = %trace_id, "a task was made");
+                }
                 return event_ids;
             }
             Ok(Err(error)) => error.into(),
@@ -181,7 +188,9 @@ impl Dispatcher {
         if let Err(fault) = &published {
             send::report(fault, "the outbox could not be published; the sweep goes on");
         }
-        let Sent { wakes, launches } = self.sweep_tasks().await?;
+        let swept = self.sweep_tasks().await;
+        self.measure().await;
+        let Sent { wakes, launches } = swept?;
         let published = published?;
         tracing::info!(wake.count = wakes, launch.count = launches, event.count = published, "swept");
         Ok(Answer::Swept { wakes, launches, published })

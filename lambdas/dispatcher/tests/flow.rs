@@ -13,6 +13,8 @@ use isotherm_lab::postgres::TestDatabase;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::{EventQueues, Fargate, TaskQueues};
 use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
+use isotherm_platform::metrics::recorded;
+use isotherm_platform::telemetry::logged;
 use isotherm_types::event::TaskWake;
 use isotherm_types::{
     B256, BlockNumber, BlockRange, BlockRef, ChainId, Dataset, EventBody, EventId, JobId, OrgId, TaskId,
@@ -244,6 +246,90 @@ async fn a_queue_that_fails_keeps_neither_the_other_nor_the_sweep_back() {
     dispatcher.event_queues.events = events;
     dispatcher.handle(BatchOrSweep::Sweep).await.unwrap();
     assert!(left(&dispatcher).await.is_empty());
+}
+
+async fn send(dispatcher: &Dispatcher, queue_url: &str, count: usize) {
+    for i in 0..count {
+        let message = dispatcher.clients.sqs().send_message().queue_url(queue_url).message_body("x");
+        message.message_group_id("g").message_deduplication_id(i.to_string()).send().await.unwrap();
+    }
+}
+
+/// Value of `metric` for the queue at this address, or of one without dimensions; `None` if it was not told.
+fn told(lines: &[Value], metric: &str, queue_url: Option<&str>) -> Option<f64> {
+    let queue = queue_url.and_then(|url| url.rsplit('/').next());
+    let mut of_metric = lines.iter().filter(|line| line["queue"].as_str() == queue);
+    of_metric.find_map(|line| line[metric].as_f64())
+}
+
+#[tokio::test]
+async fn a_sweep_tells_what_waits_in_the_outbox_in_queues_and_of_tasks() {
+    let mut dispatcher = dispatcher().await;
+    let own = uuid::Uuid::new_v4().simple().to_string();
+    let name = |queue: &str| format!("{own}-{queue}.fifo");
+    let dead = queue(&dispatcher.clients, &name("events-dlq")).await;
+    let sqs = dispatcher.clients.sqs();
+    let arn = sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::QueueArn);
+    let arn = arn.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
+    let policy = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 5 }).to_string();
+    let events = sqs.create_queue().queue_name(name("events")).attributes(QueueAttributeName::FifoQueue, "true");
+    let events = events.attributes(QueueAttributeName::RedrivePolicy, policy).send().await.unwrap().queue_url.unwrap();
+    dispatcher.event_queues = EventQueues {
+        events: events.clone(),
+        thresholds: queue(&dispatcher.clients, &name("thresholds")).await,
+        dead_letters: queue(&dispatcher.clients, &name("dead-letters")).await,
+        alerts: queue(&dispatcher.clients, &name("alerts")).await,
+        deliveries: format!("{events}-gone"),
+    };
+    let noop = queue(&dispatcher.clients, &name("tasks-noop")).await;
+    dispatcher.task_queues = TaskQueues(BTreeMap::from([("noop".to_owned(), noop.clone())]));
+    send(&dispatcher, &events, 2).await;
+    send(&dispatcher, &dead, 1).await;
+    send(&dispatcher, &dispatcher.event_queues.dead_letters, 3).await;
+
+    let event_id = fire(&dispatcher).await;
+    let mut conn = dispatcher.pool.acquire().await.unwrap();
+    isotherm_control::dispatch::handle_event(&mut conn, event_id).await.unwrap();
+    let overdue = "UPDATE control.tasks SET not_before = now() - interval '90 seconds'";
+    sqlx::query(overdue).execute(&mut *conn).await.unwrap();
+    // Nobody can be told of it: its queue is gone.
+    let org_id = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();
+    events::record(&mut conn, &EventBody::AlertsRecorded { org_id, chain_id: None }).await.unwrap();
+    drop(conn);
+
+    let (swept, lines) = recorded(dispatcher.handle(BatchOrSweep::Sweep)).await;
+    assert_eq!(swept.unwrap_err().code(), "queue.unavailable");
+    let depth = |url: &str| told(&lines, "queue_depth", Some(url));
+    assert_eq!(depth(&events), Some(3.0), "two, and the firing that the sweep has published: {lines:?}");
+    assert_eq!((depth(&dispatcher.event_queues.thresholds), depth(&noop)), (Some(0.0), Some(1.0)), "{lines:?}");
+    assert_eq!(depth(&dispatcher.event_queues.deliveries), None, "what did not answer is not empty");
+    let dead_letters = |url: &str| told(&lines, "dlq_depth", Some(url));
+    assert_eq!((dead_letters(&dead), dead_letters(&dispatcher.event_queues.dead_letters)), (Some(1.0), Some(3.0)));
+    assert_eq!(told(&lines, "outbox_pending", None), Some(1.0), "{lines:?}");
+    let waited = told(&lines, "queue_age_seconds", Some(&noop)).unwrap();
+    assert!((90.0..150.0).contains(&waited), "{waited}");
+}
+
+#[tokio::test]
+async fn a_batch_tells_how_old_it_is_and_the_log_names_each_task_with_its_trace() {
+    let dispatcher = dispatcher().await;
+    let event_id = fire(&dispatcher).await;
+    let record = json!({
+        "messageId": "one", "body": wake(event_id), "eventSourceARN": "arn:aws:sqs:us-east-1:1:isotherm-events.fifo",
+        "attributes": { "MessageGroupId": "a", "SentTimestamp": "1700000000000" },
+    });
+    let batch: BatchOrSweep = serde_json::from_value(json!({ "Records": [record] })).unwrap();
+    let ((answer, metrics), log) = logged(recorded(dispatcher.handle(batch))).await;
+    answer.unwrap();
+    let queue = Some("https://sqs/1/isotherm-events.fifo");
+    assert!(told(&metrics, "queue_age_seconds", queue).is_some_and(|age| age > 1e6), "{metrics:?}");
+
+    let line = log.iter().find(|line| line["message"] == "a task was made").expect("each task has a line");
+    let (task_id, trace_id): (i64, String) =
+        sqlx::query_as("SELECT id, trace_id FROM control.tasks").fetch_one(&dispatcher.pool).await.unwrap();
+    assert_eq!((&line["task.id"], &line["trace.id"]), (&json!(task_id), &json!(trace_id)));
+    let event = events::read(&mut dispatcher.pool.acquire().await.unwrap(), event_id).await.unwrap();
+    assert_eq!(event.trace_id.map(String::from), Some(trace_id), "that of its event");
 }
 
 #[tokio::test]

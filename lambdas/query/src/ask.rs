@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use isotherm_access::Caller;
 use isotherm_cold_store::Sha256Digest;
 use isotherm_cold_store::objects::ObjectError;
-use isotherm_platform::{Fault, database, outbox_publisher};
+use isotherm_platform::{Fault, database, metrics, outbox_publisher};
 use isotherm_query::answer::AnswerSummary;
 use isotherm_query::batch::{self, StoredRequest};
 use isotherm_query::engine::AnswerLimits;
@@ -57,7 +57,12 @@ impl QueryFunction {
         };
         match ask.run.first_mode() {
             RunMode::Batch => self.queue(ask, &query).await,
-            RunMode::Interactive => self.interactive(caller, ask, &query).await,
+            RunMode::Interactive => {
+                let began = Instant::now();
+                let answered = self.interactive(caller, ask, &query).await;
+                tell(began.elapsed(), &answered);
+                answered
+            }
         }
     }
 
@@ -231,4 +236,16 @@ impl QueryFunction {
             tracing::warn!(query.id = %key.id, error.code = "query.records", "the end of a query was not written down");
         }
     }
+}
+
+/// Tells how long an interactive query took, its wait for a place included. One that became a task tells itself.
+fn tell(duration: Duration, answered: &Result<Reply, QueryFunctionError>) {
+    let outcome = match answered {
+        Ok(reply) if reply.is_accepted() => return,
+        Ok(_) => "completed",
+        Err(QueryFunctionError::Cancelled) => "cancelled",
+        Err(_) => "failed",
+    };
+    let dimensions = [("mode", "interactive"), ("outcome", outcome)];
+    metrics::emit(metrics::QUERY_DURATION_MS, duration.as_secs_f64() * 1000.0, &dimensions);
 }

@@ -69,6 +69,7 @@ impl QueryFunction {
             error.log();
             Reply::of_error(&error)
         });
+        self.clients.s3_requests().tell();
         if is_http { reply.into_http_response() } else { reply.into_payload() }
     }
 

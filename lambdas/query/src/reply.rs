@@ -45,6 +45,11 @@ impl Reply {
         Self { status, body: Body::Json(body), retry_after_seconds: None, challenge: None }
     }
 
+    /// Whether it says no more than that a task will answer.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.status == 202
+    }
+
     /// The rows themselves; `None` if they are too long as text, or are to be a file.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
-use isotherm_platform::lambda::fifo_batch::FifoBatch;
+use isotherm_platform::lambda::fifo_batch::{self, FifoBatch};
 use isotherm_platform::{Environment, Fault, outbox_publisher};
 use isotherm_types::{ChainId, Disposition, EventBody};
 use serde::Serialize;
@@ -72,7 +72,10 @@ impl ThresholdTrigger {
     /// A sweep's; the failures of a batch are in its answer.
     pub async fn handle(&self, event: BatchOrSweep) -> Result<Answer, Fault> {
         match event {
-            BatchOrSweep::Batch(batch) => Ok(Answer::Batch(self.handle_batch(&batch).await)),
+            BatchOrSweep::Batch(batch) => {
+                fifo_batch::tell_age(&batch);
+                Ok(Answer::Batch(self.handle_batch(&batch).await))
+            }
             BatchOrSweep::Sweep => self.sweep().await,
         }
     }

@@ -13,8 +13,10 @@ use uuid::Uuid;
 use crate::ledger::{Alert, AlertState, LedgerError};
 use crate::turn::{Group, Holder, Known};
 
+mod traces;
 mod write;
 
+pub use traces::traces;
 pub use write::write;
 
 /// Rows handled by one statement at most.

@@ -19,7 +19,7 @@ use crate::endpoint::{Endpoint, RawAnswer};
 use crate::error::ChainError;
 use crate::heads::{Finality, Heads};
 use crate::json_rpc::Call;
-use crate::pool::{EndpointHealth, Evidence, Member, Pool, RateShare};
+use crate::pool::{EndpointHealth, EndpointRequests, Evidence, Member, Pool, RateShare};
 use crate::rpc_url::{CallRate, RpcUrl};
 use crate::verify::Checks;
 
@@ -157,6 +157,12 @@ impl ChainClient {
                 pool.members().iter().for_each(|member| member.set_share(share));
             }
         }
+    }
+
+    /// What says how many requests were sent to each endpoint so far, also when the client is gone.
+    pub fn request_counter(&self) -> impl Fn() -> Vec<EndpointRequests> + Send + Sync + use<> {
+        let pool = Arc::clone(&self.pool);
+        move || pool.requests()
     }
 
     /// What was kept of untrue answers since this was last called, the oldest first. At most 64; of more, the oldest

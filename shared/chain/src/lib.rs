@@ -33,7 +33,7 @@ pub use chain_profile::ChainProfile;
 pub use client::{ChainClient, Limits, Traced};
 pub use error::ChainError;
 pub use heads::{Finality, Heads};
-pub use pool::{EndpointHealth, Evidence, HealthState, RateShare};
+pub use pool::{EndpointHealth, EndpointRequests, Evidence, HealthState, RateShare};
 pub use rpc_url::{CallRate, RpcUrl, RpcUrls, WakeUpUrl};
 pub use traces::TraceMethod;
 pub use verify::{BadBlock, Check, Checks, UnknownFormats, Verdict, VerifiedBlock};

@@ -32,11 +32,13 @@ mod evidence;
 mod health;
 mod member;
 mod rate_share;
+mod requests;
 mod standing;
 
 pub use evidence::{Evidence, KEPT_CHARS};
 pub use health::{EndpointHealth, HealthState};
 pub use rate_share::RateShare;
+pub use requests::EndpointRequests;
 
 pub(crate) use choice::Choice;
 pub(crate) use dispute::{are_in_dispute, passed_over};
@@ -228,6 +230,11 @@ impl Pool {
         }
         member.check();
         Ok(())
+    }
+
+    /// The requests that were sent to each endpoint since there is the pool.
+    pub(crate) fn requests(&self) -> Vec<EndpointRequests> {
+        self.members.iter().flat_map(requests::of).collect()
     }
 
     /// Takes note of an outcome that is no error.

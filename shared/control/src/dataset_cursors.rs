@@ -41,12 +41,12 @@ pub async fn advance(conn: &mut PgConnection, chain_id: ChainId, advances: &[Adv
         advances.iter().map(|advance| i64::try_from(count(advance)).unwrap_or(i64::MAX)).collect()
     };
     sqlx::query(
-        "INSERT INTO control.dataset_cursors AS c (chain_id, dataset, block_count, row_count, size_bytes)
-         SELECT $1, dataset, blocks, row_count, bytes
+        "INSERT INTO control.dataset_cursors AS c (chain_id, dataset, block_count, row_count, size_bytes, trace_id)
+         SELECT $1, dataset, blocks, row_count, bytes, control.trace_id()
            FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS new (dataset, blocks, row_count, bytes)
          ON CONFLICT (chain_id, dataset) DO UPDATE
             SET block_count = c.block_count + EXCLUDED.block_count, row_count = c.row_count + EXCLUDED.row_count,
-                size_bytes = c.size_bytes + EXCLUDED.size_bytes, updated_at = now()",
+                size_bytes = c.size_bytes + EXCLUDED.size_bytes, updated_at = now(), trace_id = EXCLUDED.trace_id",
     )
     .bind(chain_id.0.cast_signed())
     .bind(advances.iter().map(|advance| advance.dataset.as_str()).collect::<Vec<_>>())

@@ -13,15 +13,17 @@ use sqlx::{Connection, PgConnection};
 
 use crate::error::ControlError;
 use crate::tasks::{Created, NewTask, inputs};
-use crate::{backoff, events, jobs, tasks};
+use crate::{backoff, events, jobs, tasks, trace};
 
 mod batch;
 mod launch_budget;
+mod longest_waits;
 mod plan;
 mod queue;
 mod route;
 
 pub use batch::{Handled, handle_events};
+pub use longest_waits::longest_waits;
 pub use plan::{
     FIRST_REWAKE, IDLE_WORKER_GRACE, LONGEST_REWAKE, MOST_LAUNCHES, Outgoing, RELAUNCH_AFTER, Room, TaskLaunch,
     Waiting, Wake, plan, rewake_after,
@@ -40,6 +42,7 @@ const ACTOR: &str = "dispatcher";
 pub async fn handle_event(conn: &mut PgConnection, event_id: EventId) -> Result<Vec<Created>, ControlError> {
     let mut db_tx = conn.begin().await?;
     let event = events::hold(&mut db_tx, event_id).await?;
+    trace::follow(&mut db_tx, event.trace_id).await?;
     let candidates = match &event.body {
         EventBody::TriggerFired { job_id, .. } => vec![jobs::read(&mut db_tx, *job_id).await?],
         EventBody::DatasetAdvanced { .. }

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use isotherm_types::event::{EventWake, WAKE_VERSION};
-use isotherm_types::{Classified, Disposition, Event, EventBody, EventId};
+use isotherm_types::{Classified, Disposition, Event, EventBody, EventId, TraceId};
 use sqlx::PgConnection;
 
 use crate::codec::{from_json, to_json};
 use crate::error::ControlError;
+use crate::trace;
 
 /// Records what happened, and puts one row for each queue that must be told into the outbox.
 ///
@@ -20,11 +21,29 @@ pub async fn record(conn: &mut PgConnection, body: &EventBody) -> Result<EventId
     Ok(ids[0])
 }
 
+/// As [`record`]; says also which cause the event follows from, for the log.
+///
+/// # Errors
+/// As those of [`record`].
+pub async fn record_traced(
+    conn: &mut PgConnection,
+    body: &EventBody,
+) -> Result<(EventId, Option<TraceId>), ControlError> {
+    let rows = insert(conn, std::slice::from_ref(body)).await?;
+    let (id, trace_id) = &rows[0];
+    Ok((EventId(*id), trace::of_row(trace_id.as_deref())))
+}
+
 /// Records events in this order, with one statement; returns their ids.
 ///
 /// # Errors
 /// As those of [`record`]; then none was recorded.
 pub async fn record_many(conn: &mut PgConnection, bodies: &[EventBody]) -> Result<Vec<EventId>, ControlError> {
+    Ok(insert(conn, bodies).await?.into_iter().map(|(id, _)| EventId(id)).collect())
+}
+
+/// Ids and traces of the events that were recorded, in their order.
+async fn insert(conn: &mut PgConnection, bodies: &[EventBody]) -> Result<Vec<(i64, Option<String>)>, ControlError> {
     let documents = bodies.iter().map(to_json).collect::<Result<Vec<_>, _>>()?;
     let (mut places, mut queues, mut groups) = (Vec::new(), Vec::new(), Vec::new());
     for (place, body) in (1i64..).zip(bodies) {
@@ -34,7 +53,7 @@ pub async fn record_many(conn: &mut PgConnection, bodies: &[EventBody]) -> Resul
             groups.push(body.message_group());
         }
     }
-    let rows: Vec<(i64,)> = sqlx::query_as(include_str!("../queries/events/record_many.sql"))
+    let rows = sqlx::query_as(include_str!("../queries/events/record_many.sql"))
         .bind(bodies.iter().map(EventBody::kind).collect::<Vec<_>>())
         .bind(documents)
         .bind(bodies.iter().map(|body| body.org_id().map(|org_id| org_id.0)).collect::<Vec<_>>())
@@ -43,7 +62,7 @@ pub async fn record_many(conn: &mut PgConnection, bodies: &[EventBody]) -> Resul
         .bind(groups)
         .fetch_all(conn)
         .await?;
-    Ok(rows.into_iter().map(|(id,)| EventId(id)).collect())
+    Ok(rows)
 }
 
 /// Reads one event.
@@ -51,10 +70,15 @@ pub async fn record_many(conn: &mut PgConnection, bodies: &[EventBody]) -> Resul
 /// # Errors
 /// [`ControlError::UnknownEvent`] if there is no such row; [`ControlError::BadRow`] if its body is of no known shape.
 pub async fn read(conn: &mut PgConnection, event_id: EventId) -> Result<Event, ControlError> {
-    let row: Option<(serde_json::Value,)> =
-        sqlx::query_as("SELECT body FROM control.events WHERE id = $1").bind(event_id.0).fetch_optional(conn).await?;
-    of_row(event_id, row.map(|(body,)| body))
+    let row: Option<StoredEvent> = sqlx::query_as("SELECT body, trace_id FROM control.events WHERE id = $1")
+        .bind(event_id.0)
+        .fetch_optional(conn)
+        .await?;
+    of_row(event_id, row)
 }
+
+/// Body and trace of an event, as they are stored.
+pub(crate) type StoredEvent = (serde_json::Value, Option<String>);
 
 /// Reads one event, and holds it until the caller's transaction ends: it cannot be deleted while rows that refer to it
 /// are written. Holders do not wait for each other.
@@ -62,31 +86,32 @@ pub async fn read(conn: &mut PgConnection, event_id: EventId) -> Result<Event, C
 /// # Errors
 /// As those of [`read`].
 pub(crate) async fn hold(conn: &mut PgConnection, event_id: EventId) -> Result<Event, ControlError> {
-    let body = hold_many(conn, &[event_id]).await?.remove(&event_id);
-    of_row(event_id, body)
+    let row = hold_many(conn, &[event_id]).await?.remove(&event_id);
+    of_row(event_id, row)
 }
 
-/// The bodies of these events as they are stored, held as [`hold`] does; those that are not there are left out.
+/// These events as they are stored, held as [`hold`] does; those that are not there are left out.
 ///
 /// # Errors
 /// Only what Postgres reports.
 pub(crate) async fn hold_many(
     conn: &mut PgConnection,
     event_ids: &[EventId],
-) -> Result<BTreeMap<EventId, serde_json::Value>, ControlError> {
+) -> Result<BTreeMap<EventId, StoredEvent>, ControlError> {
     let ids: Vec<i64> = event_ids.iter().map(|event_id| event_id.0).collect();
-    let rows: Vec<(i64, serde_json::Value)> =
-        sqlx::query_as("SELECT id, body FROM control.events WHERE id = ANY($1) FOR KEY SHARE")
+    let rows: Vec<(i64, serde_json::Value, Option<String>)> =
+        sqlx::query_as("SELECT id, body, trace_id FROM control.events WHERE id = ANY($1) FOR KEY SHARE")
             .bind(ids)
             .fetch_all(conn)
             .await?;
-    Ok(rows.into_iter().map(|(id, body)| (EventId(id), body)).collect())
+    Ok(rows.into_iter().map(|(id, body, trace_id)| (EventId(id), (body, trace_id))).collect())
 }
 
-/// The event of this id, of which `body` is stored, if anything. Pure.
-pub(crate) fn of_row(event_id: EventId, body: Option<serde_json::Value>) -> Result<Event, ControlError> {
-    let body = body.ok_or(ControlError::UnknownEvent { event_id })?;
-    Ok(Event { id: event_id, body: from_json(event_id, "body", body)? })
+/// The event of this id, of which `row` is stored, if anything. Pure.
+pub(crate) fn of_row(event_id: EventId, row: Option<StoredEvent>) -> Result<Event, ControlError> {
+    let (body, trace_id) = row.ok_or(ControlError::UnknownEvent { event_id })?;
+    let trace_id = trace::of_row(trace_id.as_deref());
+    Ok(Event { id: event_id, trace_id, body: from_json(event_id, "body", body)? })
 }
 
 /// A message body that is no wake-up of a known version: it can never be handled, and ends in the dead-letter queue.

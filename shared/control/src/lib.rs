@@ -27,6 +27,7 @@ pub mod reap;
 pub mod task;
 pub mod tasks;
 pub mod threshold;
+pub mod trace;
 pub mod triggers;
 pub mod webhook;
 pub mod worker_leases;

@@ -26,7 +26,7 @@ mod of_org;
 mod retry;
 mod waiting;
 
-pub(crate) use batch::create_answering;
+pub(crate) use batch::{Answer, create_answering};
 pub use batch::{Done, claim_many, complete_many, create_many};
 pub use brief::{BriefTask, of_job};
 pub use cancel::{Cancelled, cancel};
@@ -131,15 +131,19 @@ async fn existing(conn: &mut PgConnection, task: &NewTask) -> Result<Created, Co
 /// It locks the row `FOR KEY SHARE`, which lets heartbeats pass (a plain `UPDATE`, `FOR NO KEY UPDATE`). Whoever takes the
 /// task away must therefore lock the row `FOR UPDATE` first. Source: PostgreSQL manual, 13.3.2, row-level lock modes.
 ///
+/// What is written after it follows from the task's cause; from a cause of its own if the task is a source, which runs for ever.
+///
 /// # Errors
 /// [`ControlError::StaleFence`] if the task is not running under `fence`.
 pub async fn assert_fence(conn: &mut PgConnection, task_id: TaskId, fence: Fence) -> Result<(), ControlError> {
-    let held =
-        sqlx::query("SELECT 1 FROM control.tasks WHERE id = $1 AND fence = $2 AND state = 'running' FOR KEY SHARE")
-            .bind(task_id.0)
-            .bind(fence.0)
-            .fetch_optional(conn)
-            .await?;
+    let held = sqlx::query(
+        "SELECT set_config('isotherm.trace_id', CASE WHEN always_on THEN '' ELSE coalesce(trace_id, '') END, true)
+           FROM control.tasks WHERE id = $1 AND fence = $2 AND state = 'running' FOR KEY SHARE",
+    )
+    .bind(task_id.0)
+    .bind(fence.0)
+    .fetch_optional(conn)
+    .await?;
     held.map(|_row| ()).ok_or(ControlError::StaleFence { task_id, fence })
 }
 

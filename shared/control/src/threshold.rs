@@ -14,6 +14,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::dataset_cursors;
 use crate::error::ControlError;
+use crate::trace;
 use crate::triggers::{self, Fired, Measure, ThresholdConfig, Trigger, TriggerConfig};
 
 pub mod blocks;
@@ -109,6 +110,7 @@ async fn evaluate_one(
     .fetch_optional(&mut *db_tx)
     .await?;
     let Some(standing) = standing else { return Ok(Vec::new()) };
+    trace::follow_newest_block(&mut db_tx, facts.chain_id).await?;
     let crossed = match config.measure {
         Measure::FinalizedBlocks => fire_blocks(&mut db_tx, trigger, config.every, &standing, facts).await?,
         Measure::Blocks | Measure::Rows | Measure::Bytes => {

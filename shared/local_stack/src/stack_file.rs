@@ -65,6 +65,9 @@ pub struct Function {
     /// Queues that it sends to.
     #[serde(default)]
     pub send: Vec<String>,
+    /// Whether it asks for the lengths of these queues, and of their dead-letter queues.
+    #[serde(default)]
+    pub measure_queues: bool,
     /// Buckets that it uses.
     #[serde(default)]
     pub buckets: BTreeMap<String, Access>,

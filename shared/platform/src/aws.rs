@@ -3,7 +3,7 @@
 //! The endpoint (`AWS_ENDPOINT_URL`) is honoured by the SDK itself; the one thing that follows from it here is S3's
 //! path style, since an emulator has no host name for each bucket. Time-outs and retries are set once, for all.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -11,6 +11,12 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 
 pub use aws_config::SdkConfig;
+
+use crate::metrics::{Growth, S3_REQUESTS_TOTAL};
+
+mod s3_requests;
+
+use s3_requests::{CountRequests, S3Requests};
 
 /// Tries of one call in all, with the SDK's own jittered back-off in between.
 const MAX_ATTEMPTS: u32 = 4;
@@ -25,6 +31,8 @@ const S3_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Clients {
     config: SdkConfig,
+    s3_requests: Arc<S3Requests>,
+    s3_growth: Arc<Growth>,
     s3: OnceLock<aws_sdk_s3::Client>,
     sqs: OnceLock<aws_sdk_sqs::Client>,
     ecs: OnceLock<aws_sdk_ecs::Client>,
@@ -46,8 +54,12 @@ impl Clients {
 
     /// Clients for a configuration made by the caller, as tests do.
     pub fn from_config(config: SdkConfig) -> Self {
+        let s3_requests = Arc::new(S3Requests::default());
+        let counted = Arc::clone(&s3_requests);
         Self {
             config,
+            s3_requests,
+            s3_growth: Arc::new(Growth::new(S3_REQUESTS_TOTAL, move || counted.counts())),
             s3: OnceLock::new(),
             sqs: OnceLock::new(),
             ecs: OnceLock::new(),
@@ -62,12 +74,19 @@ impl Clients {
         &self.config
     }
 
+    /// What tells how many requests were made to S3; whoever uses S3 tells it at the end, or at intervals
+    /// ([`crate::metrics::Telling`]).
+    pub fn s3_requests(&self) -> &Arc<Growth> {
+        &self.s3_growth
+    }
+
     /// S3; with path style if the endpoint is overridden.
     pub fn s3(&self) -> &aws_sdk_s3::Client {
         self.s3.get_or_init(|| {
             let config = aws_sdk_s3::config::Builder::from(&self.config)
                 .force_path_style(self.config.endpoint_url().is_some())
                 .timeout_config(timeouts(S3_ATTEMPT_TIMEOUT))
+                .interceptor(CountRequests(Arc::clone(&self.s3_requests)))
                 .build();
             aws_sdk_s3::Client::from_conf(config)
         })

@@ -145,7 +145,7 @@ impl Classified for DeadLetterError {
     }
 }
 
-fn unavailable<E, R>(queue_url: &str, action: &'static str) -> impl FnOnce(SdkError<E, R>) -> DeadLetterError
+pub(crate) fn unavailable<E, R>(queue_url: &str, action: &'static str) -> impl FnOnce(SdkError<E, R>) -> DeadLetterError
 where
     SdkError<E, R>: std::error::Error + Send + Sync + 'static,
 {

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod operator_main;
 pub mod outbox_publisher;
 pub mod queue;
+pub mod queue_lengths;
 pub mod rate_share;
 pub mod secret;
 pub mod secrets;

@@ -1,24 +1,35 @@
 //! Metrics as lines of CloudWatch's embedded metric format: a JSON line on standard error that CloudWatch Logs turns
 //! into a metric, and that `isotherm status` reads on one machine.
 //!
+//! [`CATALOGUE`] has all of them; tests keep it, the table of `docs/operations.md` and what Terraform watches equal. A line names no
+//! secret: of an address no more than its host.
+//!
 //! **Source**: Amazon CloudWatch User Guide, "Specification: Embedded metric format".
 
-use std::io::Write;
+mod growth;
+mod recorded;
 
 use chrono::{DateTime, Utc};
 use isotherm_types::{Clock, SystemClock};
 use serde_json::{Map, Value, json};
 
+pub use growth::{Counts, Growth, Telling};
+pub use recorded::recorded;
+
 /// Namespace of all metrics of the platform.
 pub const NAMESPACE: &str = "Isotherm";
 
-/// A metric of the platform: its name and its unit, defined once.
+/// A metric of the platform, defined once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
     /// Name in CloudWatch.
     pub name: &'static str,
     /// Unit in CloudWatch.
     pub unit: Unit,
+    /// What its values are told apart by.
+    pub dimensions: &'static [&'static str],
+    /// When a value is written, and what it is; as in `docs/operations.md`.
+    pub meaning: &'static str,
 }
 
 /// Units of CloudWatch that are in use here.
@@ -47,51 +58,68 @@ impl Unit {
 }
 
 macro_rules! metrics {
-    ($($(#[$doc:meta])* $constant:ident = $name:literal, $unit:ident;)*) => {$(
-        $(#[$doc])*
-        pub const $constant: Metric = Metric { name: $name, unit: Unit::$unit };
-    )*};
+    ($($(#[doc = $doc:literal])+ $constant:ident = $name:literal, $unit:ident, [$($dimension:literal),*];)*) => {
+        $(
+            $(#[doc = $doc])+
+            pub const $constant: Metric = Metric {
+                name: $name,
+                unit: Unit::$unit,
+                dimensions: &[$($dimension),*],
+                meaning: concat!($($doc),+),
+            };
+        )*
+
+        /// Every metric of the platform.
+        pub const CATALOGUE: &[Metric] = &[$($constant),*];
+    };
 }
 
 metrics! {
-    /// Age of the newest stored block when it was stored.
-    INGEST_LAG_SECONDS = "ingest_lag_seconds", Seconds;
-    /// From the block's time to the delivery of its alert.
-    ALERT_DELIVERY_LAG_SECONDS = "alert_delivery_lag_seconds", Seconds;
-    /// 1 for a task that completed, 0 for one that failed; the average is the rate.
-    TASK_SUCCESS_RATE = "task_success_rate", Count;
-    /// How long one attempt at a task ran.
-    TASK_DURATION_SECONDS = "task_duration_seconds", Seconds;
-    /// Attempts that ended in a retry.
-    TASK_RETRIES_TOTAL = "task_retries_total", Count;
-    /// Ticks of a cron trigger that were found out too late to be made up for.
-    TICKS_MISSED_TOTAL = "ticks_missed_total", Count;
-    /// Messages in a dead-letter queue.
-    DLQ_DEPTH = "dlq_depth", Count;
-    /// Messages waiting in a queue.
-    QUEUE_DEPTH = "queue_depth", Count;
-    /// Age of the oldest message in a queue.
-    QUEUE_AGE_SECONDS = "queue_age_seconds", Seconds;
-    /// Events in the outbox that no queue has been told of.
-    OUTBOX_PENDING = "outbox_pending", Count;
-    /// Calls made to the chain's nodes.
-    RPC_REQUESTS_TOTAL = "rpc_requests_total", Count;
-    /// What is known to be wrong with cold storage after a check of it.
-    INTEGRITY_FINDINGS = "integrity_findings", Count;
-    /// Bytes written to cold storage.
-    BYTES_WRITTEN = "bytes_written", Bytes;
-    /// How long a query took.
-    QUERY_DURATION_MS = "query_duration_ms", Milliseconds;
-    /// Requests made to S3.
-    S3_REQUESTS_TOTAL = "s3_requests_total", Count;
+    /// the newest block was stored, or a look showed nothing new, at most every 10 s: the newest block's age, in whole seconds
+    INGEST_LAG_SECONDS = "ingest_lag_seconds", Seconds, ["chain"];
+    /// requests to the chain's endpoints ended, told once a minute and at the end; a batch is one. Outcomes: `answered`, `limited`,
+    /// `unreachable`, `failed`
+    RPC_REQUESTS_TOTAL = "rpc_requests_total", Count, ["chain", "endpoint", "outcome"];
+    /// bytes were committed: to `cold` storage with each file, to `hot` storage, as COPY sends them, told once a minute
+    BYTES_WRITTEN = "bytes_written", Bytes, ["chain", "store"];
+    /// requests to S3 ended, told once a minute and at the end of a task or invocation; each try is one. Outcomes: `ok`, `refused`
+    /// (4xx), `failed`. Sandboxes, which read by presigned URLs, are not counted
+    S3_REQUESTS_TOTAL = "s3_requests_total", Count, ["operation", "outcome"];
+    /// a check of cold storage ended: findings that are open then
+    INTEGRITY_FINDINGS = "integrity_findings", Count, ["chain"];
+    /// a query ended, the wait for its place included. Modes: `interactive`, `batch`; outcomes: `completed`, `failed`, `cancelled`
+    QUERY_DURATION_MS = "query_duration_ms", Milliseconds, ["mode", "outcome"];
+    /// messages about new alerts were accepted: the time since the block's, of the slowest of a batch
+    ALERT_DELIVERY_LAG_SECONDS = "alert_delivery_lag_seconds", Seconds, [];
+    /// an attempt ended: 1 or 0; the average is the rate
+    TASK_SUCCESS_RATE = "task_success_rate", Count, ["operator"];
+    /// an attempt ended
+    TASK_DURATION_SECONDS = "task_duration_seconds", Seconds, ["operator"];
+    /// a failed attempt is tried again
+    TASK_RETRIES_TOTAL = "task_retries_total", Count, ["operator"];
+    /// a sweep found ticks of a cron trigger that were too old to be made up for
+    TICKS_MISSED_TOTAL = "ticks_missed_total", Count, ["trigger"];
+    /// each minute, by the dispatcher's sweep: messages that the queue holds, hidden ones included
+    QUEUE_DEPTH = "queue_depth", Count, ["queue"];
+    /// a function received messages: the age of the oldest; of the queues that wake workers each minute, by the dispatcher's sweep: for
+    /// how long the task that waits longest has been due, 0 if none waits
+    QUEUE_AGE_SECONDS = "queue_age_seconds", Seconds, ["queue"];
+    /// each minute, by the dispatcher's sweep: messages that nobody could handle, and in `dead_letters` tasks that failed for good
+    DLQ_DEPTH = "dlq_depth", Count, ["queue"];
+    /// each minute, by the dispatcher's sweep, after it has published: events of which a queue has not been told
+    OUTBOX_PENDING = "outbox_pending", Count, [];
 }
 
-/// Writes `value` of `metric`, told apart by `dimensions`, with the present time.
+/// Writes `value` of `metric`, told apart by `dimensions`, which are those of the catalogue, with the present time.
 ///
 /// A metric that cannot be written is lost; nothing fails for it.
 pub fn emit(metric: Metric, value: f64, dimensions: &[(&str, &str)]) {
-    let line = embedded_line(metric, value, dimensions, SystemClock.now());
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    debug_assert!(
+        dimensions.iter().map(|(name, _)| *name).eq(metric.dimensions.iter().copied()),
+        "{} is told apart by other dimensions than the catalogue says",
+        metric.name
+    );
+    recorded::write(&embedded_line(metric, value, dimensions, SystemClock.now()));
 }
 
 /// The line, without its line feed.
@@ -146,9 +174,49 @@ mod tests {
 
     #[test]
     fn a_metric_without_dimensions_has_one_empty_set() {
-        let line = embedded_line(DLQ_DEPTH, 0.0, &[], DateTime::UNIX_EPOCH);
+        let line = embedded_line(OUTBOX_PENDING, 0.0, &[], DateTime::UNIX_EPOCH);
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([[]]));
-        assert_eq!(line["dlq_depth"], json!(0.0));
+        assert_eq!(line["outbox_pending"], json!(0.0));
+    }
+
+    /// The table of `docs/operations.md`, a row a metric.
+    fn rows(document: &str) -> Vec<String> {
+        let begin = document.find("<!-- metrics -->").expect("the table has a beginning");
+        let end = document.find("<!-- end of metrics -->").expect("the table has an end");
+        document[begin..end].lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect()
+    }
+
+    fn row(metric: &Metric) -> String {
+        let dimensions: Vec<String> = metric.dimensions.iter().map(|name| format!("`{name}`")).collect();
+        format!(
+            "| `{}` | {} | {} | {} |",
+            metric.name,
+            metric.unit.as_str(),
+            dimensions.join(", "),
+            metric.meaning.trim()
+        )
+    }
+
+    #[test]
+    fn the_manual_has_every_metric_as_the_catalogue_has_it() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+        let written = rows(&std::fs::read_to_string(path).unwrap());
+        assert_eq!(written, CATALOGUE.iter().map(row).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_two_metrics_share_a_name() {
+        let mut names: Vec<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CATALOGUE.len());
+    }
+
+    #[tokio::test]
+    async fn what_is_recorded_is_what_was_emitted() {
+        let ((), lines) = recorded(async { emit(TASK_RETRIES_TOTAL, 1.0, &[("operator", "noop")]) }).await;
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert_eq!((&lines[0]["operator"], &lines[0]["task_retries_total"]), (&json!("noop"), &json!(1.0)));
     }
 }

@@ -18,6 +18,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::Instrument as _;
 
 use crate::config::Environment;
 use crate::crash_points;
@@ -149,24 +150,31 @@ where
     die_with_the_worker();
     let result = match prepare() {
         Ok((spec, stop)) => {
-            tracing::info!(
-                service.name = name,
-                task.id = spec.task_id.0,
-                task.fence = spec.fence.0,
-                job.name = spec.job,
-                "the task starts"
-            );
-            let (progress, writer) = Progress::start();
-            let context = Context { environment: Environment::of_process(), stop, progress };
-            let result = guarded(operate(spec, context)).await;
-            writer.finish().await;
+            let environment = Environment::of_process();
+            let span = telemetry::task_span(&environment, spec.task_id);
+            let run = async {
+                tracing::info!(
+                    service.name = name,
+                    task.id = spec.task_id.0,
+                    task.fence = spec.fence.0,
+                    job.name = spec.job,
+                    "the task starts"
+                );
+                let (progress, writer) = Progress::start();
+                let context = Context { environment, stop, progress };
+                let result = guarded(operate(spec, context)).await;
+                writer.finish().await;
+                log_failure(name, &result);
+                result
+            };
+            run.instrument(span).await
+        }
+        Err(error) => {
+            let result = OperatorResult::failed(&error);
+            log_failure(name, &result);
             result
         }
-        Err(error) => OperatorResult::failed(&error),
     };
-    if let OperatorResult::Failed { code, message, .. } = &result {
-        tracing::error!(service.name = name, error.code = code, error.message = message, "the task failed");
-    }
     let code = if matches!(result, OperatorResult::Failed { .. }) { EXIT_FAILED } else { EXIT_OK };
     match print(&OperatorLine::Result(result)) {
         Ok(()) => exit_code(code),
@@ -178,6 +186,12 @@ where
             );
             exit_code(EXIT_NO_READER)
         }
+    }
+}
+
+fn log_failure(name: &'static str, result: &OperatorResult) {
+    if let OperatorResult::Failed { code, message, .. } = result {
+        tracing::error!(service.name = name, error.code = code, error.message = message, "the task failed");
     }
 }
 

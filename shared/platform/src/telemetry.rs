@@ -1,15 +1,28 @@
 //! Logs: one JSON object a line on standard error, values as dotted fields.
 //!
+//! What a line follows from is its field `trace.id`, in the line itself or in the span of the task that it belongs to.
 //! Standard output is never used: it belongs to the operator protocol. It must never log a secret, users' SQL, or a
 //! whole payload.
 
+use std::future::Future;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use isotherm_types::{TaskId, TraceId};
+use serde_json::Value;
+use tracing::instrument::WithSubscriber as _;
+use tracing::{Span, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::Environment;
 
 /// What is logged when nothing is asked for: our `info`, and only warnings of the libraries.
 const DEFAULT_FILTER: &str =
     "info,aws_config=warn,aws_smithy_runtime=warn,hyper=warn,sqlx=warn,lambda_runtime=warn,Lambda runtime invoke=warn";
+
+/// Tells an operator the trace of its task. Set by the worker.
+pub(crate) const TRACE_VARIABLE: &str = "ISOTHERM_TRACE_ID";
 
 /// Starts logging for the part called `name`. `ISOTHERM_LOG`, else `RUST_LOG`, sets the level.
 ///
@@ -27,15 +40,7 @@ pub fn init(name: &'static str) {
             Err(error) => (EnvFilter::new(DEFAULT_FILTER), Some((variable, error))),
         },
     };
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter)
-        .finish();
-    if tracing::subscriber::set_global_default(subscriber).is_err() {
+    if tracing::subscriber::set_global_default(subscriber(std::io::stderr, filter)).is_err() {
         return;
     }
     tracing::debug!(service.name = name, "telemetry started");
@@ -45,5 +50,77 @@ pub fn init(name: &'static str) {
             error.message = %error,
             "the log filter cannot be read; the default is used"
         );
+    }
+}
+
+fn subscriber<W>(writer: W, filter: EnvFilter) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_writer(writer)
+        .with_env_filter(filter)
+        .finish()
+}
+
+/// The span of a task that an operator works on, with the trace that its worker names.
+pub(crate) fn task_span(environment: &Environment, task_id: TaskId) -> Span {
+    let trace_id = environment.select(|name| name == TRACE_VARIABLE).into_values().next();
+    let trace_id = trace_id.and_then(|text| text.parse::<TraceId>().ok()).map(String::from);
+    tracing::info_span!("task", task.id = task_id.0, trace.id = trace_id.as_deref())
+}
+
+/// Lines that `work` logs, kept instead of written: so a test holds a real part to what it says. Lines of tasks that `work`
+/// spawns are not among them.
+///
+/// # Panics
+/// If a line is no JSON.
+pub async fn logged<T>(work: impl Future<Output = T>) -> (T, Vec<Value>) {
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let output = work.with_subscriber(subscriber(move || writer.clone(), EnvFilter::new(DEFAULT_FILTER))).await;
+    let text = std::mem::take(&mut *kept.0.lock().unwrap_or_else(PoisonError::into_inner));
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    (output, lines.map(|line| serde_json::from_slice(line).expect("a line of the log is JSON")).collect())
+}
+
+/// Where [`logged`] keeps lines.
+#[derive(Clone, Debug, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Instrument as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_of_a_task_name_the_trace_that_its_worker_told() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        for (told, expected) in [(trace, Value::from(trace)), ("4bf9", Value::Null)] {
+            let environment = Environment::from_pairs([(TRACE_VARIABLE, told)]);
+            let work = async {
+                let span = task_span(&environment, TaskId(7));
+                async { tracing::info!(block.number = 5, "stored") }.instrument(span).await;
+            };
+            let ((), lines) = logged(work).await;
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            assert_eq!((&lines[0]["message"], &lines[0]["block.number"]), (&Value::from("stored"), &Value::from(5)));
+            assert_eq!((&lines[0]["span"]["task.id"], &lines[0]["span"]["trace.id"]), (&Value::from(7), &expected));
+        }
     }
 }

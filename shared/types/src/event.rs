@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 use crate::block::{BlockRange, BlockRef, ChainId};
 use crate::dataset::Dataset;
 use crate::ids::{EventId, Fence, JobId, OrgId, TaskId, TriggerId};
+use crate::trace::TraceId;
 
 /// A row of `control.events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Its row.
     pub id: EventId,
+    /// The cause that it follows from; absent of events from before there were traces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<TraceId>,
     /// What happened.
     #[serde(flatten)]
     pub body: EventBody,
@@ -236,6 +240,16 @@ mod tests {
         assert_eq!(event.body.message_group(), "chain-143-logs");
         let again = serde_json::to_value(&event).unwrap();
         assert_eq!(again["kind"], event.body.kind());
+        assert_eq!((event.trace_id, again.get("trace_id")), (None, None), "as it was before there were traces");
+    }
+
+    #[test]
+    fn an_event_may_name_the_cause_that_it_follows_from() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let text = format!(r#"{{"id":7,"trace_id":"{trace}","kind":"alerts_recorded","org_id":3,"chain_id":null}}"#);
+        let event: Event = serde_json::from_str(&text).unwrap();
+        assert_eq!(event.trace_id, Some(trace.parse().unwrap()));
+        assert_eq!(serde_json::to_value(&event).unwrap()["trace_id"], trace);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod operator;
 pub mod sandbox;
 pub mod schema;
+pub mod trace;
 
 pub use block::{BlockNumber, BlockRange, BlockRef, ChainId, EmptyRange};
 pub use clock::{Clock, SystemClock};
@@ -28,5 +29,6 @@ pub use event::{Event, EventBody, Queue};
 pub use grants::DatasetGrants;
 pub use ids::{ChannelId, EventId, Fence, JobId, OrgId, RuleId, TaskId, TriggerId};
 pub use operator::{Exit, OperatorLine, OperatorResult, TaskSpec};
+pub use trace::TraceId;
 
 pub use alloy::primitives::{Address, B256};

@@ -113,6 +113,18 @@ locals {
         statistic = "Sum", compare = "GreaterThanThreshold", threshold = 5
         period    = 300, periods = 1, missing = "notBreaching"
       }
+      outbox = {
+        text      = "Events wait that no queue is told of", anchor = "alarm-outbox"
+        namespace = local.namespace, metric = "outbox_pending", dimensions = {}
+        statistic = "Minimum", compare = "GreaterThanThreshold", threshold = var.thresholds.outbox_events
+        period    = 60, periods = 5, missing = "notBreaching"
+      }
+      alert-delivery = {
+        text      = "Alerts reach people late", anchor = "alarm-alert-delivery"
+        namespace = local.namespace, metric = "alert_delivery_lag_seconds", dimensions = {}
+        statistic = "Minimum", compare = "GreaterThanThreshold", threshold = var.thresholds.alert_lag_seconds
+        period    = 300, periods = 2, missing = "notBreaching"
+      }
       task-not-started = {
         text      = "ECS could not start a worker", anchor = "alarm-task-not-started"
         namespace = "AWS/Events", metric = "TriggeredRules", dimensions = { RuleName = local.not_started }

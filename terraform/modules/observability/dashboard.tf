@@ -6,8 +6,19 @@ locals {
     "Part of tasks that completed"   = { query = "SEARCH('{${local.namespace},operator} MetricName=\"task_success_rate\"', 'Average', 300)", unit = "part" }
     "Duration of attempts"           = { query = "SEARCH('{${local.namespace},operator} MetricName=\"task_duration_seconds\"', 'p95', 300)", unit = "seconds" }
     "Attempts that were tried again" = { query = "SEARCH('{${local.namespace},operator} MetricName=\"task_retries_total\"', 'Sum', 300)", unit = "count" }
+    "Ticks that were missed"         = { query = "SEARCH('{${local.namespace},trigger} MetricName=\"ticks_missed_total\"', 'Sum', 300)", unit = "count" }
+    "Open findings of checks"        = { query = "SEARCH('{${local.namespace},chain} MetricName=\"integrity_findings\"', 'Maximum', 300)", unit = "count" }
+    "Bytes written"                  = { query = "SEARCH('{${local.namespace},chain,store} MetricName=\"bytes_written\"', 'Sum', 300)", unit = "bytes" }
+    "Requests to endpoints"          = { query = "SEARCH('{${local.namespace},chain,endpoint,outcome} MetricName=\"rpc_requests_total\"', 'Sum', 300)", unit = "count" }
+    "Requests to S3"                 = { query = "SEARCH('{${local.namespace},operation,outcome} MetricName=\"s3_requests_total\"', 'Sum', 300)", unit = "count" }
+    "Duration of queries"            = { query = "SEARCH('{${local.namespace},mode,outcome} MetricName=\"query_duration_ms\"', 'p95', 300)", unit = "milliseconds" }
+    "Length of queues"               = { query = "SEARCH('{${local.namespace},queue} MetricName=\"queue_depth\"', 'Maximum', 60)", unit = "count" }
+    "Longest wait in queues"         = { query = "SEARCH('{${local.namespace},queue} MetricName=\"queue_age_seconds\"', 'Maximum', 60)", unit = "seconds" }
+    "Length of dead-letter queues"   = { query = "SEARCH('{${local.namespace},queue} MetricName=\"dlq_depth\"', 'Maximum', 60)", unit = "count" }
   }
   metrics = {
+    "Events in the outbox"    = { stat = "Maximum", metrics = [[local.namespace, "outbox_pending"]] }
+    "Slowest alert"           = { stat = "Maximum", metrics = [[local.namespace, "alert_delivery_lag_seconds"]] }
     "Messages waiting"        = { stat = "Maximum", metrics = [for queue in values(var.queues) : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue.name]] }
     "Age of oldest message"   = { stat = "Maximum", metrics = [for queue in values(var.queues) : ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue.name]] }
     "Dead letters"            = { stat = "Maximum", metrics = [for queue in values(var.queues) : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", coalesce(queue.dead_letter_name, queue.name)]] }

@@ -78,12 +78,14 @@ variable "firewall_zones" {
 }
 
 variable "thresholds" {
-  description = "When alarms ring: seconds behind the chain, age of the oldest message, part of tasks that must succeed, part of the disk that must be free."
+  description = "When alarms ring: seconds behind the chain, age of the oldest message, part of tasks that must succeed, part of the disk that must be free, events that wait in the outbox, seconds from a block to its alerts."
   type = object({
     ingest_lag_seconds = optional(number, 60)
     queue_age_seconds  = optional(number, 900)
     task_success_rate  = optional(number, 0.9)
     free_storage_part  = optional(number, 0.2)
+    outbox_events      = optional(number, 100)
+    alert_lag_seconds  = optional(number, 300)
   })
   default = {}
 

@@ -24,6 +24,7 @@ locals {
   plain = [
     { sid = "WriteLogs", actions = ["logs:CreateLogStream", "logs:PutLogEvents"], resources = [local.logs_arn] },
     { sid = "SendMessages", actions = ["sqs:SendMessage"], resources = var.access.send },
+    { sid = "MeasureQueues", actions = ["sqs:GetQueueAttributes"], resources = var.access.measure },
     { sid = "PollQueues", actions = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], resources = var.access.poll },
     { sid = "ReceiveMessages", actions = ["sqs:DeleteMessage", "sqs:ReceiveMessage"], resources = var.access.receive },
     { sid = "ListBuckets", actions = ["s3:ListBucket"], resources = var.access.read },

@@ -20,12 +20,13 @@ variable "key_alias" {
 
 variable "access" {
   description = <<-TEXT
-    What a function or operator may use, as ARNs: queues that it sends to; queues that Lambda polls for it, or that its worker
+    What a function or operator may use, as ARNs: queues that it sends to; queues whose lengths it asks for; queues that Lambda polls for it, or that its worker
     receives from; buckets that it reads and writes, and which of them are encrypted with the platform's key; secrets that it
     reads; functions that it invokes; identities of SES that it sends as, and whether it sends text messages; task definitions that it launches, with their roles; tasks that it stops.
   TEXT
   type = object({
     send           = optional(list(string), [])
+    measure        = optional(list(string), [])
     poll           = optional(list(string), [])
     receive        = optional(list(string), [])
     read           = optional(list(string), [])
@@ -48,7 +49,7 @@ variable "access" {
   }
   validation {
     condition = alltrue([
-      for arn in concat(var.access.send, var.access.poll, var.access.receive, var.access.read, var.access.write, var.access.invoke) :
+      for arn in concat(var.access.send, var.access.measure, var.access.poll, var.access.receive, var.access.read, var.access.write, var.access.invoke) :
       startswith(arn, "arn:") && !strcontains(arn, "*")
     ])
     error_message = "Queues, buckets and functions are named one by one, by ARN."

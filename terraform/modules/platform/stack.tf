@@ -30,6 +30,11 @@ locals {
   function_arns  = { for key in keys(local.stack.functions) : key => "${local.arn_start}:lambda:${local.arn_end}:function:${local.names[key]}" }
   queue_names    = { for key, queue in local.stack.queues : key => "${local.names[key]}${queue.fifo ? ".fifo" : ""}" }
   queue_arns     = { for key, name in local.queue_names : key => "${local.arn_start}:sqs:${local.arn_end}:${name}" }
+  dead_letter_arns = {
+    for key, queue in local.stack.queues : key => [
+      for suffix in [try(queue.dead_letter.fifo ? ".fifo" : "", null)] : "${local.arn_start}:sqs:${local.arn_end}:${local.names[key]}-dlq${suffix}" if suffix != null
+    ]
+  }
   queue_urls     = { for key, name in local.queue_names : key => "https://sqs.${local.aws.region}.${local.aws.dns_suffix}/${local.aws.account_id}/${name}" }
   bucket_names   = { for key in keys(local.stack.buckets) : key => "${local.names[key]}-${local.aws.account_id}-${local.aws.region}" }
   bucket_arns    = { for key, name in local.bucket_names : key => "${local.arn_start}:s3:::${name}" }
@@ -48,6 +53,7 @@ locals {
     key => {
       environment    = try(process.environment, {})
       send           = try(process.send, [])
+      measure_queues = try(process.measure_queues, false)
       queue          = try([process.queue], [])
       buckets        = try(process.buckets, {})
       secrets        = try(process.secrets, [])
@@ -89,6 +95,7 @@ locals {
   accesses = {
     for key, process in local.processes : key => {
       send       = [for queue in process.send : local.queue_arns[queue]]
+      measure    = flatten([for queue in process.send : concat([local.queue_arns[queue]], local.dead_letter_arns[queue]) if process.measure_queues])
       receive    = [for queue in process.queue : local.queue_arns[queue]]
       poll       = [for mapping in values(local.stack.event_source_mappings) : local.queue_arns[mapping.queue] if key == "function/${mapping.function}"]
       read       = [for bucket, access in process.buckets : local.bucket_arns[bucket] if access != "write"]

@@ -16,7 +16,8 @@ async fn a_database_that_has_been_away_is_asked_with_little_patience() {
     let url = Secret::new(proxy.through(&postgres.url));
     let pool = database::connect(&url, PoolOptions::source("test")).await.unwrap();
     let patience = Duration::from_secs(3_600);
-    let store = Store { pool, chain_id: ChainId(1), task_id: TaskId(1), fence: Fence(1), patience };
+    let store =
+        Store { pool, chain_id: ChainId(1), task_id: TaskId(1), fence: Fence(1), patience, written: Arc::default() };
     assert_eq!(store.stored_after_outage().await.unwrap(), None, "it answers");
 
     proxy.switch(Mode::Blackhole);

@@ -65,6 +65,7 @@ async fn the_program_completes_and_tells_the_log_and_a_metric_what_is_wrong() {
     assert_eq!((&output["finding_count"], &output["block_count"]), (&json!(0), &json!(20)));
     assert!(!progress.is_empty() && progress.iter().all(|line| matches!(line, OperatorLine::Progress { .. })));
     assert!(log.contains(r#""integrity_findings":0.0"#) && !log.contains("integrity.violated"), "{log}");
+    assert!(log.contains(r#""operation":"GetObject""#) && log.contains(r#""s3_requests_total":"#), "{log}");
 
     let key = "cold/made/traces/traces_0000000010_0000000019.parquet";
     world.delete(key).await;

@@ -8,6 +8,7 @@ use isotherm_alerts::channels::{self, ConfirmationCode};
 use isotherm_lab::http_faults::{HttpFaults, Reply, Verdict};
 use isotherm_lab::webhook_zoo::{Behaviour, Received};
 use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
+use isotherm_platform::telemetry::logged;
 use lambda_alert_deliver::{Answer, Worked};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -57,6 +58,34 @@ async fn a_webhook_verifies_with_the_new_key_and_the_old_and_its_correction_keep
     assert_eq!(fired["data"]["alert_id"], alerts[0].to_string());
     assert_eq!(fired["data"]["alert_id"], retracted["data"]["alert_id"]);
     assert_ne!(received[0].header("webhook-id"), received[1].header("webhook-id"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_names_the_cause_of_each_message_that_arrived_or_did_not() {
+    let mut stage = Stage::new().await;
+    let (good, bad) = (stage.zoo.url(Behaviour::Accept), stage.zoo.url(Behaviour::FailFirst(1)));
+    for url in [&good, &bad] {
+        let channel = stage.webhook(url, 60).await;
+        stage.fire(1, &[channel]).await;
+    }
+    let deliverer = stage.deliverer().await;
+    let (worked, lines) = logged(deliverer.work()).await;
+    assert_eq!(worked.unwrap().attempts, 2);
+
+    let rows: Vec<(String, String)> = sqlx::query_as("SELECT state, trace_id FROM alerts.deliveries ORDER BY state")
+        .fetch_all(&deliverer.pool)
+        .await
+        .unwrap();
+    let told = |message: &str| {
+        let line = lines.iter().find(|line| line["message"] == message).expect("it was logged");
+        line["trace.id"].as_str().expect("it names a trace").to_owned()
+    };
+    let expected = [
+        ("delivered".to_owned(), told("a message was delivered")),
+        ("queued".to_owned(), told("a message was not accepted")),
+    ];
+    assert_eq!(rows, expected);
+    assert_ne!(rows[0].1, rows[1].1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use isotherm_alerts::rules;
+use isotherm_platform::telemetry::logged;
 use isotherm_types::{BlockNumber, BlockRange, Dataset, EventBody, RuleId};
 use serde_json::json;
 
@@ -43,6 +44,35 @@ async fn a_match_is_sent_once_however_often_it_is_heard_of() {
     assert_eq!(stage.alerts(rule).await, alerts);
     assert_eq!(stage.messages(rule).await.len(), 2);
     assert!(stage.announced().await.is_empty());
+}
+
+#[tokio::test]
+async fn one_blocks_way_to_a_message_has_one_trace_in_rows_and_in_the_log() {
+    let mut stage = Stage::new(&["ops"]).await;
+    let rule = stage.transfers("any", TOKEN, &json!({})).await;
+    stage.chain.append(&mut stage.conn, Vec::new()).await;
+    let first = stage.chain.append(&mut stage.conn, vec![Transaction::of(1, TOKEN, 5)]).await;
+    let second = stage.chain.append(&mut stage.conn, vec![Transaction::of(2, TOKEN, 5)]).await;
+    // One turn looks at both.
+    let (failed, lines) = logged(stage.hear(second)).await;
+    assert!(!failed);
+
+    let traces = [stage.trace_of(first).await, stage.trace_of(second).await];
+    assert_ne!(traces[0], traces[1], "each block is a cause of its own");
+    let expected = traces.clone().map(|trace| (trace.clone(), trace));
+    assert_eq!(stage.traces(rule).await, expected, "of the alert and of its message");
+    let recorded = lines.iter().filter(|line| line["message"] == "alerts were recorded");
+    let told: Vec<&str> = recorded.filter_map(|line| line["trace.id"].as_str()).collect();
+    assert_eq!(told, traces);
+    let mut rows = stage.rows_as_the_manual_finds_them(&traces[1]).await;
+    rows.sort_unstable();
+    assert_eq!(rows, ["alert sent", "event alerts_recorded", "event dataset_advanced", "message queued"]);
+
+    let reorg = stage.chain.reorg(&mut stage.conn, 1, vec![Vec::new(), Vec::new()]).await;
+    stage.deliver().await;
+    assert!(!stage.hear(reorg).await);
+    assert_eq!(words(&stage.messages(rule).await).last(), Some(&("retracted", "queued")));
+    assert_eq!(stage.traces(rule).await.last(), Some(&expected[1]), "a correction follows from what it corrects");
 }
 
 #[tokio::test]

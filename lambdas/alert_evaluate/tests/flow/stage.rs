@@ -189,6 +189,38 @@ impl Stage {
         .unwrap()
     }
 
+    /// The trace of an event.
+    pub(crate) async fn trace_of(&mut self, event_id: EventId) -> String {
+        let event = events::read(&mut self.conn, event_id).await.unwrap();
+        event.trace_id.expect("every event follows from something").to_string()
+    }
+
+    /// The traces of a rule's messages, and of the alerts that they are about, in the order in which they were made.
+    pub(crate) async fn traces(&mut self, rule_id: i64) -> Vec<(String, String)> {
+        sqlx::query_as(
+            "SELECT e.trace_id, d.trace_id FROM alerts.deliveries d JOIN alerts.alert_events e ON e.id = d.alert_id
+              WHERE e.rule_id = $1 ORDER BY d.created_at, d.not_before, d.id",
+        )
+        .bind(rule_id)
+        .fetch_all(&mut self.conn)
+        .await
+        .unwrap()
+    }
+
+    /// What and state of each row of a trace, by the statement of `docs/operations.md`.
+    pub(crate) async fn rows_as_the_manual_finds_them(&mut self, trace: &str) -> Vec<String> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+        let manual = std::fs::read_to_string(path).unwrap();
+        let begin = manual.find("SELECT occurred_at AS at").expect("the manual has the statement");
+        let length = manual[begin..].find(';').expect("it ends");
+        let statement = format!(
+            "SELECT what || ' ' || state FROM ({}) AS rows",
+            manual[begin..begin + length].replace(":'trace'", "$1")
+        );
+        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).bind(trace).fetch_all(&mut self.conn);
+        rows.await.unwrap()
+    }
+
     /// The history of an alert: states before and after.
     pub(crate) async fn history(&mut self, id: Uuid) -> Vec<(Option<String>, String)> {
         sqlx::query_as("SELECT from_state, to_state FROM alerts.alert_history WHERE alert_id = $1 ORDER BY id")

@@ -1,6 +1,7 @@
 //! Answers that come with the call, by both doors.
 
 use isotherm_access::Role;
+use isotherm_platform::metrics::recorded;
 use isotherm_query::platform_tables;
 use isotherm_types::Dataset;
 use lambda_query::Route;
@@ -57,6 +58,28 @@ async fn a_query_leaves_a_record_and_its_text_is_nowhere() {
     }
     let record = stage.ask_status(ID).await;
     assert_eq!((&record["state"], &record["error"]["code"]), (&json!("failed"), &json!("query.invalid")));
+}
+
+/// Mode and outcome of the queries whose duration was told.
+fn told(lines: &[Value]) -> Vec<(&str, &str)> {
+    let of_queries =
+        lines.iter().filter(|line| line["query_duration_ms"].as_f64().is_some_and(|duration| duration > 0.0));
+    of_queries.map(|line| (line["mode"].as_str().unwrap(), line["outcome"].as_str().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn how_long_a_query_took_is_told_with_how_it_ended() {
+    let stage = Stage::new().await;
+    let (_, lines) = recorded(stage.ask(json!({ "sql": COUNT }))).await;
+    assert_eq!(told(&lines), [("interactive", "completed")], "{lines:?}");
+    let (refused, lines) = recorded(stage.direct(json!({ "sql": "select hunter2 from blocks" }))).await;
+    assert_eq!((refused["error"].is_null(), told(&lines)), (false, vec![("interactive", "failed")]), "{lines:?}");
+
+    let (_, lines) = recorded(stage.ask(json!({ "sql": COUNT, "mode": "batch" }))).await;
+    assert!(told(&lines).is_empty(), "it did not run yet: {lines:?}");
+    let requests =
+        lines.iter().filter_map(|line| Some((line["operation"].as_str()?, line["s3_requests_total"].as_f64()?)));
+    assert_eq!(requests.collect::<Vec<_>>(), [("PutObject", 1.0)], "its request: {lines:?}");
 }
 
 #[tokio::test]

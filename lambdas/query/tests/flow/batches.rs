@@ -4,6 +4,7 @@ use isotherm_control::tasks::{self, Claim, Claimant, ClaimedTask};
 use isotherm_control::{dispatch, outbox, pipeline};
 use isotherm_lab::process::eventually;
 use isotherm_platform::Stop;
+use isotherm_platform::metrics::recorded;
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
 use isotherm_query::batch::{self, TaskInput};
 use isotherm_types::{Classified as _, EventId, TaskId};
@@ -79,8 +80,11 @@ async fn a_batch_query_is_launched_runs_and_leaves_a_file() {
 
     let claimed = claimed(&stage, task).await;
     assert_eq!(claimed.secrets["DATABASE_URL"], "isotherm/database");
-    let output = run(&stage, &claimed).await;
+    let (output, lines) = recorded(run(&stage, &claimed)).await;
     assert_eq!((&output["state"], &output["row_count"]), (&json!("completed"), &json!(105)));
+    let told = lines.iter().filter(|line| line["query_duration_ms"].is_f64());
+    let told: Vec<_> = told.map(|line| (&line["mode"], &line["outcome"])).collect();
+    assert_eq!(told, [(&json!("batch"), &json!("completed"))], "{lines:?}");
     let status = status(&stage).await;
     let expected = (&json!("completed"), &json!("batch"), &Value::Null);
     assert_eq!((&status["state"], &status["mode"], &status["error"]), expected);

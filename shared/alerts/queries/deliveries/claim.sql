@@ -4,9 +4,9 @@ WITH claimed AS (
        SET state = 'sending', attempts = d.attempts + 1, lease_expires_at = now() + make_interval(secs => $2),
            first_tried_at = coalesce(d.first_tried_at, now())
      WHERE d.id = ANY ($1) AND d.state = 'queued'
- RETURNING d.id, d.org_id, d.channel_id, d.alert_id, d.kind, d.attempts, d.content, d.created_at
+ RETURNING d.id, d.org_id, d.channel_id, d.alert_id, d.kind, d.attempts, d.content, d.created_at, d.trace_id
 )
-SELECT c.id, c.org_id, c.channel_id, c.kind, c.attempts, c.content, c.created_at, c.alert_id,
+SELECT c.id, c.org_id, c.channel_id, c.kind, c.attempts, c.content, c.created_at, c.alert_id, c.trace_id,
        a.chain_id, a.block_number, '0x' || encode(a.block_hash, 'hex') AS block_hash,
        '0x' || encode(a.transaction_hash, 'hex') AS transaction_hash, a.position, a.block_time, a.state AS alert_state,
        a.severity, a.title, a.message, a.facts, r.name AS rule, r.definition ->> 'chain' AS chain,

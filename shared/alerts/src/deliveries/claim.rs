@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isotherm_types::{ChannelId, OrgId};
+use isotherm_types::{ChannelId, OrgId, TraceId};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
@@ -74,6 +74,8 @@ pub struct Claimed {
     pub thread: Option<String>,
     /// What it says.
     pub message: Message,
+    /// The cause that it follows from: the block in which its alert was found first.
+    pub trace_id: Option<TraceId>,
 }
 
 /// What a claim came to.

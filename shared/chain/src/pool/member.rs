@@ -17,6 +17,7 @@ use super::choice::{SeenHead, View};
 use super::evidence::Evidence;
 use super::health::{EndpointHealth, HealthState};
 use super::rate_share::RateShare;
+use super::requests::Requests;
 use super::standing::{Outcome, Standing, State};
 use crate::client::Limits;
 use crate::endpoint::{Endpoint, RawAnswer};
@@ -54,7 +55,7 @@ struct Record {
     head: Option<SeenHead>,
     looked_at: Option<Instant>,
     is_looked_at: bool,
-    requests: u64,
+    requests: Requests,
     failures: u64,
     last_error_code: Option<&'static str>,
     grounds: Option<Grounds>,
@@ -89,7 +90,7 @@ impl Member {
             head: None,
             looked_at: None,
             is_looked_at: false,
-            requests: 0,
+            requests: Requests::default(),
             failures: 0,
             last_error_code: None,
             grounds: None,
@@ -200,7 +201,7 @@ impl Member {
 
     fn settle(&self, ticket: u64, calls: usize, found: &Result<Vec<RawAnswer>, ChainError>) {
         let mut record = self.record();
-        record.requests += 1;
+        record.requests.note(found);
         match found {
             Err(ChainError::RateLimited { wait, .. }) => {
                 record.bucket.refused(ticket, Instant::now(), *wait);
@@ -268,6 +269,11 @@ impl Member {
         }
     }
 
+    /// How many requests were sent to it.
+    pub(super) fn requests(&self) -> Requests {
+        self.record().requests
+    }
+
     /// Claims a look at it, which ends when what [`Member::look`] returns is dropped.
     pub(crate) fn begin_look(&self) {
         let mut record = self.record();
@@ -308,7 +314,7 @@ impl Member {
             state: HealthState::of(record.standing.state, lag_blocks, now, date),
             last_head: record.head.map(|head| head.number),
             last_error_code: record.last_error_code.map(str::to_owned),
-            requests: record.requests,
+            requests: record.requests.total(),
             failures: record.failures,
             call_rate: record.bucket.rate(),
         }

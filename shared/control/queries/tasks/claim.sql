@@ -19,4 +19,4 @@ UPDATE control.tasks t
         OR (SELECT count(*) FROM control.tasks r WHERE r.org_id = t.org_id AND r.state = 'running') < o.max_concurrency)
 RETURNING t.org_id, t.job_id, j.name AS job, t.idempotency_key, t.fence, t.always_on,
           j.heartbeat_timeout_seconds AS lease_seconds, j.run_timeout_seconds, j.stall_timeout_seconds,
-          j.config, t.input, j.secrets
+          j.config, t.input, j.secrets, t.trace_id

@@ -42,7 +42,7 @@ WITH places AS MATERIALIZED (
      WHERE t.id = chosen.id AND t.fence = chosen.fence AND t.state = chosen.state AND j.id = t.job_id
  RETURNING t.id, t.org_id, t.job_id, j.name AS job, t.idempotency_key, t.fence, t.always_on, t.priority, t.not_before,
            j.heartbeat_timeout_seconds AS lease_seconds, j.run_timeout_seconds,
-           j.stall_timeout_seconds, j.config, t.input, j.secrets
+           j.stall_timeout_seconds, j.config, t.input, j.secrets, t.trace_id
 ), attempts AS (
     INSERT INTO control.task_attempts (task_id, fence, worker, org_id) SELECT id, fence, $1, org_id FROM claimed
 ), trail AS (
@@ -50,7 +50,7 @@ WITH places AS MATERIALIZED (
     SELECT org_id, $1, 'claimed', 'task', id, 'queued', 'running' FROM claimed
 )
 SELECT c.id, c.org_id, c.job_id, c.job, c.idempotency_key, c.fence, c.always_on, c.lease_seconds, c.run_timeout_seconds,
-       c.stall_timeout_seconds, c.config, c.input, c.secrets,
+       c.stall_timeout_seconds, c.config, c.input, c.secrets, c.trace_id,
        -- Fences count claims: before the first, nothing has failed.
        CASE WHEN c.fence > 1
             THEN (SELECT count(*) FROM control.task_attempts a WHERE a.task_id = c.id AND a.outcome IN ('failed', 'lost'))

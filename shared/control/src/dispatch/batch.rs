@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use isotherm_types::{Classified as _, CrashPoint, Disposition, EventBody, EventId, TaskId};
+use isotherm_types::{Classified as _, CrashPoint, Disposition, EventBody, EventId, TaskId, TraceId};
 use sqlx::{Connection, PgConnection};
 
 use super::{ACTOR, Routed, handle_event, route};
 use crate::error::ControlError;
-use crate::tasks::{self, Created, NewTask, inputs};
+use crate::tasks::{self, Answer, Created, NewTask, inputs};
 use crate::{events, jobs};
 
 /// What became of a batch of events.
@@ -16,6 +16,8 @@ use crate::{events, jobs};
 pub struct Handled {
     /// New tasks.
     pub made: Vec<TaskId>,
+    /// The cause that each of them follows from, as far as it was made with others, for the log.
+    pub traces: Vec<(TaskId, TraceId)>,
     /// Events that cannot be handled, and why. The others were.
     pub refused: Vec<(EventId, ControlError)>,
 }
@@ -56,13 +58,15 @@ pub async fn handle_events(conn: &mut PgConnection, event_ids: &[EventId]) -> Re
         for Routed { job_id, idempotency_key, input, within, .. } in routed {
             // Of events that ask for the same task, the first makes it.
             if asked_for.insert((job_id, idempotency_key.clone())) {
-                answers.push((event_id, inputs::of_event(&event.body, within)));
+                let inputs = inputs::of_event(&event.body, within);
+                answers.push(Answer { event_id, trace_id: event.trace_id, inputs });
                 tasks.push(NewTask { job_id, idempotency_key, input, delay: Duration::ZERO });
             }
         }
     }
     let made = tasks::create_answering(&mut db_tx, &tasks, &answers, ACTOR).await?;
-    handled.made.extend(made.into_iter().map(|(task_id, _, _)| task_id));
+    handled.made.extend(made.iter().map(|made| made.task_id));
+    handled.traces.extend(made.iter().filter_map(|made| Some((made.task_id, made.trace_id?))));
     for event_id in one_by_one {
         let made = match handle_event(&mut db_tx, event_id).await {
             Ok(made) => made,

@@ -175,7 +175,7 @@ mod tests {
             blocks: BlockRange::new(BlockNumber(0), BlockNumber(100)).unwrap(),
             manifest_version: 1,
         };
-        Event { id: EventId(id), body }
+        Event { id: EventId(id), trace_id: None, body }
     }
 
     fn fired(job_id: i64, org_id: i64, trigger_id: Option<i64>) -> Event {
@@ -186,7 +186,7 @@ mod tests {
             fire_key: "tick-1".to_owned(),
             input: json!({ "x": 1 }),
         };
-        Event { id: EventId(9), body }
+        Event { id: EventId(9), trace_id: None, body }
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
         };
         let jobs = [Job { partition_blocks: Some(100), ..job(2, Strategy::PerPartition, &["logs"]) }];
         let keys = |id| -> Vec<String> {
-            let routed = route(&Event { id: EventId(id), body: body.clone() }, &jobs);
+            let routed = route(&Event { id: EventId(id), trace_id: None, body: body.clone() }, &jobs);
             routed.into_iter().map(|task| task.idempotency_key).collect()
         };
         assert_eq!(keys(7), ["event-7-98-100", "event-7-100-103"]);
@@ -254,7 +254,8 @@ mod tests {
             blocks: None,
             fault: "object_missing".to_owned(),
         };
-        assert!(route(&Event { id: EventId(7), body }, &[job(1, Strategy::PerUpdate, &["143/logs"])]).is_empty());
+        let event = Event { id: EventId(7), trace_id: None, body };
+        assert!(route(&event, &[job(1, Strategy::PerUpdate, &["143/logs"])]).is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use isotherm_types::{EventId, Fence, JobId, TaskId};
+use isotherm_types::{EventId, Fence, JobId, TaskId, TraceId};
 use sqlx::{Connection, PgConnection};
 
 use super::claim::{Claimant, ClaimedRow, ClaimedTask, JOB_LOCK, ORG_LOCK};
@@ -14,6 +14,7 @@ use super::{NewTask, inputs};
 use crate::codec::{storable, storable_json};
 use crate::dispatch::BULK_PREFIX;
 use crate::error::ControlError;
+use crate::trace;
 
 /// Makes each task once for its (job, key), in this order; returns the new ones with their keys, in no order.
 ///
@@ -26,7 +27,26 @@ pub async fn create_many(
     tasks: &[NewTask],
     actor: &str,
 ) -> Result<Vec<(TaskId, JobId, String)>, ControlError> {
-    create_answering(conn, tasks, &[], actor).await
+    let made = create_answering(conn, tasks, &[], actor).await?;
+    Ok(made.into_iter().map(|made| (made.task_id, made.job_id, made.idempotency_key)).collect())
+}
+
+/// What a new task answers.
+pub(crate) struct Answer {
+    /// The event.
+    pub(crate) event_id: EventId,
+    /// The cause that the event follows from.
+    pub(crate) trace_id: Option<TraceId>,
+    /// What of it the task works on.
+    pub(crate) inputs: Vec<inputs::TaskInput>,
+}
+
+/// A task that was made.
+pub(crate) struct Made {
+    pub(crate) task_id: TaskId,
+    pub(crate) job_id: JobId,
+    pub(crate) idempotency_key: String,
+    pub(crate) trace_id: Option<TraceId>,
 }
 
 /// Makes tasks as [`create_many`] does, and notes what each new one answers and works on: the event and the inputs at
@@ -39,18 +59,21 @@ pub async fn create_many(
 pub(crate) async fn create_answering(
     conn: &mut PgConnection,
     tasks: &[NewTask],
-    answers: &[(EventId, Vec<inputs::TaskInput>)],
+    answers: &[Answer],
     actor: &str,
-) -> Result<Vec<(TaskId, JobId, String)>, ControlError> {
+) -> Result<Vec<Made>, ControlError> {
     let mut noted = Vec::with_capacity(answers.len());
-    for (task, (event_id, of_task)) in tasks.iter().zip(answers) {
-        if of_task.is_empty() {
-            noted.push((task, event_id.0, None));
+    for (task, answer) in tasks.iter().zip(answers) {
+        let event_id = answer.event_id.0;
+        if answer.inputs.is_empty() {
+            noted.push((task, event_id, None));
         }
-        noted.extend(of_task.iter().map(|input| (task, event_id.0, Some(input))));
+        noted.extend(answer.inputs.iter().map(|input| (task, event_id, Some(input))));
     }
+    let trace_of = |place: usize| answers.get(place).and_then(|answer| answer.trace_id).map(String::from);
     let each = || noted.iter().map(|(_, _, input)| *input);
-    let rows: Vec<(i64, i64, String)> = sqlx::query_as(include_str!("../../queries/tasks/create_many.sql"))
+    type Row = (i64, i64, String, Option<String>);
+    let rows: Vec<Row> = sqlx::query_as(include_str!("../../queries/tasks/create_many.sql"))
         .bind(tasks.iter().map(|task| task.job_id.0).collect::<Vec<_>>())
         .bind(tasks.iter().map(|task| task.idempotency_key.as_str()).collect::<Vec<_>>())
         .bind(tasks.iter().map(|task| &task.input).collect::<Vec<_>>())
@@ -63,9 +86,16 @@ pub(crate) async fn create_answering(
         .bind(each().map(|input| input.map(|input| input.dataset.as_str())).collect::<Vec<_>>())
         .bind(each().map(|input| input.map(|input| inputs::stored(input.blocks.start()))).collect::<Vec<_>>())
         .bind(each().map(|input| input.map(|input| inputs::stored(input.blocks.end()))).collect::<Vec<_>>())
+        .bind((0..tasks.len()).map(trace_of).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
-    Ok(rows.into_iter().map(|(id, job_id, key)| (TaskId(id), JobId(job_id), key)).collect())
+    let made = |(id, job_id, idempotency_key, trace_id): Row| Made {
+        task_id: TaskId(id),
+        job_id: JobId(job_id),
+        idempotency_key,
+        trace_id: trace::of_row(trace_id.as_deref()),
+    };
+    Ok(rows.into_iter().map(made).collect())
 }
 
 #[derive(sqlx::FromRow)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use isotherm_types::operator::OPERATOR_PROTOCOL;
-use isotherm_types::{Fence, JobId, OrgId, TaskId, TaskSpec};
+use isotherm_types::{Fence, JobId, OrgId, TaskId, TaskSpec, TraceId};
 use sqlx::{Connection, PgConnection};
 
 use crate::audit;
@@ -13,6 +13,7 @@ use crate::dispatch::BULK_PREFIX;
 use crate::error::ControlError;
 use crate::task::TaskState;
 use crate::tasks::inputs;
+use crate::trace;
 
 /// Namespaces of the advisory locks under which running tasks are counted ("jobc" and "orgc" as bytes).
 pub(super) const JOB_LOCK: i32 = 0x6a6f_6263;
@@ -88,6 +89,8 @@ pub struct ClaimedTask {
     pub input: serde_json::Value,
     /// Environment variable of the operator → name of the secret that fills it.
     pub secrets: BTreeMap<String, String>,
+    /// The cause that it follows from.
+    pub trace_id: Option<TraceId>,
 }
 
 impl ClaimedTask {
@@ -120,6 +123,7 @@ pub(super) struct ClaimedRow {
     config: serde_json::Value,
     pub(super) input: serde_json::Value,
     secrets: serde_json::Value,
+    trace_id: Option<String>,
 }
 
 impl ClaimedRow {
@@ -140,6 +144,7 @@ impl ClaimedRow {
             config: self.config,
             input: self.input,
             secrets: from_json(job_id, "secrets", self.secrets)?,
+            trace_id: trace::of_row(self.trace_id.as_deref()),
         })
     }
 }

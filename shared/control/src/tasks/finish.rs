@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use crate::codec::{count, storable, storable_json};
 use crate::error::ControlError;
 use crate::task::{Life, TaskEvent, TaskState};
-use crate::{audit, backoff, events, worker_leases, workers_to_stop};
+use crate::{audit, backoff, events, trace, worker_leases, workers_to_stop};
 
 /// How an attempt ended, as its row says.
 pub(super) struct Ending<'a> {
@@ -243,6 +243,7 @@ async fn put_back_or_fail(
     // Told to the dead-letter queue, by the outbox: the row and the message are there together or not at all.
     let (org_id, job_id) = (OrgId(org_id), JobId(job_id));
     let failed = EventBody::TaskFailed { org_id, job_id, task_id, fence, code: storable(code) };
+    trace::follow_task(conn, task_id).await?;
     events::record(conn, &failed).await?;
     Ok(AfterFailure::Failed)
 }

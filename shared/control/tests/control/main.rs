@@ -20,5 +20,6 @@ mod reaping;
 mod retrying;
 mod stage;
 mod ticking;
+mod traces;
 mod triggering;
 mod worker_leases;

@@ -7,6 +7,7 @@ mod alarms;
 mod containers;
 mod contract;
 mod encryption;
+mod metrics;
 mod network;
 mod protection;
 mod queues;

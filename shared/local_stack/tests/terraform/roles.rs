@@ -94,6 +94,13 @@ fn needed(stack: &Stack) -> BTreeMap<String, Grants> {
         grant(&mut grants, &["logs:CreateLogStream", "logs:PutLogEvents"], &[log(&format!("/aws/lambda/{name}"))]);
         let interfaces = ON_ANYTHING.iter().map(|(action, _)| *action).filter(|action| action.starts_with("ec2:"));
         grant(&mut grants, &interfaces.collect::<Vec<_>>(), &["*".to_owned()]);
+        for queue in function.send.iter().filter(|_| function.measure_queues) {
+            let mut measured = vec![queue_arn(stack, queue)];
+            if let Some(dead_letter) = &stack.queues[queue].dead_letter {
+                measured.push(arn("sqs", &names::dead_letter_queue(queue, dead_letter.fifo)));
+            }
+            grant(&mut grants, &["sqs:GetQueueAttributes"], &measured);
+        }
         for mapping in stack.event_source_mappings.values().filter(|mapping| mapping.function == *key) {
             let poll = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
             grant(&mut grants, &poll, &[queue_arn(stack, &mapping.queue)]);

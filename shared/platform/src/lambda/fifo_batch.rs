@@ -9,10 +9,30 @@ use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
-use isotherm_types::{Classified, Disposition};
+use isotherm_types::{Classified, Clock as _, Disposition, SystemClock};
 
 use crate::fault::Fault;
+use crate::metrics::{QUEUE_AGE_SECONDS, emit};
+use crate::queue_lengths;
+
+/// Tells how old the oldest message of `event` is.
+pub fn tell_age(event: &SqsEvent) {
+    if let Some((queue, age_seconds)) = oldest(event, SystemClock.now()) {
+        emit(QUEUE_AGE_SECONDS, age_seconds, &[("queue", queue)]);
+    }
+}
+
+/// The queue that the batch is of, and the age of its oldest message at `now`. Pure.
+///
+/// Source: Amazon SQS, `ReceiveMessage`: `SentTimestamp` is in milliseconds since 1970.
+fn oldest(event: &SqsEvent, now: DateTime<Utc>) -> Option<(&str, f64)> {
+    let queue = event.records.iter().find_map(|message| message.event_source_arn.as_deref())?;
+    let sent = event.records.iter().filter_map(|message| message.attributes.get("SentTimestamp")?.parse::<i64>().ok());
+    let age_ms = now.timestamp_millis().saturating_sub(sent.min()?).max(0);
+    Some((queue_lengths::name(queue), age_ms as f64 / 1000.0))
+}
 
 /// The failures of a batch, gathered while its messages are handled in order.
 #[derive(Debug, Default)]
@@ -165,6 +185,22 @@ mod tests {
         .await;
         let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         assert_eq!(failed, ["2"]);
+    }
+
+    #[test]
+    fn a_batch_is_as_old_as_its_oldest_message() {
+        let arn = "arn:aws:sqs:eu-west-1:123456789012:isotherm-events.fifo";
+        let record = |sent: i64| serde_json::json!({"eventSourceARN": arn, "attributes": {"SentTimestamp": sent.to_string()}, "body": "x"});
+        let event = |records: &[serde_json::Value]| -> SqsEvent {
+            serde_json::from_value(serde_json::json!({ "Records": records })).unwrap()
+        };
+        let now = DateTime::from_timestamp_millis(1_700_000_010_000).unwrap();
+        let two = event(&[record(1_700_000_009_000), record(1_700_000_002_500)]);
+        assert_eq!(oldest(&two, now), Some(("isotherm-events.fifo", 7.5)));
+        assert_eq!(oldest(&event(&[record(1_700_000_011_000)]), now).map(|(_, age)| age), Some(0.0), "clocks differ");
+        let untold = event(&[serde_json::json!({"eventSourceARN": arn, "attributes": {}, "body": "x"})]);
+        assert_eq!(oldest(&untold, now), None);
+        assert_eq!(oldest(&event(&[]), now), None);
     }
 
     #[tokio::test]

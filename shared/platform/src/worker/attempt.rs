@@ -16,6 +16,7 @@ use isotherm_types::operator::STOP_GRACE;
 use isotherm_types::{CrashPoint, Exit, OperatorLine, OperatorResult};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use tracing::Instrument as _;
 
 use crate::fault::Fault;
 use crate::secret::Secret;
@@ -76,8 +77,14 @@ impl<'a> Attempt<'a> {
         Self { worker, task, lease, progress: watch::Sender::new(None), kick: Arc::new(Notify::new()) }
     }
 
-    /// Runs the operator and writes the end down.
-    pub(super) async fn run(mut self) -> After {
+    /// Runs the operator and writes the end down. Its log lines name the cause that the task follows from.
+    pub(super) async fn run(self) -> After {
+        let trace_id = self.task.trace_id.map(String::from);
+        let span = tracing::info_span!("task", task.id = self.task.task_id.0, trace.id = trace_id.as_deref());
+        self.run_to_the_end().instrument(span).await
+    }
+
+    async fn run_to_the_end(mut self) -> After {
         let began = Instant::now();
         tracing::info!(
             task.id = self.task.task_id.0,
@@ -153,7 +160,8 @@ impl<'a> Attempt<'a> {
         }
         let redaction = Redaction::of(&values);
         let settings = &self.worker.settings;
-        let environment = operator_environment(&settings.passed_on, &values);
+        let trace_id = self.task.trace_id.map(String::from);
+        let environment = operator_environment(&settings.passed_on, trace_id.as_deref(), &values);
         let spec = self.task.spec();
         let (operator, lines) = Operator::start(&settings.operator_binary, &environment, redaction.clone(), &spec)?;
         Ok((operator, lines, redaction))

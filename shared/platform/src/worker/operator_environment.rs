@@ -1,5 +1,5 @@
-//! The operator's environment: what AWS's SDK needs, its buckets, where its bundle is, its log level, the way out of one
-//! machine and its secrets, nothing else.
+//! The operator's environment: what AWS's SDK needs, its buckets, where its bundle is, its log level, the trace of its task, the way out of
+//! one machine and its secrets, nothing else.
 //!
 //! The worker's own variables (queues, the database's secret) stay with the worker.
 
@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::crash_points::CRASH_POINT_VARIABLE;
 use crate::secret::Secret;
+use crate::telemetry::TRACE_VARIABLE;
 
 /// Whether the operator inherits the worker's variable `name`.
 pub(super) fn is_passed_on(name: &str) -> bool {
@@ -16,14 +17,16 @@ pub(super) fn is_passed_on(name: &str) -> bool {
         || matches!(name, "HTTP_PROXY" | "HTTPS_PROXY" | "NO_PROXY")
 }
 
-/// The whole environment of the operator; a secret wins over an inherited variable of its name.
+/// The whole environment of the operator; a secret wins over a variable of its name. `trace_id` is what its log lines name.
 pub(super) fn operator_environment<'a>(
     passed_on: &'a BTreeMap<String, String>,
+    trace_id: Option<&'a str>,
     secrets: &'a BTreeMap<String, Secret<String>>,
 ) -> BTreeMap<&'a str, &'a str> {
     let inherited = passed_on.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let trace = trace_id.map(|trace_id| (TRACE_VARIABLE, trace_id));
     let secret = secrets.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()));
-    inherited.chain(secret).collect()
+    inherited.chain(trace).chain(secret).collect()
 }
 
 #[cfg(test)]
@@ -46,7 +49,9 @@ mod tests {
     fn a_secret_is_added_under_the_name_that_the_job_gives_it() {
         let passed_on = BTreeMap::from([("RUST_LOG".to_owned(), "info".to_owned())]);
         let secrets = BTreeMap::from([("DATABASE_URL".to_owned(), Secret::new("postgres://…".to_owned()))]);
-        let environment = operator_environment(&passed_on, &secrets);
+        let environment = operator_environment(&passed_on, None, &secrets);
         assert_eq!(environment, BTreeMap::from([("RUST_LOG", "info"), ("DATABASE_URL", "postgres://…")]));
+        let traced = operator_environment(&passed_on, Some("4bf9"), &secrets);
+        assert_eq!((traced.len(), traced["ISOTHERM_TRACE_ID"]), (3, "4bf9"));
     }
 }

@@ -37,6 +37,7 @@ pub(super) struct ContentRow {
     retraction_reason: Option<String>,
     is_rule_changed: Option<bool>,
     notice_rule: Option<String>,
+    trace_id: Option<String>,
 }
 
 impl ContentRow {
@@ -72,6 +73,7 @@ impl ContentRow {
             block_time: self.block_time,
             thread: self.thread,
             message,
+            trace_id: self.trace_id.and_then(|text| text.parse().ok()),
         })
     }
 
