@@ -9,7 +9,7 @@ pub(crate) struct DeployArguments {
     /// Environment to deploy: a folder under terraform/environments
     #[arg(long, value_name = "NAME")]
     pub(crate) env: String,
-    /// Terraform's variables, account_id, region and release among them; NAME.tfvars if absent
+    /// Terraform's variables, account, region and release among them; NAME.tfvars if absent
     #[arg(long, value_name = "FILE")]
     pub(crate) var_file: Option<PathBuf>,
     /// Folder of what `isotherm package` makes

@@ -11,13 +11,13 @@ pub(crate) struct SmokeArguments {
     /// Environment on AWS, a folder under terraform/environments; if absent, the stack that runs on this machine
     #[arg(long, value_name = "NAME")]
     pub(crate) env: Option<String>,
-    /// Terraform's variables, account_id and region among them; NAME.tfvars if absent
+    /// Terraform's variables, account and region among them; NAME.tfvars if absent
     #[arg(long, value_name = "FILE", requires = "env")]
     pub(crate) var_file: Option<PathBuf>,
     /// An address on the list of allowed hosts; if absent, the first of the list on AWS, and one of its own here
     #[arg(long, value_name = "URL")]
     pub(crate) allowed: Option<String>,
-    /// An address that is not on the list and answers from here; if absent, https://example.com/ on AWS, and one of its own
+    /// An address that is not on the list and answers from here; if absent, that of example.com on AWS, and one of its own
     /// here
     #[arg(long, value_name = "URL")]
     pub(crate) refused: Option<String>,

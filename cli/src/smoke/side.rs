@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use isotherm_lab::ministack::REGION;
@@ -115,7 +116,9 @@ impl Side {
         let client = self.clients.secrets_manager();
         match client.get_secret_value().secret_id(smoke::SIGNING_KEY).send().await {
             Ok(found) => found.secret_string.with_context(|| format!("the secret {} is no text", smoke::SIGNING_KEY)),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
+            Err(error)
+                if error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
+            {
                 let random = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes).concat();
                 let key = format!("whsec_{}", STANDARD.encode(random));
                 let call = client.create_secret().name(smoke::SIGNING_KEY).set_kms_key_id(self.key.map(str::to_owned));

@@ -181,7 +181,7 @@ mod tests {
         }
     }
 
-    fn allows(statement: Value, call: &AwsCall) -> bool {
+    fn allows(statement: &Value, call: &AwsCall) -> bool {
         is_allowed(&statements(&json!({ "Statement": [statement] })).unwrap(), call)
     }
 
@@ -198,17 +198,17 @@ mod tests {
             ("sqs:SendMessage", "arn:aws:sqs:eu-west-1:1:isotherm-events", false),
             ("sqs:ReceiveMessage", EVENTS, false),
         ] {
-            assert_eq!(allows(on(action, resource), &send), expected, "{action} on {resource}");
+            assert_eq!(allows(&on(action, resource), &send), expected, "{action} on {resource}");
         }
         let lists = json!({ "Effect": "Allow", "Action": ["sqs:A", "sqs:SendMessage"], "Resource": ["x", EVENTS] });
-        assert!(allows(lists, &send));
+        assert!(allows(&lists, &send));
     }
 
     #[test]
     fn what_is_left_out_of_a_statement_is_not_in_it() {
         let but_topics = json!({ "Effect": "Allow", "Action": "sns:Publish", "NotResource": "arn:aws:sns:*:*:*" });
-        assert!(allows(but_topics.clone(), &call("sns:Publish", "+", &[])));
-        assert!(!allows(but_topics, &call("sns:Publish", "arn:aws:sns:eu-west-1:1:alarms", &[])));
+        assert!(allows(&but_topics, &call("sns:Publish", "+", &[])));
+        assert!(!allows(&but_topics, &call("sns:Publish", "arn:aws:sns:eu-west-1:1:alarms", &[])));
     }
 
     #[test]
@@ -240,7 +240,11 @@ mod tests {
             ("ArnEquals", "a:isotherm", &[("ecs:cluster", "a:other")][..], false),
             ("ArnEquals", "a:isotherm", &[][..], false),
         ] {
-            assert_eq!(allows(conditional(operator, value), &run(context)), expected, "{operator} {value} {context:?}");
+            assert_eq!(
+                allows(&conditional(operator, value), &run(context)),
+                expected,
+                "{operator} {value} {context:?}"
+            );
         }
     }
 

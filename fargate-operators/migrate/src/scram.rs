@@ -58,6 +58,6 @@ mod tests {
         let proof = STANDARD.decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=").unwrap();
         let client_signature = hmac(&stored_key, &[message.as_bytes()]);
         let client_key: Vec<u8> = proof.iter().zip(client_signature).map(|(one, other)| one ^ other).collect();
-        assert_eq!(Sha256::digest(client_key).as_slice(), stored_key);
+        assert_eq!(Sha256::digest(client_key)[..], stored_key[..]);
     }
 }

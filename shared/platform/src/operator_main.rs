@@ -162,7 +162,8 @@ where
                 );
                 let (progress, writer) = Progress::start();
                 let context = Context { environment, stop, progress };
-                let result = guarded(operate(spec, context)).await;
+                // On the heap: an operator's future is as deep as all it calls.
+                let result = guarded(Box::pin(operate(spec, context))).await;
                 writer.finish().await;
                 log_failure(name, &result);
                 result

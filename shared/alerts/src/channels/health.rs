@@ -119,7 +119,8 @@ pub async fn note_failure(
     conn: &mut PgConnection,
     channels: &[ChannelId],
 ) -> Result<BTreeMap<ChannelId, Duration>, ChannelError> {
-    let before: Vec<(i64, Option<DateTime<Utc>>, i64, DateTime<Utc>)> = sqlx::query_as(
+    type Before = (i64, Option<DateTime<Utc>>, i64, DateTime<Utc>);
+    let before: Vec<Before> = sqlx::query_as(
         "SELECT id, last_failed_at, failed_for_ms, now() FROM alerts.channels WHERE id = ANY($1) ORDER BY id FOR UPDATE",
     )
     .bind(ids(channels))

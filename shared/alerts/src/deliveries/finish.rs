@@ -279,8 +279,8 @@ mod tests {
         for (fault, alone, beside) in table {
             let failed = ended(7, false, Verdict::Failed(fault));
             let counts = |ended: &[Ended], was_reached| healths(ended, was_reached).contains_key(&ChannelId(7));
-            assert_eq!(counts(&[failed.clone()], false), alone, "{fault:?}");
-            assert_eq!(counts(&[failed.clone()], true), beside, "{fault:?}");
+            assert_eq!(counts(std::slice::from_ref(&failed), false), alone, "{fault:?}");
+            assert_eq!(counts(std::slice::from_ref(&failed), true), beside, "{fault:?}");
             assert_eq!(counts(&[failed, ended(8, false, accepted())], false), beside, "{fault:?}");
         }
         let of_aws = Verdict::Accepted { status: None, message_id: None };
