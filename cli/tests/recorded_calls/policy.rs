@@ -6,8 +6,9 @@ use isotherm_lab::aws_calls::AwsCall;
 use serde_json::Value;
 
 /// Condition keys of which it is known what they are for a call.
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 8] = [
     "aws:PrincipalAccount",
+    "aws:ResourceTag/aws:rds:primaryDBInstanceArn",
     "ecs:cluster",
     "iam:PassedToService",
     "kms:ResourceAliases",

@@ -280,9 +280,12 @@ async fn read_call(stream: &mut BufReader<TcpStream>) -> Option<Call> {
 async fn pass_on(client: &reqwest::Client, upstream: &str, call: &Call, bytes: Vec<u8>) -> Option<Answer> {
     let method = reqwest::Method::from_bytes(call.head.method.as_bytes()).ok()?;
     let mut request = client.request(method, format!("{upstream}{}", call.head.path)).body(bytes);
+    // A presigned URL vouches for the host that it names, which is this proxy.
+    let is_presigned = call.path().contains("X-Amz-Signature=");
     for (name, value) in &call.head.headers {
         // The client of this side sets its own.
-        if !["host", "content-length", "connection", "accept-encoding"].contains(&name.as_str()) {
+        let is_own = ["content-length", "connection", "accept-encoding"].contains(&name.as_str());
+        if !is_own && (name != "host" || is_presigned) {
             request = request.header(name, value);
         }
     }

@@ -70,6 +70,8 @@ async fn a_query_whose_rows_were_left_unread_closes_its_connection() {
     engine.sandbox.memory = SandboxMemory::around(40 << 20);
     engine.sandbox.spill_bytes = 0;
     let before = backend(&engine).await;
-    assert_eq!(refused(&stage, &engine, "select count(output) from isotherm.tasks").await, "query.out_of_memory");
+    let code = refused(&stage, &engine, "select count(output) from isotherm.tasks").await;
+    // Whether DuckDB counts the byte that is too many or the system refuses it.
+    assert!(["query.out_of_memory", "query.sandbox"].contains(&code), "{code}");
     assert_ne!(backend(&engine).await, before);
 }
