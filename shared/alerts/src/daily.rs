@@ -67,11 +67,7 @@ pub struct Shares {
 ///
 /// # Errors
 /// What Postgres reports.
-pub async fn share(
-    conn: &mut PgConnection,
-    org_id: OrgId,
-    new: &BTreeMap<RuleId, i64>,
-) -> Result<Shares, LedgerError> {
+pub async fn share(conn: &mut PgConnection, org_id: OrgId, new: &BTreeMap<RuleId, i64>) -> Result<Shares, LedgerError> {
     if new.is_empty() {
         return Ok(Shares::default());
     }

@@ -219,7 +219,10 @@ async fn states_change_only_from_where_they_may_and_each_change_is_noted() {
     assert!(rules::pause(&mut conn, ours, rule, "ann").await.unwrap());
     assert!(!rules::pause(&mut conn, ours, rule, "ann").await.unwrap());
     assert_eq!(rules::at_work(&mut conn, CHAIN).await.unwrap().rules, []);
-    assert!(!rules::quarantine(&mut conn, rule, None, "alerts.condition_failed", "x").await.unwrap(), "it is not at work");
+    assert!(
+        !rules::quarantine(&mut conn, rule, None, "alerts.condition_failed", "x").await.unwrap(),
+        "it is not at work"
+    );
     assert!(rules::resume(&mut conn, ours, rule, None, "ann").await.unwrap());
 
     assert!(rules::quarantine(&mut conn, rule, None, "alerts.condition_failed", "at block 5: \0").await.unwrap());
@@ -350,4 +353,16 @@ async fn an_organisation_has_as_many_rules_with_sql_as_it_may_and_no_more() {
     rules::delete(&mut conn, ours, first.rule_id, "test").await.unwrap();
     rules::create(&mut conn, ours, &new(&asking("one-more"))).await.unwrap();
     rules::create(&mut conn, other, &new(&asking("theirs"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_fault_of_an_earlier_definition_takes_none_out_of_work_that_has_taken_its_place() {
+    let (_database, mut conn, ours, _) = scene().await;
+    let made = create(&mut conn, ours, "large").await;
+    let mended = definition("large", &json!({ "condition": "args.value > ether(\"2\")" }));
+    let after = rules::replace(&mut conn, ours, made.rule_id, &new(&mended)).await.unwrap();
+    assert_eq!((made.version, after.version), (1, 2));
+    let code = "alerts.condition_failed";
+    assert!(!rules::quarantine(&mut conn, made.rule_id, Some(made.version), code, "x").await.unwrap());
+    assert!(rules::quarantine(&mut conn, made.rule_id, Some(after.version), code, "x").await.unwrap());
 }
