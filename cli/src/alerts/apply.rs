@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use isotherm_alerts::cursors;
 use isotherm_alerts::definition::Definition;
 use isotherm_alerts::rules as stored;
 use isotherm_control::pipeline::Fault;
@@ -70,6 +71,8 @@ async fn put(
 ) -> anyhow::Result<Vec<Fault>> {
     let actor = actor();
     let mut faults = Vec::new();
+    // Before any rule is locked: evaluators, and whoever else saves rules, lock them in this order.
+    cursors::hold_all(db_tx, org).await?;
     for Planned { name, change, .. } in planned {
         match change {
             Change::Unchanged => {}

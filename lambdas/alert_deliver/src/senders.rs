@@ -73,13 +73,14 @@ pub(crate) fn now() -> DateTime<Utc> {
     SystemClock.now()
 }
 
-/// Why a receiver that the channel names did not answer. Its code is seen by the channel's organisation.
+/// Why a receiver that the channel names did not answer. Its code is seen by the channel's organisation, and so is whether it counts against
+/// the channel: both follow from what may be told.
 fn unanswered(error: &OutboundError) -> DeliveryFault {
     let told = error.told();
     if told != *error {
         tracing::warn!(error.code = error.code(), error.message = %error, "the name of a receiver leads nowhere");
     }
-    if error.may_have_arrived() { DeliveryFault::NoAnswer } else { not_sent(&told, blame(error)) }
+    if error.may_have_arrived() { DeliveryFault::NoAnswer } else { not_sent(&told, blame(&told)) }
 }
 
 /// Why a service did not answer that this platform chose.
@@ -138,7 +139,7 @@ mod tests {
             (connection(ConnectFault::Other), Blame::Unclear),
             (OutboundError::Unresolved, Blame::Unclear),
             (OutboundError::TimedOut { phase: Phase::Connecting }, Blame::Unclear),
-            (OutboundError::NotPublic { range: "private use" }, Blame::Receiver),
+            (OutboundError::NotPublic { range: "private use" }, Blame::Unclear),
             (OutboundError::BadHeader, Blame::Platform),
             (OutboundError::HttpClient, Blame::Platform),
         ];
@@ -147,8 +148,9 @@ mod tests {
             let of_slack = if expected == Blame::Platform { Blame::Platform } else { Blame::Nobody };
             assert_eq!(unanswered_by_service(&error).blame(), of_slack, "{error:?}");
         }
-        let code = |error: OutboundError| unanswered(&error).code();
-        assert_eq!(code(OutboundError::Unresolved), code(OutboundError::NotPublic { range: "private use" }));
+        // A name that leads inside is in nothing that can be seen unlike one that is not known.
+        let inside = OutboundError::NotPublic { range: "private use" };
+        assert_eq!(unanswered(&OutboundError::Unresolved), unanswered(&inside));
         for error in [OutboundError::Broken, OutboundError::TimedOut { phase: Phase::Answering }] {
             assert_eq!(unanswered(&error), DeliveryFault::NoAnswer);
             assert_eq!(unanswered_by_service(&error), DeliveryFault::ServiceSilent);

@@ -48,7 +48,7 @@ pub(crate) async fn record(
     let holders = alert_events::holders(db_tx, chain_id, &groups, last.next()).await?;
     let reach = Reach { tip: last, finalized: Some(last) };
     let mut changes = turn::plan_at_once(&findings, &known, &terms, &holders, reach, now);
-    let beyond = daily::take(db_tx, org_id, &changes.new_by_rule(&findings)).await?;
+    let daily::Shares { beyond, kept } = daily::share(db_tx, org_id, &changes.new_by_rule(&findings)).await?;
     let mut found = found.to_vec();
     if !beyond.is_empty() {
         found.retain(|found| is_kept(found, &known, &beyond));
@@ -58,11 +58,12 @@ pub(crate) async fn record(
     let version = |rule_id| rules.version(rule_id);
     let messages = alert_events::write(db_tx, org_id, chain_id, &found, version, &changes).await?;
     for fault in &beyond {
-        quarantine::one(db_tx, fault).await?;
+        quarantine::one(db_tx, fault, Some(version(fault.rule_id))).await?;
     }
     if messages > 0 {
         events::record(db_tx, &EventBody::AlertsRecorded { org_id, chain_id: Some(chain_id) }).await?;
     }
+    daily::add(db_tx, org_id, &kept).await?;
     Ok(messages)
 }
 

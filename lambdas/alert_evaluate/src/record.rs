@@ -10,7 +10,7 @@ use isotherm_alerts::index::{Match, RuleFault};
 use isotherm_alerts::ledger::{AlertState, LedgerError};
 use isotherm_alerts::live_rules;
 use isotherm_alerts::release::Reach;
-use isotherm_alerts::turn::{self, Changes, Finding, Known};
+use isotherm_alerts::turn::{self, Changes, Finding, Known, Terms};
 use isotherm_control::{events, trace};
 use isotherm_hot_store::whole_blocks;
 use isotherm_platform::Fault;
@@ -42,14 +42,26 @@ pub(crate) struct Recording<'a> {
     pub(crate) tip: BlockRef,
 }
 
+/// What came of what was found.
+#[derive(Default)]
+struct Written {
+    messages: u64,
+    /// Rules that would have too many alerts, of which nothing new is written.
+    beyond: Vec<RuleFault>,
+    /// Rules that are not at work any more: nothing that they found is.
+    idle: BTreeSet<RuleId>,
+    /// New alerts that are to be counted.
+    counts: BTreeMap<RuleId, i64>,
+}
+
 /// What was written down.
 pub(crate) struct Recorded {
     /// The cursor as it is stored now.
     pub(crate) cursor: AlertCursor,
     /// Messages that wait because of it.
     pub(crate) messages: u64,
-    /// Rules that would have had too many alerts, and are out of work.
-    pub(crate) beyond: Vec<RuleFault>,
+    /// Rules that are out of work since the turn began: they would have had too many alerts, or somebody has paused or deleted them.
+    pub(crate) out_of_work: BTreeSet<RuleId>,
     /// Blocks of which something is told, and what follows from each in the log.
     pub(crate) traces: BTreeMap<BlockNumber, TraceId>,
 }
@@ -58,7 +70,8 @@ impl Recording<'_> {
     /// Writes it all down in the caller's transaction. `snapshot` is the one that `found` was read in.
     ///
     /// # Errors
-    /// [`LedgerError::CursorMoved`] if another evaluator has gone on meanwhile; what Postgres reports. Then the caller rolls back.
+    /// [`LedgerError::CursorMoved`] if another evaluator has gone on meanwhile; [`LedgerError::RuleChanged`] if a definition was changed;
+    /// what Postgres reports. Then the caller rolls back.
     pub(crate) async fn carry_out(
         &self,
         db_tx: &mut PgConnection,
@@ -66,17 +79,21 @@ impl Recording<'_> {
     ) -> Result<Recorded, Fault> {
         cursors::hold_as(db_tx, self.org_id, self.chain_id, self.expected.as_ref()).await?;
         let mut cursor = self.cursor;
-        let (mut messages, beyond) = self.run(db_tx, snapshot).await?;
+        if cursor.block != self.expected.and_then(|expected| expected.block) {
+            live_rules::check_versions(db_tx, self.terms_of_org()).await?;
+        }
+        let Written { mut messages, beyond, idle: mut out_of_work, counts } = self.run(db_tx, snapshot).await?;
+        out_of_work.extend(beyond.iter().map(|fault| fault.rule_id));
         let traces = self.traces(db_tx, messages).await?;
         if cursor.block == Some(self.tip)
             && let Some(from) = cursor.recheck_from.take()
         {
-            messages += self.orphans(db_tx, snapshot, from).await?;
+            messages += self.orphans(db_tx, snapshot, from, &out_of_work).await?;
         }
         messages += self.due(db_tx, cursor.recheck_from).await?;
         self.of_deleted_rules(db_tx).await?;
         for fault in self.faults.iter().copied().chain(&beyond) {
-            quarantine::one(db_tx, fault).await?;
+            quarantine::one(db_tx, fault, Some(self.rules.version(fault.rule_id))).await?;
         }
         if messages > 0 {
             let recorded = EventBody::AlertsRecorded { org_id: self.org_id, chain_id: Some(self.chain_id) };
@@ -84,7 +101,8 @@ impl Recording<'_> {
             events::record(db_tx, &recorded).await?;
         }
         cursors::set(db_tx, self.org_id, self.chain_id, &cursor).await?;
-        Ok(Recorded { cursor, messages, beyond, traces })
+        daily::add(db_tx, self.org_id, &counts).await?;
+        Ok(Recorded { cursor, messages, out_of_work, traces })
     }
 
     /// Of what was found, if `messages` wait because of it.
@@ -96,15 +114,22 @@ impl Recording<'_> {
         Ok(alert_events::traces(db_tx, &ids).await?)
     }
 
-    /// Writes down what was found; and which rules would have too many alerts, of which nothing is.
-    async fn run(&self, db_tx: &mut PgConnection, snapshot: &mut PgConnection) -> Result<(u64, Vec<RuleFault>), Fault> {
+    /// Terms of the organisation's rules at work on the chain, as the turn knows them.
+    fn terms_of_org(&self) -> impl Iterator<Item = &Terms> {
+        let rules = self.rules.orgs.get(&self.org_id).map_or(&[][..], |org| org.rules.as_slice());
+        rules.iter().filter_map(|rule_id| self.rules.terms.get(rule_id))
+    }
+
+    /// Writes down what was found.
+    async fn run(&self, db_tx: &mut PgConnection, snapshot: &mut PgConnection) -> Result<Written, Fault> {
         if self.found.is_empty() {
-            return Ok((0, Vec::new()));
+            return Ok(Written::default());
         }
         let mut found = self.found.to_vec();
         found.sort_by_key(|found| found.block.number);
         let rules = found.iter().map(|found| found.rule).collect();
         let terms = live_rules::hold(db_tx, rules, &self.rules.terms).await?;
+        let idle = found.iter().map(|found| found.rule).filter(|rule_id| !terms.contains_key(rule_id)).collect();
         let findings: Vec<Finding<'_>> = found.iter().map(finding).collect();
         let ids: Vec<_> = findings.iter().map(|finding| finding.alert_id).collect();
         let known = alert_events::known(db_tx, &ids).await?;
@@ -112,7 +137,8 @@ impl Recording<'_> {
         let now: DateTime<Utc> =
             sqlx::query_scalar("SELECT now()").fetch_one(&mut *db_tx).await.map_err(LedgerError::from)?;
         let mut changes = turn::plan_run(&findings, &known, &terms, &holders, self.reach, now);
-        let beyond = daily::take(db_tx, self.org_id, &changes.new_by_rule(&findings)).await?;
+        let shares = daily::share(db_tx, self.org_id, &changes.new_by_rule(&findings)).await?;
+        let daily::Shares { beyond, kept: counts } = shares;
         if !beyond.is_empty() {
             found.retain(|found| is_kept(found, &known, &beyond));
             let findings: Vec<Finding<'_>> = found.iter().map(finding).collect();
@@ -120,7 +146,7 @@ impl Recording<'_> {
         }
         let version = |rule_id| self.rules.version(rule_id);
         let messages = alert_events::write(db_tx, self.org_id, self.chain_id, &found, version, &changes).await?;
-        Ok((messages, beyond))
+        Ok(Written { messages, beyond, idle, counts })
     }
 
     /// Alerts before the run that may keep others of their group back.
@@ -145,14 +171,19 @@ impl Recording<'_> {
         db_tx: &mut PgConnection,
         snapshot: &mut PgConnection,
         from: BlockNumber,
+        out_of_work: &BTreeSet<RuleId>,
     ) -> Result<u64, Fault> {
-        let at_work = |rule_id| self.rules.terms.contains_key(&rule_id) && !self.failed.contains(&rule_id);
+        let looked_for = |rule_id| {
+            let terms = self.rules.terms.get(&rule_id)?;
+            let has_looked = !self.failed.contains(&rule_id) && !out_of_work.contains(&rule_id);
+            has_looked.then_some(terms.version)
+        };
         let (mut messages, mut last) = (0, None);
         loop {
             let suspects = alert_events::suspects(db_tx, self.org_id, self.chain_id, from, last.as_ref()).await?;
             let numbers = suspects.iter().map(|suspect| suspect.alert.block.number).collect();
             let stored = self.hashes(snapshot, numbers).await?;
-            let changes = turn::plan_orphans(&suspects, |number| stored.get(&number).copied(), at_work);
+            let changes = turn::plan_orphans(&suspects, |number| stored.get(&number).copied(), looked_for);
             messages += self.write(db_tx, &changes).await?;
             if suspects.len() < PAGE_ROWS {
                 return Ok(messages);
@@ -174,9 +205,7 @@ impl Recording<'_> {
 
     /// Sends and confirms what has got far enough, in blocks below `below`.
     async fn due(&self, db_tx: &mut PgConnection, below: Option<BlockNumber>) -> Result<u64, Fault> {
-        let rules = self.rules.orgs.get(&self.org_id).map_or(&[][..], |org| org.rules.as_slice());
-        let terms = rules.iter().filter_map(|rule_id| self.rules.terms.get(rule_id));
-        let up_to = terms.filter_map(|terms| Some((terms.rule_id, self.reach.up_to(terms.release)?)));
+        let up_to = self.terms_of_org().filter_map(|terms| Some((terms.rule_id, self.reach.up_to(terms.release)?)));
         let due = Due { finalized: self.reach.finalized, below, up_to: up_to.collect() };
         let mut messages = 0;
         loop {

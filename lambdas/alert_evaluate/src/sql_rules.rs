@@ -101,7 +101,8 @@ async fn ask_one(evaluator: &Evaluator, due: &DueSql) -> Result<(), Fault> {
             conn.give_back();
         }
         Said::RuleFault { code, message } => {
-            quarantine::each(evaluator, &[RuleFault { rule_id: due.rule_id, code, message }]).await?;
+            let fault = RuleFault { rule_id: due.rule_id, code, message };
+            quarantine::each(evaluator, &[fault], |_| Some(rule.stored.version)).await?;
         }
         Said::Nothing { code } => {
             tracing::warn!(rule.id = due.rule_id.0, error.code = code, "a rule's SQL was not answered");

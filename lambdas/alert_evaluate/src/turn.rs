@@ -83,7 +83,7 @@ pub(crate) async fn turn(evaluator: &Evaluator, chain_id: ChainId, until: Instan
         reader.give_back();
     }
     if let Some(rules) = rules {
-        quarantine::each(evaluator, &rules.faults).await?;
+        quarantine::each(evaluator, &rules.faults, |_| None).await?;
     }
     turned
 }
@@ -117,7 +117,7 @@ struct Turn<'e> {
     /// How many blocks the next run has.
     span: u64,
     turned: Turned,
-    /// Rules that failed at a row: what they did not find may be there.
+    /// Rules that failed at a row, or are out of work since the turn began: what they did not find may be there.
     failed: BTreeSet<RuleId>,
     failure: Option<Fault>,
 }
@@ -289,7 +289,7 @@ impl<'e> Turn<'e> {
                 standing.stored = Some(recorded.cursor);
                 standing.cursor = recorded.cursor;
                 self.turned.messages += recorded.messages;
-                self.failed.extend(recorded.beyond.iter().map(|fault| fault.rule_id));
+                self.failed.extend(recorded.out_of_work);
                 for (number, trace_id) in &recorded.traces {
                     tracing::info!(
                         org.id = standing.org_id.0,

@@ -22,7 +22,7 @@ pub use write::write;
 /// Rows handled by one statement at most.
 pub const PAGE_ROWS: usize = 2_000;
 
-type Row = (Uuid, i64, String, Option<String>, i64, Vec<u8>);
+type Row = (Uuid, i64, i32, String, Option<String>, i64, Vec<u8>);
 
 /// The rows of these ids, as far as there are any.
 ///
@@ -32,7 +32,8 @@ pub async fn known(conn: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid
     let mut known = HashMap::new();
     for page in ids.chunks(PAGE_ROWS) {
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT id, rule_id, state, reason, block_number, block_hash FROM alerts.alert_events WHERE id = ANY ($1)",
+            "SELECT id, rule_id, rule_version, state, reason, block_number, block_hash
+               FROM alerts.alert_events WHERE id = ANY ($1)",
         )
         .bind(page)
         .fetch_all(&mut *conn)
@@ -143,7 +144,7 @@ pub async fn of_deleted_rules(
     chain_id: ChainId,
 ) -> Result<Vec<Known>, LedgerError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT e.id, e.rule_id, e.state, e.reason, e.block_number, e.block_hash
+        "SELECT e.id, e.rule_id, e.rule_version, e.state, e.reason, e.block_number, e.block_hash
            FROM alerts.alert_events e JOIN alerts.rules r ON r.id = e.rule_id
           WHERE e.org_id = $1 AND e.chain_id = $2 AND e.state = 'pending' AND r.deleted_at IS NOT NULL
           LIMIT $3",
@@ -174,10 +175,11 @@ pub async fn orgs_with_live(conn: &mut PgConnection, chain_id: ChainId) -> Resul
     Ok(orgs.into_iter().map(OrgId).collect())
 }
 
-fn of_row((alert_id, rule_id, state, reason, number, hash): Row) -> Result<Known, LedgerError> {
+fn of_row((alert_id, rule_id, rule_version, state, reason, number, hash): Row) -> Result<Known, LedgerError> {
     let state = AlertState::of_stored(&state, reason.as_deref())
         .ok_or_else(|| LedgerError::UnknownState { alert_id, state: state.clone() })?;
-    Ok(Known { alert_id, rule_id: RuleId(rule_id), alert: Alert { state, block: block(number, &hash) } })
+    let alert = Alert { state, block: block(number, &hash) };
+    Ok(Known { alert_id, rule_id: RuleId(rule_id), rule_version, alert })
 }
 
 fn block(number: i64, hash: &[u8]) -> BlockRef {

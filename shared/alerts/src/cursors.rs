@@ -83,6 +83,19 @@ pub async fn hold(
     Ok(row.map(|row| of_row(row).1))
 }
 
+/// Locks the organisation's cursors on all chains, in one order, until the caller's transaction ends: for whoever changes rules of several
+/// chains in it, since a cursor is locked before any rule is.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn hold_all(conn: &mut PgConnection, org_id: OrgId) -> Result<(), LedgerError> {
+    sqlx::query("SELECT FROM alerts.cursors WHERE org_id = $1 ORDER BY chain_id FOR UPDATE")
+        .bind(org_id.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Moves the cursor, which the caller holds.
 ///
 /// # Errors

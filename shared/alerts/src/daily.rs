@@ -53,26 +53,45 @@ struct Counted {
     org: Day,
 }
 
-/// Counts the alerts that rules of `org_id` are about to have, and returns the rules that may not have theirs: those are not counted. The
-/// caller holds the cursor, so nobody else counts for the same rules.
+/// What rules may have of the alerts that they are about to have.
+#[derive(Debug, Default)]
+pub struct Shares {
+    /// Rules that may not have theirs.
+    pub beyond: Vec<RuleFault>,
+    /// New alerts of the others, to be counted by [`add`].
+    pub kept: BTreeMap<RuleId, i64>,
+}
+
+/// Which rules of `org_id` may have the alerts that they are about to have. The caller holds the cursor, so nobody else counts for the
+/// same rules.
 ///
 /// # Errors
 /// What Postgres reports.
-pub async fn take(
-    conn: &mut PgConnection,
-    org_id: OrgId,
-    new: &BTreeMap<RuleId, i64>,
-) -> Result<Vec<RuleFault>, LedgerError> {
+pub async fn share(conn: &mut PgConnection, org_id: OrgId, new: &BTreeMap<RuleId, i64>) -> Result<Shares, LedgerError> {
     if new.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Shares::default());
     }
     let counted = read(conn, org_id, new).await?;
     let refused = refused(new, &counted);
-    let kept: BTreeMap<RuleId, i64> = new
+    let kept = new
         .iter()
         .filter(|(rule_id, _)| !refused.contains_key(rule_id))
         .map(|(rule_id, added)| (*rule_id, *added))
         .collect();
+    let fault = |(rule_id, trouble): (RuleId, TooManyAlerts)| RuleFault {
+        rule_id,
+        code: trouble.code(),
+        message: trouble.to_string(),
+    };
+    Ok(Shares { beyond: refused.into_iter().map(fault).collect(), kept })
+}
+
+/// Counts new alerts. The last of the caller's transaction: the organisation's row is locked until that is over, and evaluators of its
+/// other chains wait for it.
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn add(conn: &mut PgConnection, org_id: OrgId, kept: &BTreeMap<RuleId, i64>) -> Result<(), LedgerError> {
     if !kept.is_empty() {
         sqlx::query(include_str!("../queries/daily_counts/add.sql"))
             .bind(org_id.0)
@@ -81,12 +100,7 @@ pub async fn take(
             .execute(conn)
             .await?;
     }
-    let fault = |(rule_id, trouble): (RuleId, TooManyAlerts)| RuleFault {
-        rule_id,
-        code: trouble.code(),
-        message: trouble.to_string(),
-    };
-    Ok(refused.into_iter().map(fault).collect())
+    Ok(())
 }
 
 async fn read(conn: &mut PgConnection, org_id: OrgId, new: &BTreeMap<RuleId, i64>) -> Result<Counted, LedgerError> {

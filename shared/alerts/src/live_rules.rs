@@ -9,6 +9,34 @@ use sqlx::PgConnection;
 use crate::ledger::LedgerError;
 use crate::turn::Terms;
 
+/// Looks whether the definitions of `rules`, all of one organisation and chain, are still those that a turn looks for. Whoever changes a
+/// definition holds the cursor before the rule, so under the cursor's lock the answer stays.
+///
+/// # Errors
+/// [`LedgerError::RuleChanged`] if one is another: blocks may not be passed for which only the earlier one was looked for. What Postgres
+/// reports.
+pub async fn check_versions<'t>(
+    conn: &mut PgConnection,
+    rules: impl Iterator<Item = &'t Terms>,
+) -> Result<(), LedgerError> {
+    let (ids, versions): (Vec<i64>, Vec<i32>) = rules.map(|terms| (terms.rule_id.0, terms.version)).unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let changed: Option<i64> = sqlx::query_scalar(
+        "SELECT r.id
+           FROM unnest($1::bigint[], $2::integer[]) AS n (id, version)
+           JOIN alerts.rules r ON r.id = n.id
+          WHERE r.version <> n.version
+          LIMIT 1",
+    )
+    .bind(ids)
+    .bind(versions)
+    .fetch_optional(conn)
+    .await?;
+    changed.map_or(Ok(()), |id| Err(LedgerError::RuleChanged { rule_id: RuleId(id) }))
+}
+
 /// The terms of those of `rules` that are at work, as they are muted now. Until the caller's transaction is over nobody pauses, changes,
 /// mutes or deletes them; whoever has begun to is waited for.
 ///

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::cursors::AlertCursor;
 use crate::definition::At;
 use crate::ledger::{Alert, AlertEvent, AlertState, Message, Outcome, Suppression, Verdict};
+use crate::message::Retraction;
 use crate::release::{Reach, Release};
 use crate::rules::StoredRule;
 
@@ -87,6 +88,8 @@ pub struct Known {
     pub alert_id: Uuid,
     /// Its rule.
     pub rule_id: RuleId,
+    /// Version of the rule's definition that found it, where it is.
+    pub rule_version: i32,
     /// Where it stands.
     pub alert: Alert,
 }
@@ -360,19 +363,25 @@ pub fn canonical_holders(
 }
 
 /// Decides what becomes of findings that a reorg may have taken: all that are live from `recheck_from` on, once every block up to
-/// the tip has been looked at. `stored` says which block has a number now; `at_work` whether a rule was looked for at all.
+/// the tip has been looked at. `stored` says which block has a number now; `looked_for` the version of a rule's definition that was
+/// looked for in all of them, `None` if none was. What is gone and was looked for by the definition that had found it did not happen; of
+/// the rest nobody knows, and the reason says so.
 pub fn plan_orphans(
     suspects: &[Known],
     stored: impl Fn(BlockNumber) -> Option<B256>,
-    at_work: impl Fn(RuleId) -> bool,
+    looked_for: impl Fn(RuleId) -> Option<i32>,
 ) -> Changes {
     let mut changes = Changes::default();
     for suspect in suspects {
         if stored(suspect.alert.block.number) == Some(suspect.alert.block.hash) {
             continue;
         }
-        let reason = (!at_work(suspect.rule_id)).then_some("rule_not_at_work");
-        changes.turn(suspect, &[AlertEvent::Orphaned], reason);
+        let why = match looked_for(suspect.rule_id) {
+            Some(version) if version == suspect.rule_version => Retraction::Orphaned,
+            Some(_) => Retraction::RuleChanged,
+            None => Retraction::RuleNotAtWork,
+        };
+        changes.turn(suspect, &[AlertEvent::Orphaned], Some(why.as_str()));
     }
     changes
 }

@@ -324,10 +324,32 @@ async fn alerts_of_rules_that_are_not_at_work_follow_the_chain() {
     stage.sweep().await;
     assert_eq!(stage.states(paused).await, ["retracted"]);
     assert_eq!(words(&stage.messages(paused).await), [("fired", "delivered"), ("retracted", "queued")]);
-    let reason: Option<String> =
-        sqlx::query_scalar("SELECT reason FROM alerts.alert_history WHERE to_state = 'retracted'")
-            .fetch_one(&mut stage.conn)
-            .await
-            .unwrap();
-    assert_eq!(reason.as_deref(), Some("rule_not_at_work"));
+    assert_eq!(stage.reasons_of_retraction(paused).await, ["rule_not_at_work"]);
+}
+
+#[tokio::test]
+async fn a_retraction_says_whether_it_did_not_happen_or_its_rule_looks_for_something_else_now() {
+    for (is_changed, expected) in [(false, "orphaned"), (true, "rule_changed")] {
+        let mut stage = Stage::new(&["ops"]).await;
+        let rule = stage.transfers("any", TOKEN, &json!({})).await;
+        stage.chain.append(&mut stage.conn, Vec::new()).await;
+        stage.chain.append(&mut stage.conn, vec![Transaction::of(1, TOKEN, 5)]).await;
+        stage.sweep().await;
+        stage.deliver().await;
+        let kept = if is_changed {
+            stage
+                .run(
+                    "UPDATE alerts.rules SET version = version + 1, updated_at = now(),
+                            definition = definition || '{\"condition\": \"args.value > 5\"}'",
+                )
+                .await;
+            vec![Transaction::of(1, TOKEN, 5)]
+        } else {
+            Vec::new()
+        };
+        stage.chain.reorg(&mut stage.conn, 1, vec![kept]).await;
+        stage.sweep().await;
+        assert_eq!(stage.states(rule).await, ["retracted"]);
+        assert_eq!(stage.reasons_of_retraction(rule).await, [expected]);
+    }
 }

@@ -151,3 +151,38 @@ async fn a_channel_that_is_deleted_during_a_turn_is_told_nothing() {
             .unwrap();
     assert_eq!(told, ["ops"]);
 }
+
+#[tokio::test]
+async fn a_change_during_a_turn_counts_in_it_also_if_nothing_was_found() {
+    let mut stage = Stage::new(&["ops"]).await;
+    let rule = stage.transfers("any", TOKEN, &json!({ "condition": "args.value > 5" })).await;
+    stage.chain.append(&mut stage.conn, Vec::new()).await;
+    stage.sweep().await;
+    stage.chain.append(&mut stage.conn, vec![Transaction::of(1, TOKEN, 5)]).await;
+    let under_way = begin(&mut stage).await;
+    stage
+        .run(
+            "UPDATE alerts.rules SET version = version + 1, updated_at = now(),
+                    definition = definition || '{\"condition\": \"args.value > 4\"}'",
+        )
+        .await;
+    under_way.goes_on().await;
+    assert!(stage.alerts(rule).await.is_empty());
+    stage.sweep().await;
+    let blocks: Vec<i64> = stage.alerts(rule).await.into_iter().map(|alert| alert.block_number).collect();
+    assert_eq!(blocks, [1], "the turn has not passed a block for which only the earlier definition was looked for");
+}
+
+#[tokio::test]
+async fn what_a_rule_found_that_is_paused_during_the_turn_is_not_said_not_to_have_happened() {
+    let (mut stage, rule) = scene().await;
+    stage.sweep().await;
+    stage.deliver().await;
+    stage.chain.reorg(&mut stage.conn, 1, vec![vec![Transaction::of(1, TOKEN, 5)]]).await;
+    let under_way = begin(&mut stage).await;
+    let (org, rule_id) = (stage.org, RuleId(rule));
+    assert!(rules::pause(&mut stage.conn, org, rule_id, "test").await.unwrap());
+    under_way.goes_on().await;
+    assert_eq!(stage.states(rule).await, ["retracted"]);
+    assert_eq!(stage.reasons_of_retraction(rule).await, ["rule_not_at_work"]);
+}

@@ -230,6 +230,18 @@ impl Stage {
             .unwrap()
     }
 
+    /// Why each alert of a rule was retracted, in the order in which they were.
+    pub(crate) async fn reasons_of_retraction(&mut self, rule_id: i64) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT h.reason FROM alerts.alert_history h JOIN alerts.alert_events e ON e.id = h.alert_id
+              WHERE e.rule_id = $1 AND h.to_state = 'retracted' ORDER BY h.id",
+        )
+        .bind(rule_id)
+        .fetch_all(&mut self.conn)
+        .await
+        .unwrap()
+    }
+
     /// Every message that waits arrives.
     pub(crate) async fn deliver(&mut self) {
         self.run("UPDATE alerts.deliveries SET state = 'delivered', attempts = 1, finished_at = now() WHERE state = 'queued'")

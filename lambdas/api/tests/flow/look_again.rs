@@ -74,7 +74,7 @@ async fn a_rule_with_backfill_looks_at_all_that_is_stored_whenever_it_is_put_to_
 
     for saves in [false, true] {
         at_tip(&mut conn, org).await;
-        stored::quarantine(&mut conn, saved.rule_id, "alerts.condition_failed", "x").await.unwrap();
+        stored::quarantine(&mut conn, saved.rule_id, None, "alerts.condition_failed", "x").await.unwrap();
         assert_eq!(stands_at(&mut conn, org).await, STAYS, "quarantined");
         if saves {
             rules::save(&mut conn, org, &definition(16, true), AUTHOR).await.unwrap();

@@ -1,4 +1,5 @@
 -- $1 deliveries, $2 length of the lease in seconds: begins an attempt at each that is still queued, and returns what it is to say.
+-- `is_rule_changed` counts for retractions without a reason alone, which evaluators of before have written.
 WITH claimed AS (
     UPDATE alerts.deliveries d
        SET state = 'sending', attempts = d.attempts + 1, lease_expires_at = now() + make_interval(secs => $2),

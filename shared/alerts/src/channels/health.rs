@@ -98,11 +98,12 @@ pub async fn enable(
 /// # Errors
 /// What Postgres reports.
 pub async fn note_success(conn: &mut PgConnection, channels: &[ChannelId]) -> Result<(), ChannelError> {
-    // Rows are locked in one order, so that two senders do not wait for each other.
+    // Rows are locked in one order, so that two senders do not wait for each other, and not against evaluators, who keep channels from
+    // being deleted while they write messages to them.
     sqlx::query(
         "UPDATE alerts.channels SET failing_since = NULL, last_failed_at = NULL, failed_for_ms = 0
           WHERE id IN (SELECT id FROM alerts.channels
-                        WHERE id = ANY($1) AND failing_since IS NOT NULL ORDER BY id FOR UPDATE)",
+                        WHERE id = ANY($1) AND failing_since IS NOT NULL ORDER BY id FOR NO KEY UPDATE)",
     )
     .bind(ids(channels))
     .execute(conn)
@@ -121,7 +122,8 @@ pub async fn note_failure(
 ) -> Result<BTreeMap<ChannelId, Duration>, ChannelError> {
     type Before = (i64, Option<DateTime<Utc>>, i64, DateTime<Utc>);
     let before: Vec<Before> = sqlx::query_as(
-        "SELECT id, last_failed_at, failed_for_ms, now() FROM alerts.channels WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+        "SELECT id, last_failed_at, failed_for_ms, now() FROM alerts.channels
+          WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
     )
     .bind(ids(channels))
     .fetch_all(&mut *conn)

@@ -133,8 +133,12 @@ pub async fn claim(conn: &mut PgConnection, capacity: &Capacity) -> Result<Claim
     let mut db_tx = conn.begin().await?;
     let due: Vec<DueLane> =
         sqlx::query_as(include_str!("../../queries/deliveries/due.sql")).fetch_all(&mut *db_tx).await?;
-    claim.cancelled += cut_off::channels(&mut db_tx, &due).await?;
-    let mut lanes: Vec<DueLane> = due.into_iter().filter(|lane| lane.is_active && !lane.is_deleted).collect();
+    let cut_off = cut_off::channels(&mut db_tx, &due).await?;
+    claim.cancelled += cut_off.cancelled;
+    let is_open = |lane: &DueLane| {
+        lane.is_active && !lane.is_deleted && !cut_off.unfinished.contains(&(lane.channel_id, lane.again))
+    };
+    let mut lanes: Vec<DueLane> = due.into_iter().filter(is_open).collect();
     let there = lanes.len();
     // Nothing more can go there now, so nothing is looked up for them.
     lanes.retain(|lane| capacity.places(lane) > 0 && capacity.places_of(OrgId(lane.org_id)) > 0);

@@ -239,11 +239,18 @@ pub async fn mute(
     Ok(())
 }
 
-/// Takes a rule that failed out of work, whosever it is; `false` if it was not at work any more. For the evaluator.
+/// Takes a rule that failed out of work, whosever it is; `false` if it was not at work any more, or its definition is not `version`, the
+/// one that failed, any more (`None`: whichever it is). For the evaluator.
 ///
 /// # Errors
 /// What Postgres reports.
-pub async fn quarantine(conn: &mut PgConnection, rule: RuleId, code: &str, message: &str) -> Result<bool, RuleError> {
+pub async fn quarantine(
+    conn: &mut PgConnection,
+    rule: RuleId,
+    version: Option<i32>,
+    code: &str,
+    message: &str,
+) -> Result<bool, RuleError> {
     let mut db_tx = conn.begin().await?;
     // Postgres holds no NUL characters.
     let message: String =
@@ -251,12 +258,13 @@ pub async fn quarantine(conn: &mut PgConnection, rule: RuleId, code: &str, messa
     let taken: Option<(i64,)> = sqlx::query_as(
         "UPDATE alerts.rules
             SET state = 'quarantined', quarantine_code = $2, quarantine_message = $3, quarantined_at = now(), updated_at = now()
-          WHERE id = $1 AND state = 'active' AND deleted_at IS NULL
+          WHERE id = $1 AND state = 'active' AND deleted_at IS NULL AND version = coalesce($4, version)
           RETURNING org_id",
     )
     .bind(rule.0)
     .bind(code)
     .bind(&message)
+    .bind(version)
     .fetch_optional(&mut *db_tx)
     .await?;
     let Some((org,)) = taken else { return Ok(false) };

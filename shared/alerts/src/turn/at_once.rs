@@ -23,7 +23,7 @@ fn plan(cooldown_seconds: i64, muted: bool) -> Changes {
     };
     let state = AlertState::Suppressed(Suppression::Cooldown);
     let alert = Alert { state, block: finding(5).block };
-    let known = Known { alert_id: finding(5).alert_id, rule_id: RULE, alert };
+    let known = Known { alert_id: finding(5).alert_id, rule_id: RULE, rule_version: 1, alert };
     let holder = Holder { rule_id: RULE, group_key: None, block: finding(4).block, block_time: at };
     let reach = Reach { tip: BlockNumber(9), finalized: Some(BlockNumber(9)) };
     let (known, terms) = (HashMap::from([(known.alert_id, known)]), HashMap::from([(RULE, terms)]));

@@ -183,7 +183,7 @@ impl World {
                 if let Some(from) = cursor.recheck_from.take() {
                     let suspects =
                         self.known(|row| is_live(row.known.alert.state) && row.known.alert.block.number >= from);
-                    let changes = plan_orphans(&suspects, |number| self.hash(number), |_| true);
+                    let changes = plan_orphans(&suspects, |number| self.hash(number), |_| Some(1));
                     self.write(&[], &changes);
                 }
                 let due = self.known(|row| {
@@ -249,7 +249,7 @@ impl World {
             let finding = findings[*place];
             let alert = Alert { state: *state, block: finding.block };
             let row = Row {
-                known: Known { alert_id: finding.alert_id, rule_id: finding.rule_id, alert },
+                known: Known { alert_id: finding.alert_id, rule_id: finding.rule_id, rule_version: 1, alert },
                 group_key: finding.group_key.map(str::to_owned),
                 block_time: finding.block_time,
                 messages: Vec::new(),

@@ -199,7 +199,7 @@ async fn a_deleted_rule_is_not_there_and_its_name_is_free() {
     assert!(matches!(rules::get(&mut conn, ours, first).await, Err(RuleError::Unknown { .. })));
     assert!(matches!(rules::delete(&mut conn, ours, first, "test").await, Err(RuleError::Unknown { .. })));
     assert_eq!(rules::at_work(&mut conn, CHAIN).await.unwrap().rules, []);
-    assert!(!rules::quarantine(&mut conn, first, "alerts.condition_failed", "x").await.unwrap());
+    assert!(!rules::quarantine(&mut conn, first, None, "alerts.condition_failed", "x").await.unwrap());
     let second = create(&mut conn, ours, "large").await.rule_id;
     assert_ne!(first, second);
     let (kept,): (bool,) = sqlx::query_as("SELECT deleted_at IS NOT NULL FROM alerts.rules WHERE id = $1")
@@ -219,11 +219,14 @@ async fn states_change_only_from_where_they_may_and_each_change_is_noted() {
     assert!(rules::pause(&mut conn, ours, rule, "ann").await.unwrap());
     assert!(!rules::pause(&mut conn, ours, rule, "ann").await.unwrap());
     assert_eq!(rules::at_work(&mut conn, CHAIN).await.unwrap().rules, []);
-    assert!(!rules::quarantine(&mut conn, rule, "alerts.condition_failed", "x").await.unwrap(), "it is not at work");
+    assert!(
+        !rules::quarantine(&mut conn, rule, None, "alerts.condition_failed", "x").await.unwrap(),
+        "it is not at work"
+    );
     assert!(rules::resume(&mut conn, ours, rule, None, "ann").await.unwrap());
 
-    assert!(rules::quarantine(&mut conn, rule, "alerts.condition_failed", "at block 5: \0").await.unwrap());
-    assert!(!rules::quarantine(&mut conn, rule, "alerts.condition_failed", "again").await.unwrap());
+    assert!(rules::quarantine(&mut conn, rule, None, "alerts.condition_failed", "at block 5: \0").await.unwrap());
+    assert!(!rules::quarantine(&mut conn, rule, None, "alerts.condition_failed", "again").await.unwrap());
     let failed = rules::get(&mut conn, ours, rule).await.unwrap();
     assert_eq!(
         (failed.state, failed.quarantine_code.as_deref()),
@@ -233,7 +236,7 @@ async fn states_change_only_from_where_they_may_and_each_change_is_noted() {
     assert!(!rules::resume(&mut conn, ours, rule, None, "ann").await.unwrap(), "a pause is another thing");
     assert!(rules::unquarantine(&mut conn, ours, rule, None, "ann").await.unwrap());
 
-    assert!(rules::quarantine(&mut conn, rule, "alerts.condition_too_slow", "slow").await.unwrap());
+    assert!(rules::quarantine(&mut conn, rule, None, "alerts.condition_too_slow", "slow").await.unwrap());
     let same = definition("large", &json!({}));
     let back = rules::replace(&mut conn, ours, rule, &new(&same)).await.unwrap();
     assert_eq!((back.state, back.quarantine_message, back.version), (RuleState::Active, None, 1));
@@ -259,10 +262,10 @@ async fn a_rule_that_is_put_to_work_again_does_not_look_back_unless_it_asks_to()
     assert_eq!(first_block(&mut conn).await, 101);
     assert!(rules::resume(&mut conn, ours, rule, Some(BlockNumber(200)), "ann").await.unwrap());
     assert_eq!(first_block(&mut conn).await, 201);
-    rules::quarantine(&mut conn, rule, "alerts.condition_failed", "x").await.unwrap();
+    rules::quarantine(&mut conn, rule, None, "alerts.condition_failed", "x").await.unwrap();
     assert!(rules::unquarantine(&mut conn, ours, rule, Some(BlockNumber(300)), "ann").await.unwrap());
     assert_eq!(first_block(&mut conn).await, 301);
-    rules::quarantine(&mut conn, rule, "alerts.condition_failed", "x").await.unwrap();
+    rules::quarantine(&mut conn, rule, None, "alerts.condition_failed", "x").await.unwrap();
     let same = definition("large", &json!({}));
     let later = NewRule { tip: Some(BlockNumber(400)), ..new(&same) };
     rules::replace(&mut conn, ours, rule, &later).await.unwrap();
@@ -350,4 +353,16 @@ async fn an_organisation_has_as_many_rules_with_sql_as_it_may_and_no_more() {
     rules::delete(&mut conn, ours, first.rule_id, "test").await.unwrap();
     rules::create(&mut conn, ours, &new(&asking("one-more"))).await.unwrap();
     rules::create(&mut conn, other, &new(&asking("theirs"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_fault_of_an_earlier_definition_takes_none_out_of_work_that_has_taken_its_place() {
+    let (_database, mut conn, ours, _) = scene().await;
+    let made = create(&mut conn, ours, "large").await;
+    let mended = definition("large", &json!({ "condition": "args.value > ether(\"2\")" }));
+    let after = rules::replace(&mut conn, ours, made.rule_id, &new(&mended)).await.unwrap();
+    assert_eq!((made.version, after.version), (1, 2));
+    let code = "alerts.condition_failed";
+    assert!(!rules::quarantine(&mut conn, made.rule_id, Some(made.version), code, "x").await.unwrap());
+    assert!(rules::quarantine(&mut conn, made.rule_id, Some(after.version), code, "x").await.unwrap());
 }

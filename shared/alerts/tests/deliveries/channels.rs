@@ -108,3 +108,39 @@ async fn what_waits_for_a_deleted_channel_is_cancelled() {
     let cancelled = ("cancelled".to_owned(), Some("alerts.channel_deleted".to_owned()));
     assert!(stage.states("fired").await.iter().all(|state| *state == cancelled));
 }
+
+#[tokio::test]
+async fn how_a_channel_does_is_written_down_while_an_evaluator_keeps_it_from_being_deleted() {
+    let (mut stage, claimed) = on_the_way(2).await;
+    let mut evaluator = stage.database.connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT FROM alerts.channels FOR KEY SHARE").execute(&mut evaluator).await.unwrap();
+    stage.run("SET lock_timeout = '50ms'").await;
+    assert!(note(&mut stage, &claimed[0], REFUSED).await.is_empty());
+    let failing = "SELECT count(*) FROM alerts.channels WHERE failing_since IS NOT NULL";
+    assert_eq!(stage.count(failing).await, 1);
+    let again = Claimed { is_failing: true, ..claimed[1].clone() };
+    assert!(note(&mut stage, &again, accepted("m")).await.is_empty());
+    assert_eq!(stage.count(failing).await, 0);
+}
+
+#[tokio::test]
+async fn what_a_disabled_channel_leaves_behind_is_cancelled_page_by_page_and_holds_nobody_up() {
+    let mut stage = Stage::new().await;
+    let (off, on) = (stage.channel("webhook", 60).await, stage.channel("webhook", 60).await);
+    stage.fire(10_001, &[off]).await;
+    stage.fire(1, &[on]).await;
+    stage
+        .run(format!("UPDATE alerts.channels SET state = 'disabled', disabled_reason = 'x' WHERE id = {}", off.0))
+        .await;
+    let mut evaluator = stage.database.connect().await.unwrap();
+    let correcting = format!("BEGIN; SELECT FROM alerts.deliveries WHERE channel_id = {} LIMIT 1 FOR UPDATE", off.0);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(correcting)).execute(&mut evaluator).await.unwrap();
+    stage.run("SET lock_timeout = '50ms'").await;
+    let claim = stage.claim().await;
+    assert_eq!(claim.cancelled, 10_000, "what an evaluator is looking at is not waited for");
+    let channels: Vec<ChannelId> = claim.messages.iter().map(|claimed| claimed.channel).collect();
+    assert_eq!(channels, [on]);
+    assert_eq!(stage.claim().await.cancelled, 0);
+    sqlx::raw_sql("ROLLBACK").execute(&mut evaluator).await.unwrap();
+    assert_eq!(stage.claim().await.cancelled, 1);
+}

@@ -94,6 +94,9 @@ async fn a_retraction_says_whether_its_rule_has_looked() {
         ("NULL", 1, Retraction::Orphaned),
         ("NULL", 2, Retraction::RuleChanged),
         ("'rule_not_at_work'", 1, Retraction::RuleNotAtWork),
+        // What the evaluator has written counts, whatever becomes of the rule before it is sent.
+        ("'orphaned'", 2, Retraction::Orphaned),
+        ("'rule_changed'", 1, Retraction::RuleChanged),
     ] {
         let mut stage = Stage::new().await;
         let channel = stage.channel("webhook", 60).await;

@@ -15,6 +15,7 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+mod locks;
 mod pages;
 mod sql_runs;
 

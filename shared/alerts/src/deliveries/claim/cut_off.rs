@@ -1,15 +1,30 @@
 //! Messages that are not sent: each ends under the code of its reason, for nothing is dropped silently.
 
+use std::collections::BTreeSet;
+
 use isotherm_types::Classified;
 use sqlx::PgConnection;
 
 use super::{DueLane, MootAndWaiting};
 use crate::deliveries::{DeliveryError, DeliveryFault, DeliveryId};
 
-/// Cancels what waits for channels that are disabled or deleted, and all but the code for those that are not confirmed; returns how many
-/// messages that were.
-pub(super) async fn channels(conn: &mut PgConnection, due: &[DueLane]) -> Result<u64, DeliveryError> {
-    let mut cancelled = 0;
+/// Messages that one claim cancels at most; the others are cancelled by the next. A channel may leave hundreds of thousands behind, and
+/// nobody's messages may wait for that.
+const MOST_CANCELLED: u64 = 10_000;
+
+/// What was cancelled for the sake of channels.
+#[derive(Default)]
+pub(super) struct CutOff {
+    /// Messages.
+    pub(super) cancelled: u64,
+    /// Channel and lane of which there may be more to cancel: nothing else of them is looked at.
+    pub(super) unfinished: BTreeSet<(i64, bool)>,
+}
+
+/// Cancels what waits for channels that are disabled or deleted, and all but the code for those that are not confirmed. What somebody
+/// else is looking at is left to the next claim.
+pub(super) async fn channels(conn: &mut PgConnection, due: &[DueLane]) -> Result<CutOff, DeliveryError> {
+    let mut cut_off = CutOff::default();
     for lane in due {
         let fault = match (lane.is_deleted, lane.is_active, lane.is_unconfirmed) {
             (true, _, _) => DeliveryFault::ChannelDeleted,
@@ -18,16 +33,16 @@ pub(super) async fn channels(conn: &mut PgConnection, due: &[DueLane]) -> Result
             (false, true, false) => continue,
         };
         let spares_codes = fault == DeliveryFault::ChannelUnconfirmed;
-        let update = sqlx::query(
-            "UPDATE alerts.deliveries SET state = 'cancelled', finished_at = now(), last_error_code = $3
-              WHERE channel_id = $1 AND again = $2 AND state = 'queued'
-                AND NOT ($4 AND kind = 'notice' AND content ->> 'type' = 'channel.code')",
-        );
+        let room = MOST_CANCELLED - cut_off.cancelled;
+        let update = sqlx::query(include_str!("../../../queries/deliveries/cut_off.sql"));
         let update = update.bind(lane.channel_id).bind(lane.again).bind(fault.code()).bind(spares_codes);
-        let update = update.execute(&mut *conn).await?;
-        cancelled += update.rows_affected();
+        let update = update.bind(i64::try_from(room).unwrap_or(i64::MAX)).execute(&mut *conn).await?;
+        cut_off.cancelled += update.rows_affected();
+        if cut_off.cancelled >= MOST_CANCELLED {
+            cut_off.unfinished.insert((lane.channel_id, lane.again));
+        }
     }
-    Ok(cancelled)
+    Ok(cut_off)
 }
 
 /// Cancels corrections of what never got there.
