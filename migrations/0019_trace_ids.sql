@@ -1,5 +1,8 @@
 -- What everything that follows from one cause has in common: shared/types/src/trace.rs. NULL in rows from before. Programs of
 -- before go on beside it: the defaults are filled in for them too.
+--
+-- A table in each migration, here and in those that follow: to alter one locks it against everybody, and who is at work holds some
+-- of them while asking for others, in several orders. Whoever held two here could wait in a circle with them.
 
 -- The trace of the present transaction: the one that was set for it (`isotherm.trace_id`, shared/control/src/trace.rs), else a new
 -- one, which is its trace until it ends.
@@ -17,14 +20,3 @@ $$;
 -- A column first and its default after: so no row of before is written anew.
 ALTER TABLE control.events ADD COLUMN trace_id text;
 ALTER TABLE control.events ALTER COLUMN trace_id SET DEFAULT control.trace_id();
-ALTER TABLE control.tasks ADD COLUMN trace_id text;
-ALTER TABLE control.tasks ALTER COLUMN trace_id SET DEFAULT control.trace_id();
-ALTER TABLE hot.block_arrivals ADD COLUMN trace_id text;
-ALTER TABLE hot.block_arrivals ALTER COLUMN trace_id SET DEFAULT control.trace_id();
-ALTER TABLE alerts.alert_events ADD COLUMN trace_id text;
-ALTER TABLE alerts.alert_events ALTER COLUMN trace_id SET DEFAULT control.trace_id();
-ALTER TABLE alerts.deliveries ADD COLUMN trace_id text;
-ALTER TABLE alerts.deliveries ALTER COLUMN trace_id SET DEFAULT control.trace_id();
-
--- The trace of what was written last: thresholds that are crossed follow from that.
-ALTER TABLE control.dataset_cursors ADD COLUMN trace_id text;

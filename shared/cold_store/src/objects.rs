@@ -110,7 +110,8 @@ impl ObjectStore {
             Ok(()) => return Ok(PutOutcome::Written),
             Err(error) => error,
         };
-        if !matches!(error, ObjectError::S3 { status: Some(409 | 412), .. }) {
+        // 404: the upload in parts is not there any more, as after its end, if the answer was lost and it was ended once more.
+        if !matches!(error, ObjectError::S3 { status: Some(404 | 409 | 412), .. }) {
             return Err(error);
         }
         match self.read_digest(key).await? {

@@ -1,7 +1,8 @@
 //! Blocks with what the job wants of them: their traces, if it names a method.
 //!
 //! Traces are asked for after their blocks. What has its traces goes on without what has not, and blocks are not asked for
-//! again because their traces could not be had. Never hands out a block without the traces that are wanted.
+//! again because their traces could not be had. A node also traces blocks that have left the chain meanwhile, so whoever has
+//! waited is asked about once more. Never hands out a block without the traces that are wanted.
 
 use std::sync::PoisonError;
 
@@ -35,6 +36,11 @@ impl Untraced {
         None
     }
 
+    /// Has the blocks be asked for anew.
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
+
     /// Takes note of what came of asking for traces.
     fn keep(&mut self, traced: &mut Traced) {
         let is_kept = match &traced.end {
@@ -54,6 +60,7 @@ impl Follower {
     /// The blocks of `numbers`, as far as the chain has them with what is wanted of them.
     pub(super) async fn fetch(&self, numbers: BlockRange) -> Answer<Vec<VerifiedBlock>> {
         let kept = self.untraced.lock().unwrap_or_else(PoisonError::into_inner).take(numbers);
+        let has_waited = kept.is_some();
         let answer = match kept {
             Some(blocks) => Answer::Present(blocks),
             None => self.client.fetch(numbers).await,
@@ -65,6 +72,13 @@ impl Follower {
         let first = blocks.first().map(|block| block.block().reference);
         let mut traced = self.client.trace_as_far_as_told(blocks, self.config.traces).await;
         self.untraced.lock().unwrap_or_else(PoisonError::into_inner).keep(&mut traced);
+        if has_waited
+            && let Some(last) = traced.blocks.last().map(|block| block.block().reference)
+            && self.client.is_disputed(last).await
+        {
+            self.untraced.lock().unwrap_or_else(PoisonError::into_inner).forget();
+            return Answer::Failed(ChainError::ReplacedWhileFetching { number: last.number });
+        }
         match traced.end {
             _ if !traced.blocks.is_empty() => Answer::Present(traced.blocks),
             end => whole(end, first, traced.blocks),

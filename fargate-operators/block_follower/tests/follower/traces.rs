@@ -192,6 +192,28 @@ async fn a_block_is_not_asked_for_again_because_its_traces_could_not_be_had() {
 }
 
 #[tokio::test]
+async fn blocks_that_have_lost_their_place_before_their_traces_came_are_asked_for_anew() {
+    let mut stage = Stage::new().await;
+    stage.mine(4).await;
+    let newest = json!([format!("{:#x}", stage.head().await.0), false]);
+    let other = stage.chain.call("eth_getBlockByNumber", newest.clone()).await.unwrap();
+    stage.chain.reorg(1, &[]).await.unwrap();
+    assert_ne!(json!(stage.head().await.1), other["hash"]);
+    let node = TapeServer::start(record(&stage).await).await.unwrap();
+    let busy = Fault::Error { code: -32_000, message: "execution took too long".to_owned() };
+    node.inject(about_block_1(7, busy));
+    // What is at the newest block's place by the time of its traces.
+    let params = Some(newest);
+    node.inject(FaultRule { params, ..FaultRule::new("eth_getBlockByNumber", usize::MAX, Fault::Result(other)) });
+    let follower = stage.follow_at(node.url(), &json!({ "traces": "trace_block" }));
+    stage.caught_up().await;
+    follower.stop().await;
+    assert_traces_equal_chain(&stage, 0, TracedBy::TraceBlock).await;
+    let asked = ("eth_getBlockByNumber".to_owned(), json!(["0x1", true]));
+    assert_eq!(node.calls().iter().filter(|call| **call == asked).count(), 2);
+}
+
+#[tokio::test]
 async fn blocks_that_have_their_traces_are_stored_without_waiting_for_one_that_has_not() {
     let mut stage = Stage::new().await;
     stage.mine(3).await;

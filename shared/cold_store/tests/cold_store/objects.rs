@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use isotherm_cold_store::objects::{ObjectError, PutOutcome, Source};
 use isotherm_cold_store::{ObjectDigest, ObjectStore};
+use isotherm_lab::http_faults::{Call, HttpFaults, RawReply, Verdict};
+use isotherm_lab::ministack::Ministack;
 use isotherm_types::{Classified, Disposition};
 
 use crate::bucket::Bucket;
@@ -79,6 +81,34 @@ async fn a_file_that_is_too_long_for_one_call_is_put_in_parts_on_the_same_condit
 
     let begun = bucket.client.list_multipart_uploads().bucket(objects.bucket()).send().await.unwrap();
     assert_eq!(begun.uploads().len(), 0, "no parts of what was refused are left");
+}
+
+/// An upload in parts is ended, and the answer is the one to whoever ends it once more because the first answer was lost.
+/// Source: `CompleteMultipartUpload`, `NoSuchUpload`.
+fn ended_twice(call: &Call) -> Verdict {
+    if call.method() != "POST" || !call.path().contains("uploadId=") {
+        return Verdict::Pass;
+    }
+    let body =
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchUpload</Code><Message>gone</Message></Error>";
+    Verdict::PassOnAndAnswer(RawReply { status: 404, content_type: "application/xml", body: body.into() })
+}
+
+#[tokio::test]
+async fn an_upload_in_parts_whose_first_answer_was_lost_is_there() {
+    let bucket = Bucket::create().await;
+    let emulator = Ministack::shared().await.unwrap();
+    let proxy = HttpFaults::start(emulator.endpoint_url(), ended_twice).await.unwrap();
+    let config = bucket.client.config().to_builder().endpoint_url(proxy.endpoint_url()).build();
+    let client = aws_sdk_s3::Client::from_conf(config);
+    let objects = ObjectStore::new(client, bucket.objects.bucket()).with_parts_of(5 << 20);
+    let bytes = vec![7; 6_000_000];
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&bytes).unwrap();
+    let digest = ObjectDigest::of(&bytes);
+    let put = objects.put_if_absent("long", Source::File(file.path()), &digest).await.unwrap();
+    assert_eq!(put, PutOutcome::AlreadyThere);
+    bucket.objects.verify("long", &digest).await.unwrap();
 }
 
 #[tokio::test]

@@ -6,11 +6,14 @@ use isotherm_control::dataset_cursors::{self, Advance};
 use isotherm_control::tasks::{self, Claimant, Failure};
 use isotherm_control::threshold::{self, Facts};
 use isotherm_control::{dispatch, events, jobs, trace};
+use isotherm_lab::postgres::TestDatabase;
+use isotherm_lab::process::eventually;
 use isotherm_types::{
     B256, BlockNumber, BlockRange, BlockRef, ChainId, Dataset, Disposition, EventBody, EventId, TaskId, TraceId,
 };
 use serde_json::json;
 use sqlx::Connection;
+use sqlx::migrate::Migrator;
 
 use crate::stage::Stage;
 
@@ -141,4 +144,39 @@ async fn a_trace_ends_with_its_transaction() {
     let own = trace::present(&mut db_tx).await.unwrap();
     assert_eq!(trace::present(&mut db_tx).await.unwrap(), own, "one for the whole transaction");
     assert_ne!(own, Some(told));
+}
+
+/// Whether somebody waits to alter the tasks.
+const IS_WAITING: &str = "
+    SELECT EXISTS (SELECT FROM pg_locks
+                    WHERE NOT granted AND relation = 'control.tasks'::regclass
+                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+
+#[tokio::test]
+async fn traces_come_to_a_database_at_work_without_waiting_in_a_circle() {
+    const BEFORE_TRACES: i64 = 18;
+    let database = TestDatabase::empty().await.unwrap();
+    let folder = isotherm_lab::tools::repository_root().unwrap().join("migrations");
+    let migrator = Migrator::new(folder.as_path()).await.unwrap();
+    let mut changing = database.connect().await.unwrap();
+    migrator.run_to(BEFORE_TRACES, &mut changing).await.unwrap();
+
+    // A worker of before: it has asked whether its task is still its own, and has not told of its work yet.
+    let (mut worker, mut watcher) = (database.connect().await.unwrap(), database.connect().await.unwrap());
+    let mut db_tx = worker.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM control.tasks FOR KEY SHARE").execute(&mut *db_tx).await.unwrap();
+    let working = async {
+        let is_waiting = async || sqlx::query_scalar(IS_WAITING).fetch_one(&mut watcher).await.unwrap();
+        eventually("the migration to wait for the worker", is_waiting).await.unwrap();
+        let event = "INSERT INTO control.events (kind, body) VALUES ('made', '{\"kind\": \"made\"}')";
+        sqlx::query(event).execute(&mut *db_tx).await.unwrap();
+        db_tx.commit().await.unwrap();
+    };
+    let (migrated, ()) = tokio::join!(migrator.run(&mut changing), working);
+    migrated.unwrap();
+    let traced: bool = sqlx::query_scalar("SELECT bool_and(trace_id IS NOT NULL) FROM control.events")
+        .fetch_one(&mut watcher)
+        .await
+        .unwrap();
+    assert!(traced, "the default holds for a program of before");
 }
