@@ -123,14 +123,8 @@ async fn message(clients: &Clients, asked: &Asked, own: TaskWake) -> Result<Stri
                 let call = sqs.delete_message().queue_url(&asked.queue_url).receipt_handle(receipt);
                 call.send().await.map_err(|error| format!("could not delete: {}", error_chain(&error)))?;
                 is_back = true;
-            } else {
-                // Somebody else's wake-up: at once for others again.
-                let call = sqs.change_message_visibility().queue_url(&asked.queue_url).receipt_handle(receipt);
-                call.visibility_timeout(0)
-                    .send()
-                    .await
-                    .map_err(|error| format!("could not give back: {}", error_chain(&error)))?;
             }
+            // Somebody else's wake-up comes back by itself: no operator may change for how long it is hidden.
         }
         if is_back {
             return Ok(format!("sent {sent}, received and deleted"));

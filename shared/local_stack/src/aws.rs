@@ -13,8 +13,8 @@ use aws_sdk_s3::error::SdkError;
 
 use crate::error::LocalStackError;
 
-/// The emulator takes any secret.
-const SECRET_ACCESS_KEY: &str = "local";
+/// What the emulator checks presigned URLs with, and nothing else; the default of its own `AWS_SECRET_ACCESS_KEY`.
+const SECRET_ACCESS_KEY: &str = "test";
 
 /// Account of calls that are not signed, such as those of the HTTP API.
 pub const DEFAULT_ACCOUNT: &str = "000000000000";

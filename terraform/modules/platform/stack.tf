@@ -26,10 +26,10 @@ locals {
     for key in distinct(concat(keys(local.stack.functions), keys(local.stack.operators), keys(local.stack.queues), keys(local.stack.buckets))) :
     key => "${local.prefix}-${replace(key, "_", "-")}"
   }
-  cluster_arn    = "${local.arn_start}:ecs:${local.arn_end}:cluster/${local.prefix}"
-  function_arns  = { for key in keys(local.stack.functions) : key => "${local.arn_start}:lambda:${local.arn_end}:function:${local.names[key]}" }
-  queue_names    = { for key, queue in local.stack.queues : key => "${local.names[key]}${queue.fifo ? ".fifo" : ""}" }
-  queue_arns     = { for key, name in local.queue_names : key => "${local.arn_start}:sqs:${local.arn_end}:${name}" }
+  cluster_arn   = "${local.arn_start}:ecs:${local.arn_end}:cluster/${local.prefix}"
+  function_arns = { for key in keys(local.stack.functions) : key => "${local.arn_start}:lambda:${local.arn_end}:function:${local.names[key]}" }
+  queue_names   = { for key, queue in local.stack.queues : key => "${local.names[key]}${queue.fifo ? ".fifo" : ""}" }
+  queue_arns    = { for key, name in local.queue_names : key => "${local.arn_start}:sqs:${local.arn_end}:${name}" }
   dead_letter_arns = {
     for key, queue in local.stack.queues : key => [
       for suffix in [try(queue.dead_letter.fifo ? ".fifo" : "", null)] : "${local.arn_start}:sqs:${local.arn_end}:${local.names[key]}-dlq${suffix}" if suffix != null
