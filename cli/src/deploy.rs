@@ -2,7 +2,7 @@
 //!
 //! What is done is a list that follows from the arguments (`plan`); here it is printed, or carried out in order. Programs do most
 //! of it, and run as they would by hand. What has to happen inside the network is done by an errand there (`errand`). Every
-//! step can be repeated; none deletes anything.
+//! step can be repeated; none deletes data.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,6 +33,7 @@ use var_file::Account;
 pub(crate) async fn run(arguments: &DeployArguments) -> anyhow::Result<ExitCode> {
     let root = tools::repository_root().context("could not find the repository")?;
     check_environment(&root, &arguments.env)?;
+    check_steps(arguments)?;
     let stack = Stack::read(&root.join("terraform/stack.yaml")).context("could not read the stack file")?;
     let var_file = absolute(&var_file(&arguments.env, arguments.var_file.as_deref()))?;
     let account = var_file::read(&var_file)?;
@@ -73,10 +74,27 @@ fn is_asked(arguments: &DeployArguments, step: DeployStep) -> bool {
     arguments.steps.is_empty() || arguments.steps.contains(&step)
 }
 
+/// # Errors
+/// If a plan of before would be applied. It is of one state and one release: none any more after a part of it was applied, and an older
+/// release's after the word was changed.
+fn check_steps(arguments: &DeployArguments) -> anyhow::Result<()> {
+    let is_of_before =
+        arguments.yes && is_asked(arguments, DeployStep::Apply) && !is_asked(arguments, DeployStep::Plan);
+    ensure!(
+        !is_of_before,
+        "with --yes the step `apply` takes the plan of the same command; give `--step plan --step apply`"
+    );
+    Ok(())
+}
+
 fn stopped_at(env: &str, step: DeployStep) -> String {
+    let again = match step {
+        DeployStep::Apply => "plan --step apply".to_owned(),
+        step => word(step),
+    };
     let word = word(step);
     format!(
-        "step {word} of {env} did not end well; when it is mended, the command, or `--step {word}`, can be given again"
+        "step {word} of {env} did not end well; when it is mended, the command, or `--step {again}`, can be given again"
     )
 }
 

@@ -52,6 +52,18 @@ async fn a_step_that_fails_is_named_with_the_way_to_repeat_it() {
 }
 
 #[test]
+fn a_plan_of_before_is_not_applied() {
+    let check = |words: &[&str]| check_steps(&arguments(&[&["--env", "dev"], words].concat()));
+    let refused = format!("{:#}", check(&["--yes", "--step", "apply"]).unwrap_err());
+    assert!(refused.contains("give `--step plan --step apply`"), "{refused}");
+    assert!(check(&["--yes", "--step", "migrate", "--step", "apply"]).is_err());
+    for good in [&["--yes"][..], &["--yes", "--step", "plan", "--step", "apply"], &["--step", "apply"]] {
+        assert!(check(good).is_ok(), "{good:?}");
+    }
+    assert!(stopped_at("dev", DeployStep::Apply).contains("`--step plan --step apply`"));
+}
+
+#[test]
 fn only_the_steps_that_are_named_are_done() {
     let all = arguments(&["--env", "dev"]);
     assert!(is_asked(&all, DeployStep::Package) && is_asked(&all, DeployStep::Pipelines));

@@ -112,7 +112,6 @@ pub(super) async fn all(side: &Side, nonce: &str, patience: Duration, output: Ou
         allowed_url: side.allowed_url.clone(),
         refused_url: side.refused_url.clone(),
         queue_url: side.queue_url.clone(),
-        object_key: format!("smoke/{nonce}"),
     };
     let (outcome, run) = API.make(event(invoke::run_job(side, nonce, &json!(input)))).await;
     note(outcome);
@@ -188,7 +187,7 @@ fn judged(check: Check, found: Option<&anyhow::Result<Vec<Found>>>) -> Outcome {
 }
 
 async fn delete(side: &Side, asked: &Asked) -> anyhow::Result<((), String)> {
-    let (s3, bucket, key) = (side.clients.s3(), &side.results_bucket, &asked.object_key);
+    let (s3, bucket, key) = (side.clients.s3(), &side.results_bucket, &asked.object_key());
     let place = format!("s3://{bucket}/{key}");
     let got = s3.get_object().bucket(bucket).key(key).send().await.with_context(|| format!("could not get {place}"))?;
     let bytes = got.body.collect().await.with_context(|| format!("could not read {place}"))?.into_bytes();

@@ -10,6 +10,7 @@ use isotherm_lab::ministack::REGION;
 use isotherm_local_stack::{LocalAws, names};
 use isotherm_platform::aws::Clients;
 use operator_migrate::smoke;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -46,6 +47,17 @@ pub(super) struct Side {
     key: Option<&'static str>,
     /// Keeps the host that is on no list, of one machine.
     _host: Option<Host>,
+}
+
+/// An address of the first host on the list that is one host: `*.example.com` is any number of them, of which nobody knows one, and
+/// `example.com` is none of them.
+fn first_host(list: &Value) -> anyhow::Result<String> {
+    let hosts = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let host = hosts.into_iter().find(|host| !host.contains('*'));
+    let host = host.context(
+        "allowed_hosts names no single host; say with --allowed which address of them is to be tried, or apply the release first",
+    )?;
+    Ok(format!("https://{host}/"))
 }
 
 impl Side {
@@ -91,12 +103,12 @@ impl Side {
         let clients = deploy::clients(account).await?;
         let platform = programs::terraform_output(&format!("terraform/environments/{env}"), "platform", &root).await?;
         let text = |pointer: &str| {
-            let found = platform.pointer(pointer).and_then(serde_json::Value::as_str).map(str::to_owned);
+            let found = platform.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
             found.with_context(|| format!("Terraform's output `platform` has no {pointer}; apply the release first"))
         };
         let allowed_url = match &arguments.allowed {
             Some(url) => url.clone(),
-            None => format!("https://{}/", text("/allowed_hosts/0")?.trim_start_matches("*.")),
+            None => first_host(&platform["allowed_hosts"])?,
         };
         Ok(Self {
             api_url: text("/api_url")?.trim_end_matches('/').to_owned(),
@@ -159,5 +171,21 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_no_host_to_try() {
+        let found = first_host(&json!(["*.example.org", "rpc.example.com", "z.example.com"])).unwrap();
+        assert_eq!(found, "https://rpc.example.com/");
+        for none in [json!(["*.example.org"]), json!([]), Value::Null] {
+            assert!(first_host(&none).unwrap_err().to_string().contains("--allowed"), "{none}");
+        }
     }
 }

@@ -15,6 +15,12 @@ pub enum MigrateError {
     /// The address leads to a database that need not prove that it is the one, or has no certificates where they should be.
     #[error(transparent)]
     Unproven(DatabaseError),
+    /// The kept address is another database's than the errand is given.
+    #[error("secret {id} leads to another database than the errand administers; change one of them")]
+    OtherDatabase {
+        /// ARN of the secret with the kept address.
+        id: String,
+    },
     /// The administrator's secret lacks something.
     #[error("secret {id} has no username and password of Postgres's administrator")]
     BadAdministrator {
@@ -105,6 +111,7 @@ impl Classified for MigrateError {
             }
             Self::Unproven(error) => error.disposition(),
             Self::BadAddress
+            | Self::OtherDatabase { .. }
             | Self::BadAdministrator { .. }
             | Self::BadRequest { .. }
             | Self::Schema { .. }
@@ -116,6 +123,7 @@ impl Classified for MigrateError {
         match self {
             Self::BadAddress => "migrate.bad_address",
             Self::Unproven(error) => error.code(),
+            Self::OtherDatabase { .. } => "migrate.other_database",
             Self::BadAdministrator { .. } => "migrate.bad_administrator",
             Self::Secret { .. } => "migrate.secret",
             Self::BadRequest { .. } => "migrate.bad_request",

@@ -23,7 +23,7 @@ use isotherm_platform::aws::Clients;
 use isotherm_platform::{Environment, Fault, telemetry};
 
 pub use error::MigrateError;
-pub use role::ROLE;
+pub use role::{ONE_AT_A_TIME, ROLE};
 
 use request::Answer;
 use settings::Settings;

@@ -46,6 +46,7 @@ pub(crate) async fn request(settings: &Settings, clients: &Clients) -> Result<Do
 async fn migrate(settings: &Settings, clients: &Clients, place: &Place) -> Result<(i64, bool), Fault> {
     let administrator = administrator(settings, clients).await?;
     let mut admin = place.connect(&administrator.username, &administrator.password).await?;
+    role::be_alone(&mut admin).await?;
     role::ensure(&mut admin, place).await?;
     let (mut conn, is_new) = match kept(settings, clients, place).await? {
         Some(conn) => (conn, false),
@@ -57,9 +58,10 @@ async fn migrate(settings: &Settings, clients: &Clients, place: &Place) -> Resul
     };
     role::allow_roles(&mut admin, true).await?;
     let migrated = schema::migrate(&mut conn).await;
-    // Also after a failure.
-    role::allow_roles(&mut admin, false).await?;
+    // Also after a failure, which is the one to be told of.
+    let taken = role::allow_roles(&mut admin, false).await;
     let newest = migrated?;
+    taken?;
     smoke::ensure(&mut conn, ACTOR).await?;
     tracing::info!(schema.version = newest, role.new_password = is_new, "the database is up to date");
     Ok((newest, is_new))
@@ -73,6 +75,9 @@ async fn administrator(settings: &Settings, clients: &Clients) -> Result<Adminis
 
 /// A connection by the address that is kept already, with the certificates of today, which are kept from now on; `None` if none is
 /// kept, or Postgres refuses its password.
+///
+/// # Errors
+/// [`MigrateError::OtherDatabase`]: role and migrations would be of two databases.
 async fn kept(settings: &Settings, clients: &Clients, place: &Place) -> Result<Option<PgConnection>, Fault> {
     let known = match secrets::fetch(clients.secrets_manager(), &settings.database_secret).await {
         Ok(known) => known,
@@ -86,6 +91,12 @@ async fn kept(settings: &Settings, clients: &Clients, place: &Place) -> Result<O
         Ok(known.clone())
     };
     let Ok(address) = today else { return Ok(None) };
+    match place.is_that_of(&address) {
+        Ok(true) => {}
+        Ok(false) => return Err(MigrateError::OtherDatabase { id: settings.database_secret.clone() }.into()),
+        // What is kept leads nowhere, or to a database that proves nothing.
+        Err(_) => return Ok(None),
+    }
     match place.connect_by(&address).await {
         Ok(conn) => {
             if address.expose() != known.expose() {
@@ -99,8 +110,6 @@ async fn kept(settings: &Settings, clients: &Clients, place: &Place) -> Result<O
         {
             Ok(None)
         }
-        // What is kept leads nowhere, or to a database that proves nothing.
-        Err(MigrateError::BadAddress | MigrateError::Unproven(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

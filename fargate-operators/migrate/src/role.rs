@@ -15,6 +15,9 @@ use crate::scram;
 /// The role.
 pub const ROLE: &str = "isotherm_platform";
 
+/// Key of the advisory lock that whoever changes role and password holds: `isomigra` in ASCII.
+pub const ONE_AT_A_TIME: i64 = 0x6973_6f6d_6967_7261;
+
 /// Where Postgres is.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
@@ -81,9 +84,26 @@ impl Place {
         options.connect().await.map_err(|source| self.refused(&user, source))
     }
 
+    /// Whether an address leads to this place.
+    pub(crate) fn is_that_of(&self, address: &Secret<String>) -> Result<bool, MigrateError> {
+        let (here, there) = (self.connect_options()?, database::connect_options(address)?);
+        let of = |options: &PgConnectOptions| {
+            (options.get_host().to_owned(), options.get_port(), options.get_database().map(str::to_owned))
+        };
+        Ok(of(&here) == of(&there))
+    }
+
     fn refused(&self, user: &str, source: sqlx::Error) -> MigrateError {
         MigrateError::Connect { address: self.address.clone(), user: user.to_owned(), source }
     }
+}
+
+/// Waits until no other errand is at it: two passwords at once would leave Postgres with one and the secret with the other. The lock
+/// ends with the connection.
+pub(crate) async fn be_alone(admin: &mut PgConnection) -> Result<(), MigrateError> {
+    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(ONE_AT_A_TIME).execute(admin).await;
+    lock.map_err(MigrateError::statement("wait for another errand"))?;
+    Ok(())
 }
 
 /// Makes the role unless it is there, and lets it make what migrations make.

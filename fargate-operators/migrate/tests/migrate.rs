@@ -6,9 +6,10 @@ use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use isotherm_lab::ministack::{self, Ministack};
 use isotherm_lab::postgres::{Data, Postgres, SUPERUSER, StartOptions};
+use isotherm_lab::process::eventually;
 use isotherm_platform::aws::Clients;
 use operator_migrate::request::{self, Answer, Done, PipelineFile, Request};
-use operator_migrate::{ROLE, smoke};
+use operator_migrate::{ONE_AT_A_TIME, ROLE, smoke};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::process::Command;
@@ -24,6 +25,8 @@ struct Scene {
     endpoint_url: String,
     account: String,
     asked: u32,
+    /// What vouches for the database, as the task definition has it.
+    certificates: Option<String>,
     _folder: tempfile::TempDir,
 }
 
@@ -44,7 +47,7 @@ impl Scene {
         let clients = Clients::from_config(config);
         clients.s3().create_bucket().bucket(BUCKET).send().await.unwrap();
         let endpoint_url = emulator.endpoint_url();
-        let scene = Self { postgres, clients, endpoint_url, account, asked: 0, _folder: folder };
+        let scene = Self { postgres, clients, endpoint_url, account, asked: 0, certificates: None, _folder: folder };
         let url = scene.postgres.database_url(DATABASE);
         let password = url.split_once("://").unwrap().1.split_once('@').unwrap().0.split_once(':').unwrap().1;
         let administrator = json!({ "username": SUPERUSER, "password": password }).to_string();
@@ -76,6 +79,7 @@ impl Scene {
                 ("ISOTHERM_SECRET_DATABASE_ARN", DATABASE_SECRET),
                 (request::VARIABLE, &key),
             ])
+            .envs(self.certificates.as_ref().map(|pem| ("ISOTHERM_DATABASE_CA", pem)))
             .stdin(Stdio::null())
             .output()
             .await
@@ -214,4 +218,65 @@ async fn what_cannot_be_done_is_answered_with_its_code() {
         .await
         .unwrap();
     assert!(!makes_roles, "also after a failure the role makes no roles");
+}
+
+#[tokio::test]
+async fn an_errand_waits_for_another_one_that_is_at_it() {
+    let mut scene = Scene::new().await;
+    let mut other = scene.as_administrator().await;
+    let mut watcher = scene.as_administrator().await;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(ONE_AT_A_TIME).execute(&mut other).await.unwrap();
+    let let_go = async {
+        let waits = async || {
+            let found: (bool,) =
+                sqlx::query_as("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
+                    .fetch_one(&mut watcher)
+                    .await
+                    .unwrap();
+            found.0
+        };
+        eventually("the errand waits", waits).await.unwrap();
+        let is_begun: (bool,) = sqlx::query_as("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+            .bind(ROLE)
+            .fetch_one(&mut other)
+            .await
+            .unwrap();
+        assert!(!is_begun.0, "it has made the role already");
+        other.close().await.unwrap();
+    };
+    let request = asked(true, &[]);
+    let (done, ()) = tokio::join!(scene.done(&request), let_go);
+    assert_eq!(done.new_password, Some(true));
+}
+
+#[tokio::test]
+async fn an_address_of_another_database_is_not_migrated() {
+    let mut scene = Scene::new().await;
+    scene.done(&asked(true, &[])).await;
+    let elsewhere = scene.kept_url().await.unwrap().replace("/isotherm", "/restored");
+    scene.postgres.create_database("restored").await.unwrap();
+    let call = scene.clients.secrets_manager().put_secret_value().secret_id(DATABASE_SECRET);
+    call.secret_string(json!({ "url": elsewhere }).to_string()).send().await.unwrap();
+    let (answer, _) = scene.ask(&asked(true, &[])).await;
+    assert!(matches!(&answer, Answer::Failed { code, .. } if code == "migrate.other_database"), "{answer:?}");
+    assert_eq!(scene.kept_url().await, Some(elsewhere));
+}
+
+#[tokio::test]
+async fn certificates_are_kept_beside_the_address_and_renewed_without_a_new_password() {
+    let mut scene = Scene::new().await;
+    let kept = async |scene: &Scene| {
+        let call = scene.clients.secrets_manager().get_secret_value().secret_id(DATABASE_SECRET);
+        let text = call.send().await.unwrap().secret_string.unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    scene.done(&asked(true, &[])).await;
+    let before = kept(&scene).await;
+    assert_eq!(before["ca"], Value::Null);
+    for number in ["MA==", "MQ=="] {
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{number}\n-----END CERTIFICATE-----\n");
+        scene.certificates = Some(pem.clone());
+        assert_eq!(scene.done(&asked(true, &[])).await.new_password, Some(false));
+        assert_eq!(kept(&scene).await, json!({ "url": before["url"], "ca": pem }));
+    }
 }

@@ -12,29 +12,56 @@ use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::{Environment, Fault, Secret};
 use isotherm_types::disposition::error_chain;
 use isotherm_types::event::TaskWake;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How long a host is waited for.
 const HOST_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a message is waited for after it was sent.
 const MESSAGE_PATIENCE: Duration = Duration::from_secs(20);
+/// Name of the operator's own queue. Source: terraform/stack.yaml, `tasks_noop`.
+const OWN_QUEUE: &str = "isotherm-tasks-noop.fifo";
 /// Header of an answer that comes from one machine's way out, not from the host.
 const REFUSED_HEADER: &str = "x-isotherm-egress";
 
-/// What is to be tried.
+/// What is to be tried. Whoever may run a job of this operator may write it, so it names no object and no queue but those of
+/// the checks themselves.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
-    /// Tells this run from all others; hexadecimal digits.
+    /// Tells this run from all others: 32 hexadecimal digits.
+    #[serde(deserialize_with = "nonce")]
     pub nonce: String,
     /// An address of a host on the list.
     pub allowed_url: String,
     /// An address of a host that is not on it, and that can be reached from elsewhere.
     pub refused_url: String,
-    /// The operator's own queue.
+    /// Address of the operator's own queue.
+    #[serde(deserialize_with = "own_queue")]
     pub queue_url: String,
-    /// The object that is put, and left for the command to read and delete.
-    pub object_key: String,
+}
+
+impl Asked {
+    /// Key of the object that is put, and left for the command to read and delete.
+    pub fn object_key(&self) -> String {
+        format!("smoke/{}", self.nonce)
+    }
+}
+
+fn nonce<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(D::Error::custom("nonce is not 32 hexadecimal digits"));
+    }
+    Ok(text)
+}
+
+fn own_queue<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.rsplit('/').next() != Some(OWN_QUEUE) {
+        return Err(D::Error::custom(format!("queue_url is not that of {OWN_QUEUE}")));
+    }
+    Ok(text)
 }
 
 /// What was found.
@@ -135,7 +162,7 @@ async fn message(clients: &Clients, asked: &Asked, own: TaskWake) -> Result<Stri
 
 /// An object put and read back; whoever asked deletes it.
 async fn object(clients: &Clients, bucket: &str, asked: &Asked) -> Result<String, String> {
-    let (s3, key) = (clients.s3(), &asked.object_key);
+    let (s3, key) = (clients.s3(), &asked.object_key());
     let body = asked.nonce.clone().into_bytes();
     let call = s3.put_object().bucket(bucket).key(key).body(ByteStream::from(body));
     call.send().await.map_err(|error| format!("could not put an object into {bucket}: {}", error_chain(&error)))?;
@@ -186,4 +213,33 @@ async fn ask(url: &str) -> Result<Answered, String> {
         // The address may hold a provider's key.
         Err(error) => Answered::NotReached(error_chain(&error.without_url())),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nobody_can_have_it_write_elsewhere_than_below_smoke() {
+        let good = json!({
+            "nonce": "0192d3c4a5b67788990a0b0c0d0e0f10", "allowed_url": "https://a.example/", "refused_url": "https://b.example/",
+            "queue_url": "https://sqs.eu-west-1.amazonaws.com/1/isotherm-tasks-noop.fifo",
+        });
+        let asked: Asked = serde_json::from_value(good.clone()).unwrap();
+        assert_eq!(asked.object_key(), "smoke/0192d3c4a5b67788990a0b0c0d0e0f10");
+        for (member, value, expected) in [
+            ("nonce", "", "nonce"),
+            ("nonce", "../queries/1/a/rows.parquet/0123", "nonce"),
+            ("queue_url", "https://sqs.eu-west-1.amazonaws.com/1/isotherm-events.fifo", "queue_url"),
+            ("queue_url", "https://sqs.eu-west-1.amazonaws.com/1/not-isotherm-tasks-noop.fifo", "queue_url"),
+            ("object_key", "queries/1/a/rows.parquet", "object_key"),
+        ] {
+            let mut bad = good.clone();
+            bad[member] = json!(value);
+            let error = serde_json::from_value::<Asked>(bad).unwrap_err().to_string();
+            assert!(error.contains(expected), "{member} {value}: {error}");
+        }
+    }
 }
