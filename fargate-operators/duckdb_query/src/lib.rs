@@ -19,7 +19,7 @@ use isotherm_platform::aws::Clients;
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::metrics::Telling;
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
-use isotherm_query::QueryEngine;
+use isotherm_query::{QueryEngine, WaitingSandbox};
 use isotherm_query::batch::TaskInput;
 use isotherm_query::engine::AnswerLimits;
 use isotherm_query::results::ResultStore;
@@ -63,6 +63,7 @@ async fn prepare(spec: &TaskSpec, context: Context) -> Result<(BatchQuery, TaskI
         sandbox: config.sandbox(bundle.open(&checked), std::env::temp_dir()),
         // Rows are handed on, not gathered.
         limits: AnswerLimits { max_rows: 0, max_bytes: 0 },
+        waiting: WaitingSandbox::default(),
     };
     let query = BatchQuery {
         engine,

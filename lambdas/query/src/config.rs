@@ -11,7 +11,7 @@ use isotherm_platform::lambda::identity;
 use isotherm_platform::{Environment, Fault};
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
 use isotherm_query::results::{InlineLimits, ResultStore};
-use isotherm_query::{QueryEngine, SandboxMemory};
+use isotherm_query::{QueryEngine, SandboxMemory, WaitingSandbox};
 
 use crate::QueryFunction;
 
@@ -75,8 +75,10 @@ pub(crate) async fn function(mut environment: Environment) -> Result<QueryFuncti
         spill_folder: std::env::temp_dir(),
     };
     let limits = AnswerLimits { max_rows: INLINE_ROWS, max_bytes: INLINE_BYTES };
+    let engine = QueryEngine { pool, objects, sandbox, limits, waiting: WaitingSandbox::default() };
+    engine.keep_a_sandbox_waiting(MAX_TIMEOUT).await;
     Ok(QueryFunction {
-        engine: QueryEngine { pool, objects, sandbox, limits },
+        engine,
         results: ResultStore::new(clients.s3().clone(), results.open(&checked)),
         authenticator: identity::authenticator(issuers.open(&checked))?,
         clients,

@@ -1,5 +1,6 @@
 //! Reading rows back: binary COPY out → Arrow, inside the caller's snapshot.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -25,6 +26,9 @@ pub enum Order {
     Any,
 }
 
+/// A row is wanted if each of these columns has one of its values. Without any column every row is.
+pub type Wanted = BTreeMap<&'static str, Vec<Vec<u8>>>;
+
 /// Streams `columns` of the rows of `blocks` as record batches of at most `max_batch_rows` rows.
 ///
 /// A batch ends early with the row with which it reaches 2 MiB: memory is bounded by that and one row, however large
@@ -43,13 +47,56 @@ pub async fn read<'c>(
     order: Order,
     max_batch_rows: usize,
 ) -> Result<BoxStream<'c, Result<RecordBatch, HotStoreError>>, HotStoreError> {
-    let schema = projection(dataset, columns)?;
     let order_by = match order {
         Order::ByPlace => format!(" ORDER BY {}", dataset.sort_columns().join(", ")),
         Order::Any => String::new(),
     };
+    copy_out(conn, chain_id, dataset, columns, blocks, &order_by, max_batch_rows).await
+}
+
+/// As [`read`], in any order, those rows that one of `wanted` asks for; all if there is none.
+///
+/// # Errors
+/// As [`read`], and [`HotStoreError::UnknownColumn`] for one that is `wanted`.
+pub async fn read_wanted<'c>(
+    conn: &'c mut PgConnection,
+    chain_id: ChainId,
+    dataset: Dataset,
+    columns: &[&str],
+    blocks: BlockRange,
+    wanted: &[Wanted],
+    max_batch_rows: usize,
+) -> Result<BoxStream<'c, Result<RecordBatch, HotStoreError>>, HotStoreError> {
+    projection(dataset, &wanted.iter().flat_map(|wanted| wanted.keys().copied()).collect::<Vec<_>>())?;
+    copy_out(conn, chain_id, dataset, columns, blocks, &condition(wanted), max_batch_rows).await
+}
+
+/// What `wanted` adds to a WHERE. COPY takes no parameters; digits of bytes need none.
+fn condition(wanted: &[Wanted]) -> String {
+    if wanted.iter().any(BTreeMap::is_empty) || wanted.is_empty() {
+        return String::new();
+    }
+    let literal = |value: &Vec<u8>| format!("'\\x{}'::bytea", hex::encode(value));
+    let one_of = |(column, values): (&&str, &Vec<Vec<u8>>)| match values.as_slice() {
+        [] => "false".to_owned(),
+        values => format!("{column} IN ({})", values.iter().map(literal).collect::<Vec<_>>().join(", ")),
+    };
+    let all = |wanted: &Wanted| wanted.iter().map(one_of).collect::<Vec<_>>().join(" AND ");
+    format!(" AND (({}))", wanted.iter().map(all).collect::<Vec<_>>().join(") OR ("))
+}
+
+async fn copy_out<'c>(
+    conn: &'c mut PgConnection,
+    chain_id: ChainId,
+    dataset: Dataset,
+    columns: &[&str],
+    blocks: BlockRange,
+    rest: &str,
+    max_batch_rows: usize,
+) -> Result<BoxStream<'c, Result<RecordBatch, HotStoreError>>, HotStoreError> {
+    let schema = projection(dataset, columns)?;
     let sql = format!(
-        "COPY (SELECT {} FROM hot.{dataset} WHERE chain_id = {chain_id} AND block_number >= {} AND block_number < {}{order_by}) \
+        "COPY (SELECT {} FROM hot.{dataset} WHERE chain_id = {chain_id} AND block_number >= {} AND block_number < {}{rest}) \
          TO STDOUT (FORMAT binary)",
         columns.join(", "),
         blocks.start(),
@@ -152,6 +199,19 @@ mod tests {
     const ROW_BYTES: usize = 300_000;
     /// Less than a row, so that no piece ends two.
     const PIECE_BYTES: usize = 65_536;
+
+    #[test]
+    fn what_is_wanted_is_a_condition_of_digits_only() {
+        let one =
+            |column, values: &[&[u8]]| Wanted::from([(column, values.iter().map(|value| value.to_vec()).collect())]);
+        let both: Wanted = one("address", &[b"'"]).into_iter().chain(one("topic0", &[&[1], &[2, 255]])).collect();
+        assert_eq!(condition(&[]), "");
+        assert_eq!(condition(&[both.clone(), Wanted::new()]), "");
+        assert_eq!(
+            condition(&[both, one("data", &[]), one("data", &[b""])]),
+            r" AND ((address IN ('\x27'::bytea) AND topic0 IN ('\x01'::bytea, '\x02ff'::bytea)) OR (false) OR (data IN ('\x'::bytea)))"
+        );
+    }
 
     async fn batches_of(rows: &RecordBatch, max_batch_rows: usize) -> Vec<RecordBatch> {
         let stream = encode(rows).unwrap();

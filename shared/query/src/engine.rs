@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use isotherm_cold_store::ObjectStore;
-use isotherm_types::sandbox::{Failure, FailureReason, Limits, Request, Spill};
+use isotherm_types::sandbox::{Failure, FailureReason, Request, port_of};
 use isotherm_types::{Clock as _, DatasetGrants, OrgId, SystemClock};
 use sqlx::{PgConnection, PgPool};
 
@@ -20,6 +20,7 @@ use crate::plan::{self, Needs};
 use crate::sandbox_memory::SandboxMemory;
 use crate::sandbox_process::{HandedOn, SandboxProcess, Step, StepError};
 use crate::scope::{ChainScope, Scope};
+use crate::waiting_sandbox::WaitingSandbox;
 use crate::{hot_rows, literals, platform_rows};
 
 /// Between the interrupt inside the sandbox and its end by force. A query is answered 500 ms after its limit at most:
@@ -93,9 +94,22 @@ pub struct QueryEngine {
     pub sandbox: SandboxConfig,
     /// Limits of an answer that is gathered in memory.
     pub limits: AnswerLimits,
+    /// The sandbox of the next query, if one waits.
+    pub waiting: WaitingSandbox,
 }
 
 impl QueryEngine {
+    /// Has a sandbox wait for the next query from now on, opened beforehand: for whoever answers one query after the other
+    /// and keeps nobody's memory meanwhile. A query of more than `longest` gets one of its own.
+    pub async fn keep_a_sandbox_waiting(&self, longest: Duration) {
+        self.waiting.keep(longest, &self.sandbox, &self.ports().await);
+    }
+
+    /// The number of the process that waits for the next query.
+    pub fn waiting_process(&self) -> Option<u32> {
+        self.waiting.process_id()
+    }
+
     /// Runs `request` and returns its rows, within the engine's limits.
     ///
     /// # Errors
@@ -121,10 +135,18 @@ impl QueryEngine {
     ) -> Result<AnswerSummary, QueryError> {
         let clock = Clock { started: Instant::now(), limit: request.timeout };
         let patience = clock.limit + HARD_KILL_AFTER;
-        match tokio::time::timeout(patience, self.run_unhurried(&request, clock, limits, sink)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(QueryError::Timeout { limit: clock.limit }),
-        }
+        let ports = self.ports().await;
+        let outcome = tokio::time::timeout(patience, self.run_unhurried(&request, clock, limits, &ports, sink)).await;
+        // Its sandbox is gone by now.
+        self.waiting.refill(&self.sandbox, &ports);
+        outcome.unwrap_or(Err(QueryError::Timeout { limit: clock.limit }))
+    }
+
+    /// Where a sandbox may connect to: the object store's port, if it has one.
+    async fn ports(&self) -> Vec<u16> {
+        // Signing asks nobody. Where it fails no cold file can be read either, which says why.
+        let address = self.objects.presign_get("any", URL_SLACK).await.ok();
+        address.as_deref().and_then(port_of).into_iter().collect()
     }
 
     async fn run_unhurried(
@@ -132,23 +154,23 @@ impl QueryEngine {
         request: &QueryRequest,
         clock: Clock,
         limits: AnswerLimits,
+        ports: &[u16],
         sink: &mut (dyn RowSink + Send),
     ) -> Result<AnswerSummary, QueryError> {
         let no_files = SignedFiles::default();
-        let spill = self.spill_folder()?;
-        let mut sandbox = SandboxProcess::start(&self.sandbox.program, self.sandbox.memory.resident_bytes)?;
         let explain = |error| explain(error, None, &no_files, clock);
-        conversation::open(&mut sandbox, self.limits_of(spill.as_ref(), request.timeout)).await.map_err(explain)?;
+        let mut open = self.waiting.take(request.timeout, &self.sandbox, ports).await.map_err(explain)?;
+        let sandbox = &mut open.process;
         let statement = literals::rewrite(&request.sql)?;
-        let text = conversation::parse(&mut sandbox, &statement).await.map_err(explain)?;
+        let text = conversation::parse(sandbox, &statement).await.map_err(explain)?;
         let given = Given { statement: &statement, parameters: &request.parameters, now: SystemClock.now() };
         let tree = gate::check(text, &given).map_err(QueryError::Refused)?;
         let explain = |error, files: &SignedFiles| self::explain(error, Some(&tree), files, clock);
-        let planned = conversation::plan(&mut sandbox, &tree).await.map_err(|error| explain(error, &no_files))?;
+        let planned = conversation::plan(sandbox, &tree).await.map_err(|error| explain(error, &no_files))?;
 
         let mut lent = boundary::Lent::of(&self.pool).await?;
         let mut snapshot = lent.snapshot().await?;
-        let found = self.find(&mut snapshot, &mut sandbox, request, (&tree, &planned), clock).await;
+        let found = self.find(&mut snapshot, sandbox, request, (&tree, &planned), clock).await;
         let Found { boundary, needs, files } = match found {
             Ok(found) => found,
             Err(error) => {
@@ -161,17 +183,17 @@ impl QueryEngine {
         };
         // Before the hot rows: behind it the snapshot is the owner's again.
         let sent = match request.org {
-            Some(org) => platform_rows::send(&mut snapshot, org, &planned.platform, &mut sandbox).await,
+            Some(org) => platform_rows::send(&mut snapshot, org, &planned.platform, sandbox).await,
             None => Ok(0),
         };
         let platform_rows_fetched = sent.map_err(|error| explain(error, &files))?;
-        let sent = hot_rows::send(&mut snapshot, &boundary.hot, &needs, &mut sandbox).await;
+        let sent = hot_rows::send(&mut snapshot, &boundary.hot, &needs, sandbox).await;
         let hot_rows_fetched = sent.map_err(|error| explain(error, &files))?;
         // Every row is out: the snapshot has done its work.
         snapshot.rollback().await?;
         lent.give_back();
 
-        let handed_on = answer(&mut sandbox, &tree, limits, clock.left(), sink).await;
+        let handed_on = answer(sandbox, &tree, limits, clock.left(), sink).await;
         let HandedOn { columns, row_count, bytes, truncated } = handed_on.map_err(|error| explain(error, &files))?;
         if truncated {
             return Err(limits.exceeded());
@@ -215,29 +237,6 @@ impl QueryEngine {
         let prepared = conversation::prepare(sandbox, tree, &scope, &needs, &files, &planned.platform).await;
         prepared.map_err(|error| explain(error, Some(tree), &files, clock))?;
         Ok(Found { boundary, needs, files })
-    }
-
-    fn spill_folder(&self) -> Result<Option<tempfile::TempDir>, QueryError> {
-        if self.sandbox.spill_bytes == 0 {
-            return Ok(None);
-        }
-        let folder = tempfile::Builder::new().prefix("isotherm-query-").tempdir_in(&self.sandbox.spill_folder);
-        folder.map(Some).map_err(|source| QueryError::Sandbox { action: "given a folder to spill to", source })
-    }
-
-    fn limits_of(&self, spill: Option<&tempfile::TempDir>, timeout: Duration) -> Limits {
-        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
-        let config = &self.sandbox;
-        Limits {
-            memory_bytes: config.memory.duckdb_bytes,
-            writable_bytes: config.memory.writable_bytes,
-            address_space_bytes: config.memory.address_space_bytes,
-            cpu_seconds: (timeout.as_secs() + 1) * u64::from(config.threads.max(1)) + 5,
-            threads: config.threads,
-            spill: spill.map(|folder| Spill { folder: text(folder.path()), bytes: config.spill_bytes }),
-            httpfs: config.httpfs.as_deref().map(text),
-            ca_bundle: config.ca_bundle.as_deref().map(text),
-        }
     }
 }
 

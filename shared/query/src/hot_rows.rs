@@ -1,9 +1,10 @@
-//! Hot rows on their way to the sandbox: copied out in the query's snapshot, column by column that the plan names.
+//! Hot rows on their way to the sandbox: copied out in the query's snapshot, those rows and columns that the plan
+//! asks for.
 
 use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
 use futures::TryStreamExt;
-use isotherm_hot_store::rows::{self, Order};
+use isotherm_hot_store::rows;
 use sqlx::PgConnection;
 
 use crate::boundary::HotRun;
@@ -39,8 +40,9 @@ async fn copy(
     for run in runs {
         let Some(need) = needs.get(&(run.chain_id, run.dataset)) else { continue };
         let table = hot_table(run.chain_id, run.dataset);
+        let (columns, wanted) = (&need.columns, &need.wanted);
         let mut batches =
-            rows::read(snapshot, run.chain_id, run.dataset, &need.columns, run.blocks, Order::Any, BATCH_ROWS).await?;
+            rows::read_wanted(snapshot, run.chain_id, run.dataset, columns, run.blocks, wanted, BATCH_ROWS).await?;
         while let Some(batch) = batches.try_next().await? {
             row_count += batch.num_rows() as u64;
             sandbox.send_rows(&table, &encode(&batch)?).await?;

@@ -12,7 +12,7 @@
 //! once, whatever compaction, cleanup and reorgs do meanwhile, and a cold file that is missing or altered fails the
 //! query: it never has fewer rows.
 //!
-//! [`sandbox_memory`] says what the sandbox may hold meanwhile, and [`sandbox_process`] ends it when it holds more.
+//! [`waiting_sandbox`] opens the next query's sandbox beforehand. [`sandbox_memory`] says what the sandbox may hold meanwhile, and [`sandbox_process`] ends it when it holds more.
 //!
 //! Around a query: [`records`] keeps who asked what and how it ended, and holds the places of each organisation; [`batch`]
 //! makes a task of a query that is not to be waited for; [`results`] writes large answers to files; [`saved`] and
@@ -46,9 +46,11 @@ pub mod sandbox_process;
 pub mod saved;
 pub mod scope;
 pub mod shield;
+pub mod waiting_sandbox;
 
 pub use answer::{AnswerSummary, QueryAnswer, RowSink};
 pub use as_of::{AsOf, AsOfBlock};
 pub use engine::{AnswerLimits, QueryEngine, QueryRequest};
 pub use error::QueryError;
 pub use sandbox_memory::SandboxMemory;
+pub use waiting_sandbox::WaitingSandbox;

@@ -1,14 +1,22 @@
-//! Reads from a query's plan what must be fetched: columns and a run of blocks for each dataset of each chain.
+//! Reads from a query's plan what must be fetched of each dataset of each chain: columns, a run of blocks, and of hot rows
+//! those with the bytes asked for.
 //!
-//! What it reads of the platform's own tables, [`crate::platform_rows`] says. Only ever used to fetch less. A filter counts only if it is plainly `block_number` or `chain_id`, an operator and a
-//! number; all else is ignored, and DuckDB applies every filter again. Pure.
+//! What it reads of the platform's own tables, [`crate::platform_rows`] says. Only ever used to fetch less. A filter counts
+//! only if it is plainly `block_number` or `chain_id`, an operator and a number, or bytes ([`wanted`]); all else is ignored,
+//! and DuckDB applies every filter again. Pure.
 
 use std::collections::BTreeMap;
 
+use isotherm_hot_store::rows::Wanted;
 use isotherm_types::sandbox::{CHAIN_ID, Scan};
 use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset};
 
 use crate::relation::RelationName;
+
+mod wanted;
+
+/// Scans of one dataset whose bytes are told apart; with more, every row is fetched.
+const MOST_ALTERNATIVES: usize = 8;
 
 /// The column by which hot and cold are told apart; always fetched.
 const BLOCK_NUMBER: &str = "block_number";
@@ -74,6 +82,8 @@ pub struct Read {
     pub chains: Bounds,
     /// Blocks.
     pub blocks: Bounds,
+    /// Bytes.
+    pub wanted: Wanted,
 }
 
 /// What a query reads of one dataset of a chain.
@@ -83,6 +93,8 @@ pub struct Need {
     pub columns: Vec<&'static str>,
     /// Blocks.
     pub bounds: Bounds,
+    /// Bytes: a row is wanted that has those of one of these. Where one asks for none, every row is.
+    pub wanted: Vec<Wanted>,
 }
 
 /// What a query reads. A dataset of a chain that no scan reads is not in it.
@@ -100,6 +112,7 @@ pub fn reads(scans: &[Scan]) -> Vec<Read> {
             columns: columns.iter().map(|column| column.name).filter(wanted).collect(),
             chains: bounds(&scan.filters, CHAIN_ID),
             blocks: bounds(&scan.filters, BLOCK_NUMBER),
+            wanted: wanted::wanted(&scan.filters, relation.dataset),
             relation,
         })
     };
@@ -112,6 +125,7 @@ pub fn everything<'a>(relations: impl IntoIterator<Item = &'a RelationName>) -> 
         columns: relation.dataset.columns().iter().map(|column| column.name).filter(|name| *name != CHAIN_ID).collect(),
         chains: Bounds::ALL,
         blocks: Bounds::ALL,
+        wanted: Wanted::new(),
         relation: relation.clone(),
     };
     relations.into_iter().map(whole).collect()
@@ -124,10 +138,17 @@ pub fn needs(reads: &[Read], chains_of: impl Fn(&RelationName) -> Vec<ChainId>) 
     for read in reads {
         let dataset = read.relation.dataset;
         for chain_id in chains_of(&read.relation).into_iter().filter(|chain| read.chains.contains(chain.0)) {
-            let need = needs.entry((chain_id, dataset)).or_insert(Need { columns: vec![], bounds: Bounds::NONE });
+            let nothing = Need { columns: vec![], bounds: Bounds::NONE, wanted: vec![] };
+            let need = needs.entry((chain_id, dataset)).or_insert(nothing);
             let wanted = |name: &&str| need.columns.contains(name) || read.columns.contains(name);
             need.columns = dataset.columns().iter().map(|column| column.name).filter(wanted).collect();
             need.bounds = need.bounds.hull(read.blocks);
+            if !need.wanted.contains(&read.wanted) {
+                need.wanted.push(read.wanted.clone());
+            }
+            if need.wanted.len() > MOST_ALTERNATIVES {
+                need.wanted = vec![Wanted::new()];
+            }
         }
     }
     needs
@@ -294,6 +315,19 @@ mod tests {
         assert!(!needs.contains_key(&(CHAINS[0], Dataset::Blocks)));
         let logs = RelationName::of("", "logs").unwrap();
         assert_eq!(everything([&logs])[0].columns.len(), Dataset::Logs.columns().len() - 1);
+    }
+
+    #[test]
+    fn bytes_are_asked_for_only_where_each_scan_asks_for_some() {
+        let by = |filters: &[&str]| scan("logs", &["data"], filters);
+        let wanted = |scans: &[Scan]| needs_of(scans)[&(CHAINS[0], Dataset::Logs)].wanted.clone();
+        let of = |column, byte: u8| Wanted::from([(column, vec![vec![byte]])]);
+        let (one, two) = (r"address='\x01'::BLOB", r"topic0='\x02'::BLOB");
+        assert_eq!(wanted(&[by(&[one])]), [of("address", 1)]);
+        assert_eq!(wanted(&[by(&[one]), by(&[two]), by(&[one])]), [of("address", 1), of("topic0", 2)]);
+        assert!(wanted(&[by(&[one]), by(&["block_number>5"])]).contains(&Wanted::new()));
+        let many: Vec<Scan> = (0..20).map(|i| by(&[format!(r"address='\x{i:02X}'::BLOB").as_str()])).collect();
+        assert!(wanted(&many).contains(&Wanted::new()));
     }
 
     #[test]

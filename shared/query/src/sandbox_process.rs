@@ -101,6 +101,16 @@ impl SandboxProcess {
         Ok(Self { watch: Some(watch), child, stdin, stdout })
     }
 
+    /// Its number; `None` if it has ended and was waited for.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Whether it has not ended.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Sends `request` and returns the answer.
     ///
     /// # Errors

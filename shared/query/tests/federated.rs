@@ -11,8 +11,12 @@ mod sandbox_program;
 mod as_of;
 #[path = "federated/chains.rs"]
 mod chains;
+#[path = "federated/fetched.rs"]
+mod fetched;
 #[path = "federated/handed_on.rs"]
 mod handed_on;
+#[path = "federated/waiting.rs"]
+mod waiting;
 
 use std::time::{Duration, Instant};
 
@@ -180,7 +184,7 @@ async fn a_watermark_that_moves_meanwhile_changes_nothing() {
 
 /// Where all rows of `transactions` are.
 async fn transactions(snapshot: &mut PgConnection) -> Boundary {
-    let need = Need { columns: vec!["block_number"], bounds: Bounds::ALL };
+    let need = Need { columns: vec!["block_number"], bounds: Bounds::ALL, wanted: vec![] };
     let needs = Needs::from([((CHAIN, Dataset::Transactions), need)]);
     let scope = Scope::read(snapshot, &DatasetGrants::everything()).await.unwrap();
     boundary::read(snapshot, &scope, &needs).await.unwrap()

@@ -31,6 +31,7 @@ async fn open(memory: SandboxMemory, spill: Option<Spill>) -> SandboxProcess {
         spill,
         httpfs: None,
         ca_bundle: None,
+        ports: vec![],
     };
     let opened = sandbox.ask(&Request::Open(limits)).await;
     assert!(matches!(opened, Ok(Response::Opened { .. })), "{opened:?}");

@@ -43,7 +43,7 @@ fn serve(is_locked: bool, is_confined: bool) -> Result<(), SandboxError> {
         // As the product's session does it, in the same order.
         limits::apply(&limits)?;
         open_doors = confine::files(&limits)?;
-        confine::connections(&sources, &open_doors)?;
+        confine::connections(&limits.ports, &open_doors)?;
     }
     let opened = Response::Opened { version: DUCKDB_VERSION.to_owned(), open_doors };
     frames::write_response(&mut output, &opened)?;

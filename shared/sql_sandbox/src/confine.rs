@@ -7,7 +7,6 @@
 //!
 //! It must never allow a folder that others write to.
 
-use std::collections::BTreeSet;
 use std::os::fd::RawFd;
 
 use landlock::{
@@ -16,7 +15,7 @@ use landlock::{
 };
 
 use crate::error::SandboxError;
-use isotherm_types::sandbox::{Limits, OpenDoor, Source};
+use isotherm_types::sandbox::{Limits, OpenDoor};
 
 #[cfg(test)]
 mod tests;
@@ -95,20 +94,16 @@ pub fn files(limits: &Limits) -> Result<Vec<OpenDoor>, SandboxError> {
     }
 }
 
-/// Shuts the calling thread off from every TCP port but those of the URLs of `sources`.
+/// Shuts the calling thread off from every TCP port but `ports`.
 ///
 /// # Errors
-/// [`SandboxError::Protocol`] if a URL has no port; [`SandboxError::Confine`] if the kernel, which took the rules about
-/// files, does not take these.
-pub fn connections(sources: &[Source], open_doors: &[OpenDoor]) -> Result<(), SandboxError> {
-    let urls =
-        sources.iter().flat_map(|source| &source.parts).flat_map(|part| &part.cold).flat_map(|group| &group.urls);
-    let ports = urls.map(|url| port_of(url)).collect::<Result<BTreeSet<u16>, SandboxError>>()?;
+/// [`SandboxError::Confine`] if the kernel, which took the rules about files, does not take these.
+pub fn connections(ports: &[u16], open_doors: &[OpenDoor]) -> Result<(), SandboxError> {
     if open_doors.contains(&OpenDoor::Connections) {
         return Ok(());
     }
     let restrict = || -> Result<RestrictionStatus, RulesetError> {
-        let rules = ports.into_iter().map(|port| Ok::<_, RulesetError>(NetPort::new(port, AccessNet::ConnectTcp)));
+        let rules = ports.iter().map(|port| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp)));
         Ruleset::default().handle_access(AccessNet::from_all(ABI::V4))?.create()?.add_rules(rules)?.restrict_self()
     };
     restrict().map(drop).map_err(refused("connections"))
@@ -153,24 +148,6 @@ fn open_doors(abi: ABI) -> Vec<OpenDoor> {
         (OpenDoor::UnixSockets, ABI::V9),
     ];
     shut_since.into_iter().filter(|(_, since)| abi < *since).map(|(door, _)| door).collect()
-}
-
-/// The TCP port of an `http` or `https` URL.
-fn port_of(url: &str) -> Result<u16, SandboxError> {
-    const WRONG: SandboxError = SandboxError::Protocol { what: "a cold file's address is no http or https URL" };
-    let (scheme, rest) = url.split_once("://").ok_or(WRONG)?;
-    let usual = match scheme {
-        "http" => 80,
-        "https" => 443,
-        _ => return Err(WRONG),
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    // Past the brackets of an IPv6 address, in which colons are no mark of a port.
-    let after_host = authority.rsplit_once(']').map_or(authority, |(_, after)| after);
-    match after_host.split_once(':') {
-        None => Ok(usual),
-        Some((_, port)) => port.parse().map_err(|_| WRONG),
-    }
 }
 
 fn existing(path: &str) -> Result<PathFd, SandboxError> {

@@ -7,11 +7,30 @@ use crate::functions;
 use isotherm_types::sandbox::{DUCKDB_VERSION, Failure, FailureReason, Limits, Spill};
 
 /// Opens an instance in memory that installs and loads nothing by itself and holds nothing but the functions for chain
-/// data.
+/// data; and the extension for cold files, where `limits` name it.
+///
+/// The signature of the extension is not looked at: that costs 85 ms a query, and the file is one that was checked when it
+/// was packed and that this process cannot write. No other one is taken without a signature afterwards.
 ///
 /// # Errors
-/// [`SandboxError::Version`] if the library is not the pinned one; else [`SandboxError::Engine`].
+/// [`SandboxError::Version`] if the library is not the pinned one; else [`SandboxError::Engine`], also if it does not take
+/// the extension.
 pub fn open(limits: &Limits) -> Result<Connection, SandboxError> {
+    let connection = open_with(limits, &[("allow_unsigned_extensions", "true".to_owned())])?;
+    if let Some(path) = &limits.httpfs {
+        let mut sql = format!("LOAD {}; SET enable_http_metadata_cache = true;", literal(path));
+        if let Some(bundle) = &limits.ca_bundle {
+            let bundle = literal(bundle);
+            sql.push_str(&format!(" SET ca_cert_file = {bundle}; SET enable_server_cert_verification = true;"));
+        }
+        connection.execute_batch(&sql).map_err(SandboxError::engine("load httpfs"))?;
+    }
+    let signed_only = "SET allow_unsigned_extensions = false;";
+    connection.execute_batch(signed_only).map_err(SandboxError::engine("have signatures looked at"))?;
+    Ok(connection)
+}
+
+fn open_with(limits: &Limits, more: &[(&'static str, String)]) -> Result<Connection, SandboxError> {
     let settings = [
         ("autoinstall_known_extensions", "false".to_owned()),
         ("autoload_known_extensions", "false".to_owned()),
@@ -22,7 +41,8 @@ pub fn open(limits: &Limits) -> Result<Connection, SandboxError> {
         ("temp_directory", String::new()),
     ];
     let config = settings
-        .into_iter()
+        .iter()
+        .chain(more)
         .try_fold(Config::default(), |config, (name, value)| config.with(name, value))
         .map_err(SandboxError::engine("configure DuckDB"))?;
     let connection = Connection::open_in_memory_with_flags(config).map_err(SandboxError::engine("open DuckDB"))?;
@@ -46,7 +66,7 @@ pub fn open(limits: &Limits) -> Result<Connection, SandboxError> {
 /// # Errors
 /// As [`open`].
 pub fn open_locked(limits: &Limits) -> Result<Connection, SandboxError> {
-    let connection = open(limits)?;
+    let connection = open_with(limits, &[])?;
     connection.execute_batch("SET enable_external_access = false;").map_err(SandboxError::engine("lock DuckDB"))?;
     Ok(connection)
 }

@@ -1,6 +1,7 @@
 //! One session: messages in their order, one process a query.
 
 use std::io::{Read, Write};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use duckdb::Connection;
@@ -31,6 +32,8 @@ struct Session {
     open_doors: Vec<OpenDoor>,
     /// Parses and plans; sees no rows and no files.
     planner: Option<Connection>,
+    /// Opens the instance that runs the query, beside the other one.
+    opening: Option<JoinHandle<Result<Connection, SandboxError>>>,
     /// Holds the relations and runs the query.
     runner: Option<Runner>,
 }
@@ -81,6 +84,9 @@ impl Session {
         limits::apply(&limits)?;
         // Before DuckDB starts its threads: they have what this one has.
         self.open_doors = confine::files(&limits)?;
+        confine::connections(&limits.ports, &self.open_doors)?;
+        let own = limits.clone();
+        self.opening = Some(std::thread::spawn(move || engine::open(&own)));
         self.planner = Some(engine::open_locked(&limits)?);
         self.limits = Some(limits);
         Ok(())
@@ -88,13 +94,10 @@ impl Session {
 
     fn prepare(&mut self, sources: Vec<Source>) -> Result<(), SandboxError> {
         let limits = self.limits.as_ref().ok_or(OUT_OF_TURN)?;
-        if self.runner.is_some() {
-            return Err(OUT_OF_TURN);
-        }
-        // With it end its threads, which were not shut off from connections.
+        // There is none once the relations were made.
+        let opening = self.opening.take().ok_or(OUT_OF_TURN)?;
         self.planner = None;
-        confine::connections(&sources, &self.open_doors)?;
-        let connection = engine::open(limits)?;
+        let connection = opening.join().map_err(|_| SandboxError::Protocol { what: "the engine did not open" })??;
         sources::prepare(&connection, limits, &sources)?;
         self.runner = Some(Runner { connection, sources });
         Ok(())

@@ -12,19 +12,25 @@ use duckdb::Connection;
 use crate::engine::{identifier, literal, sql_type};
 use crate::error::SandboxError;
 use crate::relations::{self, Shown};
-use isotherm_types::sandbox::{BLOCK_TIME, ColdGroup, Limits, Part, Relation, RelationColumn, Source, TIMESTAMP};
+use isotherm_types::sandbox::{
+    BLOCK_TIME, ColdGroup, Limits, Part, Relation, RelationColumn, Source, TIMESTAMP, port_of,
+};
 
 /// Schema of the tables with rows that the parent sends.
 const HOT_SCHEMA: &str = "isotherm_hot";
 
-/// Makes the hot tables and the views. Loads `httpfs` if there are cold files. Reads no file yet.
+/// Makes the hot tables and the views, in an instance of [`crate::engine::open`] with the same `limits`. Reads no file yet.
 ///
 /// # Errors
-/// [`SandboxError::Protocol`] if there are cold files and no path to `httpfs`; [`SandboxError::Engine`] if DuckDB
-/// refuses the extension.
+/// [`SandboxError::Protocol`] if there are cold files and no `httpfs` to read them with, or if one lies behind a port that
+/// the process has given up.
 pub fn prepare(connection: &Connection, limits: &Limits, sources: &[Source]) -> Result<(), SandboxError> {
-    if sources.iter().flat_map(|source| &source.parts).any(|part| !part.cold.is_empty()) {
-        load_httpfs(connection, limits)?;
+    let mut urls = urls(sources).peekable();
+    if urls.peek().is_some() && limits.httpfs.is_none() {
+        return Err(SandboxError::Protocol { what: "cold files need the httpfs extension" });
+    }
+    if urls.any(|url| !port_of(url).is_some_and(|port| limits.ports.contains(&port))) {
+        return Err(SandboxError::Protocol { what: "a cold file lies behind a port that was not named" });
     }
     let mut sql = format!("CREATE SCHEMA {HOT_SCHEMA};\n");
     for source in sources {
@@ -56,9 +62,7 @@ pub fn append(connection: &Connection, hot_table: &str, stream: Vec<u8>) -> Resu
 /// # Errors
 /// [`SandboxError::Engine`] if a lock does not close; the query must not run then.
 pub fn lock(connection: &Connection, sources: &[Source]) -> Result<(), SandboxError> {
-    let parts = sources.iter().flat_map(|source| &source.parts);
-    let urls = parts.flat_map(|part| &part.cold).flat_map(|group| &group.urls);
-    let urls = urls.map(|url| literal(url)).collect::<Vec<_>>().join(", ");
+    let urls = urls(sources).map(|url| literal(url)).collect::<Vec<_>>().join(", ");
     // The secret manager wants its folder on first use, even with persistent secrets off: wake it before the lock.
     let sql = format!(
         "FROM duckdb_secrets(); SET allowed_paths = [{urls}]; SET enable_external_access = false; \
@@ -67,14 +71,8 @@ pub fn lock(connection: &Connection, sources: &[Source]) -> Result<(), SandboxEr
     connection.execute_batch(&sql).map_err(SandboxError::engine("lock DuckDB"))
 }
 
-fn load_httpfs(connection: &Connection, limits: &Limits) -> Result<(), SandboxError> {
-    let path =
-        limits.httpfs.as_deref().ok_or(SandboxError::Protocol { what: "cold files need the httpfs extension" })?;
-    let mut sql = format!("LOAD {}; SET enable_http_metadata_cache = true;", literal(path));
-    if let Some(bundle) = &limits.ca_bundle {
-        sql.push_str(&format!(" SET ca_cert_file = {}; SET enable_server_cert_verification = true;", literal(bundle)));
-    }
-    connection.execute_batch(&sql).map_err(SandboxError::engine("load httpfs"))
+fn urls(sources: &[Source]) -> impl Iterator<Item = &String> {
+    sources.iter().flat_map(|source| &source.parts).flat_map(|part| &part.cold).flat_map(|group| &group.urls)
 }
 
 /// Two relations may show the same rows; the table is made once.

@@ -106,6 +106,8 @@ pub struct Limits {
     pub httpfs: Option<String>,
     /// PEM file of the certificate authorities for cold files behind `https`.
     pub ca_bundle: Option<String>,
+    /// TCP ports that it may connect to: those of the object store.
+    pub ports: Vec<u16>,
 }
 
 /// Room on disk for what does not fit in memory.
@@ -226,6 +228,23 @@ pub enum Response {
     Failed(Failure),
 }
 
+/// The TCP port of an `http` or `https` URL; `None` if it is neither, or names none that there is.
+pub fn port_of(url: &str) -> Option<u16> {
+    let (scheme, rest) = url.split_once("://")?;
+    let usual = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    // Past the brackets of an IPv6 address, in which colons are no mark of a port.
+    let after_host = authority.rsplit_once(']').map_or(authority, |(_, after)| after);
+    match after_host.split_once(':') {
+        None => Some(usual),
+        Some((_, port)) => port.parse().ok(),
+    }
+}
+
 /// What a process could not shut itself off from, as its system does not let it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -288,4 +307,28 @@ pub enum FailureReason {
     Protocol,
     /// The sandbox itself could not do its work.
     Engine,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_of_a_url_is_read() {
+        let table = [
+            ("https://bucket.s3.eu-central-1.amazonaws.com/a/b.parquet?X-Amz-Expires=60&x=a:1", Some(443)),
+            ("http://127.0.0.1:4566/b/k", Some(4566)),
+            ("http://host", Some(80)),
+            ("http://[::1]:90/x", Some(90)),
+            ("https://[2001:db8::1]/x", Some(443)),
+            ("http://host:0x50/", None),
+            ("http://host:99999/", None),
+            ("s3://bucket/key", None),
+            ("/etc/passwd", None),
+            ("", None),
+        ];
+        for (url, expected) in table {
+            assert_eq!(port_of(url), expected, "{url}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::lambda::{Invocation, identity};
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
 use isotherm_query::results::{InlineLimits, ResultStore};
-use isotherm_query::{QueryEngine, SandboxMemory};
+use isotherm_query::{QueryEngine, SandboxMemory, WaitingSandbox};
 use isotherm_types::{Clock as _, OrgId, SystemClock};
 use lambda_query::{QueryFunction, Route};
 use serde_json::{Value, json};
@@ -91,6 +91,7 @@ impl Stage {
                 objects,
                 sandbox: sandbox(scratch.path().to_owned()),
                 limits: AnswerLimits { max_rows: 100_000, max_bytes: 16 << 20 },
+                waiting: WaitingSandbox::default(),
             },
             results: ResultStore::new(clients.s3().clone(), results),
             authenticator: identity::authenticator(issuer.issuers().to_string().parse().unwrap()).unwrap(),
@@ -101,6 +102,7 @@ impl Stage {
             places: 4,
             place_wait: Duration::from_millis(300),
         };
+        function.engine.keep_a_sandbox_waiting(Duration::from_secs(60)).await;
         Self { function, pool, org, issuer, _database: database, _scratch: scratch }
     }
 

@@ -13,7 +13,7 @@ use isotherm_lab::ministack::{Ministack, MinistackOptions, REGION, account};
 use isotherm_lab::postgres::{Data, Postgres, StartOptions, TestDatabase};
 use isotherm_lab::tools;
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
-use isotherm_query::{QueryEngine, SandboxMemory};
+use isotherm_query::{QueryEngine, SandboxMemory, WaitingSandbox};
 use isotherm_types::Dataset;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tempfile::TempDir;
@@ -110,6 +110,7 @@ impl Stage {
                 spill_folder: self.folder.path().to_owned(),
             },
             limits: AnswerLimits { max_rows: 100_000, max_bytes: 32 << 20 },
+            waiting: WaitingSandbox::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use isotherm_lab::ministack::{Ministack, REGION, account};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_lab::tools;
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
-use isotherm_query::{QueryEngine, SandboxMemory};
+use isotherm_query::{QueryEngine, SandboxMemory, WaitingSandbox};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::made_chain::{CHAIN, CHAIN_NAME};
@@ -47,6 +47,7 @@ impl Platform {
             objects: objects.clone(),
             sandbox: sandbox(scratch.path().to_owned()),
             limits: AnswerLimits { max_rows: 100_000, max_bytes: 16 << 20 },
+            waiting: WaitingSandbox::default(),
         };
         let platform = Self { database, client, objects, engine, scratch };
         cursor::ensure(&mut platform.connect().await, CHAIN, CHAIN_NAME, 10).await.unwrap();

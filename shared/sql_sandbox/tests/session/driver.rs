@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -14,6 +14,9 @@ use isotherm_types::sandbox::{
     ALLOCATOR_SETTINGS, ColdGroup, Failure, KIND_ARROW, KIND_JSON, Limits, Part, Relation, RelationColumn, Request,
     Response, Scan, Source,
 };
+
+/// Ports of the object stores that this process has started: sandboxes may connect to those that were there before them.
+pub(crate) static STORE_PORTS: Mutex<Vec<u16>> = Mutex::new(Vec::new());
 
 const MIB: u64 = 1024 * 1024;
 
@@ -165,6 +168,7 @@ pub(crate) fn limits() -> Limits {
         spill: None,
         httpfs: httpfs(),
         ca_bundle: None,
+        ports: STORE_PORTS.lock().unwrap().clone(),
     }
 }
 

@@ -14,7 +14,9 @@ impl FileServer {
     /// Serves the files of `folder` until the test process ends.
     pub(crate) fn start(folder: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let address = listener.local_addr().unwrap();
+        crate::driver::STORE_PORTS.lock().unwrap().push(address.port());
+        let address = address.to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
         std::thread::spawn(move || {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use isotherm_lab::tools;
 use isotherm_types::Dataset;
-use isotherm_types::sandbox::{ColdGroup, Limits, Part, Relation, RelationColumn, Source, Spill};
+use isotherm_types::sandbox::{ColdGroup, Limits, Part, Relation, RelationColumn, Source, Spill, port_of};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use tempfile::TempDir;
 
@@ -131,6 +131,7 @@ impl Planted {
             spill: Some(Spill { folder: text(spill.path()), bytes: 64 << 20 }),
             httpfs: Some(text(&tools::httpfs().unwrap().canonicalize().unwrap())),
             ca_bundle: None,
+            ports: vec![port_of(&own_url).expect("an address with a port")],
         };
         let sources = vec![source(own_url)];
         let heap = secret(mark, "heap").into_boxed_str();

@@ -1,0 +1,58 @@
+//! Sandboxes that are open before their query comes.
+
+use std::collections::HashSet;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+
+use super::*;
+
+const COUNT: &str = "select count(*) from blocks";
+
+/// Waits until a child of this process has ended, and leaves it to whoever started it.
+fn ended(process: u32) {
+    let process = Id::Pid(Pid::from_raw(process.cast_signed()));
+    waitid(process, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
+}
+
+#[tokio::test]
+async fn each_query_has_a_sandbox_alone_that_waited_for_it() {
+    let platform = half_cold().await;
+    assert_eq!(rows(&platform, COUNT).await, [[json!(35)]]);
+    assert_eq!(platform.engine.waiting_process(), None, "nobody asked for one");
+
+    platform.engine.keep_a_sandbox_waiting(Duration::from_secs(20)).await;
+    let mut waited = HashSet::new();
+    for _ in 0..3 {
+        assert!(waited.insert(platform.engine.waiting_process().unwrap()), "one served two queries");
+        assert_eq!(rows(&platform, COUNT).await, [[json!(35)]]);
+    }
+    // Refused queries use one up too, and a failed one leaves nothing behind.
+    for sql in ["select * from nobody", "drop table blocks", "select cast('x' as integer)"] {
+        assert!(waited.insert(platform.engine.waiting_process().unwrap()), "{sql}");
+        assert!(run(&platform, sql).await.is_err(), "{sql}");
+    }
+    assert_eq!(rows(&platform, COUNT).await, [[json!(35)]]);
+}
+
+#[tokio::test]
+async fn a_query_that_may_take_longer_has_one_of_its_own() {
+    let platform = half_cold().await;
+    platform.engine.keep_a_sandbox_waiting(Duration::from_secs(5)).await;
+    let waiting = platform.engine.waiting_process().unwrap();
+    assert_eq!(rows(&platform, COUNT).await, [[json!(35)]]);
+    assert_eq!(platform.engine.waiting_process(), Some(waiting));
+}
+
+#[tokio::test]
+async fn a_sandbox_that_ended_while_it_waited_fails_no_query() {
+    let platform = half_cold().await;
+    platform.engine.keep_a_sandbox_waiting(Duration::from_secs(20)).await;
+    for _ in 0..2 {
+        let waiting = platform.engine.waiting_process().unwrap();
+        kill(Pid::from_raw(waiting.cast_signed()), Signal::SIGKILL).unwrap();
+        ended(waiting);
+        assert_eq!(rows(&platform, COUNT).await, [[json!(35)]]);
+    }
+}
