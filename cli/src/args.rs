@@ -192,8 +192,8 @@ pub(crate) struct UpArguments {
     /// File for every AWS call that functions and operators make, once each: what their roles need. It is begun anew
     #[arg(long, value_name = "FILE")]
     pub(crate) record_calls: Option<PathBuf>,
-    /// A host that operators may reach besides the chain's endpoints, such as rpc.example.com or *.example.com; several
-    /// times for several
+    /// A host that operators and functions may reach besides the chain's endpoints, such as rpc.example.com or
+    /// *.example.com; several times for several
     #[arg(long = "allow-host", value_name = "HOST")]
     pub(crate) allowed_hosts: Vec<String>,
 }

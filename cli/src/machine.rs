@@ -44,7 +44,7 @@ pub(crate) struct Start {
     pub(crate) sealing_keys: String,
     /// File for the AWS calls of functions and operators; absent: they go straight to the emulator.
     pub(crate) record_calls: Option<PathBuf>,
-    /// Hosts outside this machine that operators may reach.
+    /// Hosts outside this machine that operators and functions may reach.
     pub(crate) allowed: AllowList,
 }
 
@@ -84,8 +84,9 @@ impl Machine {
         let stack = stack()?;
         let recorder = recorder(&stack, &ministack, start).await?;
         let detours = recorder.as_ref().map(|recorder| recorder.endpoint_urls().clone());
-        let aws =
-            LocalAws::new(&ministack.endpoint_url(), REGION, ACCOUNT).await.by_way_of(detours.unwrap_or_default());
+        let egress = Egress::start(&start.allowed).await.context("could not open the way out")?;
+        let aws = LocalAws::new(&ministack.endpoint_url(), REGION, ACCOUNT).await;
+        let aws = aws.by_way_of(detours.unwrap_or_default()).behind(egress.variables());
         let sources = Sources { programs: programs.clone(), duckdb: tools::tools_folder()?.join("duckdb") };
         let provisioned = provisioned(&stack, &aws, &sources, &database_url, start).await?;
         let bundles = operator_bundles(&stack, &sources, &start.folder.join("bundles"))
@@ -98,7 +99,6 @@ impl Machine {
             cluster: provisioned.cluster.clone(),
             poll_interval: LAUNCHER_POLL,
         };
-        let egress = Egress::start(&start.allowed).await.context("could not open the way out")?;
         let launcher = EcsLauncher::start_behind(&aws, options, egress.variables())
             .context("could not start the launcher of operators")?;
         Ok(Self {

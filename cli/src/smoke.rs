@@ -2,7 +2,7 @@
 //!
 //! What can be tried from here is; the rest a `noop` task tries inside the network (`operator_noop::checks`), and its output is read
 //! by SQL, through the function that answers everybody's. On one machine and on AWS it is the same way. It must never change
-//! anything but its own organisation, its own secret, and objects below `smoke/`.
+//! anything but its own organisation, what its own secret holds, and objects below `smoke/`.
 
 use std::process::ExitCode;
 use std::time::Duration;

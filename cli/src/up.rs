@@ -61,7 +61,7 @@ pub(crate) async fn run(home: &Home, arguments: &UpArguments) -> anyhow::Result<
     outcome
 }
 
-/// Whom operators may reach: the chain's endpoints, and whoever is named besides.
+/// Whom operators and functions may reach: the chain's endpoints, and whoever is named besides.
 fn allowed(arguments: &UpArguments) -> anyhow::Result<AllowList> {
     let endpoints = arguments.rpc_url.split(',').map(host_of).collect::<Result<Vec<_>, _>>()?;
     let named = arguments.allowed_hosts.iter().chain(&endpoints).map(String::as_str);

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use chrono::{DateTime, Utc};
 use isotherm_types::{Clock as _, SystemClock};
 use operator_migrate::smoke;
-use operator_noop::checks::{Asked, Found};
+use operator_noop::checks::{Asked, Found, Hosts};
 use serde_json::json;
 
 use super::outcome::{Check, Outcome, tell};
@@ -22,6 +23,11 @@ const REFUSED_FROM_HERE: Check = Check {
     name: "refused_host_from_here",
     what: "a host off the list, reached from here",
     advice: "name another host with --refused: a host that is down would be refused by nobody",
+};
+const PUT: Check = Check {
+    name: "bucket_put",
+    what: "the hosts to be tried, put into S3 from here",
+    advice: "look at the bucket `results`, at its key, and at what these credentials may do",
 };
 const API: Check = Check {
     name: "api",
@@ -107,12 +113,9 @@ pub(super) async fn all(side: &Side, nonce: &str, patience: Duration, output: Ou
     let (outcome, _) = REFUSED_FROM_HERE.make(answers_here(&side.refused_url)).await;
     note(outcome);
 
-    let input = Asked {
-        nonce: nonce.to_owned(),
-        allowed_url: side.allowed_url.clone(),
-        refused_url: side.refused_url.clone(),
-        queue_url: side.queue_url.clone(),
-    };
+    let input = Asked { nonce: nonce.to_owned(), queue_url: side.queue_url.clone() };
+    let (outcome, _) = PUT.make(name_hosts(side, &input)).await;
+    note(outcome);
     let (outcome, run) = API.make(event(invoke::run_job(side, nonce, &json!(input)))).await;
     note(outcome);
     let (outcome, delivered) = WEBHOOK.make(event(webhook::deliver(side, nonce))).await;
@@ -122,7 +125,8 @@ pub(super) async fn all(side: &Side, nonce: &str, patience: Duration, output: Ou
     note(outcome);
     let (outcome, _) = WEBHOOK_TASK.make(task_of(side, smoke::WEBHOOK_JOB, nonce, delivered, patience)).await;
     note(outcome);
-    let found = task.map(|output| inside::found(&output));
+    let number = task.as_ref().map(|(id, _)| *id);
+    let found = task.map(|(_, output)| inside::found(&output));
     for check in INSIDE {
         note(judged(check, found.as_ref()));
     }
@@ -130,7 +134,7 @@ pub(super) async fn all(side: &Side, nonce: &str, patience: Duration, output: Ou
     note(outcome);
     let (outcome, _) = LOG.make(seen(side.evidence.line(nonce, since, patience))).await;
     note(outcome);
-    let (outcome, _) = METRIC.make(seen(side.evidence.metric(nonce, since, patience))).await;
+    let (outcome, _) = METRIC.make(seen(measured(side, number, since, patience))).await;
     note(outcome);
     outcomes
 }
@@ -140,6 +144,21 @@ async fn asks(side: &Side) -> anyhow::Result<((), String)> {
     let answer = rows.first().map(|row| row[0].to_string()).unwrap_or_default();
     ensure!(answer == "42", "6 * 7 is {answer:?}");
     Ok(((), "6 * 7 is 42".to_owned()))
+}
+
+/// Says to the task which hosts to try: not in its input, which others than this command may write too.
+async fn name_hosts(side: &Side, asked: &Asked) -> anyhow::Result<((), String)> {
+    let hosts = Hosts { allowed_url: side.allowed_url.clone(), refused_url: side.refused_url.clone() };
+    let body = serde_json::to_vec(&hosts).context("could not write the hosts down")?;
+    let (bucket, key) = (&side.results_bucket, asked.hosts_key());
+    let call = side.clients.s3().put_object().bucket(bucket).key(&key).body(body.into());
+    call.send().await.with_context(|| format!("could not put s3://{bucket}/{key}"))?;
+    Ok(((), format!("s3://{bucket}/{key}")))
+}
+
+async fn measured(side: &Side, task: Option<i64>, since: DateTime<Utc>, patience: Duration) -> anyhow::Result<String> {
+    let task = task.context("no task has run to its end inside")?;
+    side.evidence.metric(task, since, patience).await
 }
 
 /// A host that answers nobody would be refused by nobody.
@@ -164,10 +183,10 @@ async fn task_of(
     nonce: &str,
     fired: Option<()>,
     patience: Duration,
-) -> anyhow::Result<(serde_json::Value, String)> {
+) -> anyhow::Result<((i64, serde_json::Value), String)> {
     ensure!(fired.is_some(), "it was not asked for");
     let (id, output) = inside::task(side, job, nonce, patience).await?;
-    Ok((output, format!("task {id}")))
+    Ok(((id, output), format!("task {id}")))
 }
 
 /// What the task found, as an outcome of ours.
@@ -189,6 +208,8 @@ fn judged(check: Check, found: Option<&anyhow::Result<Vec<Found>>>) -> Outcome {
 async fn delete(side: &Side, asked: &Asked) -> anyhow::Result<((), String)> {
     let (s3, bucket, key) = (side.clients.s3(), &side.results_bucket, &asked.object_key());
     let place = format!("s3://{bucket}/{key}");
+    let hosts = s3.delete_object().bucket(bucket).key(asked.hosts_key()).send().await;
+    hosts.with_context(|| format!("could not delete s3://{bucket}/{}", asked.hosts_key()))?;
     let got = s3.get_object().bucket(bucket).key(key).send().await.with_context(|| format!("could not get {place}"))?;
     let bytes = got.body.collect().await.with_context(|| format!("could not read {place}"))?.into_bytes();
     ensure!(bytes == asked.nonce.as_bytes(), "{place} is not what the task has put there");
@@ -202,8 +223,29 @@ async fn delete(side: &Side, asked: &Asked) -> anyhow::Result<((), String)> {
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_does_not_answer_here_proves_nothing_inside() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let check = REFUSED_FROM_HERE.make(answers_here(&url));
+        let host = async {
+            let (mut client, _) = listener.accept().await.unwrap();
+            assert!(client.read(&mut [0; 4096]).await.unwrap() > 0);
+            client.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            listener
+        };
+        let ((outcome, _), listener) = tokio::join!(check, host);
+        assert!(outcome.is_ok(), "{outcome:?}");
+
+        drop(listener);
+        let (outcome, _) = REFUSED_FROM_HERE.make(answers_here(&url)).await;
+        assert!(outcome.found.unwrap_err().contains("does not answer"));
+    }
 
     #[test]
     fn what_was_not_tried_inside_has_failed() {

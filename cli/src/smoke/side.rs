@@ -29,8 +29,6 @@ use crate::{deploy, figures};
 const OFF_THE_LIST: &str = "127.0.0.3:0";
 /// A host that nobody has on a list, kept for examples. Source: RFC 2606, section 3.
 const EXAMPLE: &str = "https://example.com/";
-/// The platform's key. Source: terraform/modules/encryption.
-const KEY_ALIAS: &str = "alias/isotherm";
 
 /// Where everything is.
 pub(super) struct Side {
@@ -43,8 +41,6 @@ pub(super) struct Side {
     pub(super) allowed_url: String,
     pub(super) refused_url: String,
     pub(super) evidence: Evidence,
-    /// The key that the platform encrypts secrets with; on AWS only.
-    key: Option<&'static str>,
     /// Keeps the host that is on no list, of one machine.
     _host: Option<Host>,
 }
@@ -88,7 +84,6 @@ impl Side {
             allowed_url,
             refused_url,
             evidence: Evidence::Files { folder: home.stack_folder(&stack.kind).join("logs") },
-            key: None,
             _host: host,
         })
     }
@@ -118,28 +113,36 @@ impl Side {
             refused_url: arguments.refused.clone().unwrap_or_else(|| EXAMPLE.to_owned()),
             evidence: Evidence::CloudWatch { root, region: account.region.clone() },
             clients,
-            key: Some(KEY_ALIAS),
             _host: None,
         })
     }
 
-    /// What the webhook is signed with; made if there is none yet.
+    /// What the webhook is signed with. Its secret is there, empty at first, as all secrets of the stack are: made with them and
+    /// gone with them, under the platform's key. Whoever comes first puts a key there.
     pub(super) async fn signing_key(&self) -> anyhow::Result<String> {
-        let client = self.clients.secrets_manager();
-        match client.get_secret_value().secret_id(smoke::SIGNING_KEY).send().await {
-            Ok(found) => found.secret_string.with_context(|| format!("the secret {} is no text", smoke::SIGNING_KEY)),
+        let (client, id) = (self.clients.secrets_manager(), smoke::SIGNING_KEY);
+        let kept = match client.get_secret_value().secret_id(id).send().await {
+            Ok(found) => found.secret_string,
+            // So AWS says of an empty one too.
             Err(error)
                 if error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
             {
-                let random = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes).concat();
-                let key = format!("whsec_{}", STANDARD.encode(random));
-                let call = client.create_secret().name(smoke::SIGNING_KEY).set_kms_key_id(self.key.map(str::to_owned));
-                let made = call.secret_string(&key).send().await;
-                made.with_context(|| format!("could not make the secret {}", smoke::SIGNING_KEY))?;
-                Ok(key)
+                None
             }
-            Err(error) => Err(error).with_context(|| format!("could not read the secret {}", smoke::SIGNING_KEY)),
+            Err(error) => return Err(error).with_context(|| format!("could not read the secret {id}")),
+        };
+        if let Some(key) = kept {
+            return Ok(key);
         }
+        let random = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes).concat();
+        let key = format!("whsec_{}", STANDARD.encode(random));
+        let put = client.put_secret_value().secret_id(id).secret_string(&key).send().await;
+        put.with_context(|| {
+            format!(
+                "could not put a key into the secret {id}; apply the release, or start the stack anew: that makes it"
+            )
+        })?;
+        Ok(key)
     }
 }
 
@@ -176,9 +179,18 @@ impl Drop for Host {
 
 #[cfg(test)]
 mod tests {
+    use isotherm_lab::tools;
+    use isotherm_local_stack::Stack;
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_webhooks_secret_is_made_with_the_stack() {
+        let stack = Stack::read(&tools::repository_root().unwrap().join("terraform/stack.yaml")).unwrap();
+        let made: Vec<String> = stack.named_secrets().iter().map(|name| names::secret(name)).collect();
+        assert!(made.contains(&smoke::SIGNING_KEY.to_owned()), "{made:?}");
+    }
 
     #[test]
     fn a_pattern_is_no_host_to_try() {

@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use isotherm_lab::anvil::{Anvil, AnvilOptions};
 use isotherm_lab::ministack::REGION;
 use isotherm_local_stack::LocalAws;
+use operator_migrate::smoke::SIGNING_KEY;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
 use crate::stack::Stack;
 
-const CHECKS: [&str; 15] = [
+const CHECKS: [&str; 16] = [
     "query",
     "refused_host_from_here",
+    "bucket_put",
     "api",
     "webhook",
     "task",
@@ -66,6 +68,14 @@ async fn end_to_end_smoke_is_green_and_each_planted_failure_turns_its_checks_red
     let mut stack = Stack::new();
     stack.start(&["up", "--rpc-url", &chain.rpc_url(), "--chain", "test", "--start", "0"]).await;
 
+    let running = stack.running().unwrap();
+    let aws = LocalAws::new(running["endpoint_url"].as_str().unwrap(), REGION, ACCOUNT).await;
+    let gone = aws.secrets().delete_secret().secret_id(SIGNING_KEY).force_delete_without_recovery(true);
+    gone.send().await.unwrap();
+    assert_eq!(failed(&stack, &[]).await, named(&["webhook", "webhook_task"]), "smoke makes no secret of its own");
+    assert!(aws.secrets().describe_secret().secret_id(SIGNING_KEY).send().await.is_err());
+    aws.secrets().create_secret().name(SIGNING_KEY).send().await.unwrap();
+
     let (code, printed) = smoke(&stack, &[]).await;
     assert_eq!((code, &printed["ok"]), (Some(0), &Value::Bool(true)), "{printed:#}");
     let names: Vec<&str> =
@@ -74,7 +84,6 @@ async fn end_to_end_smoke_is_green_and_each_planted_failure_turns_its_checks_red
     let lines = stack.run(&["smoke"]).await;
     assert_eq!(lines.stdout.lines().filter(|line| line.starts_with("ok: ")).count(), CHECKS.len(), "{lines:?}");
 
-    let running = stack.running().unwrap();
     let probe = running["egress_probe"].as_str().unwrap();
     assert_eq!(
         failed(&stack, &["--refused", probe]).await,
@@ -82,16 +91,21 @@ async fn end_to_end_smoke_is_green_and_each_planted_failure_turns_its_checks_red
         "the list lets through what it should not"
     );
     assert_eq!(failed(&stack, &["--allowed", OFF_THE_LIST]).await, named(&["allowed_host"]), "the list lacks a host");
+    assert_eq!(
+        failed(&stack, &["--refused", OFF_THE_LIST]).await,
+        named(&["refused_host_from_here"]),
+        "a host that nobody reaches is refused by nobody"
+    );
 
     let mut conn = PgConnection::connect(running["database_url"].as_str().unwrap()).await.unwrap();
     sqlx::raw_sql("UPDATE _sqlx_migrations SET success = false").execute(&mut conn).await.unwrap();
     assert_eq!(failed(&stack, &[]).await, named(&["database"]), "the database is not migrated");
     sqlx::raw_sql("UPDATE _sqlx_migrations SET success = true").execute(&mut conn).await.unwrap();
 
-    let aws = LocalAws::new(running["endpoint_url"].as_str().unwrap(), REGION, ACCOUNT).await;
     let bucket = "isotherm-results-local";
     aws.s3().delete_bucket().bucket(bucket).send().await.unwrap();
-    assert_eq!(failed(&stack, &[]).await, named(&["bucket", "bucket_delete"]), "the bucket is not there");
+    let of_bucket = ["bucket_put", "bucket", "allowed_host", "refused_host", "bucket_delete"];
+    assert_eq!(failed(&stack, &[]).await, named(&of_bucket), "the bucket is not there");
     aws.s3().create_bucket().bucket(bucket).send().await.unwrap();
     assert_eq!(failed(&stack, &[]).await, named(&[]));
 
@@ -99,7 +113,8 @@ async fn end_to_end_smoke_is_green_and_each_planted_failure_turns_its_checks_red
     delete("isotherm-trigger-webhook").await;
     assert_eq!(failed(&stack, &[]).await, named(&["webhook", "webhook_task"]), "the webhook's function is gone");
     delete("isotherm-api").await;
-    let without_task = CHECKS.iter().copied().filter(|name| !matches!(*name, "query" | "refused_host_from_here"));
+    let untouched = ["query", "refused_host_from_here", "bucket_put"];
+    let without_task = CHECKS.iter().copied().filter(|name| !untouched.contains(name));
     assert_eq!(
         failed(&stack, &["--timeout-seconds", "1"]).await,
         without_task.map(str::to_owned).collect(),

@@ -2,7 +2,7 @@
 //! on the operator's own way out.
 //!
 //! A check that fails is no failure of the task: the output says what was found, and the command judges it. What it finds must
-//! never hold a secret.
+//! never hold a secret, and it must never let who may run a job choose what is connected to (`checks/hosts.rs`).
 
 use std::time::{Duration, Instant};
 
@@ -15,27 +15,23 @@ use isotherm_types::event::TaskWake;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// How long a host is waited for.
-const HOST_PATIENCE: Duration = Duration::from_secs(10);
+mod hosts;
+
+pub use hosts::{Hosts, NotAsked};
+
 /// How long a message is waited for after it was sent.
 const MESSAGE_PATIENCE: Duration = Duration::from_secs(20);
 /// Name of the operator's own queue. Source: terraform/stack.yaml, `tasks_noop`.
 const OWN_QUEUE: &str = "isotherm-tasks-noop.fifo";
-/// Header of an answer that comes from one machine's way out, not from the host.
-const REFUSED_HEADER: &str = "x-isotherm-egress";
 
-/// What is to be tried. Whoever may run a job of this operator may write it, so it names no object and no queue but those of
-/// the checks themselves.
+/// The task's input. Whoever may run a job of this operator may write it, so it names no host, and no object and no queue but those
+/// of the checks themselves.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     /// Tells this run from all others: 32 hexadecimal digits.
     #[serde(deserialize_with = "nonce")]
     pub nonce: String,
-    /// An address of a host on the list.
-    pub allowed_url: String,
-    /// An address of a host that is not on it, and that can be reached from elsewhere.
-    pub refused_url: String,
     /// Address of the operator's own queue.
     #[serde(deserialize_with = "own_queue")]
     pub queue_url: String,
@@ -44,7 +40,12 @@ pub struct Asked {
 impl Asked {
     /// Key of the object that is put, and left for the command to read and delete.
     pub fn object_key(&self) -> String {
-        format!("smoke/{}", self.nonce)
+        format!("smoke/{}/object", self.nonce)
+    }
+
+    /// Key of the object that names the [`Hosts`].
+    pub fn hosts_key(&self) -> String {
+        format!("smoke/{}/hosts.json", self.nonce)
     }
 }
 
@@ -78,29 +79,34 @@ pub struct Found {
 }
 
 /// Tries everything, and says so in the log.
-pub async fn all(asked: &Asked, own: TaskWake, environment: &Environment) -> Vec<Found> {
-    let mut environment = environment.clone();
-    let url = environment.secret("ISOTHERM_DATABASE_URL");
-    let bucket = environment.bucket("results");
-    let (url, bucket) = match environment.check() {
-        Ok(checked) => (Ok(url.open(&checked)), Ok(bucket.open(&checked))),
-        Err(error) => (Err(error.to_string()), Err(error.to_string())),
-    };
+///
+/// # Errors
+/// [`NotAsked`], before anything is tried.
+pub async fn all(asked: &Asked, own: TaskWake, environment: &Environment) -> Result<Vec<Found>, NotAsked> {
+    // Each for itself: who has asked is looked up whether or not there is a database.
+    let (mut of_database, mut of_bucket) = (environment.clone(), environment.clone());
+    let (url, bucket) = (of_database.secret("ISOTHERM_DATABASE_URL"), of_bucket.bucket("results"));
+    let url = of_database.check().map(|checked| url.open(&checked)).map_err(|error| error.to_string());
+    let bucket = of_bucket.check().map(|checked| bucket.open(&checked)).map_err(|error| error.to_string());
     let clients = Clients::load().await;
+    let hosts = match &bucket {
+        Ok(bucket) => hosts::named(&clients, bucket, asked).await?,
+        Err(why) => Err(why.clone()),
+    };
     let found = vec![
         timed("secret", async { url.as_ref().map(|_| "isotherm/database".to_owned()).map_err(Clone::clone) }).await,
         timed("database", async { schema(url.as_ref().map_err(Clone::clone)?).await }).await,
         timed("queue", message(&clients, asked, own)).await,
         timed("bucket", async { object(&clients, bucket.as_ref().map_err(Clone::clone)?, asked).await }).await,
-        timed("allowed_host", allowed(&asked.allowed_url)).await,
-        timed("refused_host", refused(&asked.refused_url)).await,
+        timed("allowed_host", async { hosts::allowed(hosts.as_ref().map_err(Clone::clone)?).await }).await,
+        timed("refused_host", async { hosts::refused(hosts.as_ref().map_err(Clone::clone)?).await }).await,
     ];
     tracing::info!(
         smoke.nonce = asked.nonce,
         smoke.failed = found.iter().filter(|one| !one.ok).count(),
         "looked around"
     );
-    found
+    Ok(found)
 }
 
 async fn timed(name: &str, check: impl Future<Output = Result<String, String>>) -> Found {
@@ -176,45 +182,6 @@ async fn object(clients: &Clients, bucket: &str, asked: &Asked) -> Result<String
     }
 }
 
-async fn allowed(url: &str) -> Result<String, String> {
-    match ask(url).await? {
-        Answered::ByHost(status) => Ok(format!("it answers {status}")),
-        Answered::Refused => Err("the way out refuses it: it is not on the list".to_owned()),
-        Answered::NotReached(why) => Err(why),
-    }
-}
-
-async fn refused(url: &str) -> Result<String, String> {
-    match ask(url).await? {
-        Answered::ByHost(status) => Err(format!("it is not on the list and answers all the same, with {status}")),
-        Answered::Refused => Ok("refused".to_owned()),
-        Answered::NotReached(why) => Ok(format!("not reached: {why}")),
-    }
-}
-
-enum Answered {
-    ByHost(u16),
-    Refused,
-    NotReached(String),
-}
-
-/// Asks as every program of ours does: by the proxy that the environment names, if it names one.
-async fn ask(url: &str) -> Result<Answered, String> {
-    let client = reqwest::Client::builder()
-        .connect_timeout(HOST_PATIENCE)
-        .timeout(HOST_PATIENCE)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| error_chain(&error))?;
-    let answer = client.get(url).send().await;
-    Ok(match answer {
-        Ok(answer) if answer.headers().contains_key(REFUSED_HEADER) => Answered::Refused,
-        Ok(answer) => Answered::ByHost(answer.status().as_u16()),
-        // The address may hold a provider's key.
-        Err(error) => Answered::NotReached(error_chain(&error.without_url())),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -222,19 +189,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_can_have_it_write_elsewhere_than_below_smoke() {
+    fn an_input_names_no_host_and_nothing_elsewhere_than_below_smoke() {
         let good = json!({
-            "nonce": "0192d3c4a5b67788990a0b0c0d0e0f10", "allowed_url": "https://a.example/", "refused_url": "https://b.example/",
+            "nonce": "0192d3c4a5b67788990a0b0c0d0e0f10",
             "queue_url": "https://sqs.eu-west-1.amazonaws.com/1/isotherm-tasks-noop.fifo",
         });
         let asked: Asked = serde_json::from_value(good.clone()).unwrap();
-        assert_eq!(asked.object_key(), "smoke/0192d3c4a5b67788990a0b0c0d0e0f10");
+        assert_eq!(asked.object_key(), "smoke/0192d3c4a5b67788990a0b0c0d0e0f10/object");
+        assert_eq!(asked.hosts_key(), "smoke/0192d3c4a5b67788990a0b0c0d0e0f10/hosts.json");
         for (member, value, expected) in [
             ("nonce", "", "nonce"),
             ("nonce", "../queries/1/a/rows.parquet/0123", "nonce"),
             ("queue_url", "https://sqs.eu-west-1.amazonaws.com/1/isotherm-events.fifo", "queue_url"),
             ("queue_url", "https://sqs.eu-west-1.amazonaws.com/1/not-isotherm-tasks-noop.fifo", "queue_url"),
             ("object_key", "queries/1/a/rows.parquet", "object_key"),
+            ("allowed_url", "http://169.254.170.2/v2/credentials", "allowed_url"),
+            ("refused_url", "http://10.40.0.2:5432/", "refused_url"),
         ] {
             let mut bad = good.clone();
             bad[member] = json!(value);

@@ -34,7 +34,7 @@ pub struct NoopConfig {
     pub stall_after: Option<u64>,
     /// While standing still, say that there is nothing to do.
     pub waiting: bool,
-    /// After the steps, look around as the task's input says ([`checks::Asked`]).
+    /// After the steps, look around for `isotherm smoke` ([`checks`]); nobody else can have it done.
     pub check: bool,
 }
 
@@ -58,7 +58,7 @@ impl Classified for AskedToFail {
 /// Counts the steps; the output says how many, and the names of the variables that the operator has.
 ///
 /// # Errors
-/// A config that cannot be read, and [`AskedToFail`].
+/// A config that cannot be read, [`AskedToFail`], and [`checks::NotAsked`].
 ///
 /// # Panics
 /// If the config asks for it.
@@ -90,7 +90,7 @@ pub async fn run(spec: TaskSpec, context: Context) -> Result<OperatorEnd, Fault>
         // As it was when the task was claimed.
         let fence = Fence(spec.fence.0.saturating_sub(1));
         let own = TaskWake { version: WAKE_VERSION, task_id: spec.task_id, fence };
-        output["checks"] = json!(checks::all(&asked, own, &context.environment).await);
+        output["checks"] = json!(checks::all(&asked, own, &context.environment).await?);
     }
     Ok(OperatorEnd::Completed(output))
 }

@@ -27,6 +27,7 @@ pub struct LocalAws {
     region: String,
     access_key_id: String,
     detours: BTreeMap<String, String>,
+    way_out: Vec<(String, String)>,
 }
 
 impl LocalAws {
@@ -45,6 +46,7 @@ impl LocalAws {
             region: region.to_owned(),
             access_key_id: access_key_id.to_owned(),
             detours: BTreeMap::new(),
+            way_out: Vec::new(),
         }
     }
 
@@ -54,10 +56,15 @@ impl LocalAws {
         Self { detours, ..self }
     }
 
+    /// The same account, in which functions have these variables besides: those of the [way out](crate::egress).
+    pub fn behind(self, way_out: Vec<(String, String)>) -> Self {
+        Self { way_out, ..self }
+    }
+
     /// The same account over connections of its own, for another runtime.
     pub(crate) async fn reconnected(&self) -> Self {
         let aws = Self::new(&self.endpoint_url, &self.region, &self.access_key_id).await;
-        aws.by_way_of(self.detours.clone())
+        aws.by_way_of(self.detours.clone()).behind(self.way_out.clone())
     }
 
     /// Address of every service.
@@ -68,6 +75,11 @@ impl LocalAws {
     /// Address of every service for a process with the role `role`.
     pub(crate) fn endpoint_url_of(&self, role: &str) -> &str {
         self.detours.get(role).unwrap_or(&self.endpoint_url)
+    }
+
+    /// Variables that lead functions out.
+    pub(crate) fn way_out(&self) -> &[(String, String)] {
+        &self.way_out
     }
 
     /// Region of everything.

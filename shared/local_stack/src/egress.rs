@@ -1,9 +1,9 @@
 //! The way out of one machine: a proxy that lets through to the hosts of a list and to nobody else.
 //!
-//! On AWS the network itself keeps the list (docs/adr/0031-one-way-out.md). One machine has no such network, so the launcher
-//! gives workers the usual variables (`HTTPS_PROXY` and the like), which their HTTP client obeys without knowing of this.
-//! What is on this machine (127.0.0.1) is not outside. A program that ignores the variables is not held back, nor are
-//! functions; `alert_deliver` checks the addresses that it connects to and takes no proxy.
+//! On AWS the network itself keeps the list (docs/adr/0031-one-way-out.md). One machine has no such network, so workers and
+//! functions get the usual variables (`HTTPS_PROXY` and the like), which their HTTP client obeys without knowing of this.
+//! What is on this machine (127.0.0.1) is not outside. A program that ignores the variables is not held back, nor is the client for
+//! addresses of users (`isotherm-outbound`), which must see the address that it connects to and takes no proxy.
 //!
 //! It must never read what it passes on: a connection is judged by where it leads, once, before it is opened.
 
@@ -63,7 +63,7 @@ impl Egress {
         format!("http://{}/", self.probe)
     }
 
-    /// Variables that lead a child process's HTTP client through here.
+    /// Variables that lead the HTTP client of a worker or a function through here.
     pub fn variables(&self) -> Vec<(String, String)> {
         let proxy = format!("http://{}", self.proxy);
         [("HTTP_PROXY", proxy.as_str()), ("HTTPS_PROXY", &proxy), ("NO_PROXY", NOT_OUTSIDE)]

@@ -299,6 +299,10 @@ pub struct Secret {
     /// One secret a chain, webhook or the like, `isotherm/<key>/<name>`, named by jobs and triggers instead of by a variable.
     #[serde(default)]
     pub per_name: bool,
+    /// Those per name that every stack has; they are made empty. Terraform makes more from its variables, one machine from
+    /// commands.
+    #[serde(default)]
+    pub names: Vec<String>,
 }
 
 impl Stack {
@@ -331,6 +335,14 @@ impl Stack {
         wiring::check(&stack, &mut report);
         let faults = report.into_faults();
         if faults.is_empty() { Ok(stack) } else { refuse(faults) }
+    }
+
+    /// Secrets per name that every stack has, each as `<key>/<name>`.
+    pub fn named_secrets(&self) -> Vec<String> {
+        let names = |(key, secret): (&String, &Secret)| {
+            secret.names.iter().map(|name| format!("{key}/{name}")).collect::<Vec<_>>()
+        };
+        self.secrets.iter().flat_map(names).collect()
     }
 }
 

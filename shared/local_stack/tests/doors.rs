@@ -1,8 +1,9 @@
 //! The doors that strangers and people knock at, through the emulator's API Gateway with real HTTP: webhooks, and firing by
-//! hand.
+//! hand. And the one door out, where a function fetches the keys of an issuer.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use isotherm_access::users::{self, NewUser};
@@ -20,6 +21,8 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use standardwebhooks::Webhook;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 
 const KEY: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 /// 32 zero bytes.
@@ -71,10 +74,16 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
+        let issuer = LocalIssuer::generate().unwrap();
+        let issuers = issuer.issuers();
+        Self::behind(Vec::new(), issuer, &issuers).await
+    }
+
+    /// With these variables of a way out, and these issuers.
+    async fn behind(way_out: Vec<(String, String)>, issuer: LocalIssuer, issuers: &Value) -> Self {
         let database = TestDatabase::migrated().await.unwrap();
         let emulator = Ministack::start(MinistackOptions::default()).await.unwrap();
-        let aws = LocalAws::new(&emulator.endpoint_url(), ministack::REGION, DEFAULT_ACCOUNT).await;
-        let issuer = LocalIssuer::generate().unwrap();
+        let aws = LocalAws::new(&emulator.endpoint_url(), ministack::REGION, DEFAULT_ACCOUNT).await.behind(way_out);
         let options = Options {
             sources: Sources { programs: programs(), duckdb: PathBuf::new() },
             bucket_suffix: "doors".to_owned(),
@@ -82,7 +91,7 @@ impl Scene {
                 ("database".to_owned(), json!({ "url": database.url }).to_string()),
                 ("alerts".to_owned(), json!({ "keys": [{ "id": "k1", "key": SEALING_KEY }] }).to_string()),
             ]),
-            token_issuers: issuer.issuers().to_string(),
+            token_issuers: issuers.to_string(),
         };
         let made = provision(&doors(), &aws, &options, &mut |_| {}).await.unwrap();
         secrets::ensure(&aws, "webhook/orders", KEY).await.unwrap();
@@ -205,4 +214,47 @@ async fn jobs_and_triggers_are_fired_by_hand_by_whom_a_token_names() {
     let answered = call.payload(event.to_string().into_bytes().into()).send().await.unwrap();
     let answered: Value = serde_json::from_slice(answered.payload().unwrap().as_ref()).unwrap();
     assert_eq!(answered, json!({ "event_id": first["event_id"], "new": false }));
+}
+
+/// A way out that refuses everybody as one machine's does, and notes the first line of each request.
+struct WayOut {
+    variables: Vec<(String, String)>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl WayOut {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let variables = [("HTTP_PROXY", url.as_str()), ("HTTPS_PROXY", &url), ("NO_PROXY", "127.0.0.1,localhost")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let mut client = BufReader::new(client);
+                let mut line = String::new();
+                if client.read_line(&mut line).await.is_ok_and(|length| length > 0) {
+                    noted.lock().unwrap().push(line.trim_end().to_owned());
+                    let _ = client.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await;
+                }
+            }
+        });
+        Self { variables, asked }
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_fetches_an_issuers_keys_asks_the_way_out() {
+    let (way_out, issuer) = (WayOut::start().await, LocalIssuer::generate().unwrap());
+    let mut issuers = issuer.issuers();
+    let keys = issuers[0].as_object_mut().unwrap();
+    keys.remove("jwks");
+    keys.insert("jwks_url".to_owned(), json!("https://id.example.com/keys"));
+    let scene = Scene::behind(way_out.variables.clone(), issuer, &issuers).await;
+
+    let me = scene.client.get(format!("{}/v1/whoami", scene.made.api_url));
+    let (status, body) = answer(scene.by("ann", me)).await;
+    assert_eq!((status, &body["code"]), (503, &json!("access.issuer_unavailable")), "{body}");
+    assert_eq!(*way_out.asked.lock().unwrap(), ["CONNECT id.example.com:443 HTTP/1.1"]);
 }

@@ -114,21 +114,35 @@ metrics! {
 ///
 /// A metric that cannot be written is lost; nothing fails for it.
 pub fn emit(metric: Metric, value: f64, dimensions: &[(&str, &str)]) {
+    emit_about(metric, value, dimensions, &[]);
+}
+
+/// As [`emit`], with members that say what the value is about. They are in the line alone: CloudWatch tells no values apart by
+/// them, so that they may be as many as there are tasks.
+pub fn emit_about(metric: Metric, value: f64, dimensions: &[(&str, &str)], about: &[(&str, Value)]) {
     debug_assert!(
         dimensions.iter().map(|(name, _)| *name).eq(metric.dimensions.iter().copied()),
         "{} is told apart by other dimensions than the catalogue says",
         metric.name
     );
-    recorded::write(&embedded_line(metric, value, dimensions, SystemClock.now()));
+    recorded::write(&embedded_line(metric, value, dimensions, about, SystemClock.now()));
 }
 
 /// The line, without its line feed.
 ///
-/// A dimension called like the metric is left out, for both would be the same member of the object.
-pub fn embedded_line(metric: Metric, value: f64, dimensions: &[(&str, &str)], at: DateTime<Utc>) -> String {
+/// A dimension called like the metric is left out, for both would be the same member of the object; of what it is `about`, a member
+/// that is called like another one.
+pub fn embedded_line(
+    metric: Metric,
+    value: f64,
+    dimensions: &[(&str, &str)],
+    about: &[(&str, Value)],
+    at: DateTime<Utc>,
+) -> String {
     let dimensions: Vec<_> = dimensions.iter().filter(|(name, _)| *name != metric.name && *name != "_aws").collect();
     let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
-    let mut members = Map::new();
+    let mut members: Map<String, Value> =
+        about.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     members.insert(
         "_aws".to_owned(),
         json!({
@@ -154,7 +168,7 @@ mod tests {
     #[test]
     fn a_line_has_every_part_that_the_specification_demands() {
         let at = DateTime::from_timestamp_millis(1_700_000_000_123).unwrap();
-        let line = embedded_line(INGEST_LAG_SECONDS, 1.5, &[("chain", "demo")], at);
+        let line = embedded_line(INGEST_LAG_SECONDS, 1.5, &[("chain", "demo")], &[], at);
         assert!(!line.contains('\n'));
         let line: Value = serde_json::from_str(&line).unwrap();
         let expected = json!({
@@ -174,10 +188,20 @@ mod tests {
 
     #[test]
     fn a_metric_without_dimensions_has_one_empty_set() {
-        let line = embedded_line(OUTBOX_PENDING, 0.0, &[], DateTime::UNIX_EPOCH);
+        let line = embedded_line(OUTBOX_PENDING, 0.0, &[], &[], DateTime::UNIX_EPOCH);
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([[]]));
         assert_eq!(line["outbox_pending"], json!(0.0));
+    }
+
+    #[test]
+    fn what_a_value_is_about_tells_no_values_apart() {
+        let about = [("task.id", json!(7)), ("operator", json!("other")), ("task_success_rate", json!(0))];
+        let line = embedded_line(TASK_SUCCESS_RATE, 1.0, &[("operator", "noop")], &about, DateTime::UNIX_EPOCH);
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["operator"]]));
+        let members = (&line["task.id"], &line["operator"], &line["task_success_rate"]);
+        assert_eq!(members, (&json!(7), &json!("noop"), &json!(1.0)));
     }
 
     /// The table of `docs/operations.md`, a row a metric.

@@ -116,7 +116,7 @@ variable "email_from" {
 }
 
 variable "webhooks" {
-  description = "Names of webhook triggers' signing keys: each is the secret `isotherm/webhook/<name>`, made empty."
+  description = "Names of webhook triggers' signing keys beside those of the stack file: each is the secret `isotherm/webhook/<name>`, made empty."
   type        = set(string)
   default     = []
 }

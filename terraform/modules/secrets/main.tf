@@ -3,7 +3,9 @@
 
 locals {
   single = { for key, secret in var.secrets : key => secret.description if !secret.per_name }
-  named  = merge([for key, names in var.names : { for name in names : "${key}/${name}" => var.secrets[key].description }]...)
+  named = merge([
+    for key, secret in var.secrets : { for name in setunion(secret.names, try(var.names[key], [])) : "${key}/${name}" => secret.description }
+  ]...)
 }
 
 resource "aws_secretsmanager_secret" "this" {

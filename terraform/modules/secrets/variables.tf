@@ -1,18 +1,27 @@
 variable "secrets" {
-  description = "Secrets of the stack file, by key. One per name is called `isotherm/<key>/<name>`."
+  description = "Secrets of the stack file, by key. One per name is called `isotherm/<key>/<name>`; `names` are those that every stack has."
   type = map(object({
     description = string
     per_name    = optional(bool, false)
+    names       = optional(set(string), [])
   }))
 
   validation {
     condition     = alltrue([for secret in values(var.secrets) : length(secret.description) > 0])
     error_message = "Each secret says what it holds, and in which form."
   }
+  validation {
+    condition     = alltrue([for secret in values(var.secrets) : secret.per_name || length(secret.names) == 0])
+    error_message = "Only secrets that the stack file calls `per_name` have names."
+  }
+  validation {
+    condition     = alltrue([for name in flatten([for secret in values(var.secrets) : tolist(secret.names)]) : can(regex("^[a-z0-9_-]{1,63}$", name))])
+    error_message = "A secret's name has 1 to 63 characters: a-z, 0-9, `_` and `-`."
+  }
 }
 
 variable "names" {
-  description = "Names of the secrets that are per name, by key: `{ rpc = [\"monad\"] }`."
+  description = "Further names of the secrets that are per name, by key: `{ rpc = [\"monad\"] }`."
   type        = map(set(string))
   default     = {}
 

@@ -43,6 +43,8 @@ pub(super) async fn ensure(
         // What AWS's own endpoints are in the cloud.
         let endpoint_url = aws.endpoint_url_of(&names::function_role(key));
         variables.insert("AWS_ENDPOINT_URL".to_owned(), endpoint_url.to_owned());
+        // What the network is in the cloud.
+        variables.extend(aws.way_out().iter().cloned());
         add_receivers_here(function, &mut variables);
         let wanted = Wanted {
             name: names::function(key),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 
 use super::{Change, OnStep, report};
@@ -10,7 +11,8 @@ use crate::error::LocalStackError;
 use crate::names;
 use crate::stack_file::Stack;
 
-/// Creates or updates every secret that is not per name; returns their ARNs.
+/// Creates or updates every secret that is not per name, and creates those per name that the stack file lists; returns the ARNs of
+/// the former.
 pub(super) async fn ensure_all(
     stack: &Stack,
     aws: &LocalAws,
@@ -25,7 +27,24 @@ pub(super) async fn ensure_all(
         report(on_step, "secret", names::secret(key), change);
         arns.insert(key.clone(), arn);
     }
+    for name in stack.named_secrets() {
+        let change = ensure_shell(aws, &name).await?;
+        report(on_step, "secret", names::secret(&name), change);
+    }
     Ok(arns)
+}
+
+/// Creates the secret `isotherm/<name>`, empty, unless it is there. Whoever uses it puts something there.
+async fn ensure_shell(aws: &LocalAws, name: &str) -> Result<Change, LocalStackError> {
+    let (client, id) = (aws.secrets(), names::secret(name));
+    let found = client.describe_secret().secret_id(&id).send().await;
+    let is_none = DescribeSecretError::is_resource_not_found_exception;
+    if if_there(found, is_none, format!("look up secret {id}"))?.is_some() {
+        return Ok(Change::Unchanged);
+    }
+    let created = client.create_secret().name(&id).send().await;
+    created.map_err(LocalStackError::aws(format!("create secret {id}")))?;
+    Ok(Change::Created)
 }
 
 /// Creates or updates the secret `isotherm/<name>`; `name` is a key of the stack file, or `<key>/<name>`.

@@ -34,6 +34,20 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
             within(report, &["buckets", key, "expire_days"], days, 1, 3650);
         }
     }
+    for (key, secret) in &stack.secrets {
+        if !secret.per_name && !secret.names.is_empty() {
+            report.fault(&["secrets", key, "names"], "there is one of it, so it has no names");
+        }
+        for name in secret.names.iter().filter(|name| !is_secret_name(name)) {
+            report.fault(&["secrets", key, "names"], format!("`{name}` is not 1 to 63 of a-z, 0-9, _ and -"));
+        }
+    }
+}
+
+/// Source: the same rule in terraform/modules/secrets/variables.tf.
+fn is_secret_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.chars().all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || matches!(one, '_' | '-'))
 }
 
 fn within(report: &mut Report<'_>, place: &[&str], value: i32, least: i32, most: i32) {

@@ -246,3 +246,14 @@ fn figures_keep_to_the_limits_of_aws() {
         assert_eq!(fault_with(from, to), expected);
     }
 }
+
+#[test]
+fn names_belong_to_secrets_per_name() {
+    assert_eq!(
+        fault_with("names: [smoke]", "names: [Smoke]"),
+        "secrets.webhook.names: `Smoke` is not 1 to 63 of a-z, 0-9, _ and -"
+    );
+    let one = "per_name: true\n    names: [smoke]";
+    let fault = fault_with(one, "per_name: false\n    names: [smoke]");
+    assert_eq!(fault, "secrets.webhook.names: there is one of it, so it has no names");
+}

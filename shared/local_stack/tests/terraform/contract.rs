@@ -130,6 +130,9 @@ fn what_terraform_makes_otherwise_is_named() {
     for (planted, expected) in cases {
         assert_eq!(differences(&facts, &applied::facts(&planted)), [expected]);
     }
+    let shell = r#"module.secrets.aws_secretsmanager_secret.this["webhook/smoke"]"#;
+    let without = differences(&facts, &applied::facts(&real.without(shell)));
+    assert_eq!(without, ["secret isotherm/webhook/smoke: only the first has it"]);
     let renamed = differences(&facts, &applied::facts(&real.planted(queue, "/name", "isotherm-event.fifo")));
     assert!(renamed.contains(&"queue isotherm-event.fifo: only the second has it".to_owned()), "{renamed:?}");
     assert!(renamed.contains(&"queue isotherm-events.fifo: only the first has it".to_owned()), "{renamed:?}");

@@ -33,6 +33,29 @@ run "secrets_per_name_are_made_under_the_same_key" {
   }
 }
 
+run "a_name_that_every_stack_has_is_made_without_being_asked_for_and_once" {
+  command = plan
+
+  variables {
+    secrets = { webhook = { description = "Signing key", per_name = true, names = ["smoke"] } }
+    names   = { webhook = ["orders", "smoke"] }
+  }
+
+  assert {
+    condition     = keys(aws_secretsmanager_secret.this) == ["webhook/orders", "webhook/smoke"]
+    error_message = "there are other secrets"
+  }
+}
+
+run "a_name_of_a_secret_that_there_is_one_of_is_refused" {
+  command = plan
+
+  variables {
+    secrets = { database = { description = "Postgres", names = ["smoke"] } }
+  }
+  expect_failures = [var.secrets]
+}
+
 run "a_secret_that_there_is_one_of_has_no_names" {
   command = plan
 

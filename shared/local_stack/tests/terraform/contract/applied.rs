@@ -1,8 +1,12 @@
 //! Facts from what Terraform makes.
 
+use std::collections::BTreeSet;
+
+use isotherm_local_stack::{Stack, names};
 use serde_json::Value;
 
 use super::{Facts, Fields, add_variables, canonical, fields, figure};
+use crate::rendered::terraform_folder;
 use crate::resources::{Resource, Resources, last_part};
 
 /// All that the local stack has too.
@@ -36,9 +40,11 @@ pub(super) fn facts(resources: &Resources) -> Facts {
         let name = name_at(bucket, "/bucket");
         facts.insert(format!("bucket {name}"), bucket_fields(name, resources));
     }
-    // One machine has secrets per name from its commands, Terraform from its variables.
-    let is_single = |secret: &&Resource| name(secret).matches('/').count() == 1;
-    for secret in resources.all("aws_secretsmanager_secret").filter(is_single) {
+    // Of secrets per name those of the stack file: others one machine has from its commands, Terraform from its variables.
+    let stack = Stack::read(&terraform_folder().join("stack.yaml")).unwrap();
+    let listed: BTreeSet<String> = stack.named_secrets().iter().map(|name| names::secret(name)).collect();
+    let is_shared = |secret: &&Resource| name(secret).matches('/').count() == 1 || listed.contains(name(secret));
+    for secret in resources.all("aws_secretsmanager_secret").filter(is_shared) {
         facts.insert(format!("secret {}", name(secret)), Fields::new());
     }
     for cluster in resources.all("aws_ecs_cluster") {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use isotherm_control::ControlError;
 use isotherm_control::tasks::{self, AfterFailure, Failure};
 use isotherm_types::Disposition;
+use serde_json::Value;
 use sqlx::Connection;
 use tokio::time::timeout;
 
@@ -113,8 +114,9 @@ impl Attempt<'_> {
                 return;
             }
         };
-        metrics::emit(metrics::TASK_SUCCESS_RATE, success, &self.dimensions());
-        metrics::emit(metrics::TASK_DURATION_SECONDS, duration.as_secs_f64(), &self.dimensions());
+        let about = [("task.id", Value::from(task_id))];
+        metrics::emit_about(metrics::TASK_SUCCESS_RATE, success, &self.dimensions(), &about);
+        metrics::emit_about(metrics::TASK_DURATION_SECONDS, duration.as_secs_f64(), &self.dimensions(), &about);
     }
 
     fn dimensions(&self) -> [(&str, &str); 1] {
