@@ -66,7 +66,8 @@ fn open_with(limits: &Limits, more: &[(&'static str, String)]) -> Result<Connect
 /// # Errors
 /// As [`open`].
 pub fn open_locked(limits: &Limits) -> Result<Connection, SandboxError> {
-    let connection = open_with(limits, &[])?;
+    // One thread: it runs nothing.
+    let connection = open_with(limits, &[("threads", "1".to_owned())])?;
     connection.execute_batch("SET enable_external_access = false;").map_err(SandboxError::engine("lock DuckDB"))?;
     Ok(connection)
 }
