@@ -214,7 +214,13 @@ async fn fire(conn: &mut PgConnection, caller: &Caller, order: &Order) -> Result
         Action::FireTrigger { trigger } => triggers::fire_by_hand(conn, org, trigger, key, input, actor).await?,
         Action::RunJob { job } => triggers::run_job(conn, org, job, key, input, actor).await?,
     };
-    tracing::info!(event.id = fired.event_id.0, fire.new = fired.is_new, caller.name = actor.as_str(), "fired by hand");
+    tracing::info!(
+        event.id = fired.event_id.0,
+        fire.new = fired.is_new,
+        trace.id = fired.trace_id.map(String::from).as_deref(),
+        caller.name = actor.as_str(),
+        "fired by hand"
+    );
     Ok(Done::Fired(fired))
 }
 

@@ -200,7 +200,7 @@ fn a_body_may_be_left_out_of_a_firing() {
 
 #[test]
 fn both_doors_give_the_same_answer() {
-    let fired = |is_new| Done::Fired(FiredByHand { event_id: isotherm_types::EventId(7), is_new });
+    let fired = |is_new| Done::Fired(FiredByHand { event_id: isotherm_types::EventId(7), is_new, trace_id: None });
     assert_eq!(direct_answer(Ok(fired(true))), json!({ "event_id": 7, "new": true }));
     assert_eq!(fired(true).http_answer(), HttpAnswer::new(202, json!({ "event_id": 7, "new": true })));
     assert_eq!(fired(false).http_answer(), HttpAnswer::new(200, json!({ "event_id": 7, "new": false })));
