@@ -104,7 +104,11 @@ pub async fn add(conn: &mut PgConnection, org_id: OrgId, kept: &BTreeMap<RuleId,
         .execute(conn)
         .await?;
     // A row of each rule, and the organisation's.
-    if counted.rows_affected() == kept.len() as u64 + 1 { Ok(()) } else { Err(LedgerError::CountedMeanwhile { org_id }) }
+    if counted.rows_affected() == kept.len() as u64 + 1 {
+        Ok(())
+    } else {
+        Err(LedgerError::CountedMeanwhile { org_id })
+    }
 }
 
 async fn read(conn: &mut PgConnection, org_id: OrgId, new: &BTreeMap<RuleId, i64>) -> Result<Counted, LedgerError> {

@@ -184,16 +184,15 @@ mod tests {
 
     #[test]
     fn a_rule_is_at_fault_for_its_text_and_its_size_and_for_nothing_else() {
-        let error = |code: &str| {
-            read(&json!({ "error": { "code": code, "message": "no", "detail": null, "position": 4 } }))
-        };
+        let error =
+            |code: &str| read(&json!({ "error": { "code": code, "message": "no", "detail": null, "position": 4 } }));
         for code in OF_THE_RULE {
             let fault = SqlFault { code, message: "no".to_owned(), byte: Some(4) };
             assert_eq!(error(code), Said::RuleFault(fault));
         }
-        let nothing =
-            |code: &str, message: &str| Said::Nothing { code: code.to_owned(), message: message.to_owned() };
-        for code in ["query.busy", "query.cold_file_missing", "query.database", "access.forbidden", "query.as_of_ahead"] {
+        let nothing = |code: &str, message: &str| Said::Nothing { code: code.to_owned(), message: message.to_owned() };
+        for code in ["query.busy", "query.cold_file_missing", "query.database", "access.forbidden", "query.as_of_ahead"]
+        {
             assert_eq!(error(code), nothing(code, "no"));
         }
         let long = json!({ "columns": [], "rows": vec![json!([]); MOST_ROWS + 1], "state": [] });

@@ -51,10 +51,10 @@ impl Classified for FunctionError {
 /// [`FunctionError`].
 pub async fn invoke(clients: &Clients, function: &str, question: &Value) -> Result<Vec<u8>, FunctionError> {
     let call = clients.lambda().invoke().function_name(function).payload(Blob::new(question.to_string()));
-    let answer = call.send().await.map_err(|source| FunctionError::Unavailable {
-        function: function.to_owned(),
-        source: Box::new(source),
-    })?;
+    let answer = call
+        .send()
+        .await
+        .map_err(|source| FunctionError::Unavailable { function: function.to_owned(), source: Box::new(source) })?;
     match answer.function_error() {
         Some(reason) => Err(FunctionError::Failed { function: function.to_owned(), reason: reason.to_owned() }),
         None => Ok(answer.payload.map(Blob::into_inner).unwrap_or_default()),
