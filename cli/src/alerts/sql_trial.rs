@@ -3,15 +3,13 @@
 
 use anyhow::{Context, bail};
 use isotherm_alerts::index::CompiledRule;
+use isotherm_alerts::sql_answer;
 use isotherm_local_stack::LocalAws;
-use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef};
+use isotherm_types::{B256, BlockNumber, BlockRange, BlockRef, Clock as _, SystemClock};
 use lambda_api::trial::{self, Trial};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::query::{self, Answer};
-
-/// Seconds that the answer may take: as many as the evaluator gives it.
-const TIMEOUT_SECONDS: u64 = 20;
 
 /// Asks `sql`, the rule's, as of the block before `to`.
 ///
@@ -28,13 +26,18 @@ pub(super) async fn look(
         bail!("--to names the block after the last one; {to} is not after {from}");
     };
     let last = blocks.last();
-    let request = json!({
-        "sql": sql, "format": "json", "mode": "interactive", "org": org, "timeout_seconds": TIMEOUT_SECONDS,
-        "as_of_block": { "chain": rule.stored.definition.chain, "block": last },
-    });
+    let request = sql_answer::question(sql, org, Some((rule.stored.definition.chain.as_str(), last)));
     let answer = query::all_rows(aws, &request).await.context("its SQL was not answered")?;
+    if answer.rows.len() > sql_answer::MOST_ROWS {
+        bail!(
+            "its SQL has {} rows; with more than {} it would be taken out of work",
+            answer.rows.len(),
+            sql_answer::MOST_ROWS
+        );
+    }
     // Rows of an answer are about no block: its number only says how far the chain was.
-    Ok(trial::of_answer(rule, &rows(&answer), BlockRef { number: last, hash: B256::ZERO }))
+    let block = BlockRef { number: last, hash: B256::ZERO };
+    Ok(trial::of_answer(rule, &rows(&answer), block, SystemClock.now()))
 }
 
 fn rows(answer: &Answer) -> Vec<Map<String, Value>> {

@@ -7,4 +7,5 @@ mod agreement;
 mod document;
 mod one_answer;
 mod roles;
+mod sql_rules;
 mod stage;

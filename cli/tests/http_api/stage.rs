@@ -48,7 +48,7 @@ triggers:
 ";
 
 /// Functions that serve routes.
-const FUNCTIONS: [&str; 3] = ["api", "query", "trigger_webhook"];
+pub(crate) const FUNCTIONS: [&str; 3] = ["api", "query", "trigger_webhook"];
 
 /// The running functions and all that they need.
 pub(crate) struct Stage {
@@ -62,23 +62,24 @@ pub(crate) struct Stage {
 }
 
 /// Folder of the built programs.
-fn programs() -> PathBuf {
+fn programs(functions: &[&str]) -> PathBuf {
     let programs = PathBuf::from(env!("CARGO_BIN_EXE_isotherm")).parent().unwrap().to_path_buf();
-    for name in ["lambda-api", "lambda-query", "lambda-trigger_webhook", "isotherm-sql-sandbox"] {
-        assert!(programs.join(name).exists(), "{name} is not built: `cargo build --workspace --bins` builds it");
+    let of_functions = functions.iter().map(|function| format!("lambda-{function}"));
+    for name in of_functions.chain(["isotherm-sql-sandbox".to_owned()]) {
+        assert!(programs.join(&name).exists(), "{name} is not built: `cargo build --workspace --bins` builds it");
     }
     programs
 }
 
-/// The part of the real stack file that serves routes.
-fn routes_only() -> Stack {
+/// The part of the real stack file that serves routes, with these functions.
+fn with_routes(functions: &[&str]) -> Stack {
     let root = tools::repository_root().unwrap();
     let mut stack = Stack::read(&root.join("terraform/stack.yaml")).unwrap();
     assert!(
         stack.routes.values().all(|route| FUNCTIONS.contains(&route.function.as_str())),
         "another function has a route"
     );
-    stack.functions.retain(|key, _| FUNCTIONS.contains(&key.as_str()));
+    stack.functions.retain(|key, _| functions.contains(&key.as_str()));
     stack.event_source_mappings.clear();
     stack.schedules.clear();
     stack.operators.clear();
@@ -88,12 +89,17 @@ fn routes_only() -> Stack {
 
 impl Stage {
     pub(crate) async fn new() -> Self {
+        Self::with(&FUNCTIONS).await
+    }
+
+    /// With these functions; those that serve routes have to be among them.
+    pub(crate) async fn with(functions: &[&str]) -> Self {
         let database = TestDatabase::migrated().await.unwrap();
         let emulator = Ministack::start(MinistackOptions::default()).await.unwrap();
         let aws = LocalAws::new(&emulator.endpoint_url(), ministack::REGION, DEFAULT_ACCOUNT).await;
         let issuer = LocalIssuer::generate().unwrap();
         let options = Options {
-            sources: Sources { programs: programs(), duckdb: tools::tools_folder().unwrap().join("duckdb") },
+            sources: Sources { programs: programs(functions), duckdb: tools::tools_folder().unwrap().join("duckdb") },
             bucket_suffix: "http-api".to_owned(),
             secrets: BTreeMap::from([
                 ("database".to_owned(), json!({ "url": database.url }).to_string()),
@@ -101,7 +107,7 @@ impl Stage {
             ]),
             token_issuers: issuer.issuers().to_string(),
         };
-        let made = provision(&routes_only(), &aws, &options, &mut |_| {}).await.unwrap();
+        let made = provision(&with_routes(functions), &aws, &options, &mut |_| {}).await.unwrap();
         secrets::ensure(&aws, "webhook/orders", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").await.unwrap();
         let mut conn = database.connect().await.unwrap();
         let org = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();

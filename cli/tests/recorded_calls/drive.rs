@@ -146,14 +146,20 @@ impl Drive {
         let rules = self.stack.folder().join("alerts.yaml");
         fs::write(&rules, RULES).unwrap();
         self.must(&["alerts", "apply", rules.to_str().unwrap()]).await;
+        let tried = format!("{}/v1/alerts/counted/test", self.api());
+        let tried = reqwest::Client::new().post(tried).bearer_auth(token.trim()).body("{}");
+        let tried = tried.header("content-type", "application/json").send().await.unwrap();
+        assert_eq!(tried.status().as_u16(), 200, "{:?}", tried.bytes().await);
         self.traffic.mine_block().await.unwrap();
 
         let deliver = names::function_role("alert_deliver");
         self.until_called(&deliver, "ses:SendEmail", "identity/").await;
         self.until_called(&deliver, "sns:Publish", "").await;
         eventually("the webhook", async || zoo.count(&url) > 0).await.unwrap();
-        let evaluate = names::function_role("alert_evaluate");
-        self.until_called(&evaluate, "lambda:InvokeFunction", &names::function("query")).await;
+        for function in ["api", "alert_evaluate"] {
+            let role = names::function_role(function);
+            self.until_called(&role, "lambda:InvokeFunction", &names::function("query")).await;
+        }
     }
 
     /// All workers stand still at once, so that the follower's is among them.

@@ -83,6 +83,17 @@ pub enum MigrateError {
         #[source]
         source: sqlx::migrate::MigrateError,
     },
+    /// Somebody holds a lock that a migration needs. What has run stays; nothing of this one does.
+    #[error(
+        "a migration needs a lock that somebody holds; it has waited for it {tries} times and given way each time: try again, once the longest transactions have ended"
+    )]
+    Locked {
+        /// How often it has waited.
+        tries: u32,
+        /// Which, and what Postgres reports.
+        #[source]
+        source: sqlx::migrate::MigrateError,
+    },
     /// A pipeline file has faults.
     #[error("the pipeline of {org} was not applied")]
     BadPipeline {
@@ -106,9 +117,11 @@ impl From<DatabaseError> for MigrateError {
 impl Classified for MigrateError {
     fn disposition(&self) -> Disposition {
         match self {
-            Self::Secret { .. } | Self::Object { .. } | Self::Connect { .. } | Self::Statement { .. } => {
-                Disposition::Retry
-            }
+            Self::Secret { .. }
+            | Self::Object { .. }
+            | Self::Connect { .. }
+            | Self::Statement { .. }
+            | Self::Locked { .. } => Disposition::Retry,
             Self::Unproven(error) => error.disposition(),
             Self::BadAddress
             | Self::OtherDatabase { .. }
@@ -131,6 +144,7 @@ impl Classified for MigrateError {
             Self::Connect { .. } => "migrate.connect",
             Self::Statement { .. } => "migrate.statement",
             Self::Schema { .. } => "migrate.schema",
+            Self::Locked { .. } => "migrate.locked",
             Self::BadPipeline { .. } => "migrate.bad_pipeline",
         }
     }

@@ -45,6 +45,8 @@ const WORKING_TIME: Duration = Duration::from_secs(40);
 const ROWS_OF_SWEEP: Duration = Duration::from_secs(20);
 /// No rule's SQL is asked after so much of a sweep: its answer may take 20 s, and is written down before the time-out.
 const SQL_OF_SWEEP: Duration = Duration::from_secs(35);
+/// Codes of what is no failure: somebody else wrote first, and the next turn, or question, begins with what is there then.
+const SOMEBODY_FIRST: [&str; 3] = ["alerts.cursor_moved", "alerts.rule_changed", "alerts.counted_meanwhile"];
 
 /// What the function keeps between invocations.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use crate::chain_view::{Audience, ChainView, MOST_BLOCKS, Next};
 use crate::record::{Recorded, Recording};
 use crate::rule_set::RuleSet;
 use crate::trouble::Trouble;
-use crate::{Evaluator, quarantine, report};
+use crate::{Evaluator, SOMEBODY_FIRST, quarantine, report};
 
 /// Blocks of a turn's first run after a halt of many blocks; the next ones are longer.
 const FIRST_BLOCKS: u64 = 16;
@@ -302,7 +302,7 @@ impl<'e> Turn<'e> {
             }
             Err(fault) => {
                 standing.is_over = true;
-                if ["alerts.cursor_moved", "alerts.rule_changed"].contains(&fault.code()) {
+                if SOMEBODY_FIRST.contains(&fault.code()) {
                     // Its next turn begins with what is there now.
                     tracing::info!(
                         org.id = standing.org_id.0,

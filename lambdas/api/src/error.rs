@@ -16,6 +16,11 @@ use isotherm_types::disposition::error_chain;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::sql_trial::NotAnswered;
+
+/// Seconds after which a query may find a place.
+const RETRY_AFTER_SECONDS: u32 = 5;
+
 /// Why a call was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -116,6 +121,12 @@ pub enum ApiError {
     /// The chain's rows could not be read.
     #[error(transparent)]
     HotStore(#[from] HotStoreError),
+    /// The organisation runs as many queries as it may: a rule's SQL is one of them.
+    #[error("your organisation runs as many queries as it may at one time; try again")]
+    QueryBusy,
+    /// A rule's SQL could not be asked.
+    #[error(transparent)]
+    NotAnswered(#[from] NotAnswered),
     /// The platform's own failure.
     #[error("{0}")]
     Failed(Fault),
@@ -145,6 +156,8 @@ impl ApiError {
             Self::Delivery(error) => error.code(),
             Self::Ledger(error) => error.code(),
             Self::HotStore(error) => error.code(),
+            Self::QueryBusy => "query.busy",
+            Self::NotAnswered(error) => error.code(),
             Self::Failed(fault) => fault.code(),
         }
     }
@@ -164,11 +177,12 @@ impl ApiError {
             Self::ChannelDisabled { .. } | Self::ChannelUnconfirmed { .. } => Some(409),
             Self::TooLarge { .. } => Some(413),
             Self::NotRight { .. } => Some(422),
+            Self::QueryBusy => Some(429),
             Self::Control(error) => control_status(error),
             Self::Rule(error) => rule_status(error),
             Self::Channel(error) => Some(error.http_status()).filter(|status| *status < 500),
             Self::Delivery(error) => delivery_status(error),
-            Self::Ledger(_) | Self::HotStore(_) | Self::Failed(_) => None,
+            Self::Ledger(_) | Self::HotStore(_) | Self::NotAnswered(_) | Self::Failed(_) => None,
         }
     }
 
@@ -184,6 +198,10 @@ impl ApiError {
             (_, Self::NotRight { code, message, faults }) => {
                 HttpAnswer::new(422, json!({ "code": code, "message": message, "faults": faults }))
             }
+            (Some(status), error @ Self::QueryBusy) => HttpAnswer {
+                retry_after_seconds: Some(RETRY_AFTER_SECONDS),
+                ..HttpAnswer::error(status, error.code(), &error.to_string())
+            },
             (Some(status), error) => HttpAnswer::error(status, error.code(), &error_chain(&error)),
             (None, Self::Failed(fault)) => HttpAnswer::of_fault(&fault),
             (None, Self::Control(error)) => HttpAnswer::of_fault(&error.into()),
@@ -192,6 +210,7 @@ impl ApiError {
             (None, Self::Delivery(error)) => HttpAnswer::of_fault(&error.into()),
             (None, Self::Ledger(error)) => HttpAnswer::of_fault(&error.into()),
             (None, Self::HotStore(error)) => HttpAnswer::of_fault(&error.into()),
+            (None, Self::NotAnswered(error)) => HttpAnswer::of_fault(&error.into()),
             (None, error) => HttpAnswer::error(500, error.code(), "the platform failed; its log says why"),
         }
     }

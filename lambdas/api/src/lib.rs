@@ -27,17 +27,19 @@ mod perform;
 mod request;
 mod route;
 pub mod rules;
+mod sql_trial;
 pub mod trial;
 
 pub use description::Description;
 pub use error::ApiError;
 pub use keyring::SealingKeys;
 pub use perform::check_address;
-use perform::{Done, Tools, Who, perform};
+use perform::{Done, Performed, Tools, Who, perform};
 pub use request::{
     Action, AddUser, AlertRequest, ChannelRequest, DeliveryPage, Order, Request, TestOrder, WantedChannel,
 };
 pub use route::Route;
+pub use sql_trial::NotAnswered;
 
 /// What the function keeps between invocations.
 pub struct Api {
@@ -55,6 +57,8 @@ pub struct Api {
     pub sealing_keys: SealingKeys,
     /// Looks where URLs of channels lead.
     pub outbound: Client,
+    /// The function that answers SQL.
+    pub query_function: String,
 }
 
 impl Api {
@@ -67,6 +71,7 @@ impl Api {
         let secret_arn = environment.database_secret_arn();
         let issuers = environment.token_issuers();
         let keys_secret_arn = environment.text("ISOTHERM_SECRET_ALERTS_ARN");
+        let query_function = environment.function("query");
         let loopback = environment.parsed_or("ISOTHERM_OUTBOUND_LOOPBACK", "true or false", false);
         let checked = environment.check()?;
         Ok(Self {
@@ -77,6 +82,7 @@ impl Api {
             description: Description::default(),
             sealing_keys: SealingKeys::new(keys_secret_arn.open(&checked)),
             outbound: Client::new(Options { allow_loopback_http: loopback.open(&checked), ..Options::default() })?,
+            query_function: query_function.open(&checked),
         })
     }
 
@@ -124,7 +130,13 @@ impl Api {
         let ring = if route.is_about_addresses() { Some(self.sealing_keys.get(&self.clients).await?) } else { None };
         let tools = Tools { issuers: self.authenticator.issuers(), ring: ring.as_ref(), outbound: &self.outbound };
         let asked = database::ask(pool, async |conn| perform(conn, who, route, request, &tools).await).await;
-        let done = asked.map_err(ControlError::from)??;
+        let done = match asked.map_err(ControlError::from)?? {
+            Performed::Done(done) => done,
+            // On the heap: what the SDK's clients take is deep.
+            Performed::ToAsk(trial) => {
+                Done::Answered(200, Box::pin(trial.ask(&self.clients, &self.query_function)).await?)
+            }
+        };
         if done.is_to_be_published() {
             self.publish(pool).await;
         }

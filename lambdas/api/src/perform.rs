@@ -19,6 +19,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use crate::error::ApiError;
 use crate::request::{Action, AddUser, AlertRequest, Order, Request};
 use crate::route::Route;
+use crate::sql_trial::SqlTrial;
 
 mod alert_events;
 mod alert_rules;
@@ -71,6 +72,14 @@ impl Done {
     }
 }
 
+/// How far a call has got with the database alone.
+pub(crate) enum Performed {
+    /// To its end.
+    Done(Done),
+    /// A rule's SQL is to be asked, without a connection meanwhile.
+    ToAsk(Box<SqlTrial>),
+}
+
 /// What doing it may need beside the database.
 pub(crate) struct Tools<'a> {
     /// Whose tokens are accepted.
@@ -95,7 +104,7 @@ pub(crate) async fn perform(
     route: Route,
     request: impl FnOnce() -> Result<Request, ApiError>,
     tools: &Tools<'_>,
-) -> Result<Done, ApiError> {
+) -> Result<Performed, ApiError> {
     let caller = match who {
         Who::Token(token) => callers::of_token(conn, token).await?,
         Who::AwsPrincipal(arn) => callers::of_aws_principal(conn, arn).await?,
@@ -105,7 +114,21 @@ pub(crate) async fn perform(
         authorise(conn, &caller, permission, route.key()).await?;
     }
     match request()? {
-        Request::WhoAmI => who_am_i(conn, &caller, who).await,
+        Request::Alerts(AlertRequest::TestRule(order)) => alert_rules::test(conn, &caller, &order).await,
+        request => Ok(Performed::Done(done(conn, &caller, who, request, tools).await?)),
+    }
+}
+
+/// Does what a caller may do that takes the database alone.
+async fn done(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    who: &Who,
+    request: Request,
+    tools: &Tools<'_>,
+) -> Result<Done, ApiError> {
+    match request {
+        Request::WhoAmI => who_am_i(conn, caller, who).await,
         Request::ListUsers { before, limit } => {
             let found = users::list(conn, caller.org, before, limit).await?;
             let next = next(found.len(), limit, found.last().map(|user| user.id.0));
@@ -122,10 +145,10 @@ pub(crate) async fn perform(
             let user = users::change(conn, caller.org, user, change, by).await?;
             Ok(Done::Answered(200, user_json(&user)))
         }
-        Request::ListTasks(page) => list_tasks(conn, &caller, page).await,
-        Request::Fire(order) => fire(conn, &caller, &order).await,
-        Request::Channels(request) => channels::perform(conn, &caller, &request, tools).await,
-        Request::Alerts(request) => alerts(conn, &caller, &request).await,
+        Request::ListTasks(page) => list_tasks(conn, caller, page).await,
+        Request::Fire(order) => fire(conn, caller, &order).await,
+        Request::Channels(request) => channels::perform(conn, caller, &request, tools).await,
+        Request::Alerts(request) => alerts(conn, caller, &request).await,
     }
 }
 
@@ -214,7 +237,13 @@ async fn fire(conn: &mut PgConnection, caller: &Caller, order: &Order) -> Result
         Action::FireTrigger { trigger } => triggers::fire_by_hand(conn, org, trigger, key, input, actor).await?,
         Action::RunJob { job } => triggers::run_job(conn, org, job, key, input, actor).await?,
     };
-    tracing::info!(event.id = fired.event_id.0, fire.new = fired.is_new, caller.name = actor.as_str(), "fired by hand");
+    tracing::info!(
+        event.id = fired.event_id.0,
+        fire.new = fired.is_new,
+        trace.id = fired.trace_id.map(String::from).as_deref(),
+        caller.name = actor.as_str(),
+        "fired by hand"
+    );
     Ok(Done::Fired(fired))
 }
 

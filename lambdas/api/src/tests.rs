@@ -10,7 +10,7 @@ use isotherm_control::task::TaskState;
 use isotherm_control::tasks::TaskPage;
 use isotherm_control::triggers::FiredByHand;
 use isotherm_platform::lambda::http::HttpAnswer;
-use isotherm_types::TaskId;
+use isotherm_types::{BlockNumber, BlockRange, TaskId};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -79,7 +79,8 @@ fn every_documented_event_is_read() {
     let bob = AddUser { issuer: None, subject: "bob".to_owned(), name: Some("Bob".to_owned()), role: Role::Writer };
     let shut_out = UserChange { role: Some(Role::Reader), active: Some(false) };
     let page = TaskPage { state: Some(TaskState::Failed), before: Some(TaskId(90)), limit: 20 };
-    let test = TestOrder { name: large(), from: 100, to: 200, definition: None };
+    let blocks = BlockRange::new(BlockNumber(100), BlockNumber(200)).ok();
+    let test = TestOrder { name: large(), blocks, definition: None };
     let sent = AlertFilter { rule: Some(large()), state: Some("sent"), before: None, limit: 20 };
     let url = "https://hooks.example.com/alerts".to_owned();
     let hooks = WantedChannel { address: Some(Address::Webhook { url, keys: Vec::new() }), per_minute: Some(10) };
@@ -167,7 +168,9 @@ fn what_is_not_understood_is_refused_with_a_code() {
         (changed("http_save_rule", "/body", json!("{}")), 422, "alerts.invalid_rule"),
         (changed("http_save_rule", "/body", json!(r#"{"name":"other"}"#)), 422, "alerts.invalid_rule"),
         (changed("http_test_rule", "/body", json!(r#"{"from":2,"to":2}"#)), 422, "alerts.invalid_rule"),
-        (changed("http_test_rule", "/body", json!(r#"{"from":2}"#)), 400, "api.malformed_request"),
+        (changed("http_test_rule", "/body", json!(r#"{"from":2}"#)), 422, "alerts.invalid_rule"),
+        (changed("http_test_rule", "/body", json!(r#"{"to":2}"#)), 422, "alerts.invalid_rule"),
+        (changed("http_test_rule", "/body", json!(r#"{"from":"2"}"#)), 400, "api.malformed_request"),
         (changed("http_mute_rule", "/body", json!(r#"{"seconds":-1}"#)), 400, "api.malformed_request"),
         (changed("http_list_alert_events", "/queryStringParameters/state", json!("x")), 400, "api.bad_parameter"),
         (changed("http_list_alert_events", "/queryStringParameters/rule", json!("A")), 400, "api.bad_parameter"),
@@ -200,7 +203,7 @@ fn a_body_may_be_left_out_of_a_firing() {
 
 #[test]
 fn both_doors_give_the_same_answer() {
-    let fired = |is_new| Done::Fired(FiredByHand { event_id: isotherm_types::EventId(7), is_new });
+    let fired = |is_new| Done::Fired(FiredByHand { event_id: isotherm_types::EventId(7), is_new, trace_id: None });
     assert_eq!(direct_answer(Ok(fired(true))), json!({ "event_id": 7, "new": true }));
     assert_eq!(fired(true).http_answer(), HttpAnswer::new(202, json!({ "event_id": 7, "new": true })));
     assert_eq!(fired(false).http_answer(), HttpAnswer::new(200, json!({ "event_id": 7, "new": false })));

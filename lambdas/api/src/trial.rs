@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
-use isotherm_alerts::definition::{FieldError, FieldErrors, Source};
+use isotherm_alerts::definition::{FieldError, FieldErrors};
 use isotherm_alerts::index::{Asked, BlockRows, CompiledRule, Excess, Found, Match, RuleFault, RuleIndex};
 use isotherm_alerts::release::Reach;
 use isotherm_alerts::turn::{self, Finding, Terms};
@@ -58,13 +58,7 @@ pub async fn look(
 ) -> Result<Trial, ApiError> {
     let chain_id = rule.stored.chain_id;
     if rule.stored.definition.source.dataset().is_none() {
-        let message = match &rule.stored.definition.source {
-            Source::Sql { .. } => {
-                "a rule of SQL looks at no range of blocks: ask its SQL by `POST /v1/query`, with `as_of_block` for what it would have \
-                 answered then; each row is a finding"
-            }
-            _ => "only rules over rows can be tested on blocks; what the platform finds cannot be tried",
-        };
+        let message = "only rules over rows can be tested on blocks; what the platform finds cannot be tried";
         return Err(FieldErrors::from(FieldError::new("source", message)).into());
     }
     let terms = terms(&rule);
@@ -85,10 +79,8 @@ pub async fn look(
     Ok(trial)
 }
 
-/// What `rule`, which is one of SQL, would have found in `rows`, its answer as of `block`.
-pub fn of_answer(rule: &CompiledRule, rows: &[Map<String, Value>], block: BlockRef) -> Trial {
-    // Rows of one answer are found at one moment.
-    let at = DateTime::<Utc>::UNIX_EPOCH;
+/// What `rule`, which is one of SQL, would have found in `rows`, its answer as of `block`, which came at `at`: all of them are found then.
+pub fn of_answer(rule: &CompiledRule, rows: &[Map<String, Value>], block: BlockRef, at: DateTime<Utc>) -> Trial {
     let matches: Vec<Match> = rows.iter().map(|row| rule.match_of_row(row, block, at)).collect();
     let blocks = BlockRange::single(block.number);
     let told = told(&matches, &terms(rule), blocks);
@@ -261,7 +253,7 @@ mod tests {
             row.as_object().unwrap().clone()
         });
         let block = BlockRef { number: BlockNumber(9), hash: B256::ZERO };
-        let trial = of_answer(&rule, &rows, block);
+        let trial = of_answer(&rule, &rows, block, DateTime::UNIX_EPOCH);
         assert_eq!((trial.told.as_slice(), trial.row_count), (&[0, 1][..], 3));
         let shown = trial.to_json();
         assert_eq!((&shown["from"], &shown["match_count"], &shown["told_count"]), (&json!(9), &json!(3), &json!(2)));

@@ -100,7 +100,7 @@ async fn fire_again(dispatcher: &Dispatcher) -> EventId {
 async fn fire_at(conn: &mut PgConnection, tick: &str) -> EventId {
     let trigger = triggers::active(&mut *conn, "cron").await.unwrap().remove(0);
     match triggers::fire(conn, &trigger, tick, &json!({})).await.unwrap() {
-        Fired::Now(event_id) => event_id,
+        Fired::Now(fired) => fired.event_id,
         Fired::Already => panic!("fired before"),
     }
 }

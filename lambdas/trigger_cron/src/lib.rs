@@ -147,7 +147,17 @@ impl CronTrigger {
         self.publish().await?;
         let (fire_key, ticked) = ticked;
         let is_new = ticked != Ticked::Already;
-        tracing::info!(trigger.id = event.trigger_id.0, fire.key = fire_key, fire.new = is_new, "a schedule ticked");
+        let trace_id = match &ticked {
+            Ticked::Fired(fired) => fired.trace_id.map(String::from),
+            Ticked::Skipped { .. } | Ticked::Already => None,
+        };
+        tracing::info!(
+            trigger.id = event.trigger_id.0,
+            fire.key = fire_key,
+            fire.new = is_new,
+            trace.id = trace_id.as_deref(),
+            "a schedule ticked"
+        );
         Ok(match ticked {
             Ticked::Fired(_) => Answer::Fired { fire_key },
             Ticked::Skipped { reason } => {

@@ -11,6 +11,7 @@ use isotherm_lab::ministack::{Ministack, REGION};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
+use isotherm_platform::telemetry::logged;
 use isotherm_types::Clock;
 use lambda_trigger_cron::{Answer, CronEvent, CronTrigger};
 use serde_json::json;
@@ -76,8 +77,12 @@ fn tick(trigger_id: i64, scheduled_time: &str) -> CronEvent {
 async fn a_tick_fires_once_however_often_and_however_it_is_delivered() {
     let trigger = trigger().await;
     let fire_key = "tick-2026-11-23T06:38:00Z".to_owned();
-    let first = trigger.handle(tick(1, "2026-11-23T06:38:00Z")).await.unwrap();
-    assert_eq!(first, Answer::Fired { fire_key: fire_key.clone() });
+    let (first, lines) = logged(trigger.handle(tick(1, "2026-11-23T06:38:00Z"))).await;
+    assert_eq!(first.unwrap(), Answer::Fired { fire_key: fire_key.clone() });
+    let trace: String =
+        sqlx::query_scalar("SELECT trace_id FROM control.events").fetch_one(&trigger.pool).await.unwrap();
+    let told: Vec<_> = lines.iter().filter(|line| line["message"] == "a schedule ticked").collect();
+    assert_eq!((told.len(), &told[0]["trace.id"]), (1, &json!(trace)), "{lines:?}");
     for again in ["2026-11-23T06:38:00Z", "<aws.scheduler.scheduled-time>"] {
         assert_eq!(trigger.handle(tick(1, again)).await.unwrap(), Answer::Already { fire_key: fire_key.clone() });
     }
@@ -105,6 +110,11 @@ async fn a_sweep_makes_up_for_ticks_that_did_not_come_and_writes_down_those_that
     // 06:09 to 06:28 are too old, 06:37 may still come, and 06:30 came.
     let swept = trigger.handle(CronEvent::Sweep).await.unwrap();
     assert_eq!(swept, Answer::Swept { triggers: 1, fired: 7, skipped: 0, missed: 20, published: 7 });
+    let causes: i64 = sqlx::query_scalar("SELECT count(DISTINCT trace_id) FROM control.events")
+        .fetch_one(&trigger.pool)
+        .await
+        .unwrap();
+    assert_eq!(causes, 8, "each tick is a cause of its own, also of those that are made up for together");
     let again = trigger.handle(CronEvent::Sweep).await.unwrap();
     assert_eq!(again, Answer::Swept { triggers: 1, fired: 0, skipped: 0, missed: 0, published: 0 });
     for (late, minute) in [("2026-11-23T06:20:00Z", "20"), ("2026-11-23T06:33:41Z", "33")] {

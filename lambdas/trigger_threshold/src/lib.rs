@@ -183,7 +183,12 @@ async fn evaluate(conn: &mut PgConnection, cursor: &Cursor) -> Result<usize, Fau
     };
     let crossed = threshold::evaluate(conn, &facts).await?;
     for firing in &crossed {
-        tracing::info!(trigger.id = firing.trigger_id.0, fire.key = firing.fire_key, "a threshold was crossed");
+        tracing::info!(
+            trigger.id = firing.trigger_id.0,
+            fire.key = firing.fire_key,
+            trace.id = firing.trace_id.map(String::from).as_deref(),
+            "a threshold was crossed"
+        );
     }
     Ok(crossed.len())
 }

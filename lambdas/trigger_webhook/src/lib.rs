@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isotherm_control::ControlError;
-use isotherm_control::triggers::{self, Fired, Trigger, TriggerConfig, WebhookConfig};
+use isotherm_control::triggers::{self, Fired, FiredEvent, Trigger, TriggerConfig, WebhookConfig};
 use isotherm_control::webhook::{self, Delivery, Refusal, SigningKey};
 use isotherm_platform::aws::Clients;
 use isotherm_platform::config::settings::EventQueues;
@@ -93,8 +93,14 @@ impl WebhookTrigger {
         let fire_key = accepted.fire_key();
         // No connection is held while Secrets Manager is asked.
         let fired = database::ask(pool, async |conn| fire(conn, &trigger, config, &fire_key, &body).await).await;
-        let event_id = fired.map_err(ControlError::from)??;
-        tracing::info!(trigger.id = trigger.id.0, event.id = event_id.0, fire.key = fire_key, "a webhook fired");
+        let FiredEvent { event_id, trace_id } = fired.map_err(ControlError::from)??;
+        tracing::info!(
+            trigger.id = trigger.id.0,
+            event.id = event_id.0,
+            fire.key = fire_key,
+            trace.id = trace_id.map(String::from).as_deref(),
+            "a webhook fired"
+        );
         self.publish(pool).await;
         Ok(event_id)
     }
@@ -139,13 +145,13 @@ async fn fire(
     config: &WebhookConfig,
     fire_key: &str,
     body: &[u8],
-) -> Result<EventId, NotTaken> {
+) -> Result<FiredEvent, NotTaken> {
     if let Some(event_id) = triggers::fired_event(conn, trigger.id, fire_key).await? {
         return Err(NotTaken::Replayed { event_id: Some(event_id) });
     }
     let input = webhook::task_input(config, body)?;
     match triggers::fire(conn, trigger, fire_key, &input).await? {
-        Fired::Now(event_id) => Ok(event_id),
+        Fired::Now(fired) => Ok(fired),
         // The same delivery, sent twice at one moment: the other call was first.
         Fired::Already => {
             Err(NotTaken::Replayed { event_id: triggers::fired_event(conn, trigger.id, fire_key).await? })

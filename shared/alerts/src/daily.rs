@@ -90,17 +90,25 @@ pub async fn share(conn: &mut PgConnection, org_id: OrgId, new: &BTreeMap<RuleId
 /// other chains wait for it.
 ///
 /// # Errors
-/// What Postgres reports.
+/// [`LedgerError::CountedMeanwhile`] if evaluators of its other chains have counted since [`share`] was asked, and these would be too many
+/// now: the caller rolls back, and the next turn asks anew. What Postgres reports.
 pub async fn add(conn: &mut PgConnection, org_id: OrgId, kept: &BTreeMap<RuleId, i64>) -> Result<(), LedgerError> {
-    if !kept.is_empty() {
-        sqlx::query(include_str!("../queries/daily_counts/add.sql"))
-            .bind(org_id.0)
-            .bind(kept.keys().map(|rule_id| rule_id.0).collect::<Vec<_>>())
-            .bind(kept.values().copied().collect::<Vec<_>>())
-            .execute(conn)
-            .await?;
+    if kept.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let counted = sqlx::query(include_str!("../queries/daily_counts/add.sql"))
+        .bind(org_id.0)
+        .bind(kept.keys().map(|rule_id| rule_id.0).collect::<Vec<_>>())
+        .bind(kept.values().copied().collect::<Vec<_>>())
+        .bind(MOST_OF_ORG)
+        .execute(conn)
+        .await?;
+    // A row of each rule, and the organisation's.
+    if counted.rows_affected() == kept.len() as u64 + 1 {
+        Ok(())
+    } else {
+        Err(LedgerError::CountedMeanwhile { org_id })
+    }
 }
 
 async fn read(conn: &mut PgConnection, org_id: OrgId, new: &BTreeMap<RuleId, i64>) -> Result<Counted, LedgerError> {

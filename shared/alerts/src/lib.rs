@@ -28,6 +28,7 @@ pub mod schedule;
 pub mod seal;
 pub mod signature;
 mod source;
+pub mod sql_answer;
 pub mod sql_runs;
 pub mod template;
 pub mod turn;

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isotherm_types::{BlockNumber, ChainId, Dataset, TriggerId};
+use isotherm_types::{BlockNumber, ChainId, Dataset, TraceId, TriggerId};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
@@ -48,6 +48,8 @@ pub struct Crossed {
     pub trigger_id: TriggerId,
     /// Names the firing.
     pub fire_key: String,
+    /// The cause that it follows from, for the log.
+    pub trace_id: Option<TraceId>,
 }
 
 /// Fires what is due for the chain that `facts` tell of, and returns the firings that were new.
@@ -216,7 +218,7 @@ async fn fire(
     addition: &serde_json::Value,
 ) -> Result<Option<Crossed>, ControlError> {
     Ok(match triggers::fire(conn, trigger, &fire_key, addition).await? {
-        Fired::Now(_) => Some(Crossed { trigger_id: trigger.id, fire_key }),
+        Fired::Now(fired) => Some(Crossed { trigger_id: trigger.id, fire_key, trace_id: fired.trace_id }),
         Fired::Already => None,
     })
 }

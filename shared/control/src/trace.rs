@@ -6,6 +6,7 @@
 
 use isotherm_types::{ChainId, Dataset, TaskId, TraceId};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::error::ControlError;
 
@@ -27,6 +28,12 @@ pub async fn follow(conn: &mut PgConnection, trace_id: Option<TraceId>) -> Resul
 pub async fn present(conn: &mut PgConnection) -> Result<Option<TraceId>, ControlError> {
     let text: String = sqlx::query_scalar("SELECT control.trace_id()").fetch_one(conn).await?;
     Ok(of_row(Some(&text)))
+}
+
+/// A trace that nothing has yet: for what follows from a row of before there were traces, where one transaction writes what follows from
+/// many rows.
+pub(crate) fn new() -> Option<TraceId> {
+    Uuid::new_v4().simple().to_string().parse().ok()
 }
 
 /// As [`follow`], with the trace of a task.

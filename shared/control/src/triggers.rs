@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use isotherm_types::{ChainId, Dataset, EventBody, EventId, JobId, OrgId, TriggerId};
+use isotherm_types::{ChainId, Dataset, EventBody, EventId, JobId, OrgId, TraceId, TriggerId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
@@ -248,11 +248,20 @@ pub async fn active(conn: &mut PgConnection, kind: &str) -> Result<Vec<Trigger>,
     rows.into_iter().map(Trigger::try_from).collect()
 }
 
+/// The event that a firing has recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FiredEvent {
+    /// The event.
+    pub event_id: EventId,
+    /// The cause that it follows from, for the log.
+    pub trace_id: Option<TraceId>,
+}
+
 /// What became of a firing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fired {
     /// The event was recorded.
-    Now(EventId),
+    Now(FiredEvent),
     /// This firing has happened before.
     Already,
 }
@@ -286,7 +295,7 @@ async fn fire_as(
         fire_key: fire_key.to_owned(),
         input: laid_over(&trigger.input, addition),
     };
-    let event_id = events::record(&mut db_tx, &body).await?;
+    let (event_id, trace_id) = events::record_traced(&mut db_tx, &body).await?;
     let first = sqlx::query(
         "INSERT INTO control.trigger_fires (trigger_id, fire_key, event_id, org_id) VALUES ($1, $2, $3, $4)
          ON CONFLICT (trigger_id, fire_key) DO NOTHING",
@@ -312,7 +321,7 @@ async fn fire_as(
     };
     audit::record(&mut db_tx, &change).await?;
     db_tx.commit().await?;
-    Ok(Fired::Now(event_id))
+    Ok(Fired::Now(FiredEvent { event_id, trace_id }))
 }
 
 /// `base` with the fields of `addition` set. If one of them is no object, `addition` wins unless it is null.

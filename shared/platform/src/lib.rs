@@ -11,6 +11,7 @@ pub mod database;
 pub mod dead_letters;
 pub mod ecs;
 pub mod fault;
+pub mod functions;
 pub mod lambda;
 pub mod metrics;
 pub mod operator_main;

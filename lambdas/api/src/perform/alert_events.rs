@@ -73,8 +73,15 @@ pub(super) async fn list_deliveries(
 pub(super) async fn replay(conn: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Done, ApiError> {
     let mut db_tx = conn.begin().await.map_err(LedgerError::from)?;
     deliveries_again::replay(&mut db_tx, caller.org, DeliveryId(id), &caller.name).await?;
-    events::record(&mut db_tx, &EventBody::AlertsRecorded { org_id: caller.org, chain_id: None }).await?;
+    let recorded = EventBody::AlertsRecorded { org_id: caller.org, chain_id: None };
+    let (event_id, trace_id) = events::record_traced(&mut db_tx, &recorded).await?;
     db_tx.commit().await.map_err(LedgerError::from)?;
-    tracing::info!(delivery.id = %id, caller.name = caller.name.as_str(), "a message is sent again");
+    tracing::info!(
+        delivery.id = %id,
+        event.id = event_id.0,
+        trace.id = trace_id.map(String::from).as_deref(),
+        caller.name = caller.name.as_str(),
+        "a message is sent again"
+    );
     Ok(Done::Recorded(202, json!({ "delivery_id": id })))
 }

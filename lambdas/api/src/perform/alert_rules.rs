@@ -1,17 +1,18 @@
 //! Rules: made, looked at, changed, tried, held back, deleted.
 
 use isotherm_access::Caller;
-use isotherm_alerts::definition::Definition;
+use isotherm_alerts::definition::{Definition, FieldError, FieldErrors, Source};
 use isotherm_alerts::ledger::LedgerError;
 use isotherm_alerts::rules::{self as stored, ListedRule};
-use isotherm_types::{BlockNumber, RuleId};
+use isotherm_types::{BlockRange, RuleId};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{Done, next, tenant};
+use super::{Done, Performed, next, tenant};
 use crate::error::ApiError;
 use crate::request::{AlertRequest, TestOrder};
 use crate::rules::{self, Author};
+use crate::sql_trial::SqlTrial;
 use crate::trial;
 
 pub(super) async fn perform(
@@ -39,7 +40,6 @@ pub(super) async fn perform(
             stored::delete(conn, caller.org, found.rule_id, &caller.name).await?;
             Ok(shown(200, &found))
         }
-        AlertRequest::TestRule(order) => test(conn, caller, order).await,
         AlertRequest::PauseRule { name } => {
             let found = rules::named(conn, caller.org, name).await?;
             stored::pause(conn, caller.org, found.rule_id, &caller.name).await?;
@@ -55,7 +55,8 @@ pub(super) async fn perform(
             rules::mute(conn, caller.org, found.rule_id, *seconds, &caller.name).await?;
             again(conn, caller, found.rule_id).await
         }
-        AlertRequest::ListEvents(_)
+        AlertRequest::TestRule(_)
+        | AlertRequest::ListEvents(_)
         | AlertRequest::ShowEvent { .. }
         | AlertRequest::ListDeliveries(_)
         | AlertRequest::Replay { .. } => Err(ApiError::NoRoute),
@@ -71,7 +72,8 @@ async fn list(conn: &mut PgConnection, caller: &Caller, before: Option<RuleId>, 
     Ok(Done::Answered(200, json!({ "alerts": rules, "next": next })))
 }
 
-async fn test(conn: &mut PgConnection, caller: &Caller, order: &TestOrder) -> Result<Done, ApiError> {
+/// Tries a rule on the blocks that are named; of one with SQL, says what is to be asked.
+pub(super) async fn test(conn: &mut PgConnection, caller: &Caller, order: &TestOrder) -> Result<Performed, ApiError> {
     let (definition, saved) = match &order.definition {
         Some(definition) => (definition.as_ref().clone(), None),
         None => {
@@ -80,10 +82,19 @@ async fn test(conn: &mut PgConnection, caller: &Caller, order: &TestOrder) -> Re
         }
     };
     let rule = rules::for_trial(conn, caller.org, definition, saved.as_ref()).await?;
-    let trial = trial::look(conn, rule, BlockNumber(order.from), BlockNumber(order.to)).await?;
+    if let Source::Sql { sql, .. } = &rule.stored.definition.source {
+        let (sql, org) = (sql.clone(), caller.org_name.clone());
+        // As of the last block of the range: a query sees everything up to a block.
+        let as_of = order.blocks.map(BlockRange::last);
+        return Ok(Performed::ToAsk(Box::new(SqlTrial { rule, sql, org, as_of })));
+    }
+    let missing =
+        || FieldErrors::from(FieldError::new("from", "it is missing: the blocks are `from` up to `to`, without `to`"));
+    let blocks = order.blocks.ok_or_else(missing)?;
+    let trial = trial::look(conn, rule, blocks.start(), blocks.end()).await?;
     let mut shown = trial.to_json();
     shown["rule"] = json!(order.name);
-    Ok(Done::Answered(200, shown))
+    Ok(Performed::Done(Done::Answered(200, shown)))
 }
 
 async fn again(conn: &mut PgConnection, caller: &Caller, rule: RuleId) -> Result<Done, ApiError> {

@@ -3,7 +3,7 @@
 use isotherm_alerts::definition::{Definition, FieldError, FieldErrors};
 use isotherm_alerts::listing::{AlertFilter, Place, STATES};
 use isotherm_platform::lambda::http::HttpCall;
-use isotherm_types::RuleId;
+use isotherm_types::{BlockNumber, BlockRange, RuleId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -77,15 +77,13 @@ pub enum AlertRequest {
     },
 }
 
-/// A rule to be tried on blocks that are stored.
+/// A rule to be tried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TestOrder {
     /// Its name.
     pub name: String,
-    /// The first block.
-    pub from: u64,
-    /// The block after the last one.
-    pub to: u64,
+    /// The blocks that it is tried on; `None`: none is named, and SQL is asked of the newest.
+    pub blocks: Option<BlockRange>,
     /// A rule that is not saved, in the place of the one of this name.
     pub definition: Option<Box<Definition>>,
 }
@@ -108,8 +106,8 @@ pub struct DeliveryPage {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TestBody {
-    from: u64,
-    to: u64,
+    from: Option<u64>,
+    to: Option<u64>,
     definition: Option<Map<String, Value>>,
 }
 
@@ -188,11 +186,19 @@ fn definition(mut fields: Map<String, Value>, name: Option<&str>) -> Result<Box<
 
 fn test_order(name: String, body: TestBody) -> Result<TestOrder, ApiError> {
     let TestBody { from, to, definition: given } = body;
-    if to <= from || i64::try_from(to).is_err() {
-        return Err(not_right("to", "it has to be above `from`, and a block: it is the one after the last"));
-    }
+    let blocks = match (from, to) {
+        (Some(from), Some(to)) => Some(blocks(from, to)?),
+        (Some(_), None) => return Err(not_right("to", "it is missing beside `from`: the block after the last one")),
+        (None, Some(_)) => return Err(not_right("from", "it is missing beside `to`: the first block")),
+        (None, None) => None,
+    };
     let definition = given.map(|fields| definition(fields, Some(&name))).transpose()?;
-    Ok(TestOrder { name, from, to, definition })
+    Ok(TestOrder { name, blocks, definition })
+}
+
+fn blocks(from: u64, to: u64) -> Result<BlockRange, ApiError> {
+    let named = BlockRange::new(BlockNumber(from), BlockNumber(to)).ok().filter(|_| i64::try_from(to).is_ok());
+    named.ok_or_else(|| not_right("to", "it has to be above `from`, and a block: it is the one after the last"))
 }
 
 fn mute_seconds(body: &MuteBody) -> Result<u32, ApiError> {

@@ -185,6 +185,22 @@ async fn a_test_shows_what_would_have_been_told_and_tells_nobody() {
 }
 
 #[tokio::test]
+async fn a_rule_over_rows_is_tried_on_blocks_and_one_with_sql_by_a_function_that_has_to_answer() {
+    let (stage, writer) = stage().await;
+    let ask = async |body: Value| about(&stage, &writer, Route::TestRule, "full", &body).await;
+    let (status, answer) = ask(json!({})).await;
+    assert_eq!((status, faults(&answer)[0].0.as_str()), (422, "from"), "{answer}");
+    for (body, field) in [(json!({ "from": 1 }), "to"), (json!({ "to": 1 }), "from")] {
+        let (status, answer) = ask(body).await;
+        assert_eq!((status, faults(&answer)[0].0.as_str()), (422, field), "{answer}");
+    }
+    let source = json!({ "sql": "SELECT 1 AS n", "every_seconds": 60 });
+    let asked = json!({ "definition": { "chain": "demo", "channels": ["kept"], "source": source } });
+    let (status, answer) = ask(asked).await;
+    assert_eq!((status, &answer["code"]), (503, &json!("alerts.query_unavailable")), "nobody is there: {answer}");
+}
+
+#[tokio::test]
 async fn alerts_come_with_their_history_and_messages_and_a_message_that_is_over_is_sent_again() {
     let (stage, writer) = stage().await;
     let list = async |route, query: Value| {

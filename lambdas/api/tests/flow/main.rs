@@ -6,6 +6,7 @@ use isotherm_lab::fault_proxy::{FaultProxy, Mode};
 use isotherm_lab::postgres::shared;
 use isotherm_lab::process::eventually;
 use isotherm_platform::database::PATIENCE;
+use isotherm_platform::telemetry::logged;
 use serde_json::{Value, json};
 
 mod access;
@@ -49,8 +50,15 @@ async fn both_doors_fire_once_for_a_key_publish_and_name_the_caller() {
     for (action, route, name, subject) in
         [("fire_trigger", "fire", "minute", "trigger"), ("run_job", "run", "work", "job")]
     {
-        let first = stage.direct(direct(action, name, "k1", &json!({ "block": 7 }))).await;
+        let (first, lines) = logged(stage.direct(direct(action, name, "k1", &json!({ "block": 7 })))).await;
         let event_id = first["event_id"].as_i64().unwrap_or_else(|| panic!("{first}"));
+        let trace: String = sqlx::query_scalar("SELECT trace_id FROM control.events WHERE id = $1")
+            .bind(event_id)
+            .fetch_one(&stage.pool)
+            .await
+            .unwrap();
+        let told: Vec<_> = lines.iter().filter(|line| line["message"] == "fired by hand").collect();
+        assert_eq!((told.len(), &told[0]["trace.id"]), (1, &json!(trace)), "{lines:?}");
         assert_eq!(first, json!({ "event_id": event_id, "new": true }));
         assert_eq!(stage.last_actor(subject).await, "direct invoke r-1");
         let body = r#"{"input":{"block":7}}"#;

@@ -82,6 +82,7 @@ impl Stage {
             description: Description::default(),
             sealing_keys: SealingKeys::new(keys),
             outbound: Client::new(Options { allow_loopback_http: true, ..Options::default() }).unwrap(),
+            query_function: "none".to_owned(),
         };
         let stage = Self { api, pool, database, issuer, secret };
         stage.set_database(&stage.database.url).await;

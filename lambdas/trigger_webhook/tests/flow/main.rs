@@ -9,6 +9,7 @@ use isotherm_lab::fault_proxy::{FaultProxy, Mode};
 use isotherm_lab::postgres::shared;
 use isotherm_lab::process::eventually;
 use isotherm_platform::database::PATIENCE;
+use isotherm_platform::telemetry::logged;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use stage::{Answer, Call, NOW, Stage};
@@ -19,10 +20,13 @@ const BODY: &str = r#"{"order":{"id":7,"lines":[{"sku":"a"}]},"note":"n\u0000"}"
 async fn a_signed_delivery_fires_once_and_its_repetition_is_told_the_event() {
     let stage = Stage::new().await;
     let call = Call::signed("orders", "msg_1", BODY);
-    let first = stage.call(&call).await;
+    let (first, lines) = logged(stage.call(&call)).await;
     assert_eq!(first.status, 202, "{first:?}");
     let event_id = first.body["event_id"].as_i64().unwrap();
     assert_eq!(first.body, json!({ "event_id": event_id }));
+    let trace: String = sqlx::query_scalar("SELECT trace_id FROM control.events").fetch_one(&stage.pool).await.unwrap();
+    let told: Vec<_> = lines.iter().filter(|line| line["message"] == "a webhook fired").collect();
+    assert_eq!((told.len(), &told[0]["trace.id"]), (1, &json!(trace)), "{lines:?}");
     let (kind, body): (String, Value) = sqlx::query_as("SELECT kind, body FROM control.events WHERE id = $1")
         .bind(event_id)
         .fetch_one(&stage.pool)

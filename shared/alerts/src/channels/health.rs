@@ -1,4 +1,7 @@
 //! Whether a channel works.
+//!
+//! Rows are locked here against others who write down the same, and never against evaluators, who keep channels from being deleted while
+//! they write messages to them: a sender that waited for one, with messages locked that this one wants, would wait in a circle.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +10,7 @@ use chrono::{DateTime, Utc};
 use isotherm_types::{ChannelId, OrgId};
 use sqlx::{Connection as _, PgConnection};
 
-use super::{ChannelError, locked, note};
+use super::{ChannelError, get, note};
 
 /// Longest span between two failures in which a channel is taken to have failed: the longest wait of [`crate::schedule`] with its
 /// chance, and some time to be sent in. In a longer one nothing was tried, and nobody knows.
@@ -45,10 +48,9 @@ pub async fn disable(
     actor: &str,
 ) -> Result<bool, ChannelError> {
     let mut db_tx = conn.begin().await?;
-    locked(&mut db_tx, org, channel).await?;
     let changed = sqlx::query(
         "UPDATE alerts.channels SET state = 'disabled', disabled_reason = $3, updated_at = now()
-          WHERE org_id = $1 AND id = $2 AND state = 'active'",
+          WHERE org_id = $1 AND id = $2 AND state = 'active' AND deleted_at IS NULL",
     )
     .bind(org.0)
     .bind(channel.0)
@@ -56,11 +58,13 @@ pub async fn disable(
     .execute(&mut *db_tx)
     .await?
     .rows_affected();
-    if changed == 1 {
-        note(&mut db_tx, org, channel, actor, ("disabled", Some(reason))).await?;
+    if changed == 0 {
+        get(&mut db_tx, org, channel).await?;
+        return Ok(false);
     }
+    note(&mut db_tx, org, channel, actor, ("disabled", Some(reason))).await?;
     db_tx.commit().await?;
-    Ok(changed == 1)
+    Ok(true)
 }
 
 /// Sends to a channel again, with its failures forgotten. `false` if it is active already.
@@ -74,23 +78,18 @@ pub async fn enable(
     actor: &str,
 ) -> Result<bool, ChannelError> {
     let mut db_tx = conn.begin().await?;
-    let before = locked(&mut db_tx, org, channel).await?;
-    let changed = sqlx::query(
-        "UPDATE alerts.channels
-            SET state = 'active', disabled_reason = NULL, failing_since = NULL, last_failed_at = NULL, failed_for_ms = 0,
-                updated_at = now()
-          WHERE org_id = $1 AND id = $2 AND state = 'disabled'",
-    )
-    .bind(org.0)
-    .bind(channel.0)
-    .execute(&mut *db_tx)
-    .await?
-    .rows_affected();
-    if changed == 1 {
-        note(&mut db_tx, org, channel, actor, ("enabled", before.disabled_reason.as_deref())).await?;
-    }
+    let before: Option<(Option<String>,)> = sqlx::query_as(include_str!("../../queries/channels/enable.sql"))
+        .bind(org.0)
+        .bind(channel.0)
+        .fetch_optional(&mut *db_tx)
+        .await?;
+    let Some((reason,)) = before else {
+        get(&mut db_tx, org, channel).await?;
+        return Ok(false);
+    };
+    note(&mut db_tx, org, channel, actor, ("enabled", reason.as_deref())).await?;
     db_tx.commit().await?;
-    Ok(changed == 1)
+    Ok(true)
 }
 
 /// Something was accepted by each of `channels`: all of their failures are forgotten.

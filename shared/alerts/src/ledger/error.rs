@@ -27,6 +27,12 @@ pub enum LedgerError {
         /// The rule.
         rule_id: RuleId,
     },
+    /// Evaluators of the organisation's other chains have counted alerts meanwhile.
+    #[error("other chains of {org_id} had alerts meanwhile, and with these it would have more than it may on one day")]
+    CountedMeanwhile {
+        /// The organisation.
+        org_id: OrgId,
+    },
     /// A row is not what it was when it was read, though the cursor's lock was held.
     #[error("{changed} of {expected} rows of the ledger were as they had been read")]
     StaleRows {
@@ -55,7 +61,10 @@ impl Classified for LedgerError {
     fn disposition(&self) -> Disposition {
         match self {
             Self::Database { source } => database_disposition(source),
-            Self::CursorMoved { .. } | Self::RuleChanged { .. } | Self::StaleRows { .. } => Disposition::Retry,
+            Self::CursorMoved { .. }
+            | Self::RuleChanged { .. }
+            | Self::CountedMeanwhile { .. }
+            | Self::StaleRows { .. } => Disposition::Retry,
             Self::UnknownState { .. } | Self::OutOfRange { .. } => Disposition::GiveUp,
         }
     }
@@ -65,6 +74,7 @@ impl Classified for LedgerError {
             Self::Database { .. } => "alerts.database",
             Self::CursorMoved { .. } => "alerts.cursor_moved",
             Self::RuleChanged { .. } => "alerts.rule_changed",
+            Self::CountedMeanwhile { .. } => "alerts.counted_meanwhile",
             Self::StaleRows { .. } => "alerts.stale_rows",
             Self::UnknownState { .. } => "alerts.unknown_state",
             Self::OutOfRange { .. } => "alerts.out_of_range",

@@ -1,7 +1,8 @@
+use isotherm_alerts::channels;
 use isotherm_alerts::deliveries::finish::healths;
 use isotherm_alerts::deliveries::{Blame, Claimed, DeliveryFault, Kind, Verdict, health};
 use isotherm_alerts::message::{Message, NoticeContent};
-use isotherm_types::ChannelId;
+use isotherm_types::{ChannelId, Classified as _, OrgId};
 
 use crate::stage::{Stage, accepted, ended};
 
@@ -121,6 +122,27 @@ async fn how_a_channel_does_is_written_down_while_an_evaluator_keeps_it_from_bei
     let again = Claimed { is_failing: true, ..claimed[1].clone() };
     assert!(note(&mut stage, &again, accepted("m")).await.is_empty());
     assert_eq!(stage.count(failing).await, 0);
+}
+
+#[tokio::test]
+async fn a_channel_is_disabled_and_used_again_while_an_evaluator_keeps_it_from_being_deleted() {
+    let (mut stage, claimed) = on_the_way(1).await;
+    let (org, channel) = (OrgId(1), claimed[0].channel);
+    let mut evaluator = stage.database.connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT FROM alerts.channels FOR KEY SHARE").execute(&mut evaluator).await.unwrap();
+    stage.run("SET lock_timeout = '50ms'").await;
+    let gone = Verdict::Failed(DeliveryFault::Gone { status: 410 });
+    assert_eq!(note(&mut stage, &claimed[0], gone).await, [channel]);
+    assert_eq!(disabled_reason(&mut stage).await.as_deref(), Some("alerts.receiver_gone"));
+    assert!(!channels::disable(&mut stage.conn, org, channel, "by_person", "ann").await.unwrap(), "it is already");
+    for expected in [true, false] {
+        assert_eq!(channels::enable(&mut stage.conn, org, channel, "ann").await.unwrap(), expected);
+        assert_eq!(disabled_reason(&mut stage).await, None);
+    }
+    let busy = channels::delete(&mut stage.conn, org, channel, "ann").await.unwrap_err();
+    assert_eq!(busy.code(), "alerts.channel_database", "whoever deletes it waits");
+    let stranger = channels::disable(&mut stage.conn, OrgId(2), channel, "by_person", "ann").await.unwrap_err();
+    assert_eq!(stranger.code(), "alerts.no_such_channel");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use super::{ACTOR, Routed, handle_event, route};
 use crate::error::ControlError;
 use crate::tasks::{self, Answer, Created, NewTask, inputs};
-use crate::{events, jobs};
+use crate::{events, jobs, trace};
 
 /// What became of a batch of events.
 #[derive(Debug, Default)]
@@ -55,11 +55,13 @@ pub async fn handle_events(conn: &mut PgConnection, event_ids: &[EventId]) -> Re
             one_by_one.push(event_id);
             continue;
         }
+        // One of before there were traces begins its own: the transaction's would be that of all such events.
+        let trace_id = event.trace_id.or_else(trace::new);
         for Routed { job_id, idempotency_key, input, within, .. } in routed {
             // Of events that ask for the same task, the first makes it.
             if asked_for.insert((job_id, idempotency_key.clone())) {
                 let inputs = inputs::of_event(&event.body, within);
-                answers.push(Answer { event_id, trace_id: event.trace_id, inputs });
+                answers.push(Answer { event_id, trace_id, inputs });
                 tasks.push(NewTask { job_id, idempotency_key, input, delay: Duration::ZERO });
             }
         }

@@ -3,13 +3,13 @@
 //! Each is named by an idempotency key. The first call with a key fires; every later one with the same input is told the
 //! first one's event, also when both come at the same moment.
 
-use isotherm_types::{EventBody, EventId, JobId, OrgId};
+use isotherm_types::{EventBody, EventId, JobId, OrgId, TraceId};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::named::{by_name, fired_event};
-use super::{Fired, fire_as, laid_over};
+use super::{Fired, FiredEvent, fire_as, laid_over};
 use crate::codec::{storable, storable_json};
 use crate::error::ControlError;
 use crate::jobs::{self, Job, JobRow};
@@ -26,6 +26,8 @@ pub struct FiredByHand {
     pub event_id: EventId,
     /// Whether this was the first.
     pub is_new: bool,
+    /// The cause that the event follows from, for the log of the first call; `None` for every later one.
+    pub trace_id: Option<TraceId>,
 }
 
 /// Fires the active trigger `name` by hand, once for `idempotency_key`; a key is made up if there is none. `input` is laid
@@ -47,13 +49,13 @@ pub async fn fire_by_hand(
     refuse_source(&jobs::read(conn, trigger.job_id).await?)?;
     let input = storable_json(input);
     let fire_key = format!("manual-{key}");
-    if let Fired::Now(event_id) = fire_as(conn, &trigger, actor, &fire_key, &input).await? {
-        return Ok(FiredByHand { event_id, is_new: true });
+    if let Fired::Now(FiredEvent { event_id, trace_id }) = fire_as(conn, &trigger, actor, &fire_key, &input).await? {
+        return Ok(FiredByHand { event_id, is_new: true, trace_id });
     }
     let first = fired_event(conn, trigger.id, &fire_key).await?;
     let event_id = first.ok_or_else(|| ControlError::IdempotencyConflict { key: key.clone() })?;
     same_input(conn, event_id, &laid_over(&trigger.input, &input), &key).await?;
-    Ok(FiredByHand { event_id, is_new: false })
+    Ok(FiredByHand { event_id, is_new: false, trace_id: None })
 }
 
 /// Runs the active job `name` by hand, once for `idempotency_key`; a key is made up if there is none. A paused job's task is
@@ -76,10 +78,10 @@ pub async fn run_job(
     let input = storable_json(input);
     if let Some(event_id) = run_before(&mut db_tx, job.id, &key).await? {
         same_input(&mut db_tx, event_id, &input, &key).await?;
-        return Ok(FiredByHand { event_id, is_new: false });
+        return Ok(FiredByHand { event_id, is_new: false, trace_id: None });
     }
     let body = EventBody::TriggerFired { org_id, job_id: job.id, trigger_id: None, fire_key: key.clone(), input };
-    let event_id = events::record(&mut db_tx, &body).await?;
+    let (event_id, trace_id) = events::record_traced(&mut db_tx, &body).await?;
     let change = audit::Change {
         org_id: Some(org_id),
         actor,
@@ -91,7 +93,7 @@ pub async fn run_job(
     };
     audit::record(&mut db_tx, &change).await?;
     db_tx.commit().await?;
-    Ok(FiredByHand { event_id, is_new: true })
+    Ok(FiredByHand { event_id, is_new: true, trace_id })
 }
 
 fn key(given: Option<&str>) -> Result<String, ControlError> {

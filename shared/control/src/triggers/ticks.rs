@@ -5,19 +5,20 @@
 //! tick is meant: the caller names it.
 
 use chrono::{DateTime, Utc};
-use isotherm_types::{EventId, TriggerId};
+use isotherm_types::TriggerId;
 use sqlx::{Connection, PgConnection};
 
-use super::{CronConfig, Fired, Overlap, Row, Trigger, TriggerConfig, fire, overlap};
+use super::{CronConfig, Fired, FiredEvent, Overlap, Row, Trigger, TriggerConfig, fire, overlap};
 use crate::cron::catch_up::{LIMITS, Step, Window, plan};
 use crate::cron::{tick_key, tick_of_key};
 use crate::error::ControlError;
+use crate::trace;
 
 /// What became of a tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ticked {
     /// The event was recorded.
-    Fired(EventId),
+    Fired(FiredEvent),
     /// An earlier firing is not over, and the trigger says to skip then.
     Skipped {
         /// What is not over.
@@ -97,11 +98,15 @@ pub async fn catch_up(
     let mut caught_up = CaughtUp::default();
     for step in plan.steps {
         match step {
-            Step::Fire(tick) => match fire_tick(&mut db_tx, &held, tick).await? {
-                Ticked::Fired(_) => caught_up.fired += 1,
-                Ticked::Skipped { .. } => caught_up.skipped += 1,
-                Ticked::Already => {}
-            },
+            Step::Fire(tick) => {
+                // Each is a cause of its own, as if it had come by itself.
+                trace::follow(&mut db_tx, None).await?;
+                match fire_tick(&mut db_tx, &held, tick).await? {
+                    Ticked::Fired(_) => caught_up.fired += 1,
+                    Ticked::Skipped { .. } => caught_up.skipped += 1,
+                    Ticked::Already => {}
+                }
+            }
             Step::Missed(tick) => {
                 let row =
                     NoFiring { fire_key: &tick_key(tick), outcome: "missed", scheduled_for: tick, reason: MISSED };
@@ -198,7 +203,7 @@ async fn fire_tick(conn: &mut PgConnection, held: &Held, tick: DateTime<Utc>) ->
         }
     }
     let addition = serde_json::json!({ "scheduled_time": tick });
-    let Fired::Now(event_id) = fire(&mut *conn, trigger, &fire_key, &addition).await? else {
+    let Fired::Now(fired) = fire(&mut *conn, trigger, &fire_key, &addition).await? else {
         return Ok(Ticked::Already);
     };
     sqlx::query("UPDATE control.trigger_fires SET scheduled_for = $3 WHERE trigger_id = $1 AND fire_key = $2")
@@ -207,7 +212,7 @@ async fn fire_tick(conn: &mut PgConnection, held: &Held, tick: DateTime<Utc>) ->
         .bind(tick)
         .execute(conn)
         .await?;
-    Ok(Ticked::Fired(event_id))
+    Ok(Ticked::Fired(fired))
 }
 
 /// A firing that leads to no event.

@@ -59,7 +59,7 @@ async fn the_same_key_is_told_the_first_event_and_another_input_is_a_conflict() 
         };
         let first = call(conn, Some("k1"), input()).await.unwrap();
         let again = call(conn, Some("k1"), json!({ "block": 7.0, "nul": "\u{0}" })).await.unwrap();
-        assert_eq!(again, FiredByHand { event_id: first.event_id, is_new: false });
+        assert_eq!(again, FiredByHand { event_id: first.event_id, is_new: false, trace_id: None });
         for other in [json!({}), json!({ "block": 8, "nul": "\u{0}" })] {
             let conflict = call(conn, Some("k1"), other).await.unwrap_err();
             assert_eq!(conflict.code(), "control.idempotency_conflict");

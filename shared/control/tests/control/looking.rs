@@ -106,9 +106,10 @@ async fn a_triggers_history_leads_to_its_tasks() {
     let mut stage = Stage::new().await;
     let org = org(&mut stage).await;
     let beat = triggers::active(&mut stage.conn, "cron").await.unwrap().remove(0);
-    let Fired::Now(event_id) = triggers::fire(&mut stage.conn, &beat, "tick-1", &json!({})).await.unwrap() else {
+    let Fired::Now(fired) = triggers::fire(&mut stage.conn, &beat, "tick-1", &json!({})).await.unwrap() else {
         panic!("did not fire");
     };
+    let event_id = fired.event_id;
     let before = triggers::history(&mut stage.conn, beat.id, 9).await.unwrap();
     assert_eq!((before[0].event_id, before[0].task), (Some(event_id), None), "no task has come of it yet");
     dispatch::handle_event(&mut stage.conn, event_id).await.unwrap();

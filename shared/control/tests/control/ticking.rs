@@ -40,7 +40,7 @@ async fn ticked(conn: &mut PgConnection, beat: TriggerId, at: i64) -> Ticked {
 
 async fn fired(stage: &mut Stage, beat: TriggerId, at: i64) -> EventId {
     match ticked(&mut stage.conn, beat, at).await {
-        Ticked::Fired(event_id) => event_id,
+        Ticked::Fired(fired) => fired.event_id,
         other => panic!("{other:?}"),
     }
 }

@@ -133,6 +133,16 @@ async fn what_a_program_of_before_wrote_follows_from_nothing_and_hinders_nobody(
 }
 
 #[tokio::test]
+async fn events_of_before_that_are_handled_together_have_nothing_in_common() {
+    let mut stage = Stage::new().await;
+    let events = [fire(&mut stage, "one").await, fire(&mut stage, "two").await];
+    sqlx::query("UPDATE control.events SET trace_id = NULL").execute(&mut stage.conn).await.unwrap();
+    let handled = dispatch::handle_events(&mut stage.conn, &events).await.unwrap();
+    let traces: BTreeSet<TraceId> = handled.traces.iter().map(|(_, trace_id)| *trace_id).collect();
+    assert_eq!((handled.made.len(), traces.len()), (2, 2));
+}
+
+#[tokio::test]
 async fn a_trace_ends_with_its_transaction() {
     let mut stage = Stage::new().await;
     let told: TraceId = "4bf92f3577b34da6a3ce929d0e0e4736".parse().unwrap();

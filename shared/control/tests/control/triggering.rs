@@ -32,9 +32,10 @@ async fn one_key_fires_once_and_leads_to_one_task() {
     let mut stage = Stage::new().await;
     let beat = trigger(&mut stage, "cron").await;
     let addition = serde_json::json!({ "scheduled_time": "2026-11-23T06:38:00Z" });
-    let Fired::Now(event_id) = triggers::fire(&mut stage.conn, &beat, "tick-1", &addition).await.unwrap() else {
+    let Fired::Now(fired) = triggers::fire(&mut stage.conn, &beat, "tick-1", &addition).await.unwrap() else {
         panic!("did not fire");
     };
+    let event_id = fired.event_id;
     assert_eq!(triggers::fire(&mut stage.conn, &beat, "tick-1", &addition).await.unwrap(), Fired::Already);
     assert_eq!(stage.count("SELECT count(*) FROM control.events").await, 1);
     assert_eq!(stage.count("SELECT count(*) FROM control.outbox").await, 1);

@@ -120,7 +120,7 @@ fn a_name_that_is_used_must_be_defined() {
             "stop_operators: [follower,",
             "functions.reaper.stop_operators: there is no operator `follower`",
         ),
-        ("invoke: [query]", "invoke: [querry]", "functions.alert_evaluate.invoke: there is no function `querry`"),
+        ("invoke: [query]", "invoke: [querry]", "functions.api.invoke: there is no function `querry`"),
         (
             "    function: dispatcher\n    expression",
             "    function: dispatch\n    expression",
