@@ -347,7 +347,8 @@ fn faults_of_tree(text: &str) -> Vec<Fault> {
     if let Err(fault) = tree::read(text, &mut faults) {
         faults.push(fault);
     }
-    let of_file = |fault: pipeline::Fault| Fault { line: Some(fault.line), place: String::new(), message: fault.message };
+    let of_file =
+        |fault: pipeline::Fault| Fault { line: Some(fault.line), place: String::new(), message: fault.message };
     faults.into_iter().map(of_file).collect()
 }
 
