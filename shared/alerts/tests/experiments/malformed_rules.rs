@@ -131,7 +131,7 @@ fn huge() -> Vec<Value> {
     let mut many = good();
     many["source"] = json!({ "dataset": "logs", "address": vec![address; 200_000] });
     vec![
-        with("condition", &format!("log_index in [{}1]", "1,".repeat(60_000))),
+        with("condition", &format!("log_index in [{}1]", "1,".repeat(40_000))),
         with("message", &"{{ args.from }}".repeat(100_000)),
         with("source.event", &format!("A({}uint256)", "uint256,".repeat(100_000))),
         with("group_by", &"(".repeat(1 << 20)),
