@@ -10,11 +10,12 @@ use arrow::error::ArrowError;
 use bytes::Bytes;
 use isotherm_types::{B256, BlockNumber};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
 
 use crate::catalog::DataPartition;
 use crate::catalog::pending::Adjacent;
 use crate::commit::{CurrentManifest, Listing, StoredFile};
+use crate::decoder_bounds;
 use crate::digest::ObjectDigest;
 use crate::error::ColdStoreError;
 use crate::objects::{ObjectError, ObjectStore};
@@ -57,7 +58,7 @@ async fn parent_hash_of(
 
 /// `parent_hash` of the row of `block`; `None` if there is no such row.
 fn find_parent_hash(blocks: Bytes, block: BlockNumber) -> Result<Option<B256>, ArrowError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(blocks)?;
+    let builder = decoder_bounds::open(blocks, ArrowReaderOptions::new())?;
     let columns = ProjectionMask::columns(builder.parquet_schema(), ["block_number", "parent_hash"]);
     for batch in builder.with_projection(columns).build()? {
         let batch = batch?;

@@ -21,6 +21,7 @@ pub mod blocks;
 pub mod catalog;
 pub mod commit;
 pub mod compaction;
+mod decoder_bounds;
 pub mod digest;
 pub mod error;
 pub mod garbage;

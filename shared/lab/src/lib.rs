@@ -19,6 +19,7 @@ pub mod fault_proxy;
 pub mod folder;
 pub mod http_faults;
 pub mod lies;
+pub mod malformed;
 pub mod ministack;
 pub mod oracle;
 pub mod port;

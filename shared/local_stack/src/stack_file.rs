@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use isotherm_control::pipeline::{self, MAX_FILE_BYTES, tree};
 use serde::Deserialize;
 
 use crate::error::LocalStackError;
@@ -321,9 +322,11 @@ impl Stack {
     /// Every fault. A file of the wrong shape has one fault: what comes after it cannot be judged.
     pub fn parse(text: &str, file: &str) -> Result<Self, StackFaults> {
         let refuse = |faults| Err(StackFaults { file: file.to_owned(), faults });
-        // Typed maps take the last of two equal keys; the untyped reader refuses them.
-        if let Err(error) = serde_yaml_ng::from_str::<serde_yaml_ng::Value>(text) {
-            return refuse(vec![lines::shape_fault(&error)]);
+        // Typed maps take the last of two equal keys, and write aliases out, some kilobytes into gigabytes: the tree with places
+        // refuses both.
+        let faults = faults_of_tree(text);
+        if !faults.is_empty() {
+            return refuse(faults);
         }
         let stack: Self = match serde_yaml_ng::from_str(text) {
             Ok(stack) => stack,
@@ -344,6 +347,21 @@ impl Stack {
         };
         self.secrets.iter().flat_map(names).collect()
     }
+}
+
+/// What is wrong with `text` whatever its keys are.
+fn faults_of_tree(text: &str) -> Vec<Fault> {
+    if text.len() > MAX_FILE_BYTES {
+        let message = format!("the file has more than {MAX_FILE_BYTES} bytes, the most that is read");
+        return vec![Fault { line: None, place: String::new(), message }];
+    }
+    let mut faults = Vec::new();
+    if let Err(fault) = tree::read(text, &mut faults) {
+        faults.push(fault);
+    }
+    let of_file =
+        |fault: pipeline::Fault| Fault { line: Some(fault.line), place: String::new(), message: fault.message };
+    faults.into_iter().map(of_file).collect()
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ where
     }
     let serve = async |event: LambdaEvent<Value>| -> Result<Value, Fault> {
         let invocation = Invocation { request_id: event.context.request_id };
-        let event = serde_json::from_value(event.payload).map_err(|source| MalformedEvent { source })?;
+        let event = event_of(event.payload)?;
         let answer = Box::pin(handle(context().await?, event, invocation)).await.map_err(Into::into)?;
         Ok(serde_json::to_value(answer).map_err(|source| UnserialisableAnswer { source })?)
     };
@@ -114,6 +114,14 @@ where
         })
     }));
     served.await.map_err(|source| RuntimeEnded { source })
+}
+
+/// The event that `payload` is.
+///
+/// # Errors
+/// [`MalformedEvent`] if it is none that the function accepts.
+pub fn event_of<E: DeserializeOwned>(payload: Value) -> Result<E, MalformedEvent> {
+    serde_json::from_value(payload).map_err(|source| MalformedEvent { source })
 }
 
 /// An answer that is no JSON; a mistake in the function.

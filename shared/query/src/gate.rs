@@ -28,6 +28,9 @@ pub type NamedRelations = BTreeMap<RelationName, Option<u64>>;
 /// Tables of the platform's own that a query names, likewise.
 pub type NamedTables = BTreeMap<&'static PlatformTable, Option<u64>>;
 
+/// Longest tree that is read: reading one takes ten times its length, and a text of 256 KiB may have one of 30 MB.
+pub const MAX_TREE_BYTES: usize = 16 << 20;
+
 /// All that a query names.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Named {
@@ -94,6 +97,9 @@ impl CheckedTree {
 /// # Errors
 /// [`Refusal`] for the first thing that is not allowed.
 pub fn check(text: String, given: &Given<'_>) -> Result<CheckedTree, Refusal> {
+    if text.len() > MAX_TREE_BYTES {
+        return Err(Refusal::TooManyParts);
+    }
     let mut tree: Value = serde_json::from_str(&text).map_err(|_| Refusal::Unreadable)?;
     let is_changed = substitute::substitute(&mut tree, given)?;
     let named = tree::walk(&tree)?;
@@ -113,6 +119,9 @@ pub enum Refusal {
     /// The tree is nested too deeply, or holds a number that JSON does not have.
     #[error("the query is nested too deeply, or holds a number that is not finite")]
     Unreadable,
+    /// The tree is longer than is read.
+    #[error("the query has too many parts: put long lists into fewer queries, or compare with ranges")]
+    TooManyParts,
     /// A relation that is none of ours.
     #[error(
         "there is no relation {name:?}; the relations are blocks, transactions, logs and traces, \
@@ -171,12 +180,30 @@ impl Refusal {
     /// Byte of the user's text, from 0.
     pub fn position(&self) -> Option<u64> {
         match self {
-            Self::StatementCount { .. } | Self::Unreadable | Self::Name { .. } | Self::Parameter(_) => None,
+            Self::StatementCount { .. }
+            | Self::Unreadable
+            | Self::TooManyParts
+            | Self::Name { .. }
+            | Self::Parameter(_) => None,
             Self::Relation { position, .. }
             | Self::Function { position, .. }
             | Self::TableFunction { position, .. }
             | Self::Construct { position, .. }
             | Self::Unknown { position, .. } => *position,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_would_take_hundreds_of_megabytes_is_not_read() {
+        let statement = crate::literals::rewrite("select 1").unwrap();
+        let given = Given { statement: &statement, parameters: &Parameters::default(), now: DateTime::UNIX_EPOCH };
+        let refusal = |text: String| check(text, &given).unwrap_err();
+        assert_eq!(refusal(" ".repeat(MAX_TREE_BYTES + 1)), Refusal::TooManyParts);
+        assert_eq!(refusal(" ".repeat(MAX_TREE_BYTES)), Refusal::Unreadable);
     }
 }

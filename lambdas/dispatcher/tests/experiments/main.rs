@@ -3,9 +3,16 @@
 //!
 //! `./isotherm lab` runs their long forms; see `docs/benchmarks.md`.
 
+use isotherm_lab::malformed::CountingAllocator;
+
 mod crash_points;
 mod duplicates;
+mod malformed_events;
 mod outbox;
 mod poison;
 mod run_task;
 mod stage;
+
+/// Says what a malformed event makes this process hold.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;

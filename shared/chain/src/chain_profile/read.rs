@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use isotherm_types::{Classified, Disposition};
 use serde::Deserialize;
 
 use super::ChainProfile;
@@ -45,6 +46,16 @@ impl std::fmt::Display for ProfilesError {
 }
 
 impl std::error::Error for ProfilesError {}
+
+impl Classified for ProfilesError {
+    fn disposition(&self) -> Disposition {
+        Disposition::GiveUp
+    }
+
+    fn code(&self) -> &'static str {
+        "chain.invalid_profiles"
+    }
+}
 
 impl From<Fault> for ProfilesError {
     fn from(fault: Fault) -> Self {

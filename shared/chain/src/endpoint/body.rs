@@ -8,6 +8,9 @@ use std::io::{self, Write};
 use flate2::write::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
+/// Most bytes that room is made for before they come: a header may promise any number of them.
+const RESERVED_BYTES: usize = 16 << 20;
+
 /// How a body is encoded. Source: RFC 9110, 8.4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -54,7 +57,8 @@ enum Form {
 impl Incoming {
     /// Nothing yet of a body that may have `most_bytes`; `expected_bytes` are likely to come over the wire.
     pub(super) fn new(encoding: Encoding, most_bytes: usize, expected_bytes: usize) -> Self {
-        let kept = Kept { bytes: Vec::with_capacity(expected_bytes.min(most_bytes)), most_bytes, is_over: false };
+        let reserved_bytes = expected_bytes.min(most_bytes).min(RESERVED_BYTES);
+        let kept = Kept { bytes: Vec::with_capacity(reserved_bytes), most_bytes, is_over: false };
         let form = match encoding {
             Encoding::Identity => Form::Plain(kept),
             Encoding::Gzip => Form::Gzip(Box::new(MultiGzDecoder::new(kept))),
@@ -181,6 +185,18 @@ mod tests {
         let nothing = gzip(b"").repeat(1000);
         assert_eq!(read(Encoding::Gzip, &nothing, 64, nothing.len()).0, Ok(Vec::new()));
         assert_eq!(read(Encoding::Gzip, &nothing, 64, nothing.len() - 1).0, Err(Unfit::TooLong));
+    }
+
+    #[test]
+    fn room_is_made_for_what_comes_and_not_for_what_is_promised() {
+        for encoding in [Encoding::Identity, Encoding::Gzip] {
+            let incoming = Incoming::new(encoding, usize::MAX, usize::MAX);
+            let kept = match &incoming.form {
+                Form::Plain(kept) => kept,
+                Form::Gzip(decoder) => decoder.get_ref(),
+            };
+            assert!(kept.bytes.capacity() <= RESERVED_BYTES, "{}", kept.bytes.capacity());
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The rows of a data file as they are read back, each found to belong there.
 //!
 //! A file whose bytes are those that were listed may still be no Parquet, or hold rows that are not its own, if whoever
-//! wrote it also wrote the manifest. What a decoder makes of such bytes, a panic included, is the file's fault. Memory
-//! holds one batch, whose rows are as many as [`batch_rows`] allows.
+//! wrote it also wrote the manifest. What a decoder makes of such bytes, a panic included, is the file's fault; lengths that
+//! it says of itself are looked at before ([`decoder_bounds`]). Memory holds one batch, whose rows are as many as
+//! [`batch_rows`] allows.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,12 +13,13 @@ use arrow::datatypes::{DataType, SchemaRef, UInt32Type, UInt64Type};
 use arrow::error::ArrowError;
 use isotherm_types::disposition::error_chain;
 use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::fault::Fault;
 use super::report::Problem;
+use crate::decoder_bounds;
 use crate::manifest::DataFile;
 
 /// Most rows that are decoded at once.
@@ -47,7 +49,7 @@ impl FileRows {
         let not_parquet = |error: ParquetError| Problem::new(Fault::NotParquet, unreadable(&error_chain(&error)));
         // No hidden schema of Arrow's own helps the reader: other programs would not see it.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let opened = guarded(|| ParquetRecordBatchReaderBuilder::try_new_with_options(copy, options));
+        let opened = guarded(|| decoder_bounds::open(copy, options));
         let builder = opened.ok_or_else(panicked)?.map_err(not_parquet)?;
         check_columns(dataset, builder.schema())?;
         let row_count = builder.metadata().file_metadata().num_rows();

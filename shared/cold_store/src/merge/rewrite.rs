@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 
 use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::MergePlan;
 use crate::blocks::{LINK_COLUMNS, PartitionBlocks, PartitionBlocksBuilder};
 use crate::commit::{CurrentManifest, StagedFile};
+use crate::decoder_bounds;
 use crate::digest::ObjectDigest;
 use crate::error::ColdStoreError;
 use crate::manifest::{DataFile, RootVerdict, RootVerdicts};
@@ -138,7 +139,7 @@ impl SourceCopy {
         let path = self.copy.path();
         let refused = |source| ParquetFileError::Scratch { path: path.to_path_buf(), source };
         let file = File::open(path).map_err(refused)?;
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| self.unreadable(error.into()))
+        decoder_bounds::open(file, ArrowReaderOptions::new()).map_err(|error| self.unreadable(error.into()))
     }
 
     /// Takes in the headers of a file of `blocks`.

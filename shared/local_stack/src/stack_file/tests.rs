@@ -60,7 +60,19 @@ fn a_field_that_is_not_known_is_named_with_its_line() {
 #[test]
 fn a_key_that_is_there_twice_is_refused() {
     let faults = faults_with("  reaper:\n", "  dispatcher:\n");
-    assert!(faults[0].message.contains("duplicate"), "{faults:?}");
+    assert!(faults[0].message.contains("stands twice"), "{faults:?}");
+}
+
+#[test]
+fn aliases_are_not_written_out() {
+    let list = vec!["1"; 5_000].join(", ");
+    let aliases = vec!["*a"; 5_000].join(", ");
+    // 40 KB, and 25 million values once they are written out.
+    let faults = Stack::parse(&format!("a: &a [{list}]\nb: [{aliases}]\n"), "stack.yaml").unwrap_err().faults;
+    assert!(faults.iter().all(|fault| fault.line.is_some()), "{:?}", faults.first());
+    assert!(faults.iter().any(|fault| fault.message.contains("aliases")), "{:?}", faults.first());
+    let long = format!("#{}", "x".repeat(MAX_FILE_BYTES));
+    assert_eq!(Stack::parse(&long, "stack.yaml").unwrap_err().faults.len(), 1);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //!
 //! `./isotherm lab` runs their long forms; see `docs/benchmarks.md`.
 
+use isotherm_lab::malformed::CountingAllocator;
+
 #[path = "../support/made_chain.rs"]
 #[allow(dead_code, reason = "the tests of federated queries use all of it")]
 mod made_chain;
@@ -14,4 +16,9 @@ mod sandbox_program;
 
 mod federated;
 mod hostile_queries;
+mod malformed_sql;
 mod sql_escapes;
+
+/// Says what a malformed input makes this process hold.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
