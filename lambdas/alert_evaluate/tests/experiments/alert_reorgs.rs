@@ -159,7 +159,8 @@ async fn write(mut conn: PgConnection, size: Size, pace: Duration, mut random: i
                 rows += count(&block);
                 new.push(block);
             }
-            dropped.append(&mut pool);
+            // Half of those that are left out are gone for good.
+            dropped.extend(pool.into_iter().filter(|_| random.random_bool(0.5)));
             chain.reorg(&mut conn, depth, new.clone()).await;
             recent.extend(new);
         }
@@ -319,6 +320,9 @@ async fn experiment_alert_reorgs() {
     for (key, query) in judge::FIGURES {
         let count = judge::count(&mut conn, query).await;
         experiment.figure(key, count);
+        if key == "taken_back" {
+            experiment.zero("nothing_taken_back", i64::from(count == 0));
+        }
     }
     for (key, query) in judge::RULES {
         let count = judge::count(&mut conn, query).await;

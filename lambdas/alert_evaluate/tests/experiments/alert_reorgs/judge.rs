@@ -11,10 +11,11 @@ SELECT (SELECT count(*) FROM hot.cursors h
      + (SELECT count(*) FROM alerts.alert_events WHERE state IN ('pending', 'sent', 'moved'))";
 
 /// What a run was like.
-pub(crate) const FIGURES: [(&str, &str); 4] = [
+pub(crate) const FIGURES: [(&str, &str); 5] = [
     ("alerts", "SELECT count(*) FROM alerts.alert_events WHERE state = 'confirmed'"),
     ("retracted", "SELECT count(*) FROM alerts.alert_events WHERE state = 'retracted'"),
     ("moved", "SELECT count(*) FROM lab_received WHERE kind = 'moved'"),
+    ("taken_back", "SELECT count(*) FROM lab_received WHERE kind = 'retracted'"),
     ("messages", "SELECT count(*) FROM lab_received"),
 ];
 
