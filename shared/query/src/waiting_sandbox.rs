@@ -71,9 +71,13 @@ impl WaitingSandbox {
         };
         if let Some(mut waiting) = waiting {
             match (&mut waiting.opened).await {
-                Ok(Ok(mut open)) if open.process.is_alive() => return Ok(open),
-                // It ended while it waited: nothing was asked of it yet, so another one will do.
-                Ok(Ok(_)) => tracing::warn!("a sandbox ended before it was asked anything"),
+                Ok(Ok(mut open)) => {
+                    if open.process.is_alive() {
+                        return Ok(open);
+                    }
+                    // Nothing was asked of it yet, so another one will do.
+                    tracing::warn!("a sandbox ended before it was asked anything");
+                }
                 Ok(Err(error)) => tracing::warn!(?error, "a sandbox did not open before it was needed"),
                 Err(error) => tracing::warn!(%error, "a sandbox was not opened before it was needed"),
             }

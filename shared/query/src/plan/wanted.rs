@@ -4,7 +4,8 @@
 //! them. DuckDB applies every filter again. Pure.
 
 use isotherm_hot_store::rows::Wanted;
-use isotherm_types::{ColumnType, Dataset};
+use isotherm_types::Dataset;
+use isotherm_types::schema::ColumnType;
 
 /// Values of one column that are asked for; with more, every row is fetched.
 const MOST_VALUES: usize = 64;
