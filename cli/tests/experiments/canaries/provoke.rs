@@ -272,7 +272,7 @@ impl Drive {
         let arn = started.tasks()[0].task_arn().unwrap();
         let id = arn.rsplit('/').next().unwrap();
         let log = self.stack.folder().join(format!("up/logs/noop-{id}.log"));
-        let is_refused = async || fs::read(&log).is_ok_and(|text| has(&text, b"database.unreachable"));
+        let is_refused = async || fs::read(&log).is_ok_and(|text| has(&text, "database.unreachable"));
         eventually("a worker to be refused", is_refused).await.unwrap();
     }
 }
