@@ -48,7 +48,10 @@ impl Connected {
 
 /// Clients for the AWS endpoint of `stack`.
 pub(crate) async fn aws(stack: &RunningStack) -> LocalAws {
-    LocalAws::new(&stack.endpoint_url, REGION, ACCOUNT).await
+    match &stack.secret_access_key {
+        Some(secret) => LocalAws::with_secret(&stack.endpoint_url, REGION, ACCOUNT, secret).await,
+        None => LocalAws::new(&stack.endpoint_url, REGION, ACCOUNT).await,
+    }
 }
 
 /// Who the audit trail is to name: `cli:` and the name of the user who gave the command.

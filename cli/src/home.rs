@@ -20,7 +20,7 @@ pub(crate) struct Home {
     base: PathBuf,
 }
 
-/// What `running.json` says of the running stack. It holds the database's password, so only its owner may read it.
+/// What `running.json` says of the running stack. It holds the database's password and AWS's, so only its owner may read it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct RunningStack {
     /// Process that holds the stack together; SIGTERM stops all of it.
@@ -35,6 +35,9 @@ pub(crate) struct RunningStack {
     pub(crate) api_url: String,
     /// Address of the database, password included.
     pub(crate) database_url: String,
+    /// What requests to the emulator are signed with.
+    #[serde(default)]
+    pub(crate) secret_access_key: Option<String>,
     /// Where the schedules of cron triggers go.
     pub(crate) cron_target: CronTarget,
     /// A host that the way out always leads to.
@@ -170,6 +173,7 @@ mod tests {
             endpoint_url: "http://127.0.0.1:1".to_owned(),
             api_url: "http://127.0.0.1:1/x".to_owned(),
             database_url: "postgres://secret".to_owned(),
+            secret_access_key: None,
             cron_target: CronTarget {
                 group: "isotherm-triggers".to_owned(),
                 function_arn: "arn:function".to_owned(),

@@ -19,6 +19,7 @@ use isotherm_local_stack::{LocalAws, Provisioned, Stack, names, provision};
 use isotherm_platform::stop::Stop;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
 
 use crate::home::RunningStack;
 use crate::output::say;
@@ -54,6 +55,7 @@ pub(crate) struct Machine {
     egress: Egress,
     provisioned: Provisioned,
     aws: LocalAws,
+    secret_access_key: String,
     database_url: String,
     _recorder: Option<CallRecorder>,
     _ministack: Ministack,
@@ -78,14 +80,16 @@ impl Machine {
         let database_url = migrated(&postgres).await?;
         say!("starting the AWS emulator …");
         let state = start.folder.join("aws");
-        let ministack = Ministack::start(MinistackOptions { state: Some(state), ..MinistackOptions::default() })
-            .await
-            .context("could not start the AWS emulator")?;
+        // Whoever has it can sign addresses of this stack's objects; it is of this run alone.
+        let secret_access_key = Uuid::new_v4().simple().to_string();
+        let environment = vec![("AWS_SECRET_ACCESS_KEY".to_owned(), secret_access_key.clone())];
+        let options = MinistackOptions { state: Some(state), environment, ..MinistackOptions::default() };
+        let ministack = Ministack::start(options).await.context("could not start the AWS emulator")?;
         let stack = stack()?;
         let recorder = recorder(&stack, &ministack, start).await?;
         let detours = recorder.as_ref().map(|recorder| recorder.endpoint_urls().clone());
         let egress = Egress::start(&start.allowed).await.context("could not open the way out")?;
-        let aws = LocalAws::new(&ministack.endpoint_url(), REGION, ACCOUNT).await;
+        let aws = LocalAws::with_secret(&ministack.endpoint_url(), REGION, ACCOUNT, &secret_access_key).await;
         let aws = aws.by_way_of(detours.unwrap_or_default()).behind(egress.variables());
         let sources = Sources { programs: programs.clone(), duckdb: tools::tools_folder()?.join("duckdb") };
         let provisioned = provisioned(&stack, &aws, &sources, &database_url, start).await?;
@@ -106,6 +110,7 @@ impl Machine {
             egress,
             provisioned,
             aws,
+            secret_access_key,
             database_url,
             _recorder: recorder,
             _ministack: ministack,
@@ -137,6 +142,7 @@ impl Machine {
             endpoint_url: self.provisioned.endpoint_url.clone(),
             api_url: self.provisioned.api_url.clone(),
             database_url: self.database_url.clone(),
+            secret_access_key: Some(self.secret_access_key.clone()),
             cron_target: self.provisioned.cron_target.clone(),
             egress_probe: Some(self.egress.probe_url()),
         }

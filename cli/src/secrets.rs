@@ -8,13 +8,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use isotherm_control::webhook::SigningKey;
-use isotherm_lab::ministack::REGION;
+use isotherm_local_stack::names;
 use isotherm_local_stack::provision::{Change, secrets};
-use isotherm_local_stack::{LocalAws, names};
 
 use crate::args::{SecretsArguments, SecretsCommand};
+use crate::connected;
 use crate::home::Home;
-use crate::machine::ACCOUNT;
 use crate::output::say;
 
 /// What names of webhooks' keys begin with.
@@ -27,7 +26,7 @@ pub(crate) async fn run(home: &Home, arguments: &SecretsArguments) -> anyhow::Re
     check_name(name)?;
     let running = home.expect_running()?;
     let value = value(&read_standard_input()?)?;
-    let aws = LocalAws::new(&running.endpoint_url, REGION, ACCOUNT).await;
+    let aws = connected::aws(&running).await;
     let (_, change) = secrets::ensure(&aws, name, &value).await.context("could not store the secret")?;
     let secret = names::secret(name);
     match change {

@@ -1,5 +1,6 @@
 //! A running `isotherm` process and what can be asked of it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -16,6 +17,7 @@ use tokio::process::{Child, Command};
 pub(crate) struct Stack {
     data: TempDir,
     process: Option<Child>,
+    environment: Vec<(String, OsString)>,
 }
 
 /// How a command ended.
@@ -38,12 +40,19 @@ impl Ended {
 
 impl Stack {
     pub(crate) fn new() -> Self {
-        Self { data: tempfile::tempdir().unwrap(), process: None }
+        Self { data: tempfile::tempdir().unwrap(), process: None, environment: Vec::new() }
+    }
+
+    /// The same, whose commands have these variables besides.
+    #[allow(dead_code, reason = "most stacks are as they are")]
+    pub(crate) fn with(self, environment: Vec<(String, OsString)>) -> Self {
+        Self { environment, ..self }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm"));
         command.arg("--data").arg(self.data.path()).args(arguments).stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "the tests of the HTTP API use all of it")]
 mod api_stage;
 mod backfill_beside_tip;
+mod canaries;
 #[path = "../control_plane/mod.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use all of it")]
 mod control_plane;

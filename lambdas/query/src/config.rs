@@ -14,6 +14,7 @@ use isotherm_query::results::{InlineLimits, ResultStore};
 use isotherm_query::{QueryEngine, SandboxMemory, WaitingSandbox};
 
 use crate::QueryFunction;
+use crate::request::MAX_TIMEOUT;
 
 /// Memory of the function if Lambda does not say it, as outside of Lambda.
 const DEFAULT_MEMORY_MB: u64 = 2048;

@@ -15,6 +15,8 @@ echo prepared
 
 if read -r order <&3 && [ "$order" = go ]; then
     rm -f "$folder/$name.exit"
+    # Logs, and files that hold secrets, are for their owner only, whatever the command itself makes of it.
+    umask 077
     # A session of its own, so that one kill reaches everything the command starts.
     setsid "$@" >>"$folder/$name.stdout" 2>>"$folder/$name.stderr" 3<&- &
     child=$!

@@ -100,7 +100,7 @@ impl Ministack {
         }
         .prepare()?;
         if options.state.is_some() {
-            // Secrets are among the state, in files that everybody may read.
+            // Secrets are among the state, and runs of before may have left them in files that everybody may read.
             let owner_only = std::fs::Permissions::from_mode(0o700);
             std::fs::set_permissions(prepared.folder(), owner_only)
                 .map_err(LabError::io("close to others", prepared.folder()))?;

@@ -153,3 +153,12 @@ async fn migrated_database_has_every_migration_of_the_repository() {
         sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success").fetch_one(&mut conn).await.unwrap();
     assert_eq!(usize::try_from(applied).unwrap(), expected);
 }
+
+#[tokio::test]
+async fn what_a_server_writes_is_its_owners_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let server = Ministack::start(MinistackOptions::default()).await.unwrap();
+    let log = server.process().folder().join("ministack.stderr");
+    let mode = std::fs::metadata(log).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+}

@@ -13,7 +13,7 @@ use aws_sdk_s3::error::SdkError;
 
 use crate::error::LocalStackError;
 
-/// What the emulator checks presigned URLs with, and nothing else; the default of its own `AWS_SECRET_ACCESS_KEY`.
+/// What the emulator checks presigned URLs with, and nothing else, if its own `AWS_SECRET_ACCESS_KEY` is not set.
 const SECRET_ACCESS_KEY: &str = "test";
 
 /// Account of calls that are not signed, such as those of the HTTP API.
@@ -25,7 +25,7 @@ pub struct LocalAws {
     config: SdkConfig,
     endpoint_url: String,
     region: String,
-    access_key_id: String,
+    credentials: Credentials,
     detours: BTreeMap<String, String>,
     way_out: Vec<(String, String)>,
 }
@@ -33,10 +33,20 @@ pub struct LocalAws {
 impl LocalAws {
     /// Clients for the emulator at `endpoint_url`. An `access_key_id` of twelve digits is also the account's number.
     pub async fn new(endpoint_url: &str, region: &str, access_key_id: &str) -> Self {
+        Self::with_secret(endpoint_url, region, access_key_id, SECRET_ACCESS_KEY).await
+    }
+
+    /// As [`LocalAws::new`], for an emulator whose own `AWS_SECRET_ACCESS_KEY` is `secret_access_key`.
+    pub async fn with_secret(endpoint_url: &str, region: &str, access_key_id: &str, secret_access_key: &str) -> Self {
+        let credentials = Credentials::new(access_key_id, secret_access_key, None, None, "isotherm-local");
+        Self::by_credentials(endpoint_url, region, credentials).await
+    }
+
+    async fn by_credentials(endpoint_url: &str, region: &str, credentials: Credentials) -> Self {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .endpoint_url(endpoint_url)
             .region(Region::new(region.to_owned()))
-            .credentials_provider(Credentials::new(access_key_id, SECRET_ACCESS_KEY, None, None, "isotherm-local"))
+            .credentials_provider(credentials.clone())
             .retry_config(RetryConfig::standard().with_max_attempts(3))
             .load()
             .await;
@@ -44,7 +54,7 @@ impl LocalAws {
             config,
             endpoint_url: endpoint_url.to_owned(),
             region: region.to_owned(),
-            access_key_id: access_key_id.to_owned(),
+            credentials,
             detours: BTreeMap::new(),
             way_out: Vec::new(),
         }
@@ -63,7 +73,7 @@ impl LocalAws {
 
     /// The same account over connections of its own, for another runtime.
     pub(crate) async fn reconnected(&self) -> Self {
-        let aws = Self::new(&self.endpoint_url, &self.region, &self.access_key_id).await;
+        let aws = Self::by_credentials(&self.endpoint_url, &self.region, self.credentials.clone()).await;
         aws.by_way_of(self.detours.clone()).behind(self.way_out.clone())
     }
 
@@ -106,8 +116,8 @@ impl LocalAws {
         [
             ("AWS_ENDPOINT_URL", endpoint_url),
             ("AWS_REGION", &self.region),
-            ("AWS_ACCESS_KEY_ID", &self.access_key_id),
-            ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+            ("AWS_ACCESS_KEY_ID", self.credentials.access_key_id()),
+            ("AWS_SECRET_ACCESS_KEY", self.credentials.secret_access_key()),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()

@@ -2,7 +2,7 @@
 //!
 //! What a line follows from is its field `trace.id`, in the line itself or in the span of the task that it belongs to.
 //! Standard output is never used: it belongs to the operator protocol. It must never log a secret, users' SQL, or a
-//! whole payload.
+//! whole payload; so what libraries say at `trace` is left out, whatever level is asked for.
 
 use std::future::Future;
 use std::io::Write;
@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use isotherm_types::{TaskId, TraceId};
 use serde_json::Value;
 use tracing::instrument::WithSubscriber as _;
-use tracing::{Span, Subscriber};
+use tracing::{Level, Metadata, Span, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::config::Environment;
 
@@ -57,14 +59,27 @@ fn subscriber<W>(writer: W, filter: EnvFilter) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
         .with_writer(writer)
         .with_env_filter(filter)
-        .finish()
+        .finish();
+    lines.with(filter_fn(may_be_told))
+}
+
+/// Whether a line or span is told if the filter asks for it. At `trace`, libraries tell whole events, requests and answers: the AWS SDK
+/// to whom an email goes, Lambda's runtime the token of a call.
+fn may_be_told(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() != Level::TRACE || is_ours(metadata.target())
+}
+
+/// Whether a target is a module of this workspace.
+fn is_ours(target: &str) -> bool {
+    ["isotherm", "operator_"].iter().any(|prefix| target.starts_with(prefix))
+        || (target.starts_with("lambda_") && !target.starts_with("lambda_runtime"))
 }
 
 /// The span of a task that an operator works on, with the trace that its worker names.
@@ -107,6 +122,23 @@ mod tests {
     use tracing::Instrument as _;
 
     use super::*;
+
+    #[test]
+    fn what_libraries_say_at_trace_is_never_told() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        tracing::subscriber::with_default(subscriber(move || writer.clone(), EnvFilter::new("trace")), || {
+            tracing::trace!(target: "aws_smithy_runtime::client::orchestrator", "whole request");
+            tracing::trace!(target: "lambda_runtime::layers::api_response", "whole event");
+            tracing::debug!(target: "aws_smithy_runtime::client::orchestrator", "1");
+            tracing::trace!(target: "isotherm_chain::pool", "2");
+            tracing::trace!(target: "operator_worker", "3");
+            tracing::trace!(target: "lambda_api::route", "4");
+        });
+        let text = String::from_utf8(std::mem::take(&mut *kept.0.lock().unwrap())).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["message"].clone());
+        assert_eq!(lines.collect::<Vec<_>>(), ["1", "2", "3", "4"]);
+    }
 
     #[tokio::test]
     async fn lines_of_a_task_name_the_trace_that_its_worker_told() {

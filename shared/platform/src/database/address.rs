@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::{DatabaseError, HiddenUrlError};
 use crate::secret::Secret;
@@ -55,15 +56,21 @@ pub fn connect_options(address: &Secret<String>) -> Result<PgConnectOptions, Dat
         if !known.ca.contains("-----BEGIN CERTIFICATE-----") {
             return Err(DatabaseError::BadCertificates);
         }
-        let options = known.url.parse::<PgConnectOptions>().map_err(|_hidden| bad_url())?;
+        let options = parsed(&known.url).ok_or_else(bad_url)?;
         options.ssl_root_cert_from_pem(known.ca.into_bytes())
     } else {
-        text.parse::<PgConnectOptions>().map_err(|_hidden| bad_url())?
+        parsed(text).ok_or_else(bad_url)?
     };
     if is_this_machine(&options) || matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
         return Ok(options);
     }
     Err(DatabaseError::Unproven { host: options.get_host().to_owned() })
+}
+
+/// What `url` says. The driver warns of a parameter that it does not know, with its value: a password whose name is misspelt. It is not
+/// listened to.
+fn parsed(url: &str) -> Option<PgConnectOptions> {
+    with_default(NoSubscriber::new(), || url.parse::<PgConnectOptions>().ok())
 }
 
 fn is_this_machine(options: &PgConnectOptions) -> bool {
@@ -80,34 +87,41 @@ mod tests {
     use isotherm_types::Classified;
 
     use super::*;
+    use crate::telemetry::logged;
 
-    fn parsed(text: &str) -> Result<PgConnectOptions, DatabaseError> {
+    fn options_of(text: &str) -> Result<PgConnectOptions, DatabaseError> {
         connect_options(&Secret::new(text.to_owned()))
     }
 
     #[test]
     fn only_what_proves_itself_is_connected_with() {
         for mode in ["", "?sslmode=disable", "?sslmode=prefer", "?sslmode=require", "?sslmode=verify-ca"] {
-            let error = parsed(&format!("postgres://ann:hunter2@db.example.com/books{mode}")).unwrap_err();
+            let error = options_of(&format!("postgres://ann:hunter2@db.example.com/books{mode}")).unwrap_err();
             assert_eq!(error.code(), "database.unproven", "{mode}");
             let text = error.to_string();
             assert!(text.contains("db.example.com") && !text.contains("hunter2"), "{text}");
         }
-        assert!(parsed("postgres://ann@db.example.com/books?sslmode=verify-full").is_ok());
+        assert!(options_of("postgres://ann@db.example.com/books?sslmode=verify-full").is_ok());
     }
 
     #[test]
     fn this_machine_needs_no_proof() {
         for host in ["127.0.0.1", "127.1.2.3:5433", "localhost", "[::1]:5432", "%2Fvar%2Frun"] {
-            assert!(parsed(&format!("postgres://ann@{host}/books?sslmode=disable")).is_ok(), "{host}");
+            assert!(options_of(&format!("postgres://ann@{host}/books?sslmode=disable")).is_ok(), "{host}");
         }
         // A name that only looks like this machine's, and a host that is said a second time.
         for elsewhere in
             ["localhost.example.com/books?sslmode=disable", "127.0.0.1/books?hostaddr=192.0.2.1&sslmode=require"]
         {
-            let error = parsed(&format!("postgres://ann@{elsewhere}")).unwrap_err();
+            let error = options_of(&format!("postgres://ann@{elsewhere}")).unwrap_err();
             assert_eq!(error.code(), "database.unproven", "{elsewhere}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_parameter_that_nobody_knows_is_told_nobody() {
+        let (read, lines) = logged(async { options_of("postgres://ann@localhost/books?pasword=hunter2") }).await;
+        assert_eq!((read.unwrap().get_username(), lines), ("ann", Vec::new()));
     }
 
     #[test]
@@ -132,7 +146,7 @@ mod tests {
             (serde_json::json!({ "url": url, "certificate": "hunter2" }).to_string(), "database.bad_url"),
         ];
         for (text, code) in cases {
-            let error = crate::Fault::from(parsed(&text).unwrap_err());
+            let error = crate::Fault::from(options_of(&text).unwrap_err());
             assert_eq!(error.code(), code);
             assert!(!error.message().contains("hunter2"), "{}", error.message());
         }

@@ -1,5 +1,5 @@
-//! The operator's environment: what AWS's SDK needs, its buckets, where its bundle is, its log level, the trace of its task, the way out of
-//! one machine and its secrets, nothing else.
+//! The operator's environment: what AWS's SDK needs, its buckets, where its bundle is, its log level, whether a panic tells its stack, the
+//! trace of its task, the way out of one machine and its secrets, nothing else.
 //!
 //! The worker's own variables (queues, the database's secret) stay with the worker.
 
@@ -13,7 +13,7 @@ use crate::telemetry::TRACE_VARIABLE;
 pub(super) fn is_passed_on(name: &str) -> bool {
     name.starts_with("AWS_")
         || name.starts_with("ISOTHERM_BUCKET_")
-        || matches!(name, "RUST_LOG" | "ISOTHERM_LOG" | "ISOTHERM_BUNDLE" | CRASH_POINT_VARIABLE)
+        || matches!(name, "RUST_LOG" | "RUST_BACKTRACE" | "ISOTHERM_LOG" | "ISOTHERM_BUNDLE" | CRASH_POINT_VARIABLE)
         || matches!(name, "HTTP_PROXY" | "HTTPS_PROXY" | "NO_PROXY")
 }
 
@@ -35,9 +35,15 @@ mod tests {
 
     #[test]
     fn the_operator_gets_nothing_of_the_workers_wiring() {
-        for name in
-            ["AWS_REGION", "AWS_ENDPOINT_URL", "ISOTHERM_BUCKET_COLD", "ISOTHERM_BUNDLE", "RUST_LOG", "HTTPS_PROXY"]
-        {
+        for name in [
+            "AWS_REGION",
+            "AWS_ENDPOINT_URL",
+            "ISOTHERM_BUCKET_COLD",
+            "ISOTHERM_BUNDLE",
+            "RUST_LOG",
+            "RUST_BACKTRACE",
+            "HTTPS_PROXY",
+        ] {
             assert!(is_passed_on(name), "{name}");
         }
         for name in ["PATH", "HOME", "ISOTHERM_SECRET_DATABASE_ARN", "ISOTHERM_QUEUE_EVENTS_URL", "DATABASE_URL"] {

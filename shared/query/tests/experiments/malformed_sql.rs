@@ -130,6 +130,7 @@ async fn open() -> SandboxProcess {
         spill: None,
         httpfs: None,
         ca_bundle: None,
+        ports: vec![],
     };
     let opened = sandbox.ask(&Request::Open(limits)).await;
     assert!(matches!(opened, Ok(Response::Opened { .. })), "{opened:?}");
