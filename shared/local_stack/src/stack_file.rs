@@ -71,6 +71,9 @@ pub struct Function {
     /// Buckets that it uses.
     #[serde(default)]
     pub buckets: BTreeMap<String, Access>,
+    /// The folder of a bucket that it keeps to: objects below `<folder>/`. Absent: the whole bucket.
+    #[serde(default)]
+    pub folders: BTreeMap<String, String>,
     /// Secrets that it reads.
     #[serde(default)]
     pub secrets: Vec<String>,
@@ -247,6 +250,9 @@ pub struct Operator {
     /// Buckets that it uses.
     #[serde(default)]
     pub buckets: BTreeMap<String, Access>,
+    /// The folder of a bucket that it keeps to: objects below `<folder>/`. Absent: the whole bucket.
+    #[serde(default)]
+    pub folders: BTreeMap<String, String>,
     /// Secrets that its worker reads.
     #[serde(default)]
     pub secrets: Vec<String>,
@@ -271,6 +277,9 @@ pub struct Errand {
     /// Buckets that it uses.
     #[serde(default)]
     pub buckets: BTreeMap<String, Access>,
+    /// The folder of a bucket that it keeps to: objects below `<folder>/`. Absent: the whole bucket.
+    #[serde(default)]
+    pub folders: BTreeMap<String, String>,
     /// Secrets that it reads.
     #[serde(default)]
     pub secrets: Vec<String>,
