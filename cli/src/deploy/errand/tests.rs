@@ -66,6 +66,7 @@ impl Scene {
             address: format!("127.0.0.1:{}/isotherm", postgres.port()),
             options: "sslmode=disable".to_owned(),
             admin_secret_arn: call.send().await.unwrap().arn.unwrap(),
+            certificates: None,
         };
         errands::ensure(&stack, &aws, &made, &administration, &mut |_| {}).await.unwrap();
         let options = LauncherOptions {
