@@ -4,7 +4,7 @@ use isotherm_platform::{ConfigError, Environment, Secret};
 
 use crate::{request, seal};
 
-/// Addresses and names; the one secret is of no use to anybody but who asks.
+/// Addresses and names, and one secret that is good for one answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// `host:port/database`.
