@@ -32,7 +32,7 @@ pub(crate) struct Line {
     pub(crate) item: String,
     pub(crate) terms: Vec<Term>,
     pub(crate) from: String,
-    /// `function/<key>`, `queue/<key>`, `operator/<key>` or `bucket/<key>` of the stack file.
+    /// `function/<key>`, `queue/<key>`, `operator/<key>`, `errand/<key>` or `bucket/<key>` of the stack file.
     pub(crate) member: Option<String>,
 }
 

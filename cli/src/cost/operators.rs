@@ -1,4 +1,4 @@
-//! Fargate: how many tasks each operator of the stack file has, and for how long they run. Pure.
+//! Fargate: how many tasks each operator and errand of the stack file has, and for how long they run. Pure.
 
 use std::collections::BTreeMap;
 
@@ -28,16 +28,22 @@ pub(super) struct Work {
     from: &'static str,
 }
 
-/// Work by operator.
+/// Work by operator and errand: no two of them have one key.
 ///
 /// # Errors
-/// An operator that this does not know.
+/// An operator or errand that this does not know.
 pub(super) fn work<'a>(inputs: &Inputs<'a>) -> anyhow::Result<BTreeMap<&'a str, Work>> {
-    let operators = inputs.stack.operators.iter();
-    operators.map(|(key, operator)| Ok((key.as_str(), work_of(inputs, key, operator)?))).collect()
+    let mut all = BTreeMap::new();
+    for (key, operator) in &inputs.stack.operators {
+        all.insert(key.as_str(), operator_work(inputs, key, operator)?);
+    }
+    for key in inputs.stack.errands.keys() {
+        all.insert(key.as_str(), errand_work(inputs, key)?);
+    }
+    Ok(all)
 }
 
-fn work_of(inputs: &Inputs<'_>, key: &str, operator: &Operator) -> anyhow::Result<Work> {
+fn operator_work(inputs: &Inputs<'_>, key: &str, operator: &Operator) -> anyhow::Result<Work> {
     let (month, counts) = (inputs.month, inputs.counts);
     // One core does the work, or the part of one that the task has.
     let slowed = (CORE / f64::from(operator.cpu)).max(1.0) / 1e6;
@@ -76,30 +82,57 @@ fn work_of(inputs: &Inputs<'_>, key: &str, operator: &Operator) -> anyhow::Resul
     })
 }
 
-/// One line an operator.
-pub(super) fn lines(inputs: &Inputs<'_>, work: &BTreeMap<&str, Work>) -> Vec<Line> {
-    let operators = inputs.stack.operators.iter();
-    operators.filter_map(|(key, operator)| Some(line(inputs, key, operator, work.get(key.as_str())?))).collect()
+/// An errand has no worker that would wait for more.
+fn errand_work(inputs: &Inputs<'_>, key: &str) -> anyhow::Result<Work> {
+    let counts = inputs.counts;
+    let tasks = match key {
+        "migrate" => counts.deploys_per_month * counts.errands_per_deploy,
+        _ => bail!(
+            "errand {key:?} of terraform/stack.yaml is not in the model; say in cli/src/cost/operators.rs how often it \
+             is started"
+        ),
+    };
+    Ok(Work {
+        fixed_tasks: tasks,
+        grows_tasks: 0.0,
+        fixed_seconds: tasks * (counts.task_start_seconds + counts.errand_seconds),
+        grows_seconds: 0.0,
+        from: "deploys_per_month × errands_per_deploy: start, errand_seconds",
+    })
 }
 
-fn line(inputs: &Inputs<'_>, key: &str, operator: &Operator, work: &Work) -> Line {
+/// One line an operator, one an errand.
+pub(super) fn lines(inputs: &Inputs<'_>, work: &BTreeMap<&str, Work>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (key, operator) in &inputs.stack.operators {
+        let Some(work) = work.get(key.as_str()) else { continue };
+        let given = (operator.cpu, operator.memory_mb);
+        let needed = if key == "block_follower" { follower_size(inputs, operator) } else { given };
+        lines.push(line(inputs, format!("operator/{key}"), key, [given, needed], work));
+    }
+    for (key, errand) in &inputs.stack.errands {
+        let Some(work) = work.get(key.as_str()) else { continue };
+        let given = (errand.cpu, errand.memory_mb);
+        lines.push(line(inputs, format!("errand/{key}"), key, [given, given], work));
+    }
+    lines
+}
+
+/// `sizes` are CPU units and memory in MB as the stack file gives them, and as they are needed the whole month long.
+fn line(inputs: &Inputs<'_>, member: String, key: &str, sizes: [(i32, i32); 2], work: &Work) -> Line {
     let prices = inputs.prices;
     let (fixed, grows) = (work.fixed_seconds / 3_600.0, work.grows_seconds / 3_600.0);
-    let cores = f64::from(operator.cpu) / CORE;
-    let gb = f64::from(operator.memory_mb) / 1_024.0;
-    let (mut more_cores, mut more_gb) = (0.0, 0.0);
-    if key == "block_follower" {
-        let (cpu, memory_mb) = follower_size(inputs, operator);
-        more_cores = f64::from(cpu - operator.cpu) / CORE * HOURS;
-        more_gb = f64::from(memory_mb - operator.memory_mb) / 1_024.0 * HOURS;
-    }
+    let [(cpu, memory_mb), (needed_cpu, needed_mb)] = sizes;
+    let (cores, gb) = (f64::from(cpu) / CORE, f64::from(memory_mb) / 1_024.0);
+    let more_cores = f64::from(needed_cpu - cpu) / CORE * HOURS;
+    let more_gb = f64::from(needed_mb - memory_mb) / 1_024.0 * HOURS;
     let scratch = (f64::from(inputs.figures.scratch_gb) - FREE_SCRATCH_GB).max(0.0);
     let terms = vec![
         Term::of(&prices.fargate_vcpu_hours, fixed * cores, grows * cores + more_cores),
         Term::of(&prices.fargate_gb_hours, fixed * gb, grows * gb + more_gb),
         Term::of(&prices.fargate_scratch_gb_hours, fixed * scratch, grows * scratch),
     ];
-    Line { member: Some(format!("operator/{key}")), ..Line::of(SERVICE, key, terms, work.from) }
+    Line { member: Some(member), ..Line::of(SERVICE, key, terms, work.from) }
 }
 
 /// Cores that following takes.

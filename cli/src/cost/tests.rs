@@ -98,13 +98,14 @@ fn what_an_environment_cannot_bear_is_said() {
 }
 
 #[test]
-fn each_function_queue_operator_and_bucket_is_in_exactly_one_line() {
+fn each_function_queue_operator_errand_and_bucket_is_in_exactly_one_line() {
     let scene = Scene::of("dev", 20);
     let bill = scene.bill();
     let stack = &scene.stack;
     let mut expected: Vec<String> = stack.functions.keys().map(|key| format!("function/{key}")).collect();
     expected.extend(stack.queues.keys().map(|key| format!("queue/{key}")));
     expected.extend(stack.operators.keys().map(|key| format!("operator/{key}")));
+    expected.extend(stack.errands.keys().map(|key| format!("errand/{key}")));
     expected.extend(stack.buckets.keys().map(|key| format!("bucket/{key}")));
     expected.sort();
     let mut counted: Vec<String> = bill.lines.iter().filter_map(|line| line.member.clone()).collect();
@@ -131,6 +132,10 @@ fn an_entry_of_the_stack_file_that_the_model_does_not_know_is_refused() {
         let like = scene.stack.operators["noop"].clone();
         scene.stack.operators.insert("new".to_owned(), like);
     });
+    let errand = refused(|scene| {
+        let like = scene.stack.errands["migrate"].clone();
+        scene.stack.errands.insert("new".to_owned(), like);
+    });
     let bucket = refused(|scene| {
         let like = scene.stack.buckets["cold"].clone();
         scene.stack.buckets.insert("new".to_owned(), like);
@@ -140,11 +145,27 @@ fn an_entry_of_the_stack_file_that_the_model_does_not_know_is_refused() {
         (function, "function \"new\""),
         (queue, "queue \"new\""),
         (operator, "operator \"new\""),
+        (errand, "errand \"new\""),
         (bucket, "bucket \"new\""),
         (class, "no price of \"db.new\""),
     ] {
         assert!(said.contains(what), "{said}");
     }
+}
+
+#[test]
+fn more_deploys_cost_more() {
+    let mut scene = Scene::of("dev", 20);
+    scene.counts.deploys_per_month = 0.0;
+    let none = scene.bill();
+    assert_eq!(line(&none, "Fargate", "migrate").sum(), Sum::default());
+    // Two tasks a deploy, each 105 s of a quarter of a core, half a GB and 10 GB of disk. Eight deploys are too few to be seen in cents.
+    scene.counts.deploys_per_month = 8_000.0;
+    let many = scene.bill();
+    let hours = 466.67;
+    assert_costs(&many, "Fargate", "migrate", hours * (0.25 * 0.04048 + 0.5 * 0.004_445 + 10.0 * 0.000_111), 0.0);
+    let logs = |bill: &Bill| line(bill, "CloudWatch", "logs").sum().fixed;
+    assert!(logs(&many) > logs(&none), "their logs are counted too");
 }
 
 #[test]

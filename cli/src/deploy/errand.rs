@@ -1,4 +1,7 @@
 //! The errand `migrate`: its request goes to S3, ECS starts it inside the network, its answer comes back by S3.
+//!
+//! What lies in S3 is believed by neither side: with its start the errand is told what the request's bytes are, and what to seal its
+//! answer with.
 
 use std::time::Duration;
 
@@ -10,8 +13,11 @@ use aws_sdk_ecs::types::{
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use isotherm_local_stack::names;
+use isotherm_platform::Secret;
 use isotherm_platform::aws::Clients;
+use isotherm_types::Classified as _;
 use operator_migrate::request::{self, Answer, Done, Request};
+use operator_migrate::{MigrateError, seal};
 use serde::Deserialize;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -29,10 +35,19 @@ pub(super) struct Place {
     pub(super) security_groups: Vec<String>,
 }
 
+/// One request on its way.
+struct Asked {
+    /// Where it lies.
+    key: String,
+    sha256: String,
+    /// Seals the answer.
+    answer_key: Secret<String>,
+}
+
 /// Starts the newest revision of `family` with `request`, and waits for what it answers.
 ///
 /// # Errors
-/// If it could not be started, ended without an answer, or answered that it failed.
+/// If it could not be started, ended without an answer, or answered that it failed; if the answer is not its own.
 pub(super) async fn perform(
     clients: &Clients,
     place: &Place,
@@ -40,13 +55,17 @@ pub(super) async fn perform(
     bucket: &str,
     request: &Request,
 ) -> anyhow::Result<Done> {
-    let key = request::request_key(&Uuid::now_v7().to_string());
     let body = serde_json::to_vec(request).context("could not write the request")?;
-    let call = clients.s3().put_object().bucket(bucket).key(&key).body(ByteStream::from(body));
-    call.send().await.with_context(|| format!("could not put the request to s3://{bucket}/{key}"))?;
-    let task = start(clients, place, family, &key).await?;
+    let asked = Asked {
+        key: request::request_key(&Uuid::now_v7().to_string()),
+        sha256: seal::sha256(&body),
+        answer_key: seal::new_key(),
+    };
+    let call = clients.s3().put_object().bucket(bucket).key(&asked.key).body(ByteStream::from(body));
+    call.send().await.with_context(|| format!("could not put the request to s3://{bucket}/{}", asked.key))?;
+    let task = start(clients, place, family, &asked).await?;
     let ended = ended(clients, place, &task).await?;
-    match answer(clients, bucket, &key).await? {
+    match answer(clients, bucket, &asked).await? {
         Some(Answer::Done(done)) => Ok(done),
         Some(Answer::Failed { code, message }) => {
             bail!("{message} ({code}); docs/errors.md says what to do, and the step can be repeated")
@@ -59,9 +78,15 @@ pub(super) async fn perform(
 }
 
 /// Starts the task; returns its ARN.
-async fn start(clients: &Clients, place: &Place, family: &str, key: &str) -> anyhow::Result<String> {
-    let variable = KeyValuePair::builder().name(request::VARIABLE).value(key).build();
-    let container = ContainerOverride::builder().name(names::CONTAINER).environment(variable).build();
+async fn start(clients: &Clients, place: &Place, family: &str, asked: &Asked) -> anyhow::Result<String> {
+    let variables = [
+        (request::VARIABLE, &asked.key),
+        (seal::DIGEST_VARIABLE, &asked.sha256),
+        (seal::KEY_VARIABLE, asked.answer_key.expose()),
+    ];
+    let variables = variables.map(|(name, value)| KeyValuePair::builder().name(name).value(value).build());
+    let container = ContainerOverride::builder().name(names::CONTAINER);
+    let container = container.set_environment(Some(variables.to_vec())).build();
     let mut call = clients
         .ecs()
         .run_task()
@@ -113,16 +138,20 @@ fn why_it_stopped(task: &Task) -> Option<String> {
     of_container.or_else(|| task.stopped_reason().map(str::to_owned))
 }
 
-async fn answer(clients: &Clients, bucket: &str, request_key: &str) -> anyhow::Result<Option<Answer>> {
-    let key = request::answer_key(request_key);
+async fn answer(clients: &Clients, bucket: &str, asked: &Asked) -> anyhow::Result<Option<Answer>> {
+    let key = request::answer_key(&asked.key);
     let found = match clients.s3().get_object().bucket(bucket).key(&key).send().await {
         Ok(found) => found,
         Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("could not read s3://{bucket}/{key}")),
     };
     let bytes = found.body.collect().await.with_context(|| format!("could not read s3://{bucket}/{key}"))?.into_bytes();
-    let answer = serde_json::from_slice(&bytes).with_context(|| format!("s3://{bucket}/{key} is no answer"))?;
-    Ok(Some(answer))
+    let told = |error: MigrateError| {
+        let code = error.code();
+        anyhow::Error::new(error)
+            .context(format!("s3://{bucket}/{key} is not believed ({code}); docs/errors.md says what to do"))
+    };
+    seal::opened(&bytes, &asked.answer_key, &key).map(Some).map_err(told)
 }
 
 #[cfg(test)]

@@ -149,6 +149,21 @@ fn a_queue_that_is_called_otherwise_on_one_side_is_found() {
 }
 
 #[test]
+fn a_request_of_an_errand_that_others_write_is_not_granted() {
+    let Some(mut scene) = Scene::of("dev") else { return };
+    let request = "arn:aws:s3:::isotherm-results-123456789012-eu-west-1/deploy/1/request.json";
+    let roles = ["isotherm-duckdb-query-operator", "isotherm-noop-operator", "isotherm-query"];
+    let writes = roles.map(|role| {
+        let is_write = |call: &&AwsCall| call.principal == role && call.action == "s3:PutObject";
+        let found = scene.calls.iter().find(is_write).unwrap_or_else(|| panic!("{role} writes nothing"));
+        AwsCall { resource: request.to_owned(), ..found.clone() }
+    });
+    scene.calls.extend(writes);
+    let expected = roles.map(|role| format!("{role}: s3:PutObject on {request} is called and not granted"));
+    assert_eq!(scene.judge(&scene.real).faults, expected);
+}
+
+#[test]
 fn all_actions_of_a_service_are_too_many() {
     let Some(scene) = Scene::of("dev") else { return };
     for wide in ["ecs:*", "ecs:Stop*", "*"] {

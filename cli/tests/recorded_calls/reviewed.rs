@@ -15,8 +15,7 @@ struct Document {
     permissions: Vec<Reviewed>,
 }
 
-/// One entry. Role, action and resource are patterns for what a policy says; account and region are written `ACCOUNT` and
-/// `REGION`.
+/// One entry. Role and resource are patterns for what a policy says; account and region are written `ACCOUNT` and `REGION`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reviewed {
@@ -73,6 +72,9 @@ fn parse(text: &str) -> Result<Vec<Reviewed>, String> {
     if document.version != 1 {
         return Err(format!("version {} is not known", document.version));
     }
+    if let Some(entry) = document.permissions.iter().find(|entry| entry.action.contains(['*', '?'])) {
+        return Err(format!("{} of {} is a pattern; name its actions one by one", entry.action, entry.role));
+    }
     match document.permissions.iter().find(|entry| entry.reason.trim().is_empty()) {
         Some(entry) => Err(format!("{} of {} is granted without a reason", entry.action, entry.role)),
         None => Ok(document.permissions),
@@ -96,6 +98,16 @@ mod tests {
         assert!(entries[0].covers(&grant) && entries[0].called == Called::Never);
         let other = Grant { role: "isotherm-noop-operator".to_owned(), ..grant };
         assert!(!entries[0].covers(&other));
+    }
+
+    #[test]
+    fn a_pattern_of_actions_is_not_reviewed() {
+        for action in ["s3:*", "s3:Put?bject", "*"] {
+            let text = format!(
+                "version: 1\npermissions: [{{ role: a, action: \"{action}\", resource: c, called: never, reason: d }}]"
+            );
+            assert_eq!(parse(&text).unwrap_err(), format!("{action} of a is a pattern; name its actions one by one"));
+        }
     }
 
     #[test]

@@ -45,6 +45,27 @@ pub enum MigrateError {
         #[source]
         source: Option<serde_json::Error>,
     },
+    /// What lies where the request was put is not the request.
+    #[error(
+        "the request at {key} is another one than was asked: its SHA-256 is {found}, not {asked}; nothing was done"
+    )]
+    ForgedRequest {
+        /// Its key.
+        key: String,
+        /// SHA-256 of what lies there.
+        found: String,
+        /// What whoever asks said that it is.
+        asked: String,
+    },
+    /// What lies where the answer should be was not written by the errand that was asked.
+    #[error("the answer at {key} is not sealed by the errand that was asked")]
+    ForgedAnswer {
+        /// Its key.
+        key: String,
+        /// What serde reports, if it is no answer at all.
+        #[source]
+        source: Option<serde_json::Error>,
+    },
     /// S3 did not do its part.
     #[error("could not {action} object {key}")]
     Object {
@@ -127,6 +148,8 @@ impl Classified for MigrateError {
             | Self::OtherDatabase { .. }
             | Self::BadAdministrator { .. }
             | Self::BadRequest { .. }
+            | Self::ForgedRequest { .. }
+            | Self::ForgedAnswer { .. }
             | Self::Schema { .. }
             | Self::BadPipeline { .. } => Disposition::GiveUp,
         }
@@ -140,6 +163,8 @@ impl Classified for MigrateError {
             Self::BadAdministrator { .. } => "migrate.bad_administrator",
             Self::Secret { .. } => "migrate.secret",
             Self::BadRequest { .. } => "migrate.bad_request",
+            Self::ForgedRequest { .. } => "migrate.forged_request",
+            Self::ForgedAnswer { .. } => "migrate.forged_answer",
             Self::Object { .. } => "migrate.object",
             Self::Connect { .. } => "migrate.connect",
             Self::Statement { .. } => "migrate.statement",

@@ -1,20 +1,24 @@
 //! The errand `migrate`: Postgres's role for the platform, migrations, and pipelines, from inside the network.
 //!
-//! It is started once (`isotherm deploy`, by `RunTask`) with the key of a request in the bucket `results`, does what that asks,
-//! and writes its answer beside it. Every part can be repeated. The same functions migrate the database of one machine.
+//! It is started once (`isotherm deploy`, by `RunTask`) with the key of a request in the bucket `results` and its SHA-256, does
+//! what it asks, and writes its answer beside it, sealed (`seal`). Every part can be repeated. The same functions migrate the
+//! database of one machine.
 //!
-//! It alone knows Postgres's administrator. It must never show a password: not in a log, an error or its answer, and not to
-//! Postgres either, which is given what the password is checked by.
+//! It alone knows Postgres's administrator. It must never do what somebody else has written in the place of the request, nor
+//! show a password: not in a log, an error or its answer, and not to Postgres either, which is given what the password is
+//! checked by.
 
 mod error;
 mod objects;
 mod perform;
+mod random;
 mod role;
 mod scram;
 mod settings;
 
 pub mod request;
 pub mod schema;
+pub mod seal;
 pub mod smoke;
 
 use std::process::ExitCode;

@@ -5,12 +5,19 @@ use aws_sdk_s3::primitives::ByteStream;
 
 use crate::error::MigrateError;
 use crate::request::{Answer, Request, VERSION, answer_key};
+use crate::seal;
 use crate::settings::Settings;
 
+/// The request, if it is what was asked.
 pub(crate) async fn read_request(client: &Client, settings: &Settings) -> Result<Request, MigrateError> {
     let key = &settings.request;
     let answer = client.get_object().bucket(&settings.bucket).key(key).send().await.map_err(failed("read", key))?;
     let bytes = answer.body.collect().await.map_err(failed("read", key))?.into_bytes();
+    let found = seal::sha256(&bytes);
+    if found != settings.request_sha256 {
+        let asked = settings.request_sha256.clone();
+        return Err(MigrateError::ForgedRequest { key: key.clone(), found, asked });
+    }
     let refused = |source| MigrateError::BadRequest { key: key.clone(), source };
     let request: Request = serde_json::from_slice(&bytes).map_err(|source| refused(Some(source)))?;
     if request.version == VERSION { Ok(request) } else { Err(refused(None)) }
@@ -18,8 +25,8 @@ pub(crate) async fn read_request(client: &Client, settings: &Settings) -> Result
 
 pub(crate) async fn write_answer(client: &Client, settings: &Settings, answer: &Answer) -> Result<(), MigrateError> {
     let key = answer_key(&settings.request);
-    let body = serde_json::to_vec(answer).expect("numbers and texts are JSON");
-    let call = client.put_object().bucket(&settings.bucket).key(&key).body(ByteStream::from(body));
+    let body = ByteStream::from(seal::sealed(answer, &settings.answer_key));
+    let call = client.put_object().bucket(&settings.bucket).key(&key).body(body);
     call.send().await.map_err(failed("write", &key))?;
     Ok(())
 }

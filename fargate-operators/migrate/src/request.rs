@@ -1,13 +1,15 @@
-//! What is asked and what is answered: two JSON objects in the bucket `results`, side by side.
+//! What is asked and what is answered: two JSON objects in the bucket `results`, side by side. Why either side believes that they
+//! are the other's is in [`crate::seal`].
 
 use serde::{Deserialize, Serialize};
 
 /// The variable with the key of the request.
 pub const VARIABLE: &str = "ISOTHERM_ERRAND_REQUEST";
 /// Version of both forms.
-pub const VERSION: u32 = 1;
-/// Where requests and answers lie: they are gone when results are.
-const FOLDER: &str = "deploy";
+pub const VERSION: u32 = 2;
+/// Where requests and answers lie: they are gone when results are. Nobody else inside may write there.
+/// Source: terraform/stack.yaml, `folders`.
+pub const FOLDER: &str = "deploy";
 
 /// Key of the request called `id`.
 pub fn request_key(id: &str) -> String {
@@ -105,7 +107,7 @@ mod tests {
     #[test]
     fn both_forms_are_what_they_were() {
         let request =
-            json!({ "version": 1, "migrate": true, "pipelines": [{ "org": "default", "yaml": "version: 1" }] });
+            json!({ "version": 2, "migrate": true, "pipelines": [{ "org": "default", "yaml": "version: 1" }] });
         let read: Request = serde_json::from_value(request.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), request);
         let done = json!({
@@ -118,7 +120,7 @@ mod tests {
         let failed = json!({ "outcome": "failed", "code": "migrate.schema", "message": "m" });
         let read: Answer = serde_json::from_value(failed.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), failed);
-        let unknown = json!({ "version": 1, "migrate": true, "drop": true });
+        let unknown = json!({ "version": 2, "migrate": true, "drop": true });
         assert!(serde_json::from_value::<Request>(unknown).is_err());
     }
 }

@@ -1,10 +1,10 @@
 //! What the task definition and `RunTask` say.
 
-use isotherm_platform::{ConfigError, Environment};
+use isotherm_platform::{ConfigError, Environment, Secret};
 
-use crate::request;
+use crate::{request, seal};
 
-/// Addresses and names; no secrets.
+/// Addresses and names, and one secret that is good for one answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// `host:port/database`.
@@ -21,6 +21,10 @@ pub(crate) struct Settings {
     pub(crate) bucket: String,
     /// Key of the request.
     pub(crate) request: String,
+    /// What the request has to be.
+    pub(crate) request_sha256: String,
+    /// Seals the answer.
+    pub(crate) answer_key: Secret<String>,
 }
 
 impl Settings {
@@ -32,6 +36,8 @@ impl Settings {
         let database_secret = environment.database_secret_arn();
         let bucket = environment.bucket("results");
         let request = environment.text(request::VARIABLE);
+        let request_sha256 = environment.text(seal::DIGEST_VARIABLE);
+        let answer_key = environment.secret(seal::KEY_VARIABLE);
         let checked = environment.check()?;
         Ok(Self {
             address: address.open(&checked),
@@ -41,6 +47,8 @@ impl Settings {
             database_secret: database_secret.open(&checked),
             bucket: bucket.open(&checked),
             request: request.open(&checked),
+            request_sha256: request_sha256.open(&checked),
+            answer_key: answer_key.open(&checked),
         })
     }
 }

@@ -9,7 +9,7 @@ use isotherm_lab::postgres::{Data, Postgres, SUPERUSER, StartOptions};
 use isotherm_lab::process::eventually;
 use isotherm_platform::aws::Clients;
 use operator_migrate::request::{self, Answer, Done, PipelineFile, Request};
-use operator_migrate::{ONE_AT_A_TIME, ROLE, smoke};
+use operator_migrate::{ONE_AT_A_TIME, ROLE, seal, smoke};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::process::Command;
@@ -60,10 +60,16 @@ impl Scene {
 
     /// Starts the program with this request; its answer and its exit code.
     async fn ask(&mut self, request: &Value) -> (Answer, Option<i32>) {
+        self.ask_and_find(request, request).await
+    }
+
+    /// Starts the program with `request`, and with `found` in its place in the bucket.
+    async fn ask_and_find(&mut self, request: &Value, found: &Value) -> (Answer, Option<i32>) {
         self.asked += 1;
         let key = request::request_key(&self.asked.to_string());
         let s3 = self.clients.s3();
-        let body = request.to_string().into_bytes();
+        let (sha256, answer_key) = (seal::sha256(request.to_string().as_bytes()), seal::new_key());
+        let body = found.to_string().into_bytes();
         s3.put_object().bucket(BUCKET).key(&key).body(body.into()).send().await.unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_operator-migrate"))
             .env_clear()
@@ -78,6 +84,8 @@ impl Scene {
                 ("ISOTHERM_DATABASE_ADMIN_SECRET_ARN", ADMIN_SECRET),
                 ("ISOTHERM_SECRET_DATABASE_ARN", DATABASE_SECRET),
                 (request::VARIABLE, &key),
+                (seal::DIGEST_VARIABLE, &sha256),
+                (seal::KEY_VARIABLE, answer_key.expose()),
             ])
             .envs(self.certificates.as_ref().map(|pem| ("ISOTHERM_DATABASE_CA", pem)))
             .stdin(Stdio::null())
@@ -92,7 +100,8 @@ impl Scene {
             assert!(!log.contains(&password), "the log shows the password");
             assert!(!String::from_utf8_lossy(&bytes).contains(&password), "the answer shows the password");
         }
-        (serde_json::from_slice(&bytes).unwrap(), output.status.code())
+        assert!(!log.contains(answer_key.expose()), "the log shows the key of the answer");
+        (seal::opened(&bytes, &answer_key, &key).unwrap(), output.status.code())
     }
 
     async fn done(&mut self, request: &Value) -> Done {
@@ -199,7 +208,7 @@ async fn what_cannot_be_done_is_answered_with_its_code() {
     let cases = [
         (asked(false, &[("default", "version: 1\njobs: [{ name: A }]")]), "migrate.bad_pipeline"),
         (asked(false, &[("nobody", PIPELINE)]), "control.unknown_org"),
-        (json!({ "version": 2, "migrate": true }), "migrate.bad_request"),
+        (json!({ "version": 1, "migrate": true }), "migrate.bad_request"),
         (json!({ "migrate": true }), "migrate.bad_request"),
     ];
     for (request, expected) in cases {
@@ -218,6 +227,30 @@ async fn what_cannot_be_done_is_answered_with_its_code() {
         .await
         .unwrap();
     assert!(!makes_roles, "also after a failure the role makes no roles");
+}
+
+#[tokio::test]
+async fn a_request_that_somebody_else_has_written_is_refused_before_anything_is_done() {
+    let mut scene = Scene::new().await;
+    let (pipeline, migrations) = (asked(false, &[("default", PIPELINE)]), asked(true, &[]));
+    match scene.ask_and_find(&pipeline, &migrations).await {
+        (Answer::Failed { code, message }, Some(1)) => {
+            assert_eq!(code, "migrate.forged_request");
+            for sha256 in [&pipeline, &migrations].map(|request| seal::sha256(request.to_string().as_bytes())) {
+                assert!(message.contains(&sha256), "{message}");
+            }
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(scene.kept_url().await, None);
+    let mut admin = scene.as_administrator().await;
+    let (is_there,): (bool,) = sqlx::query_as("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+        .bind(ROLE)
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    assert!(!is_there, "the role was made");
+    assert_eq!(scene.ask_and_find(&migrations, &migrations).await.1, Some(0), "its own request is done");
 }
 
 #[tokio::test]

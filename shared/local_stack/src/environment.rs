@@ -88,6 +88,8 @@ pub struct DatabaseAdministration {
     pub options: String,
     /// ARN of the secret with the administrator's `username` and `password`.
     pub admin_secret_arn: String,
+    /// PEM: what vouches for the database's certificate, unless everybody trusts it.
+    pub certificates: Option<String>,
 }
 
 /// Variables of the errand `key`.
@@ -109,6 +111,8 @@ pub fn of_errand(
         variables.insert("ISOTHERM_DATABASE_ADDRESS".to_owned(), administration.address.clone());
         variables.insert("ISOTHERM_DATABASE_OPTIONS".to_owned(), administration.options.clone());
         variables.insert("ISOTHERM_DATABASE_ADMIN_SECRET_ARN".to_owned(), administration.admin_secret_arn.clone());
+        let certificates = administration.certificates.iter();
+        variables.extend(certificates.map(|pem| ("ISOTHERM_DATABASE_CA".to_owned(), pem.clone())));
     }
     Ok(variables)
 }
@@ -247,28 +251,34 @@ mod tests {
     #[test]
     fn only_an_errand_that_administers_the_database_is_told_of_its_administrator() {
         let stack = stack();
-        let administration = DatabaseAdministration {
+        let mut administration = DatabaseAdministration {
             address: "host:5432/isotherm".to_owned(),
             options: "sslmode=verify-full".to_owned(),
             admin_secret_arn: "arn:admin".to_owned(),
+            certificates: Some("-----BEGIN CERTIFICATE-----".to_owned()),
         };
         let mut errand = stack.errands["migrate"].clone();
-        let made = |errand: &Errand| of_errand(&stack, "migrate", errand, &addresses(&stack), &administration).unwrap();
-        let whole = made(&errand);
+        let made = |errand: &Errand, administration: &DatabaseAdministration| {
+            of_errand(&stack, "migrate", errand, &addresses(&stack), administration).unwrap()
+        };
+        let whole = made(&errand, &administration);
         assert_eq!(
             names(&whole),
             [
                 "ISOTHERM_BUCKET_RESULTS",
                 "ISOTHERM_DATABASE_ADDRESS",
                 "ISOTHERM_DATABASE_ADMIN_SECRET_ARN",
+                "ISOTHERM_DATABASE_CA",
                 "ISOTHERM_DATABASE_OPTIONS",
                 "ISOTHERM_ERRAND",
                 "ISOTHERM_LOG",
                 "ISOTHERM_SECRET_DATABASE_ARN"
             ]
         );
+        administration.certificates = None;
+        assert!(!made(&errand, &administration).contains_key("ISOTHERM_DATABASE_CA"), "everybody trusts it");
         errand.administers_database = false;
-        assert!(made(&errand).keys().all(|name| !name.starts_with("ISOTHERM_DATABASE_")));
+        assert!(made(&errand, &administration).keys().all(|name| !name.starts_with("ISOTHERM_DATABASE_")));
     }
 
     #[test]

@@ -72,6 +72,9 @@ pub struct Function {
     /// Buckets that it uses.
     #[serde(default)]
     pub buckets: BTreeMap<String, Access>,
+    /// The folder of a bucket that it keeps to: objects below `<folder>/`. Absent: the whole bucket.
+    #[serde(default)]
+    pub folders: BTreeMap<String, String>,
     /// Secrets that it reads.
     #[serde(default)]
     pub secrets: Vec<String>,
@@ -248,6 +251,9 @@ pub struct Operator {
     /// Buckets that it uses.
     #[serde(default)]
     pub buckets: BTreeMap<String, Access>,
+    /// The folder of a bucket that it keeps to: objects below `<folder>/`. Absent: the whole bucket.
+    #[serde(default)]
+    pub folders: BTreeMap<String, String>,
     /// Secrets that its worker reads.
     #[serde(default)]
     pub secrets: Vec<String>,
@@ -272,6 +278,9 @@ pub struct Errand {
     /// Buckets that it uses.
     #[serde(default)]
     pub buckets: BTreeMap<String, Access>,
+    /// The folder of a bucket that it keeps to: objects below `<folder>/`. Absent: the whole bucket.
+    #[serde(default)]
+    pub folders: BTreeMap<String, String>,
     /// Secrets that it reads.
     #[serde(default)]
     pub secrets: Vec<String>,

@@ -4,6 +4,12 @@
 locals {
   logs_arn = "arn:${var.aws.partition}:logs:${var.aws.region}:${var.aws.account_id}:log-group:${var.access.log_group_name}:*"
 
+  # Objects of each bucket: those of one folder, where there is one to keep to.
+  objects = {
+    for arn in distinct(concat(var.access.read, var.access.write)) :
+    arn => contains(keys(var.access.folders), arn) ? "${arn}/${var.access.folders[arn]}/*" : "${arn}/*"
+  }
+
   encrypted_reads  = setintersection(var.access.read, var.access.encrypted)
   encrypted_writes = setintersection(var.access.write, var.access.encrypted)
   # Services that may use the key in its place, and for what. A multipart upload needs both actions.
@@ -28,8 +34,8 @@ locals {
     { sid = "PollQueues", actions = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], resources = var.access.poll },
     { sid = "ReceiveMessages", actions = ["sqs:DeleteMessage", "sqs:ReceiveMessage"], resources = var.access.receive },
     { sid = "ListBuckets", actions = ["s3:ListBucket"], resources = var.access.read },
-    { sid = "ReadObjects", actions = ["s3:GetObject"], resources = [for arn in var.access.read : "${arn}/*"] },
-    { sid = "WriteObjects", actions = ["s3:AbortMultipartUpload", "s3:PutObject"], resources = [for arn in var.access.write : "${arn}/*"] },
+    { sid = "ReadObjects", actions = ["s3:GetObject"], resources = [for arn in var.access.read : local.objects[arn]] },
+    { sid = "WriteObjects", actions = ["s3:AbortMultipartUpload", "s3:PutObject"], resources = [for arn in var.access.write : local.objects[arn]] },
     { sid = "ReadSecrets", actions = ["secretsmanager:GetSecretValue"], resources = var.access.secrets },
     { sid = "SendEmails", actions = ["ses:SendEmail"], resources = var.access.emails },
     { sid = "InvokeFunctions", actions = ["lambda:InvokeFunction"], resources = var.access.invoke },

@@ -21,8 +21,8 @@ variable "key_alias" {
 variable "access" {
   description = <<-TEXT
     What a function or operator may use, as ARNs: queues that it sends to; queues whose lengths it asks for; queues that Lambda polls for it, or that its worker
-    receives from; buckets that it reads and writes, and which of them are encrypted with the platform's key; secrets that it
-    reads; functions that it invokes; identities of SES that it sends as, and whether it sends text messages; task definitions that it launches, with their roles; tasks that it stops.
+    receives from; buckets that it reads and writes, in which of them it keeps to a folder, and which are encrypted with the
+    platform's key; secrets that it reads; functions that it invokes; identities of SES that it sends as, and whether it sends text messages; task definitions that it launches, with their roles; tasks that it stops.
   TEXT
   type = object({
     send           = optional(list(string), [])
@@ -31,6 +31,7 @@ variable "access" {
     receive        = optional(list(string), [])
     read           = optional(list(string), [])
     write          = optional(list(string), [])
+    folders        = optional(map(string), {})
     encrypted      = optional(list(string), [])
     secrets        = optional(list(string), [])
     invoke         = optional(list(string), [])
@@ -53,5 +54,11 @@ variable "access" {
       startswith(arn, "arn:") && !strcontains(arn, "*")
     ])
     error_message = "Queues, buckets and functions are named one by one, by ARN."
+  }
+  validation {
+    condition = alltrue([
+      for arn, folder in var.access.folders : contains(concat(var.access.read, var.access.write), arn) && can(regex("^[a-z][a-z0-9_]*$", folder))
+    ])
+    error_message = "A folder is a plain name in a bucket that is used."
   }
 }

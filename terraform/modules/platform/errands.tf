@@ -1,6 +1,6 @@
 # Errands of the stack file: images of one program that a person or a pipeline starts inside the network and waits for
 # (`isotherm deploy`). One of them administers Postgres: no other role reads the administrator's secret, and none else writes
-# the secret `database`.
+# the secret `database`. Nor does another role write to the folder in which an errand is asked and answers.
 
 locals {
   errands        = { for key, errand in local.stack.errands : key => errand }
@@ -35,6 +35,7 @@ module "errand" {
   access = {
     read      = [for bucket, access in try(each.value.buckets, {}) : local.bucket_arns[bucket] if access != "write"]
     write     = [for bucket, access in try(each.value.buckets, {}) : local.bucket_arns[bucket] if access != "read"]
+    folders   = { for bucket, folder in try(each.value.folders, {}) : local.bucket_arns[bucket] => folder }
     encrypted = [for bucket in keys(try(each.value.buckets, {})) : local.bucket_arns[bucket] if contains(local.encrypted_keys, bucket)]
     secrets   = [for secret in try(each.value.secrets, []) : local.secret_arns[secret]]
   }

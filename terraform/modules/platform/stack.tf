@@ -56,6 +56,7 @@ locals {
       measure_queues = try(process.measure_queues, false)
       queue          = try([process.queue], [])
       buckets        = try(process.buckets, {})
+      folders        = try(process.folders, {})
       secrets        = try(process.secrets, [])
       invoke         = try(process.invoke, [])
       notify         = try(process.notify, [])
@@ -100,6 +101,7 @@ locals {
       poll       = [for mapping in values(local.stack.event_source_mappings) : local.queue_arns[mapping.queue] if key == "function/${mapping.function}"]
       read       = [for bucket, access in process.buckets : local.bucket_arns[bucket] if access != "write"]
       write      = [for bucket, access in process.buckets : local.bucket_arns[bucket] if access != "read"]
+      folders    = { for bucket, folder in process.folders : local.bucket_arns[bucket] => folder }
       encrypted  = [for bucket in keys(process.buckets) : local.bucket_arns[bucket] if contains(local.encrypted_keys, bucket)]
       secrets    = [for secret in process.secrets : local.secret_arns[secret]]
       invoke     = [for function in process.invoke : local.function_arns[function]]

@@ -66,6 +66,7 @@ impl Scene {
             address: format!("127.0.0.1:{}/isotherm", postgres.port()),
             options: "sslmode=disable".to_owned(),
             admin_secret_arn: call.send().await.unwrap().arn.unwrap(),
+            certificates: None,
         };
         errands::ensure(&stack, &aws, &made, &administration, &mut |_| {}).await.unwrap();
         let options = LauncherOptions {
@@ -126,4 +127,34 @@ async fn an_errand_that_fails_or_says_nothing_is_told() {
     let silent = silent.unwrap_err().to_string();
     assert!(silent.contains("ended without an answer"), "{silent}");
     scene.launcher.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_somebody_else_has_written_is_not_believed() {
+    let emulator = Ministack::shared().await.unwrap();
+    let aws = LocalAws::new(&emulator.endpoint_url(), ministack::REGION, &ministack::account()).await;
+    let clients = Clients::from_config(aws.config().clone());
+    let (s3, bucket) = (clients.s3(), "answers");
+    s3.create_bucket().bucket(bucket).send().await.unwrap();
+    let asked = Asked { key: request::request_key("1"), sha256: seal::sha256(b"{}"), answer_key: seal::new_key() };
+    assert!(answer(&clients, bucket, &asked).await.unwrap().is_none());
+    let written = async |body: Vec<u8>| {
+        let call = s3.put_object().bucket(bucket).key(request::answer_key(&asked.key)).body(ByteStream::from(body));
+        call.send().await.unwrap();
+        answer(&clients, bucket, &asked).await
+    };
+    let done = Answer::Done(Done::default());
+    assert_eq!(written(seal::sealed(&done, &asked.answer_key)).await.unwrap(), Some(done.clone()));
+    for forged in [seal::sealed(&done, &seal::new_key()), serde_json::to_vec(&done).unwrap()] {
+        let error = format!("{:#}", written(forged).await.unwrap_err());
+        assert!(error.contains("is not believed (migrate.forged_answer)"), "{error}");
+    }
+}
+
+#[test]
+fn requests_and_answers_lie_in_the_errands_own_folder() {
+    let stack = Stack::read(&tools::repository_root().unwrap().join("terraform/stack.yaml")).unwrap();
+    let folder = &stack.errands["migrate"].folders["results"];
+    assert_eq!(folder, request::FOLDER);
+    assert!(request::request_key("1").starts_with(&format!("{folder}/")));
 }

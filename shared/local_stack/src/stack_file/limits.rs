@@ -95,6 +95,7 @@ fn functions(stack: &Stack, report: &mut Report<'_>) {
             within(report, &place("reserved_concurrency"), most, 1, 1000);
         }
         variables(report, ["functions", key], function.environment.keys());
+        folders(report, ["functions", key], function.folders.values());
     }
 }
 
@@ -119,6 +120,13 @@ fn variables<'keys>(report: &mut Report<'_>, [section, key]: [&str; 2], names: i
             report
                 .fault(&[section, key, "environment", name], "this variable is derived from the wiring, or AWS's own");
         }
+    }
+}
+
+/// They become patterns of policies, in which `*` and `?` would mean more than themselves.
+fn folders<'names>(report: &mut Report<'_>, [section, key]: [&str; 2], names: impl Iterator<Item = &'names String>) {
+    for name in names.filter(|name| !is_key(name)) {
+        report.fault(&[section, key, "folders"], format!("a folder is made of a-z, 0-9 and _, not `{name}`"));
     }
 }
 
@@ -182,11 +190,13 @@ fn operators(stack: &Stack, report: &mut Report<'_>) {
         // The worker needs time after its operator's grace to hand the task back; Fargate gives two minutes at most.
         within(report, &place("stop_timeout_seconds"), operator.stop_timeout_seconds, grace + 5, 120);
         variables(report, ["operators", key], operator.environment.keys());
+        folders(report, ["operators", key], operator.folders.values());
         fargate_size(report, ["operators", key], operator.cpu, operator.memory_mb);
     }
     for (key, errand) in &stack.errands {
         within(report, &["errands", key, "stop_timeout_seconds"], errand.stop_timeout_seconds, grace + 5, 120);
         variables(report, ["errands", key], errand.environment.keys());
+        folders(report, ["errands", key], errand.folders.values());
         fargate_size(report, ["errands", key], errand.cpu, errand.memory_mb);
     }
 }

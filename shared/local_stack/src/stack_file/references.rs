@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::Stack;
 use super::lines::Report;
+use super::{Access, Stack};
 
 pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
     for (key, function) in &stack.functions {
         let place = |field| ["functions", key.as_str(), field];
         known(report, place("send"), "queue", &stack.queues, &function.send);
         known(report, place("buckets"), "bucket", &stack.buckets, function.buckets.keys());
+        used(report, place("folders"), &function.buckets, function.folders.keys());
         known(report, place("secrets"), "secret", &stack.secrets, &function.secrets);
         known(report, place("invoke"), "function", &stack.functions, &function.invoke);
         known(report, place("run_operators"), "operator", &stack.operators, &function.run_operators);
@@ -20,11 +21,13 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
         known(report, place("queue"), "queue", &stack.queues, [&operator.queue]);
         known(report, place("send"), "queue", &stack.queues, &operator.send);
         known(report, place("buckets"), "bucket", &stack.buckets, operator.buckets.keys());
+        used(report, place("folders"), &operator.buckets, operator.folders.keys());
         known(report, place("secrets"), "secret", &stack.secrets, &operator.secrets);
     }
     for (key, errand) in &stack.errands {
         let place = |field| ["errands", key.as_str(), field];
         known(report, place("buckets"), "bucket", &stack.buckets, errand.buckets.keys());
+        used(report, place("folders"), &errand.buckets, errand.folders.keys());
         known(report, place("secrets"), "secret", &stack.secrets, &errand.secrets);
     }
     for (key, mapping) in &stack.event_source_mappings {
@@ -56,5 +59,17 @@ fn known<'names, T>(
         if !defined.contains_key(name) {
             report.fault(&place, format!("there is no {kind} `{name}`"));
         }
+    }
+}
+
+/// A folder lies in a bucket that its owner uses.
+fn used<'names>(
+    report: &mut Report<'_>,
+    place: [&str; 3],
+    buckets: &BTreeMap<String, Access>,
+    named: impl Iterator<Item = &'names String>,
+) {
+    for name in named.filter(|name| !buckets.contains_key(*name)) {
+        report.fault(&place, format!("it does not use the bucket `{name}`"));
     }
 }

@@ -157,6 +157,30 @@ fn a_queue_has_one_reader() {
 }
 
 #[test]
+fn only_an_errand_writes_where_it_is_asked_and_answers() {
+    let smoke = "    folders: { results: smoke }\n";
+    let fault = "it may write to `deploy` of `results`, where errand `migrate` is asked and answers";
+    assert_eq!(fault_with(smoke, ""), format!("operators.noop.folders: {fault}"));
+    assert_eq!(fault_with(smoke, &smoke.replace("smoke", "deploy")), format!("operators.noop.folders: {fault}"));
+    let queries = "    folders: { results: queries }\n";
+    assert_eq!(fault_with(queries, ""), format!("functions.query.folders: {fault}"));
+    assert!(fault_with("    folders: { results: deploy }", "").contains("it has no folder of its own in `results`"));
+}
+
+#[test]
+fn a_folder_is_a_plain_name_in_a_bucket_that_is_used() {
+    let queries = "folders: { results: queries }";
+    assert_eq!(
+        fault_with(queries, "folders: { results: \"queries*\" }"),
+        "functions.query.folders: a folder is made of a-z, 0-9 and _, not `queries*`"
+    );
+    assert_eq!(
+        fault_with(queries, "folders: { results: queries, artifacts: queries }"),
+        "functions.query.folders: it does not use the bucket `artifacts`"
+    );
+}
+
+#[test]
 fn a_launched_worker_can_be_woken() {
     assert!(
         fault_with("tasks_parquet_compact, tasks_noop]", "tasks_parquet_compact]")

@@ -1,7 +1,9 @@
 //! Figures and names that must fit each other.
 
-use super::Stack;
+use std::collections::BTreeMap;
+
 use super::lines::Report;
+use super::{Access, Stack};
 
 /// A queue hides a batch at least this many times the reader's time-out. Source: AWS Lambda developer guide, SQS.
 const VISIBILITY_PER_TIMEOUT: i32 = 6;
@@ -103,7 +105,8 @@ fn routes(stack: &Stack, report: &mut Report<'_>) {
     }
 }
 
-/// Both are a folder under `fargate-operators` and a task definition. Who makes the database's role has to say where it is.
+/// Both are a folder under `fargate-operators` and a task definition. Who makes the database's role has to say where it is. What an
+/// errand is asked, it does: only who asks may write that, and only the errand its answer.
 fn errands(stack: &Stack, report: &mut Report<'_>) {
     for (key, errand) in &stack.errands {
         if stack.operators.contains_key(key) {
@@ -112,5 +115,35 @@ fn errands(stack: &Stack, report: &mut Report<'_>) {
         if errand.administers_database && !errand.secrets.iter().any(|secret| secret == "database") {
             report.fault(&["errands", key, "administers_database"], "it does not use the secret `database`");
         }
+        for bucket in errand.buckets.keys() {
+            let Some(folder) = errand.folders.get(bucket) else {
+                report.fault(&["errands", key, "folders"], format!("it has no folder of its own in `{bucket}`"));
+                continue;
+            };
+            for (section, other) in writers(stack, bucket, folder) {
+                if (section, other) != ("errands", key.as_str()) {
+                    report.fault(
+                        &[section, other, "folders"],
+                        format!("it may write to `{folder}` of `{bucket}`, where errand `{key}` is asked and answers"),
+                    );
+                }
+            }
+        }
     }
+}
+
+/// Section and key of all that may write below `folder` of `bucket`.
+fn writers<'stack>(stack: &'stack Stack, bucket: &str, folder: &str) -> Vec<(&'static str, &'stack str)> {
+    let writes = |buckets: &BTreeMap<String, Access>, folders: &BTreeMap<String, String>| {
+        let may = matches!(buckets.get(bucket), Some(Access::Write | Access::ReadWrite));
+        may && folders.get(bucket).is_none_or(|own| own == folder)
+    };
+    let functions = stack.functions.iter();
+    let functions = functions.map(|(key, function)| ("functions", key, writes(&function.buckets, &function.folders)));
+    let operators = stack.operators.iter();
+    let operators = operators.map(|(key, operator)| ("operators", key, writes(&operator.buckets, &operator.folders)));
+    let errands = stack.errands.iter();
+    let errands = errands.map(|(key, errand)| ("errands", key, writes(&errand.buckets, &errand.folders)));
+    let all = functions.chain(operators).chain(errands);
+    all.filter(|(.., may_write)| *may_write).map(|(section, key, _)| (section, key.as_str())).collect()
 }

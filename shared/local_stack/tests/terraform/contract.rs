@@ -40,7 +40,8 @@ fn variable(name: &str, value: &str) -> String {
         let named = value.find("isotherm/").map_or(value, |begin| &value[begin..]);
         return named.split_once('-').map_or(named, |(named, _)| named).to_owned();
     }
-    if name.starts_with("ISOTHERM_DATABASE_") {
+    // Certificates are what a person wrote down, the same wherever they go.
+    if name.starts_with("ISOTHERM_DATABASE_") && name != "ISOTHERM_DATABASE_CA" {
         return "of the database".to_owned();
     }
     if matches!(name, "ISOTHERM_SUBNETS" | "ISOTHERM_SECURITY_GROUPS") {
@@ -133,6 +134,15 @@ fn what_terraform_makes_otherwise_is_named() {
     let shell = r#"module.secrets.aws_secretsmanager_secret.this["webhook/smoke"]"#;
     let without = differences(&facts, &applied::facts(&real.without(shell)));
     assert_eq!(without, ["secret isotherm/webhook/smoke: only the first has it"]);
+    let errand = r#"module.errand["migrate"].aws_ecs_task_definition.this"#;
+    let containers = real.at(errand).json("/container_definitions");
+    let mut variables = containers[0]["environment"].as_array().unwrap().iter();
+    let place = variables.position(|one| one["name"] == "ISOTHERM_DATABASE_CA").unwrap();
+    let value = format!("/0/environment/{place}/value");
+    let others = applied::facts(&real.planted_in_json(errand, "/container_definitions", &value, "others"));
+    let [found]: [String; 1] = differences(&facts, &others).try_into().unwrap();
+    assert!(found.starts_with("operator isotherm-migrate: variable ISOTHERM_DATABASE_CA: -----BEGIN"), "{found}");
+    assert!(found.ends_with(" and others"), "{found}");
     let renamed = differences(&facts, &applied::facts(&real.planted(queue, "/name", "isotherm-event.fifo")));
     assert!(renamed.contains(&"queue isotherm-event.fifo: only the second has it".to_owned()), "{renamed:?}");
     assert!(renamed.contains(&"queue isotherm-events.fifo: only the first has it".to_owned()), "{renamed:?}");

@@ -1,6 +1,7 @@
 //! An environment, planned and applied to the stand-in, once for each state of the files.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,10 +20,13 @@ pub(crate) const REGION: &str = "eu-west-1";
 /// What `ISOTHERM_TOKEN_ISSUERS` has to be, members in the order in which Terraform writes them.
 pub(crate) const TOKEN_ISSUERS: &str =
     r#"[{"audience":"isotherm","issuer":"https://id.example.com","jwks_url":"https://id.example.com/keys"}]"#;
+/// What vouches for the database, below the folder of Terraform.
+pub(crate) const CERTIFICATES: &str = "environment/certificates_of_tests.pem";
 /// Hosts that may be reached.
 pub(crate) const ALLOWED_HOSTS: [&str; 2] = ["*.example.org", "rpc.example.com"];
 
-fn variables() -> Value {
+fn variables(files: &BTreeMap<PathBuf, Vec<u8>>) -> Value {
+    let certificates = &files[Path::new(CERTIFICATES)];
     json!({
         "account_id": ACCOUNT,
         "region": REGION,
@@ -32,6 +36,8 @@ fn variables() -> Value {
         "email_from": EMAIL_FROM,
         "alarm_emails": ["ops@example.com"],
         "chains": ["monad"],
+        // Seen from the environment's folder.
+        "database_ca": { "file": format!("../../{CERTIFICATES}"), "sha256": hex::encode(Sha256::digest(certificates)) },
     })
 }
 
@@ -70,7 +76,7 @@ pub(crate) fn rendered(environment: &str) -> Option<Resources> {
     Some(Resources::of(&applied))
 }
 
-/// Configuration and stack file, by path. Without the backends: they would ask for a bucket.
+/// Configuration, stack file and certificates, by path. Without the backends: they would ask for a bucket.
 fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -82,7 +88,7 @@ fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
                 if name != ".terraform" {
                     folders.push(path);
                 }
-            } else if name != "backend.tf" && path.extension().is_some_and(|end| end == "tf" || end == "yaml") {
+            } else if name != "backend.tf" && path.extension().and_then(OsStr::to_str).is_some_and(is_read) {
                 files.insert(path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap());
             }
         }
@@ -90,10 +96,15 @@ fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
+/// Whether Terraform reads files whose names end so.
+fn is_read(end: &str) -> bool {
+    matches!(end, "tf" | "yaml" | "pem")
+}
+
 fn key(environment: &str, files: &BTreeMap<PathBuf, Vec<u8>>) -> String {
     let mut hasher = Sha256::new();
     hasher.update(environment);
-    hasher.update(variables().to_string());
+    hasher.update(variables(files).to_string());
     for (path, bytes) in files {
         hasher.update(path.as_os_str().as_encoded_bytes());
         hasher.update(Sha256::digest(bytes));
@@ -110,7 +121,7 @@ fn apply(wrapper: &Path, environment: &str, files: &BTreeMap<PathBuf, Vec<u8>>) 
         fs::write(path, bytes).unwrap();
     }
     let folder = copy.path().join("environments").join(environment);
-    fs::write(folder.join("terraform.tfvars.json"), variables().to_string()).unwrap();
+    fs::write(folder.join("terraform.tfvars.json"), variables(files).to_string()).unwrap();
     terraform(wrapper, &folder, &["init", "-input=false", "-no-color"]);
     terraform(wrapper, &folder, &["plan", "-input=false", "-no-color", "-out=plan.bin"]);
     terraform(wrapper, &folder, &["apply", "-input=false", "-no-color", "plan.bin"]);

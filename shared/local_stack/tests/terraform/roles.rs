@@ -6,14 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use isotherm_local_stack::names;
 use isotherm_local_stack::provision::EMAIL_FROM;
-use isotherm_local_stack::stack_file::{Access, Notifier, Stack};
+use isotherm_local_stack::stack_file::{Access, Errand, Function, Notifier, Operator, Stack};
 use serde_json::{Value, json};
 
 use crate::rendered::{ACCOUNT, REGION, rendered, terraform_folder};
 use crate::resources::Resources;
 
+mod folders;
 mod held;
 
+use folders::folder_faults;
 use held::{condition_faults, denial_faults, holder_faults};
 
 /// What a role may do: action and resource.
@@ -47,6 +49,7 @@ fn grant(grants: &mut Grants, actions: &[&str], resources: &[String]) {
 struct Wiring<'a> {
     send: &'a [String],
     buckets: &'a BTreeMap<String, Access>,
+    folders: &'a BTreeMap<String, String>,
     secrets: &'a [String],
 }
 
@@ -56,7 +59,10 @@ fn grant_wiring(grants: &mut Grants, stack: &Stack, wiring: &Wiring<'_>) {
     let mut has_key = !wiring.secrets.is_empty();
     for (key, access) in wiring.buckets {
         let bucket = format!("arn:aws:s3:::{}", names::bucket(key, &format!("{ACCOUNT}-{REGION}")));
-        let objects = [format!("{bucket}/*")];
+        let objects = match wiring.folders.get(key) {
+            Some(folder) => [format!("{bucket}/{folder}/*")],
+            None => [format!("{bucket}/*")],
+        };
         if matches!(access, Access::Read | Access::ReadWrite) {
             grant(grants, &["s3:ListBucket"], &[bucket]);
             grant(grants, &["s3:GetObject"], &objects);
@@ -93,8 +99,8 @@ fn needed(stack: &Stack) -> BTreeMap<String, Grants> {
     for (key, function) in &stack.functions {
         let name = names::function(key);
         let mut grants = Grants::new();
-        let wiring = Wiring { send: &function.send, buckets: &function.buckets, secrets: &function.secrets };
-        grant_wiring(&mut grants, stack, &wiring);
+        let Function { send, buckets, folders, secrets, .. } = function;
+        grant_wiring(&mut grants, stack, &Wiring { send, buckets, folders, secrets });
         grant(&mut grants, &["logs:CreateLogStream", "logs:PutLogEvents"], &[log(&format!("/aws/lambda/{name}"))]);
         let interfaces = ON_ANYTHING.iter().map(|(action, _)| *action).filter(|action| action.starts_with("ec2:"));
         grant(&mut grants, &interfaces.collect::<Vec<_>>(), &["*".to_owned()]);
@@ -135,8 +141,8 @@ fn needed(stack: &Stack) -> BTreeMap<String, Grants> {
     for (key, operator) in &stack.operators {
         let family = names::task_definition(key);
         let mut grants = Grants::new();
-        let wiring = Wiring { send: &operator.send, buckets: &operator.buckets, secrets: &operator.secrets };
-        grant_wiring(&mut grants, stack, &wiring);
+        let Operator { send, buckets, folders, secrets, .. } = operator;
+        grant_wiring(&mut grants, stack, &Wiring { send, buckets, folders, secrets });
         let receive = ["sqs:DeleteMessage", "sqs:ReceiveMessage"];
         grant(&mut grants, &receive, &[queue_arn(stack, &operator.queue)]);
         roles.insert(format!("{family}-operator"), grants);
@@ -146,8 +152,8 @@ fn needed(stack: &Stack) -> BTreeMap<String, Grants> {
     for (key, errand) in &stack.errands {
         let family = names::task_definition(key);
         let mut grants = Grants::new();
-        let wiring = Wiring { send: &[], buckets: &errand.buckets, secrets: &errand.secrets };
-        grant_wiring(&mut grants, stack, &wiring);
+        let Errand { buckets, folders, secrets, .. } = errand;
+        grant_wiring(&mut grants, stack, &Wiring { send: &[], buckets, folders, secrets });
         if errand.administers_database {
             grant(&mut grants, &["secretsmanager:GetSecretValue"], &[arn("secretsmanager", "secret:rds!db-*")]);
             let database = arn("secretsmanager", &format!("secret:{}-??????", names::secret("database")));
@@ -238,6 +244,7 @@ fn faults(resources: &Resources, stack: &Stack) -> Vec<String> {
     faults.extend(condition_faults(resources));
     faults.extend(denial_faults(resources, stack));
     faults.extend(holder_faults(resources));
+    faults.extend(folder_faults(resources));
     faults
 }
 

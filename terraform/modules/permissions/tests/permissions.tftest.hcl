@@ -33,6 +33,37 @@ run "what_is_only_read_is_not_written" {
   }
 }
 
+run "a_folder_is_kept_to" {
+  command = plan
+
+  variables {
+    access = {
+      log_group_name = "/x"
+      read           = ["arn:aws:s3:::cold", "arn:aws:s3:::results"]
+      write          = ["arn:aws:s3:::results"]
+      folders        = { "arn:aws:s3:::results" = "queries" }
+    }
+  }
+
+  assert {
+    condition     = [for statement in output.statements : statement.Resource if statement.Sid == "WriteObjects"] == [tolist(["arn:aws:s3:::results/queries/*"])]
+    error_message = "objects outside the folder can be written"
+  }
+  assert {
+    condition     = [for statement in output.statements : statement.Resource if statement.Sid == "ReadObjects"] == [tolist(["arn:aws:s3:::cold/*", "arn:aws:s3:::results/queries/*"])]
+    error_message = "objects outside the folder can be read, or those of another bucket cannot"
+  }
+}
+
+run "a_folder_is_no_pattern" {
+  command = plan
+
+  variables {
+    access = { log_group_name = "/x", write = ["arn:aws:s3:::results"], folders = { "arn:aws:s3:::results" = "*" } }
+  }
+  expect_failures = [var.access]
+}
+
 run "the_key_is_used_through_the_services_that_need_it" {
   command = plan
 

@@ -59,6 +59,28 @@ run "aws_is_named_host_by_host" {
   }
 }
 
+run "nothing_writes_where_an_errand_is_asked_but_the_errand" {
+  command = plan
+
+  assert {
+    condition     = { for key, access in local.accesses : key => access.folders[local.bucket_arns["results"]] if contains(access.write, local.bucket_arns["results"]) } == { "function/query" = "queries", "operator/duckdb_query" = "queries", "operator/noop" = "smoke" }
+    error_message = "a process could forge what an errand is asked, or what it answers"
+  }
+}
+
+run "certificates_go_to_the_errand_that_writes_the_secret" {
+  command = plan
+
+  variables {
+    database_ca = "-----BEGIN CERTIFICATE-----"
+  }
+
+  assert {
+    condition     = local.errand_environments["migrate"].ISOTHERM_DATABASE_CA == "-----BEGIN CERTIFICATE-----"
+    error_message = "nobody vouches for the database"
+  }
+}
+
 run "what_somebody_counts_on_is_protected" {
   command = plan
 

@@ -12,7 +12,7 @@ use isotherm_local_stack::{LocalAws, Stack, names};
 use serde_json::{Value, json};
 
 use super::{Facts, Fields, add_variables, canonical, fields, figure};
-use crate::rendered::{ACCOUNT, REGION, TOKEN_ISSUERS, terraform_folder};
+use crate::rendered::{ACCOUNT, CERTIFICATES, REGION, TOKEN_ISSUERS, terraform_folder};
 use crate::resources::last_part;
 
 /// Creates everything in an account of its own, and asks for all of it.
@@ -25,6 +25,7 @@ pub(super) async fn facts() -> Facts {
         address: "host:5432/isotherm".to_owned(),
         options: "sslmode=verify-full".to_owned(),
         admin_secret_arn: "arn:admin".to_owned(),
+        certificates: Some(std::fs::read_to_string(terraform_folder().join(CERTIFICATES)).unwrap()),
     };
     errands::ensure(&stack, &aws, &made, &administration, &mut |_| {}).await.unwrap();
 
