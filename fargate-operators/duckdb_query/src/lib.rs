@@ -19,10 +19,10 @@ use isotherm_platform::aws::Clients;
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::metrics::Telling;
 use isotherm_platform::operator_main::{self, Context, OperatorEnd};
-use isotherm_query::{QueryEngine, WaitingSandbox};
 use isotherm_query::batch::TaskInput;
 use isotherm_query::engine::AnswerLimits;
 use isotherm_query::results::ResultStore;
+use isotherm_query::{QueryEngine, WaitingSandbox};
 use isotherm_types::TaskSpec;
 
 pub use batch_query::BatchQuery;
