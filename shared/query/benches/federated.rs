@@ -65,7 +65,9 @@ async fn main() {
         println!("  DuckDB: not run, {reason}");
     }
     let postgres = postgres(&stage).await;
-    let mut answerers = Answerers { stage: &stage, engine: stage.engine().await, duckdb: duckdb.ok(), postgres };
+    let engine = stage.engine().await;
+    engine.keep_a_sandbox_waiting(legs::TIMEOUT).await;
+    let mut answerers = Answerers { stage: &stage, engine, duckdb: duckdb.ok(), postgres };
     let queries = queries::all();
     let efforts = efforts(&stage, &answerers.engine, &queries).await;
 

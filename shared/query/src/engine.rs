@@ -105,6 +105,11 @@ impl QueryEngine {
         self.waiting.keep(longest, &self.sandbox, &self.ports().await);
     }
 
+    /// Ends when the sandbox of the next query is open; at once if none is kept.
+    pub async fn until_a_sandbox_waits(&self) {
+        self.waiting.until_open().await;
+    }
+
     /// The number of the process that waits for the next query.
     pub fn waiting_process(&self) -> Option<u32> {
         self.waiting.process_id()

@@ -60,6 +60,15 @@ impl WaitingSandbox {
         self.place().opening.as_ref()?.process_id
     }
 
+    /// Ends when the one that waits is open; at once if none waits.
+    pub(crate) async fn until_open(&self) {
+        let Some(mut opening) = self.place().opening.take() else { return };
+        if let Ok(opened) = (&mut opening.opened).await {
+            opening.opened = tokio::spawn(std::future::ready(opened));
+            self.place().opening.get_or_insert(opening);
+        }
+    }
+
     /// An open sandbox for a query of `timeout`: the one that waits, or a new one if none does that may serve for so long.
     ///
     /// # Errors

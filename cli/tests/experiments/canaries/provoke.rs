@@ -15,6 +15,7 @@ use isotherm_lab::process::eventually;
 use isotherm_local_stack::provision::secrets;
 use isotherm_local_stack::{LocalAws, names};
 use operator_migrate::request::{self, Request};
+use operator_migrate::seal;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -185,6 +186,7 @@ impl Drive {
         let (bucket, key) = (names::bucket("results", super::BUCKETS), request::request_key("canaries"));
         let asked = json!(Request { version: request::VERSION, migrate: true, pipelines: Vec::new() });
         let body = asked.to_string().into_bytes();
+        let (digest, answer_key) = (seal::sha256(&body), seal::new_key());
         self.aws.s3().put_object().bucket(&bucket).key(&key).body(body.into()).send().await.unwrap();
         let (address, options) = url.split_once('@').unwrap().1.split_once('?').unwrap();
         let program = PathBuf::from(env!("CARGO_BIN_EXE_isotherm")).with_file_name("operator-migrate");
@@ -200,6 +202,8 @@ impl Drive {
                 ("ISOTHERM_LOG", "trace"),
                 ("RUST_BACKTRACE", "1"),
                 (request::VARIABLE, &key),
+                (seal::DIGEST_VARIABLE, &digest),
+                (seal::KEY_VARIABLE, answer_key.expose()),
             ])
             .stdin(Stdio::null())
             .output()
@@ -212,6 +216,9 @@ impl Drive {
         let kept: Value = serde_json::from_str(kept.secret_string().unwrap()).unwrap();
         let url = kept["url"].as_str().unwrap();
         let is_let_in = PgConnection::connect(url).await.is_ok();
+        self.hide("answer_key", answer_key.expose().clone());
+        // Without it the errand would not have ended well.
+        self.saw("answer_key", true);
         self.hide("role_password", password_of(url));
         self.saw("role_password", is_let_in);
     }

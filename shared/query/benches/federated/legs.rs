@@ -14,7 +14,7 @@ use crate::queries::Query;
 use crate::stage::Stage;
 
 /// Of a query; none takes nearly as long.
-const TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A way to an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ impl Answerers<'_> {
     /// Runs a query one way; `None` if that way is not there.
     pub(crate) async fn take(&mut self, leg: Leg, query: &Query) -> Option<(Taken, Rows)> {
         let this = i32::try_from(std::process::id()).expect("process ids are small");
+        // As between two queries of the function: what is opened then is no part of the next leg.
+        self.engine.until_a_sandbox_waits().await;
         let clocks = |stage: &Stage| (cpu_of_tree(this), stage.postgres_cpu(), stage.emulator_cpu());
         let (before, began) = (clocks(self.stage), Instant::now());
         let rows = match (leg, &mut self.duckdb) {

@@ -25,6 +25,7 @@ async fn each_query_has_a_sandbox_alone_that_waited_for_it() {
     platform.engine.keep_a_sandbox_waiting(Duration::from_secs(20)).await;
     let mut waited = HashSet::new();
     for _ in 0..3 {
+        platform.engine.until_a_sandbox_waits().await;
         assert!(waited.insert(platform.engine.waiting_process().unwrap()), "one served two queries");
         assert_eq!(rows(&platform, COUNT).await, [[json!(35)]]);
     }
