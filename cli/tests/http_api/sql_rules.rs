@@ -129,7 +129,7 @@ async fn what_a_trial_refuses_takes_the_rule_out_of_work() {
     let mut scene = Scene::new().await;
     for (sql, code, line) in [
         ("SELECT 1 AS n\n, , 2", "query.syntax", Some(2)),
-        ("SELECT block_number AS alert_key\nFROM made.block", "query.unknown_relation", Some(2)),
+        ("SELECT block_number AS alert_key\nFROM made.block", "query.refused", Some(2)),
         (TOO_MANY, "alerts.too_many_rows", None),
     ] {
         scene.save(sql).await;
@@ -166,6 +166,6 @@ async fn a_trial_takes_one_of_its_organisations_places_and_neither_it_nor_the_ru
     assert_eq!((status, &busy["code"]), (429, &json!("query.busy")), "{busy}");
     scene.sweep().await;
     assert_eq!((scene.standing().await, scene.alerts().await), (("active".to_owned(), None), Vec::new()));
-    scene.run("UPDATE query.queries SET lease_expires_at = now()").await;
+    scene.run("UPDATE query.queries SET lease_expires_at = now() WHERE state = 'running'").await;
     assert_eq!(scene.try_it(&json!({})).await.0, 200, "places of those who are gone are free again");
 }
