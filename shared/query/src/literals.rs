@@ -41,7 +41,7 @@ struct Edit {
     original: Range<usize>,
 }
 
-/// Why a bare literal cannot be read.
+/// Why a text is not handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LiteralError {
     /// Nothing stands after `0x`.
@@ -58,6 +58,12 @@ pub enum LiteralError {
         /// Byte of the text at which the literal begins.
         position: u64,
     },
+    /// Comments in comments in comments.
+    #[error("more than {most} comments stand within each other: end some with */", most = lexer::MOST_COMMENTS)]
+    Comments {
+        /// Byte of the text at which the outermost begins.
+        position: u64,
+    },
     /// Something else than a digit.
     #[error("{found:?} is no hexadecimal digit, and stands in a 0x literal")]
     NotHexadecimal {
@@ -72,7 +78,10 @@ impl LiteralError {
     /// Byte of the user's text, from 0.
     pub fn position(&self) -> u64 {
         match self {
-            Self::Empty { position } | Self::Odd { position, .. } | Self::NotHexadecimal { position, .. } => *position,
+            Self::Empty { position }
+            | Self::Odd { position, .. }
+            | Self::Comments { position }
+            | Self::NotHexadecimal { position, .. } => *position,
         }
     }
 }
@@ -86,12 +95,13 @@ impl From<LiteralError> for QueryError {
 /// Writes every bare `0x…` of `sql` as a constant of bytes.
 ///
 /// # Errors
-/// [`LiteralError`] for the first literal that is none.
+/// [`LiteralError`] for the first literal that is none, and for comments that are too deep.
 pub fn rewrite(sql: &str) -> Result<Rewritten<'_>, LiteralError> {
     let mut text = String::new();
     let mut edits = Vec::new();
     let mut copied = 0;
-    for literal in lexer::literals(sql) {
+    let literals = lexer::literals(sql).map_err(|at| LiteralError::Comments { position: at as u64 })?;
+    for literal in literals {
         let digits = digits(sql, &literal)?;
         text.push_str(&sql[copied..literal.start]);
         let start = text.len();

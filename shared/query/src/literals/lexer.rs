@@ -6,8 +6,14 @@
 
 use std::ops::Range;
 
+/// Comments within each other; DuckDB's scanner takes a time for them that grows with the square of their number.
+pub(super) const MOST_COMMENTS: usize = 64;
+
 /// Bytes of each word that begins with `0x` where a token begins, in their order.
-pub(super) fn literals(sql: &str) -> Vec<Range<usize>> {
+///
+/// # Errors
+/// Where a comment begins that holds more than [`MOST_COMMENTS`] within each other.
+pub(super) fn literals(sql: &str) -> Result<Vec<Range<usize>>, usize> {
     let lexer = Lexer { sql, bytes: sql.as_bytes() };
     let mut found = Vec::new();
     let mut at = 0;
@@ -16,9 +22,12 @@ pub(super) fn literals(sql: &str) -> Vec<Range<usize>> {
         if lexer.is_literal(at) {
             found.push(at..end);
         }
+        if sql[at..].starts_with("/*") && lexer.comment(at).1 > MOST_COMMENTS {
+            return Err(at);
+        }
         at = end;
     }
-    found
+    Ok(found)
 }
 
 struct Lexer<'a> {
@@ -42,7 +51,7 @@ impl Lexer<'_> {
             quote @ (b'\'' | b'"') => self.quoted_end(at + 1, quote),
             b'e' | b'E' if next == Some(b'\'') => self.escaped_end(at + 2),
             b'-' if next == Some(b'-') => self.line_end(at),
-            b'/' if next == Some(b'*') => self.comment_end(at),
+            b'/' if next == Some(b'*') => self.comment(at).0,
             b'$' => self.dollar_end(at),
             b'0' if self.is_literal(at) => self.word_end(at),
             b'0'..=b'9' => self.number_end(at),
@@ -131,9 +140,9 @@ impl Lexer<'_> {
         self.sql[at..].find(['\n', '\r']).map_or(self.sql.len(), |length| at + length)
     }
 
-    /// End of a `/* … */`, which may hold others.
-    fn comment_end(&self, mut at: usize) -> usize {
-        let mut depth = 0usize;
+    /// End of a `/* … */`, and how many of them stand within each other.
+    fn comment(&self, mut at: usize) -> (usize, usize) {
+        let (mut depth, mut deepest) = (0usize, 0);
         while at < self.bytes.len() {
             match (self.bytes[at], self.byte(at + 1)) {
                 (b'/', Some(b'*')) => depth += 1,
@@ -144,11 +153,12 @@ impl Lexer<'_> {
                 }
             }
             at += 2;
+            deepest = deepest.max(depth);
             if depth == 0 {
-                return at;
+                break;
             }
         }
-        at
+        (at, deepest)
     }
 
     /// End of `$tag$ … $tag$`, of a parameter, or of a lone `$`.

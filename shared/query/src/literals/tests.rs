@@ -153,3 +153,17 @@ proptest! {
         drop(rewrite(&sql));
     }
 }
+
+#[test]
+fn comments_stand_within_each_other_as_deep_as_anybody_writes_them() {
+    let nested = |depth: usize| format!("select {} 1 {}", "/*".repeat(depth), "*/".repeat(depth));
+    assert_eq!(written(&nested(64)), nested(64));
+    assert_eq!(rewrite(&nested(65)).unwrap_err(), LiteralError::Comments { position: 7 });
+    assert_eq!(
+        rewrite(&"/*".repeat(100_000)).unwrap_err().to_string(),
+        "more than 64 comments stand within each other: end some with */"
+    );
+    let beside = "/* 1 */ ".repeat(1_000);
+    assert_eq!(written(&beside), beside);
+    assert_eq!(written(&format!("select '{}'", "/*".repeat(100))), format!("select '{}'", "/*".repeat(100)));
+}

@@ -150,6 +150,8 @@ async fn ask(mut sandbox: SandboxProcess, sql: &str, is_bounded: bool) -> Verdic
             return match failure.reason {
                 FailureReason::Syntax => Verdict::refused("query.syntax"),
                 FailureReason::NotAQuery => Verdict::refused("query.refused"),
+                // Of the 128 MiB that it has here.
+                FailureReason::OutOfMemory => Verdict::refused("query.out_of_memory"),
                 reason => Verdict::Broken(format!("{reason:?}: {}", failure.message)),
             };
         }
