@@ -56,7 +56,7 @@ impl Json {
     fn part(&self, random: &mut impl Rng) -> Value {
         let mut value = self.good[random.random_range(0..self.good.len())].clone();
         let mut place = random.random_range(0..places(&value));
-        at(&mut value, &mut place).map_or(Value::Null, |found| found.take())
+        at(&mut value, &mut place).map_or(Value::Null, Value::take)
     }
 }
 
