@@ -84,7 +84,8 @@ impl Bytes {
         }
         for _ in 0..random.random_range(0..60) {
             bytes.extend_from_slice(self.word(random));
-            bytes.extend_from_slice(one_of(&[&b" "[..], b"", b"\n", b",", b": ", b"."], random));
+            let space: &&[u8] = one_of(&[b" ", b"", b"\n", b",", b": ", b"."], random);
+            bytes.extend_from_slice(space);
         }
         bytes
     }
