@@ -33,7 +33,6 @@ async fn experiment_canaries() {
     drive.an_endpoint_lies(experiment.lacks("redaction")).await;
     drive.jobs_run_panic_and_fail().await;
     drive.storage_refuses().await;
-    drive.a_role_gets_a_password().await;
     drive.everything_is_shown().await;
     drive.postgres_refuses_a_password(experiment.scaled(2, 6)).await;
 

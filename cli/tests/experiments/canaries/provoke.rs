@@ -1,8 +1,6 @@
 //! What fails: endpoints, an endpoint's honesty, operators, object storage, the database's password. And what shows it.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use aws_sdk_ecs::types::LaunchType;
@@ -10,16 +8,11 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_s3::presigning::PresigningConfig;
 use isotherm_lab::http_faults::{HttpFaults, RawReply, Verdict};
 use isotherm_lab::ministack::REGION;
-use isotherm_lab::postgres::SUPERUSER;
 use isotherm_lab::process::eventually;
 use isotherm_local_stack::provision::secrets;
 use isotherm_local_stack::{LocalAws, names};
-use operator_migrate::request::{self, Request};
-use operator_migrate::seal;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection};
-use tokio::process::Command;
 
 use super::doors::{Mood, REFUSALS};
 use super::drive::{ACCOUNT, Drive, password_of};
@@ -173,54 +166,6 @@ impl Drive {
         self.restart("query", &[("AWS_ENDPOINT_URL_S3", &refusing.endpoint_url())]).await;
         let refused = self.run(&["query", "--format", "json", "select max(block_hash) from blocks"]).await;
         assert_ne!(refused.code, Some(0), "storage refused, and there was an answer: {refused:?}");
-    }
-
-    /// The errand that makes the platform's own role, and a password for it.
-    pub(crate) async fn a_role_gets_a_password(&mut self) {
-        let url = self.text("database_url");
-        let administrator = json!({ "username": SUPERUSER, "password": password_of(&url) }).to_string();
-        let client = self.aws.secrets();
-        for (name, text) in [("canaries/administrator", Some(administrator)), ("canaries/role", None)] {
-            client.create_secret().name(name).set_secret_string(text).send().await.unwrap();
-        }
-        let (bucket, key) = (names::bucket("results", super::BUCKETS), request::request_key("canaries"));
-        let asked = json!(Request { version: request::VERSION, migrate: true, pipelines: Vec::new() });
-        let body = asked.to_string().into_bytes();
-        let (digest, answer_key) = (seal::sha256(&body), seal::new_key());
-        self.aws.s3().put_object().bucket(&bucket).key(&key).body(body.into()).send().await.unwrap();
-        let (address, options) = url.split_once('@').unwrap().1.split_once('?').unwrap();
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_isotherm")).with_file_name("operator-migrate");
-        let output = Command::new(program)
-            .env_clear()
-            .envs(self.aws.variables())
-            .envs([
-                ("ISOTHERM_BUCKET_RESULTS", bucket.as_str()),
-                ("ISOTHERM_DATABASE_ADDRESS", address),
-                ("ISOTHERM_DATABASE_OPTIONS", options),
-                ("ISOTHERM_DATABASE_ADMIN_SECRET_ARN", "canaries/administrator"),
-                ("ISOTHERM_SECRET_DATABASE_ARN", "canaries/role"),
-                ("ISOTHERM_LOG", "trace"),
-                ("RUST_BACKTRACE", "1"),
-                (request::VARIABLE, &key),
-                (seal::DIGEST_VARIABLE, &digest),
-                (seal::KEY_VARIABLE, answer_key.expose()),
-            ])
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .unwrap();
-        let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
-        assert!(output.status.success(), "{said}");
-        self.note("operator-migrate", said);
-        let kept = self.aws.secrets().get_secret_value().secret_id("canaries/role").send().await.unwrap();
-        let kept: Value = serde_json::from_str(kept.secret_string().unwrap()).unwrap();
-        let url = kept["url"].as_str().unwrap();
-        let is_let_in = PgConnection::connect(url).await.is_ok();
-        self.hide("answer_key", answer_key.expose().clone());
-        // Without it the errand would not have ended well.
-        self.saw("answer_key", true);
-        self.hide("role_password", password_of(url));
-        self.saw("role_password", is_let_in);
     }
 
     /// All that commands say of it, and what waits in queues.
