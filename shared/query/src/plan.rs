@@ -2,7 +2,7 @@
 //! those with the bytes asked for.
 //!
 //! What it reads of the platform's own tables, [`crate::platform_rows`] says. Only ever used to fetch less. A filter counts
-//! only if it is plainly `block_number` or `chain_id`, an operator and a number, or bytes ([`wanted`]); all else is ignored,
+//! only if it is plainly `block_number` or `chain_id`, an operator and a number, or bytes (`plan/wanted.rs`); all else is ignored,
 //! and DuckDB applies every filter again. Pure.
 
 use std::collections::BTreeMap;

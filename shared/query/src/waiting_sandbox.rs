@@ -1,7 +1,8 @@
 //! A sandbox that is open before its query comes: what a query waits for is then only what is its own.
 //!
 //! Each still serves one query: whoever takes the one that waits has it alone, and another is opened when that query is
-//! over. It has seen no text, no row and no address before. Without [`WaitingSandbox::keep`] none waits.
+//! over. It has seen no text, no row and no address before. None waits unless it is asked for
+//! ([`crate::QueryEngine::keep_a_sandbox_waiting`]).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

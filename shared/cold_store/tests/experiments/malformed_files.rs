@@ -151,7 +151,7 @@ fn parse(bytes: &[u8]) -> Verdict {
 /// What a decoder does that believes what it reads.
 fn read(bytes: &[u8]) -> Verdict {
     let file = bytes::Bytes::copy_from_slice(bytes);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build());
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(ParquetRecordBatchReaderBuilder::build);
     match reader.map(|mut rows| rows.all(|batch| batch.is_ok())) {
         Ok(true) => Verdict::Taken,
         Ok(false) | Err(_) => Verdict::refused(Fault::NotParquet.name()),
