@@ -39,6 +39,8 @@ struct Place {
 #[derive(Debug)]
 struct Opening {
     process_id: Option<u32>,
+    /// Where it may connect to.
+    ports: Vec<u16>,
     opened: JoinHandle<Step<OpenSandbox>>,
 }
 
@@ -70,14 +72,18 @@ impl WaitingSandbox {
         }
     }
 
-    /// An open sandbox for a query of `timeout`: the one that waits, or a new one if none does that may serve for so long.
+    /// An open sandbox for a query of `timeout`: the one that waits, or a new one if none does that may serve for so long and
+    /// connect to `ports`.
     ///
     /// # Errors
     /// [`QueryError::Sandbox`] if a new one cannot be started, else what it says.
     pub(crate) async fn take(&self, timeout: Duration, sandbox: &SandboxConfig, ports: &[u16]) -> Step<OpenSandbox> {
         let waiting = {
             let mut place = self.place();
-            place.longest.filter(|longest| timeout <= *longest).and_then(|_| place.opening.take())
+            place
+                .longest
+                .filter(|longest| timeout <= *longest)
+                .and_then(|_| place.opening.take_if(|opening| opening.ports == ports))
         };
         if let Some(mut waiting) = waiting {
             match (&mut waiting.opened).await {
@@ -102,9 +108,9 @@ impl WaitingSandbox {
         match start(sandbox) {
             Ok(started) => {
                 let process_id = started.process.id();
-                let (sandbox, ports) = (sandbox.clone(), ports.to_vec());
-                let opened = tokio::spawn(async move { started.open(&sandbox, longest, &ports).await });
-                place.opening = Some(Opening { process_id, opened });
+                let (sandbox, own_ports, ports) = (sandbox.clone(), ports.to_vec(), ports.to_vec());
+                let opened = tokio::spawn(async move { started.open(&sandbox, longest, &own_ports).await });
+                place.opening = Some(Opening { process_id, ports, opened });
             }
             // The next query tries again, and is told why if that fails too.
             Err(error) => tracing::warn!(%error, "no sandbox was started for the next query"),
