@@ -102,7 +102,7 @@ impl QueryEngine {
     /// Has a sandbox wait for the next query from now on, opened beforehand: for whoever answers one query after the other
     /// and keeps nobody's memory meanwhile. A query of more than `longest` gets one of its own.
     pub async fn keep_a_sandbox_waiting(&self, longest: Duration) {
-        self.waiting.keep(longest, &self.sandbox, &self.ports().await);
+        self.waiting.keep(longest, &self.sandbox, self.ports().await);
     }
 
     /// Ends when the sandbox of the next query is open; at once if none is kept.
@@ -140,16 +140,15 @@ impl QueryEngine {
     ) -> Result<AnswerSummary, QueryError> {
         let clock = Clock { started: Instant::now(), limit: request.timeout };
         let patience = clock.limit + HARD_KILL_AFTER;
-        let ports = self.ports().await;
-        let outcome = tokio::time::timeout(patience, self.run_unhurried(&request, clock, limits, &ports, sink)).await;
+        let outcome = tokio::time::timeout(patience, self.run_unhurried(&request, clock, limits, sink)).await;
         // Its sandbox is gone by now.
-        self.waiting.refill(&self.sandbox, &ports);
+        self.waiting.refill(&self.sandbox);
         outcome.unwrap_or(Err(QueryError::Timeout { limit: clock.limit }))
     }
 
     /// Where a sandbox may connect to: the object store's port, if it has one.
     async fn ports(&self) -> Vec<u16> {
-        // Signing asks nobody. Where it fails no cold file can be read either, which says why.
+        // Signing asks nobody but whoever has the credentials. Where it fails no cold file can be read, which says why.
         let address = self.objects.presign_get("any", URL_SLACK).await.ok();
         address.as_deref().and_then(port_of).into_iter().collect()
     }
@@ -159,12 +158,12 @@ impl QueryEngine {
         request: &QueryRequest,
         clock: Clock,
         limits: AnswerLimits,
-        ports: &[u16],
         sink: &mut (dyn RowSink + Send),
     ) -> Result<AnswerSummary, QueryError> {
         let no_files = SignedFiles::default();
         let explain = |error| explain(error, None, &no_files, clock);
-        let mut open = self.waiting.take(request.timeout, &self.sandbox, ports).await.map_err(explain)?;
+        let ports = self.ports().await;
+        let mut open = self.waiting.take(request.timeout, &self.sandbox, &ports).await.map_err(explain)?;
         let sandbox = &mut open.process;
         let statement = literals::rewrite(&request.sql)?;
         let text = conversation::parse(sandbox, &statement).await.map_err(explain)?;

@@ -30,17 +30,23 @@ pub struct WaitingSandbox(Arc<Mutex<Place>>);
 
 #[derive(Debug, Default)]
 struct Place {
-    /// The longest query that a sandbox here may serve; `None`: none is kept.
-    longest: Option<Duration>,
+    /// What a sandbox here is opened for; `None`: none is kept.
+    kept: Option<Kept>,
     opening: Option<Opening>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    /// The longest query that it may serve.
+    longest: Duration,
+    /// Where it may connect to.
+    ports: Vec<u16>,
 }
 
 /// A sandbox on its way to being open, or that is.
 #[derive(Debug)]
 struct Opening {
     process_id: Option<u32>,
-    /// Where it may connect to.
-    ports: Vec<u16>,
     opened: JoinHandle<Step<OpenSandbox>>,
 }
 
@@ -52,10 +58,10 @@ impl Drop for Opening {
 }
 
 impl WaitingSandbox {
-    /// From now on one waits, for queries of at most `longest`.
-    pub(crate) fn keep(&self, longest: Duration, sandbox: &SandboxConfig, ports: &[u16]) {
-        self.place().longest = Some(longest);
-        self.refill(sandbox, ports);
+    /// From now on one waits, for queries of at most `longest` that connect to none but `ports`.
+    pub(crate) fn keep(&self, longest: Duration, sandbox: &SandboxConfig, ports: Vec<u16>) {
+        *self.place() = Place { kept: Some(Kept { longest, ports }), opening: None };
+        self.refill(sandbox);
     }
 
     /// The number of the process that waits.
@@ -79,11 +85,9 @@ impl WaitingSandbox {
     /// [`QueryError::Sandbox`] if a new one cannot be started, else what it says.
     pub(crate) async fn take(&self, timeout: Duration, sandbox: &SandboxConfig, ports: &[u16]) -> Step<OpenSandbox> {
         let waiting = {
-            let mut place = self.place();
-            place
-                .longest
-                .filter(|longest| timeout <= *longest)
-                .and_then(|_| place.opening.take_if(|opening| opening.ports == ports))
+            let Place { kept, opening } = &mut *self.place();
+            let may_serve = |kept: &Kept| timeout <= kept.longest && kept.ports == ports;
+            if kept.as_ref().is_some_and(may_serve) { opening.take() } else { None }
         };
         if let Some(mut waiting) = waiting {
             match (&mut waiting.opened).await {
@@ -102,15 +106,14 @@ impl WaitingSandbox {
     }
 
     /// Opens another one if one is to wait and none does.
-    pub(crate) fn refill(&self, sandbox: &SandboxConfig, ports: &[u16]) {
-        let mut place = self.place();
-        let Some(longest) = place.longest.filter(|_| place.opening.is_none()) else { return };
+    pub(crate) fn refill(&self, sandbox: &SandboxConfig) {
+        let Place { kept: Some(Kept { longest, ports }), opening: opening @ None } = &mut *self.place() else { return };
         match start(sandbox) {
             Ok(started) => {
                 let process_id = started.process.id();
-                let (sandbox, own_ports, ports) = (sandbox.clone(), ports.to_vec(), ports.to_vec());
-                let opened = tokio::spawn(async move { started.open(&sandbox, longest, &own_ports).await });
-                place.opening = Some(Opening { process_id, ports, opened });
+                let (sandbox, longest, ports) = (sandbox.clone(), *longest, ports.clone());
+                let opened = tokio::spawn(async move { started.open(&sandbox, longest, &ports).await });
+                *opening = Some(Opening { process_id, opened });
             }
             // The next query tries again, and is told why if that fails too.
             Err(error) => tracing::warn!(%error, "no sandbox was started for the next query"),

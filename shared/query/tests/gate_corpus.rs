@@ -1,5 +1,7 @@
 //! The gate over trees of DuckDB's own parser: what must pass, and what must not.
 
+#[path = "support/limits.rs"]
+mod limits;
 #[path = "support/sandbox_program.rs"]
 mod sandbox_program;
 
@@ -7,7 +9,8 @@ use isotherm_query::gate::{self, CheckedTree, Given, Refusal};
 use isotherm_query::literals;
 use isotherm_query::parameters::Parameters;
 use isotherm_query::sandbox_process::{SandboxProcess, StepError};
-use isotherm_types::sandbox::{FailureReason, Limits, Request, Response};
+use isotherm_types::sandbox::{FailureReason, Request, Response};
+use limits::limits;
 
 /// What became of a text.
 #[derive(Debug)]
@@ -42,18 +45,7 @@ impl Parser {
 
 async fn open() -> SandboxProcess {
     let mut sandbox = SandboxProcess::start(&sandbox_program::path(), 2 << 30).unwrap();
-    let limits = Limits {
-        memory_bytes: 256 << 20,
-        writable_bytes: 2 << 30,
-        address_space_bytes: 4 << 30,
-        cpu_seconds: 60,
-        threads: 1,
-        spill: None,
-        httpfs: None,
-        ca_bundle: None,
-        ports: vec![],
-    };
-    let opened = sandbox.ask(&Request::Open(limits)).await;
+    let opened = sandbox.ask(&Request::Open(limits(256 << 20))).await;
     assert!(matches!(opened, Ok(Response::Opened { .. })), "{opened:?}");
     sandbox
 }

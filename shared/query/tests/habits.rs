@@ -1,6 +1,8 @@
 //! What users write: bare literals, parameters, the present, functions for chain data. Parser, gate and sandbox are the
 //! real ones; the examples of docs/sql.md run here.
 
+#[path = "support/limits.rs"]
+mod limits;
 #[path = "support/sandbox_program.rs"]
 mod sandbox_program;
 
@@ -16,7 +18,8 @@ use isotherm_query::parameters::Parameters;
 use isotherm_query::sandbox_process::{SandboxProcess, StepError};
 use isotherm_query::{QueryError, RowSink, literals, render};
 use isotherm_types::Dataset;
-use isotherm_types::sandbox::{Limits, Part, Relation, RelationColumn, Request, Response, Source};
+use isotherm_types::sandbox::{Part, Relation, RelationColumn, Request, Response, Source};
+use limits::limits;
 use serde_json::{Value, json};
 
 const PAGE: &str = include_str!("../../../docs/sql.md");
@@ -33,18 +36,7 @@ fn now() -> DateTime<Utc> {
 
 async fn open() -> SandboxProcess {
     let mut sandbox = SandboxProcess::start(&sandbox_program::path(), 2 << 30).unwrap();
-    let limits = Limits {
-        memory_bytes: 256 << 20,
-        writable_bytes: 2 << 30,
-        address_space_bytes: 4 << 30,
-        cpu_seconds: 60,
-        threads: 1,
-        spill: None,
-        httpfs: None,
-        ca_bundle: None,
-        ports: vec![],
-    };
-    let opened = sandbox.ask(&Request::Open(limits)).await;
+    let opened = sandbox.ask(&Request::Open(limits(256 << 20))).await;
     assert!(matches!(opened, Ok(Response::Opened { .. })), "{opened:?}");
     sandbox
 }

@@ -1,5 +1,7 @@
 //! What a sandbox may hold: the real program, killed by its parent, refused by the system, or let be.
 
+#[path = "support/limits.rs"]
+mod limits;
 #[path = "support/sandbox_program.rs"]
 mod sandbox_program;
 
@@ -8,6 +10,7 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use isotherm_query::sandbox_process::{HandedOn, SandboxProcess, Step, StepError};
 use isotherm_query::{QueryError, RowSink, SandboxMemory};
 use isotherm_types::sandbox::{FailureReason, Limits, RelationColumn, Request, Response, Spill};
+use limits::limits;
 
 /// Texts of 700 MB at a time, four times over, of which DuckDB counts nothing.
 const UNCOUNTED: &str = "select max(length(repeat(repeat('x', 100000), 3 + (i % 2)::integer))) from range(8192) t(i)";
@@ -23,15 +26,11 @@ const WIDE: SandboxMemory = SandboxMemory {
 async fn open(memory: SandboxMemory, spill: Option<Spill>) -> SandboxProcess {
     let mut sandbox = SandboxProcess::start(&sandbox_program::path(), memory.resident_bytes).unwrap();
     let limits = Limits {
-        memory_bytes: memory.duckdb_bytes,
         writable_bytes: memory.writable_bytes,
         address_space_bytes: memory.address_space_bytes,
         cpu_seconds: 600,
-        threads: 1,
         spill,
-        httpfs: None,
-        ca_bundle: None,
-        ports: vec![],
+        ..limits(memory.duckdb_bytes)
     };
     let opened = sandbox.ask(&Request::Open(limits)).await;
     assert!(matches!(opened, Ok(Response::Opened { .. })), "{opened:?}");

@@ -9,7 +9,7 @@ use isotherm_types::sandbox::{DUCKDB_VERSION, Failure, FailureReason, Limits, Sp
 /// Opens an instance in memory that installs and loads nothing by itself and holds nothing but the functions for chain
 /// data; and the extension for cold files, where `limits` name it.
 ///
-/// The signature of the extension is not looked at: that costs 85 ms a query, and the file is one that was checked when it
+/// The signature of the extension is not looked at: that costs 100 ms of CPU time a query, and the file is one that was checked when it
 /// was packed and that this process cannot write. No other one is taken without a signature afterwards.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use driver::{Sandbox, first_value, limits, query, rows};
 use file_server::FileServer;
+use isotherm_sql_sandbox::engine;
 use isotherm_types::sandbox::{ColdGroup, FailureReason, KIND_JSON, Limits, Request, Response, Scan, Spill};
 
 /// Two cold files, blocks 0..10 and 10..20, with 100 gas each block, behind a server.
@@ -219,4 +220,28 @@ fn the_process_ends_when_its_parent_hangs_up() {
 fn the_version_is_the_pinned_one() {
     let answer = Sandbox::start().ask(&Request::Open(limits()));
     assert!(matches!(&answer, Ok(Response::Opened { version, .. }) if version == "v1.5.5"), "{answer:?}");
+}
+
+#[test]
+fn a_cold_file_behind_a_port_that_was_given_up_is_refused_before_the_query_runs() {
+    let mut sandbox = Sandbox::open();
+    let urls = vec!["http://127.0.0.1:9/x.parquet?X-Amz-Signature=a".to_owned()];
+    let cold = vec![ColdGroup { first_block: 0, last_block: 9, urls }];
+    let failure = sandbox.prepare(&["block_number"], cold).unwrap_err();
+    assert_eq!(failure.reason, FailureReason::Protocol);
+    assert!(failure.message.contains("behind a port that was not named"), "{failure:?}");
+}
+
+/// The extension that it opens with is taken without one, and no other.
+#[test]
+fn an_open_engine_takes_no_extension_whose_signature_is_wrong() {
+    let mut bytes = std::fs::read(driver::httpfs().unwrap()).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("altered");
+    std::fs::create_dir_all(&folder).unwrap();
+    let altered = folder.join("httpfs.duckdb_extension");
+    std::fs::write(&altered, bytes).unwrap();
+    let connection = engine::open(&Limits { httpfs: None, ..limits() }).unwrap();
+    let refused = connection.execute_batch(&format!("LOAD '{}'", altered.display())).unwrap_err();
+    assert!(refused.to_string().contains("signature is either missing or invalid"), "{refused}");
 }

@@ -5,6 +5,8 @@
 
 use isotherm_lab::malformed::CountingAllocator;
 
+#[path = "../support/limits.rs"]
+mod limits;
 #[path = "../support/made_chain.rs"]
 #[allow(dead_code, reason = "the tests of federated queries use all of it")]
 mod made_chain;

@@ -14,6 +14,7 @@ use isotherm_types::sandbox::{FailureReason, Limits, Request, Response};
 use isotherm_types::{Classified as _, Disposition};
 use serde_json::Value;
 
+use crate::limits::limits;
 use crate::sandbox_program;
 
 /// Longest text that the function hands on; `MAX_SQL_BYTES` of `lambdas/query/src/request.rs`.
@@ -121,17 +122,7 @@ fn huge() -> Vec<String> {
 
 async fn open() -> SandboxProcess {
     let mut sandbox = SandboxProcess::start(&sandbox_program::path(), RESIDENT_BYTES).unwrap();
-    let limits = Limits {
-        memory_bytes: 128 << 20,
-        writable_bytes: 2 << 30,
-        address_space_bytes: 4 << 30,
-        cpu_seconds: CPU_SECONDS,
-        threads: 1,
-        spill: None,
-        httpfs: None,
-        ca_bundle: None,
-        ports: vec![],
-    };
+    let limits = Limits { cpu_seconds: CPU_SECONDS, ..limits(128 << 20) };
     let opened = sandbox.ask(&Request::Open(limits)).await;
     assert!(matches!(opened, Ok(Response::Opened { .. })), "{opened:?}");
     sandbox
