@@ -28,7 +28,7 @@ pub type NamedRelations = BTreeMap<RelationName, Option<u64>>;
 /// Tables of the platform's own that a query names, likewise.
 pub type NamedTables = BTreeMap<&'static PlatformTable, Option<u64>>;
 
-/// Longest tree that is read: reading one takes ten times its length, and a text of 256 KiB may have one of 30 MB.
+/// Longest tree that is read: reading one takes ten times its length, and a text of 256 KiB may have one of 20 MB.
 pub const MAX_TREE_BYTES: usize = 16 << 20;
 
 /// All that a query names.

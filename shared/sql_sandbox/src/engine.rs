@@ -1,6 +1,7 @@
 //! DuckDB instances: a locked one that parses and plans, and one that runs the query.
 
 use duckdb::{Config, Connection};
+use serde::Deserialize;
 
 use crate::error::{SandboxError, read_user_error};
 use crate::functions;
@@ -87,19 +88,27 @@ pub fn parse(connection: &Connection, sql: &str) -> Result<String, SandboxError>
     }
 }
 
+/// What `json_serialize_sql` answers, as far as it is read here: a tree of twenty megabytes is passed over.
+#[derive(Deserialize)]
+struct Serialized {
+    error: bool,
+    error_type: Option<String>,
+    error_message: Option<String>,
+    position: Option<String>,
+}
+
 /// The failure that `json_serialize_sql` reports inside its answer.
 fn refusal(tree: &str) -> Option<Failure> {
     // A tree too deep for this reader, or with a number that JSON has not, is left for the parent to refuse.
-    let fields: serde_json::Value = serde_json::from_str(tree).ok()?;
-    if !fields.get("error")?.as_bool()? {
+    let Serialized { error, error_type, error_message, position } = serde_json::from_str(tree).ok()?;
+    if !error {
         return None;
     }
-    let field = |name: &str| fields.get(name).and_then(serde_json::Value::as_str);
-    let is_parser = field("error_type") == Some("parser");
+    let is_parser = error_type.as_deref() == Some("parser");
     Some(Failure {
         reason: if is_parser { FailureReason::Syntax } else { FailureReason::NotAQuery },
-        message: field("error_message").unwrap_or("the engine gave no reason").to_owned(),
-        position: field("position").and_then(|position| position.parse().ok()),
+        message: error_message.unwrap_or_else(|| "the engine gave no reason".to_owned()),
+        position: position.and_then(|position| position.parse().ok()),
         near: None,
     })
 }

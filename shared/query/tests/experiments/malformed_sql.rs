@@ -122,7 +122,7 @@ fn huge() -> Vec<String> {
 
 async fn open() -> SandboxProcess {
     let mut sandbox = SandboxProcess::start(&sandbox_program::path(), RESIDENT_BYTES).unwrap();
-    let limits = Limits { cpu_seconds: CPU_SECONDS, ..limits(128 << 20) };
+    let limits = Limits { cpu_seconds: CPU_SECONDS, ..limits(512 << 20) };
     let opened = sandbox.ask(&Request::Open(limits)).await;
     assert!(matches!(opened, Ok(Response::Opened { .. })), "{opened:?}");
     sandbox
@@ -141,8 +141,6 @@ async fn ask(mut sandbox: SandboxProcess, sql: &str, is_bounded: bool) -> Verdic
             return match failure.reason {
                 FailureReason::Syntax => Verdict::refused("query.syntax"),
                 FailureReason::NotAQuery => Verdict::refused("query.refused"),
-                // Of the 128 MiB that it has here.
-                FailureReason::OutOfMemory => Verdict::refused("query.out_of_memory"),
                 reason => Verdict::Broken(format!("{reason:?}: {}", failure.message)),
             };
         }
