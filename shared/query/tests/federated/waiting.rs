@@ -50,7 +50,11 @@ async fn a_query_that_may_take_longer_has_one_of_its_own() {
 async fn a_sandbox_that_ended_while_it_waited_fails_no_query() {
     let platform = half_cold().await;
     platform.engine.keep_a_sandbox_waiting(Duration::from_secs(20)).await;
-    for _ in 0..2 {
+    // Once while it opens, once when it is open.
+    for is_open in [false, true] {
+        if is_open {
+            platform.engine.until_a_sandbox_waits().await;
+        }
         let waiting = platform.engine.waiting_process().unwrap();
         kill(Pid::from_raw(waiting.cast_signed()), Signal::SIGKILL).unwrap();
         ended(waiting);
