@@ -68,6 +68,8 @@ pub struct ColdFile {
     pub object_key: String,
     /// Its length.
     pub size_bytes: u64,
+    /// Which runs of its need have blocks in it ([`Need::runs_in`](crate::plan::Need::runs_in)); never 0.
+    pub runs: u32,
 }
 
 /// Where a query's rows are, in one snapshot.
@@ -149,10 +151,11 @@ pub async fn read(snapshot: &mut PgConnection, scope: &Scope, needs: &Needs) -> 
             continue;
         }
         for file in catalog::partitions(snapshot, chain_id, dataset).await? {
-            let is_needed = bounds.clip(file.blocks).is_some();
-            if let Some(blocks) = seen.clip(file.blocks).filter(|_| is_needed) {
+            let Some(blocks) = seen.clip(file.blocks) else { continue };
+            let runs = need.runs_in(blocks);
+            if runs != 0 {
                 let (object_key, size_bytes) = (file.object_key, file.size_bytes);
-                boundary.cold.push(ColdFile { chain_id, dataset, blocks, object_key, size_bytes });
+                boundary.cold.push(ColdFile { chain_id, dataset, blocks, object_key, size_bytes, runs });
             }
         }
     }
@@ -225,6 +228,7 @@ mod tests {
             blocks: BlockRange::single(BlockNumber(0)),
             object_key: key.to_owned(),
             size_bytes: 1,
+            runs: 1,
         });
         let unsound = |key: &str| UnsoundFile { object_key: key.to_owned(), fault: "digest_differs".to_owned() };
         assert!(check_sound(&needed, vec![]).is_ok());

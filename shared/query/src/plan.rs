@@ -2,8 +2,8 @@
 //! those with the bytes asked for.
 //!
 //! What it reads of the platform's own tables, [`crate::platform_rows`] says. Only ever used to fetch less. A filter counts
-//! only if it is plainly `block_number` or `chain_id`, an operator and a number, or bytes (`plan/wanted.rs`); all else is ignored,
-//! and DuckDB applies every filter again. Pure.
+//! only if it is plainly `block_number` or `chain_id`, an operator and a number or a list of numbers, or bytes
+//! (`plan/wanted.rs`); all else is ignored, and DuckDB applies every filter again. Pure.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,9 @@ mod wanted;
 
 /// Scans of one dataset whose bytes are told apart; with more, every row is fetched.
 const MOST_ALTERNATIVES: usize = 8;
+
+/// Runs of blocks of one dataset that are told apart; with more, all blocks between the first and the last are read.
+const MOST_RUNS: usize = 16;
 
 /// The column by which hot and cold are told apart; always fetched.
 const BLOCK_NUMBER: &str = "block_number";
@@ -91,10 +94,20 @@ pub struct Read {
 pub struct Need {
     /// Columns, as in [`Read`].
     pub columns: Vec<&'static str>,
-    /// Blocks.
+    /// Blocks: the hull of `runs`.
     pub bounds: Bounds,
+    /// Blocks again, as its scans ask for them: each run once, none empty.
+    pub runs: Vec<Bounds>,
     /// Bytes: a row is wanted that has those of one of these. Where one asks for none, every row is.
     pub wanted: Vec<Wanted>,
+}
+
+impl Need {
+    /// Which of its runs have blocks in `blocks`: bit `i` for the run at `i`.
+    pub fn runs_in(&self, blocks: BlockRange) -> u32 {
+        let bit = |(i, run): (usize, &Bounds)| u32::from(run.clip(blocks).is_some()) << i;
+        self.runs.iter().enumerate().map(bit).fold(0, |bits, bit| bits | bit)
+    }
 }
 
 /// What a query reads. A dataset of a chain that no scan reads is not in it.
@@ -131,18 +144,24 @@ pub fn everything<'a>(relations: impl IntoIterator<Item = &'a RelationName>) -> 
     relations.into_iter().map(whole).collect()
 }
 
-/// Gathers reads: for each dataset of each chain the union of columns and the hull of blocks. `chains_of` says which
+/// Gathers reads: for each dataset of each chain the union of columns, and the blocks. `chains_of` says which
 /// chains a relation shows.
 pub fn needs(reads: &[Read], chains_of: impl Fn(&RelationName) -> Vec<ChainId>) -> Needs {
     let mut needs = Needs::new();
     for read in reads {
         let dataset = read.relation.dataset;
         for chain_id in chains_of(&read.relation).into_iter().filter(|chain| read.chains.contains(chain.0)) {
-            let nothing = Need { columns: vec![], bounds: Bounds::NONE, wanted: vec![] };
+            let nothing = Need { columns: vec![], bounds: Bounds::NONE, runs: vec![], wanted: vec![] };
             let need = needs.entry((chain_id, dataset)).or_insert(nothing);
             let wanted = |name: &&str| need.columns.contains(name) || read.columns.contains(name);
             need.columns = dataset.columns().iter().map(|column| column.name).filter(wanted).collect();
             need.bounds = need.bounds.hull(read.blocks);
+            if !read.blocks.is_empty() && !need.runs.contains(&read.blocks) {
+                need.runs.push(read.blocks);
+            }
+            if need.runs.len() > MOST_RUNS {
+                need.runs = vec![need.bounds];
+            }
             if !need.wanted.contains(&read.wanted) {
                 need.wanted.push(read.wanted.clone());
             }
@@ -179,8 +198,12 @@ pub(crate) fn bounds(filters: &[String], column: &str) -> Bounds {
 /// Bounds that one printed filter surely sets.
 ///
 /// Reads comparisons joined by AND from the left and stops at the first part that is anything else: what follows it
-/// could be inside a literal. A filter with an OR says nothing.
+/// could be inside a literal. Of numbers that are listed the hull counts; any other filter with an OR says nothing.
 fn filter_bounds(filter: &str, column: &str) -> Bounds {
+    if let Some(numbers) = listed(filter, column) {
+        let one = |number| Bounds { first: number, last: number };
+        return numbers.into_iter().map(one).fold(Bounds::NONE, Bounds::hull);
+    }
     if filter.contains(" OR ") {
         return Bounds::ALL;
     }
@@ -203,6 +226,21 @@ fn filter_bounds(filter: &str, column: &str) -> Bounds {
         }
     }
     bounds
+}
+
+/// The numbers of a filter that is nothing but a list of them: `block_number IN (4, 5)`, `block_number=4 OR block_number=5`.
+fn listed(filter: &str, column: &str) -> Option<Vec<u64>> {
+    // What DuckDB may leave out of the scan it applies behind it.
+    let filter = filter.strip_prefix("optional: ").unwrap_or(filter);
+    let inside = filter.strip_prefix(column).and_then(|rest| rest.strip_prefix(" IN (")?.strip_suffix(')'));
+    match inside {
+        Some(inside) => inside.split(", ").map(|number| number.parse().ok()).collect(),
+        None => filter
+            .split(" OR ")
+            .map(|part| comparison(part, column).filter(|(o, _)| *o == "="))
+            .map(|found| found.map(|(_, number)| number))
+            .collect(),
+    }
 }
 
 fn comparison<'a>(part: &'a str, column: &str) -> Option<(&'a str, u64)> {
@@ -240,12 +278,17 @@ mod tests {
         assert_eq!(bounds_of(&["block_number>=5", "gas_used>3"]), (5, u64::MAX));
         assert_eq!(bounds_of(&["block_number=7"]), (7, 7));
         assert_eq!(bounds_of(&["block_number<9 AND optional: Dynamic Filter (block_number)"]), (0, 8));
+        assert_eq!(bounds_of(&["block_number IN (40, 5, 17)"]), (5, 40));
+        assert_eq!(bounds_of(&["optional: block_number IN (4, 5)", "block_number<5"]), (4, 4));
+        assert_eq!(bounds_of(&["optional: block_number=7 OR block_number=5"]), (5, 7));
     }
 
     #[test]
     fn whatever_is_not_plain_bounds_nothing() {
         for filter in [
-            "optional: block_number=5 OR block_number=7",
+            "block_number=5 OR block_number>7",
+            "block_number=5 OR gas_used=7",
+            "block_number=5 OR block_number=7 AND gas_used=1",
             "block_number>5 AND block_number<7 OR block_number>100",
             "(block_number >= 3)",
             "block_number!=4",
@@ -253,7 +296,10 @@ mod tests {
             "block_number<10.5",
             "(error = 'x AND block_number>1000')",
             "error='a' AND block_number>1000",
-            "block_number IN (4, 5)",
+            "block_number IN (4, 5) OR gas_used=1",
+            "block_number IN (4, x)",
+            "signed_block_number IN (4, 5)",
+            "(block_number + 1) IN (4, 5)",
             "block_number>99999999999999999999",
         ] {
             assert_eq!(bounds_of(&[filter]), (0, u64::MAX), "{filter}");
@@ -273,7 +319,9 @@ mod tests {
         assert_eq!(asked("logs", &["chain_id>1 AND chain_id<=100", "block_number=7"]), [10]);
         assert!(asked("logs", &["chain_id=7"]).is_empty());
         assert!(asked("ten.logs", &["chain_id=1"]).is_empty());
-        for filter in ["chain_id=1 OR chain_id=10", "chain_id IN (1, 10)", "signed_chain_id=1", "chain_id!=1"] {
+        assert_eq!(asked("logs", &["chain_id IN (1, 10)"]), [1, 10]);
+        assert_eq!(asked("logs", &["chain_id=1 OR chain_id=10"]), [1, 10]);
+        for filter in ["chain_id=1 OR chain_id>10", "NOT chain_id IN (1, 10)", "signed_chain_id=1", "chain_id!=1"] {
             assert_eq!(asked("logs", &[filter]), [1, 10, 143], "{filter}");
         }
     }
@@ -288,6 +336,24 @@ mod tests {
         assert_eq!(need(1).bounds, Bounds { first: 50, last: 60 });
         assert_eq!(need(10).columns, ["block_hash", "author", "block_number", "gas_used"]);
         assert_eq!(need(10).bounds, Bounds { first: 5, last: 60 });
+    }
+
+    #[test]
+    fn runs_of_blocks_are_told_apart_until_they_are_many() {
+        let of =
+            |first: u64, last: u64| scan("blocks", &[], &[&format!("block_number>={first} AND block_number<={last}")]);
+        let need = |scans: &[Scan]| needs_of(scans)[&(CHAINS[0], Dataset::Blocks)].clone();
+        let file = |start: u64| BlockRange::new(BlockNumber(start), BlockNumber(start + 10)).unwrap();
+        let two = need(&[of(5, 14), of(40, 60), of(5, 14), scan("blocks", &[], &["block_number<0"])]);
+        assert_eq!(two.runs, [Bounds { first: 5, last: 14 }, Bounds { first: 40, last: 60 }]);
+        assert_eq!([0, 10, 20, 30, 40, 60, 70].map(|start| two.runs_in(file(start))), [1, 1, 0, 0, 2, 2, 0]);
+        assert_eq!(need(&[of(5, 14), of(12, 60)]).runs_in(file(10)), 3);
+        let scans: Vec<Scan> = (0..200).map(|i| of(i * 100, i * 100 + 9)).collect();
+        let many = need(&scans);
+        assert!(many.runs.len() <= MOST_RUNS, "{}", many.runs.len());
+        for i in 0..200 {
+            assert_ne!(many.runs_in(file(i * 100)), 0, "what scan {i} reads");
+        }
     }
 
     #[test]

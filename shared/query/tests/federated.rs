@@ -184,7 +184,7 @@ async fn a_watermark_that_moves_meanwhile_changes_nothing() {
 
 /// Where all rows of `transactions` are.
 async fn transactions(snapshot: &mut PgConnection) -> Boundary {
-    let need = Need { columns: vec!["block_number"], bounds: Bounds::ALL, wanted: vec![] };
+    let need = Need { columns: vec!["block_number"], bounds: Bounds::ALL, runs: vec![Bounds::ALL], wanted: vec![] };
     let needs = Needs::from([((CHAIN, Dataset::Transactions), need)]);
     let scope = Scope::read(snapshot, &DatasetGrants::everything()).await.unwrap();
     boundary::read(snapshot, &scope, &needs).await.unwrap()

@@ -244,7 +244,7 @@ impl World {
 
     /// Cold files that a query over all blocks of `dataset` reads.
     pub(crate) async fn queried(&self, dataset: Dataset) -> Result<usize, QueryError> {
-        let need = Need { columns: vec!["block_number"], bounds: Bounds::ALL, wanted: vec![] };
+        let need = Need { columns: vec!["block_number"], bounds: Bounds::ALL, runs: vec![Bounds::ALL], wanted: vec![] };
         let needs = Needs::from([((ChainId(CHAIN_ID), dataset), need)]);
         let mut snapshot = boundary::open_snapshot(&self.pool).await?;
         let scope = Scope::read(&mut snapshot, &DatasetGrants::everything()).await?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use aws_sdk_sqs::types::QueueAttributeName;
+use isotherm_access::LocalIssuer;
 use isotherm_lab::ministack::{Ministack, MinistackOptions, REGION};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_lab::tools;
@@ -50,7 +51,7 @@ impl Stage {
             cluster: names::cluster().to_owned(),
             subnets: Vec::new(),
             security_groups: Vec::new(),
-            token_issuers: "[]".to_owned(),
+            token_issuers: LocalIssuer::generate().expect("a key").issuers().to_string(),
             email_from: EMAIL_FROM.to_owned(),
         };
         // Cargo builds benchmarks into a folder inside that of the programs.
