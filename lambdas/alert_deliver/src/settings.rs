@@ -47,7 +47,7 @@ pub struct Limits {
     /// Of these, to one channel that has accepted something in this invocation.
     pub per_channel: u32,
     /// Of these, to any other channel, and to one whose last attempt failed. A receiver that hangs holds a place for as long as an
-    /// attempt may take; two of them leave the others theirs.
+    /// attempt may take: one, so that the others keep theirs.
     pub per_doubtful_channel: u32,
     /// Longer than an attempt and writing it down, and than the function may run.
     pub lease: Duration,
@@ -60,10 +60,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            concurrent: 256,
-            per_org: 128,
+            concurrent: 512,
+            per_org: 256,
             per_channel: 16,
-            per_doubtful_channel: 2,
+            per_doubtful_channel: 1,
             lease: Duration::from_secs(75),
             working: Duration::from_secs(35),
             linger: Duration::from_secs(10),

@@ -104,6 +104,28 @@ async fn a_federated_answer_is_hot_plus_cold_and_says_its_state() {
     assert_eq!(fetched(&answer), (4, 0), "only four hot rows are needed");
 }
 
+/// Red switch: a file is read that lies between the blocks of two scans, or a scan misses rows of its own.
+#[tokio::test]
+async fn only_files_that_some_scan_reads_are_read() {
+    let platform = half_cold().await;
+    let below = "select count(*) n from blocks where block_number < 10";
+    let above = "select count(*) n from blocks where block_number > 30";
+    let all = "select count(*) n from blocks where block_number >= 5";
+    for (sql, expected, files) in [
+        (format!("select sum(n) from ({below} union all {above})"), 10 + 4, 1),
+        (format!("select sum(n) from ({below} union all {above} union all {all})"), 10 + 4 + 30, 2),
+        ("select count(*) from blocks where block_number in (3, 4, 7)".to_owned(), 3, 1),
+        ("select count(*) from blocks where block_number = 3 or block_number = 12".to_owned(), 2, 2),
+        ("select count(*) from blocks where block_number in (13, 25)".to_owned(), 2, 1),
+        // Plain to DuckDB, not to whoever reads its plan.
+        ("select count(*) from blocks where block_number % 10 = 3".to_owned(), 4, 2),
+    ] {
+        let answer = run(&platform, &sql).await.unwrap();
+        assert_eq!(rows_of(&answer)[0][0].to_string().trim_matches('"'), expected.to_string(), "{sql}");
+        assert_eq!(answer.summary.cold_files, files, "{sql}");
+    }
+}
+
 /// DuckDB 1.5.5 misses values in Bloom filters that are written as the Parquet specification says (ADR 8).
 #[tokio::test]
 async fn every_transaction_is_found_by_its_hash_wherever_it_is() {

@@ -43,14 +43,22 @@ pub(crate) struct Parsed<'text> {
 }
 
 impl Parsed<'_> {
-    /// Where `node` begins; of `a.b` that is `a`, of `a + b` the operator.
+    /// Where `node` begins; of `a.b` that is `a`, of `f(a)` and `a.f()` the name `f`, of `a + b` the operator.
     pub(crate) fn position(&self, node: &IdedExpr) -> Position {
         let mut node = node;
         while let Expr::Select(select) = &node.expr {
             node = &select.operand;
         }
         let start = self.places.offset_for(node.id).map_or(0, |(start, _)| start);
-        Position::of(self.text, usize::try_from(start).unwrap_or(0))
+        let start = usize::try_from(start).unwrap_or(0);
+        let name = match &node.expr {
+            // The parser places a call at its bracket.
+            Expr::Call(call) => {
+                self.text.get(..start).and_then(|before| before.trim_end().strip_suffix(call.func_name.as_str()))
+            }
+            _ => None,
+        };
+        Position::of(self.text, name.map_or(start, str::len))
     }
 }
 

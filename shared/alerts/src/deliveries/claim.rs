@@ -89,7 +89,7 @@ pub struct Claim {
     pub folded: u64,
     /// Messages that were cancelled: their channel is not active, or there is nothing to correct.
     pub cancelled: u64,
-    /// Whether something is due that tokens, places or room hold back.
+    /// Whether something may be due that tokens, places or room hold back.
     pub is_held_back: bool,
 }
 
@@ -131,8 +131,10 @@ pub async fn claim(conn: &mut PgConnection, capacity: &Capacity) -> Result<Claim
         return Ok(claim);
     }
     let mut db_tx = conn.begin().await?;
-    let due: Vec<DueLane> =
-        sqlx::query_as(include_str!("../../queries/deliveries/due.sql")).fetch_all(&mut *db_tx).await?;
+    let (full_channels, full_orgs) = (capacity.full_channels(), capacity.full_orgs());
+    let is_full_somewhere = !full_channels.is_empty() || !full_orgs.is_empty();
+    let asked = sqlx::query_as(include_str!("../../queries/deliveries/due.sql")).bind(full_channels).bind(full_orgs);
+    let due: Vec<DueLane> = asked.fetch_all(&mut *db_tx).await?;
     let cut_off = cut_off::channels(&mut db_tx, &due).await?;
     claim.cancelled += cut_off.cancelled;
     let is_open = |lane: &DueLane| {
@@ -142,7 +144,7 @@ pub async fn claim(conn: &mut PgConnection, capacity: &Capacity) -> Result<Claim
     let there = lanes.len();
     // Nothing more can go there now, so nothing is looked up for them.
     lanes.retain(|lane| capacity.places(lane) > 0 && capacity.places_of(OrgId(lane.org_id)) > 0);
-    claim.is_held_back = lanes.len() < there;
+    claim.is_held_back = is_full_somewhere || lanes.len() < there;
     if lanes.is_empty() {
         db_tx.commit().await?;
         return Ok(claim);
@@ -188,6 +190,25 @@ impl Capacity {
         let is_doubtful = lane.is_failing || !self.proven.contains(&channel);
         let most = if is_doubtful { self.per_doubtful_channel } else { self.per_channel };
         most.saturating_sub(self.on_the_way.get(&channel).copied().unwrap_or(0))
+    }
+
+    /// Channels without a place, as far as is known without looking at them: dozens may hang for as long as an attempt may take, and
+    /// meanwhile each claim would ask for their messages in vain.
+    fn full_channels(&self) -> Vec<i64> {
+        let most = |channel| match self.proven.contains(channel) {
+            true => self.per_channel.max(self.per_doubtful_channel),
+            false => self.per_doubtful_channel,
+        };
+        self.on_the_way
+            .iter()
+            .filter(|(channel, count)| **count >= most(channel))
+            .map(|(channel, _)| channel.0)
+            .collect()
+    }
+
+    /// Organisations without a place.
+    fn full_orgs(&self) -> Vec<i64> {
+        self.on_the_way_of.iter().filter(|(_, count)| **count >= self.per_org).map(|(org, _)| org.0).collect()
     }
 
     fn places_of(&self, org: OrgId) -> u32 {

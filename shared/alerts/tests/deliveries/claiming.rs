@@ -2,7 +2,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use isotherm_alerts::deliveries::replay::replay;
-use isotherm_alerts::deliveries::{self, Capacity, DeliveryError, DeliveryFault, DeliveryId, Kind, Verdict, listing};
+use isotherm_alerts::deliveries::{
+    self, Capacity, Claim, DeliveryError, DeliveryFault, DeliveryId, Kind, Verdict, listing,
+};
 use isotherm_alerts::message::Message;
 use isotherm_alerts::schedule::wait_after;
 use isotherm_types::OrgId;
@@ -128,6 +130,28 @@ async fn places_of_a_channel_are_kept_and_a_doubtful_one_has_fewer() {
     assert_eq!((count(good), count(failing), count(unknown)), (5, 2, 2));
     assert_eq!(claim.folded, 0, "they have tokens, only no places");
     assert!(claim.messages.iter().all(|claimed| claimed.is_failing == (claimed.channel == failing)));
+}
+
+#[tokio::test]
+async fn what_hangs_is_not_looked_at_while_its_places_are_taken_and_is_when_one_is_free() {
+    let mut stage = Stage::new().await;
+    let (hanging, other) = (stage.channel("webhook", 6000).await, stage.channel("webhook", 6000).await);
+    let elsewhere = stage.channel_of_another_org("webhook", 6000).await;
+    stage.fire(3, &[hanging, other]).await;
+    stage.test_message(elsewhere).await;
+    let mut capacity = Capacity { per_channel: 8, per_doubtful_channel: 1, per_org: 6, ..capacity() };
+    let count = |claim: &Claim, channel| claim.messages.iter().filter(|claimed| claimed.channel == channel).count();
+    capacity.on_the_way.insert(hanging, 1);
+    capacity.on_the_way_of.insert(OrgId(1), 6);
+    let none_of_the_first = deliveries::claim(&mut stage.conn, &capacity).await.unwrap();
+    assert_eq!([hanging, other, elsewhere].map(|channel| count(&none_of_the_first, channel)), [0, 0, 1]);
+    assert!(none_of_the_first.is_held_back);
+    capacity.on_the_way_of.insert(OrgId(1), 1);
+    let of_the_other = deliveries::claim(&mut stage.conn, &capacity).await.unwrap();
+    assert_eq!([hanging, other].map(|channel| count(&of_the_other, channel)), [0, 1]);
+    capacity.proven.insert(hanging);
+    let of_both = deliveries::claim(&mut stage.conn, &capacity).await.unwrap();
+    assert_eq!([hanging, other].map(|channel| count(&of_both, channel)), [3, 1], "one has accepted something");
 }
 
 #[tokio::test]
