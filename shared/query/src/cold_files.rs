@@ -82,7 +82,7 @@ async fn look_up(objects: &ObjectStore, file: &ColdFile) -> Result<(), QueryErro
 }
 
 /// Groups neighbouring files of one chain that the same scans read. Each group is a branch of a view, which DuckDB binds
-/// anew for every scan of it (some 6 ms of CPU time a branch, all in all), and which a scan of other blocks does without.
+/// anew for every scan of it (`docs/benchmarks.md`, `federated`), and which a scan of other blocks does without.
 fn group(files: &[(&ColdFile, String)]) -> Vec<(ChainId, ColdGroup)> {
     let belong_together = |(left, _): &(&ColdFile, String), (right, _): &(&ColdFile, String)| {
         (left.chain_id, left.runs) == (right.chain_id, right.runs)

@@ -96,7 +96,7 @@ pub struct Need {
     pub columns: Vec<&'static str>,
     /// Blocks: the hull of `runs`.
     pub bounds: Bounds,
-    /// Blocks again, as its scans ask for them: each run once, none empty.
+    /// Blocks again, as its scans ask for them: each run once, none empty, 16 at most.
     pub runs: Vec<Bounds>,
     /// Bytes: a row is wanted that has those of one of these. Where one asks for none, every row is.
     pub wanted: Vec<Wanted>,
@@ -235,12 +235,13 @@ fn listed(filter: &str, column: &str) -> Option<Vec<u64>> {
     let inside = filter.strip_prefix(column).and_then(|rest| rest.strip_prefix(" IN (")?.strip_suffix(')'));
     match inside {
         Some(inside) => inside.split(", ").map(|number| number.parse().ok()).collect(),
-        None => filter
-            .split(" OR ")
-            .map(|part| comparison(part, column).filter(|(o, _)| *o == "="))
-            .map(|found| found.map(|(_, number)| number))
-            .collect(),
+        None => filter.split(" OR ").map(|part| only_number(part, column)).collect(),
     }
+}
+
+/// The number that a part of a filter asks for, and nothing else.
+fn only_number(part: &str, column: &str) -> Option<u64> {
+    comparison(part, column).and_then(|(operator, number)| (operator == "=").then_some(number))
 }
 
 fn comparison<'a>(part: &'a str, column: &str) -> Option<(&'a str, u64)> {

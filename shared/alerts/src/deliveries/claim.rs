@@ -89,8 +89,6 @@ pub struct Claim {
     pub folded: u64,
     /// Messages that were cancelled: their channel is not active, or there is nothing to correct.
     pub cancelled: u64,
-    /// Whether something may be due that tokens, places or room hold back.
-    pub is_held_back: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -131,20 +129,17 @@ pub async fn claim(conn: &mut PgConnection, capacity: &Capacity) -> Result<Claim
         return Ok(claim);
     }
     let mut db_tx = conn.begin().await?;
-    let (full_channels, full_orgs) = (capacity.full_channels(), capacity.full_orgs());
-    let is_full_somewhere = !full_channels.is_empty() || !full_orgs.is_empty();
-    let asked = sqlx::query_as(include_str!("../../queries/deliveries/due.sql")).bind(full_channels).bind(full_orgs);
-    let due: Vec<DueLane> = asked.fetch_all(&mut *db_tx).await?;
+    let asked = sqlx::query_as(include_str!("../../queries/deliveries/due.sql"));
+    let due: Vec<DueLane> =
+        asked.bind(capacity.full_channels()).bind(capacity.full_orgs()).fetch_all(&mut *db_tx).await?;
     let cut_off = cut_off::channels(&mut db_tx, &due).await?;
     claim.cancelled += cut_off.cancelled;
     let is_open = |lane: &DueLane| {
         lane.is_active && !lane.is_deleted && !cut_off.unfinished.contains(&(lane.channel_id, lane.again))
     };
     let mut lanes: Vec<DueLane> = due.into_iter().filter(is_open).collect();
-    let there = lanes.len();
     // Nothing more can go there now, so nothing is looked up for them.
     lanes.retain(|lane| capacity.places(lane) > 0 && capacity.places_of(OrgId(lane.org_id)) > 0);
-    claim.is_held_back = is_full_somewhere || lanes.len() < there;
     if lanes.is_empty() {
         db_tx.commit().await?;
         return Ok(claim);
@@ -164,7 +159,6 @@ pub async fn claim(conn: &mut PgConnection, capacity: &Capacity) -> Result<Claim
         let of_lane = waiting.by_lane.get(&(want.channel, want.lane)).map_or(&[][..], Vec::as_slice);
         let tokens = supply.tokens_for(want);
         let plan = plan(of_lane, count(granted), count(tokens));
-        claim.is_held_back |= plan.send.len() < of_lane.len();
         claim.folded += fold(&mut db_tx, want, &plan, of_lane, count(tokens)).await?;
         for scope in [Scope::Org(want.org), Scope::Channel(want.channel)] {
             *spent.entry((scope, want.lane)).or_default() += granted;
@@ -185,25 +179,23 @@ pub async fn claim(conn: &mut PgConnection, capacity: &Capacity) -> Result<Claim
 }
 
 impl Capacity {
+    /// Messages that may be on their way to `channel` at once.
+    fn most_to(&self, channel: ChannelId, is_failing: bool) -> u32 {
+        let is_doubtful = is_failing || !self.proven.contains(&channel);
+        if is_doubtful { self.per_doubtful_channel } else { self.per_channel }
+    }
+
     fn places(&self, lane: &DueLane) -> u32 {
         let channel = ChannelId(lane.channel_id);
-        let is_doubtful = lane.is_failing || !self.proven.contains(&channel);
-        let most = if is_doubtful { self.per_doubtful_channel } else { self.per_channel };
+        let most = self.most_to(channel, lane.is_failing);
         most.saturating_sub(self.on_the_way.get(&channel).copied().unwrap_or(0))
     }
 
     /// Channels without a place, as far as is known without looking at them: dozens may hang for as long as an attempt may take, and
     /// meanwhile each claim would ask for their messages in vain.
     fn full_channels(&self) -> Vec<i64> {
-        let most = |channel| match self.proven.contains(channel) {
-            true => self.per_channel.max(self.per_doubtful_channel),
-            false => self.per_doubtful_channel,
-        };
-        self.on_the_way
-            .iter()
-            .filter(|(channel, count)| **count >= most(channel))
-            .map(|(channel, _)| channel.0)
-            .collect()
+        let is_full = |(channel, count): &(&ChannelId, &u32)| **count >= self.most_to(**channel, false);
+        self.on_the_way.iter().filter(is_full).map(|(channel, _)| channel.0).collect()
     }
 
     /// Organisations without a place.
