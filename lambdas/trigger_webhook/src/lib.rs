@@ -54,7 +54,7 @@ impl WebhookTrigger {
         let secret_arn = environment.database_secret_arn();
         let checked = environment.check()?;
         Ok(Self {
-            database: OnDemandPool::new(secret_arn.open(&checked), PoolOptions::lambda("trigger_webhook")),
+            database: OnDemandPool::new(secret_arn.open(&checked), PoolOptions::lambda_in_turn("trigger_webhook")),
             clients: Clients::load().await,
             event_queues: event_queues.open(&checked),
             keys: SecretCache::new(KEY_LIFETIME),
@@ -87,7 +87,7 @@ impl WebhookTrigger {
         let TriggerConfig::Webhook(config) = &trigger.config else { return Err(NotTaken::NotFound) };
         check_size(call, config.max_body_bytes)?;
         let key = self.signing_key(&config.secret).await?;
-        let body = call.body().map_err(Fault::from)?;
+        let body = call.body()?;
         let delivery = Delivery { headers: &call.headers, body: &body };
         let accepted = webhook::judge(delivery, &key, config.tolerance_seconds, self.clock.now())?;
         let fire_key = accepted.fire_key();

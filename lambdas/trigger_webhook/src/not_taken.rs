@@ -3,7 +3,7 @@
 use isotherm_control::ControlError;
 use isotherm_control::webhook::Refusal;
 use isotherm_platform::Fault;
-use isotherm_platform::lambda::http::HttpAnswer;
+use isotherm_platform::lambda::http::{HttpAnswer, NotBase64};
 use isotherm_platform::secrets::SecretError;
 use isotherm_types::disposition::error_chain;
 use isotherm_types::{Classified, EventId};
@@ -18,6 +18,9 @@ pub enum NotTaken {
     /// The delivery is not genuine, or of no use.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The body is not what API Gateway says that it is.
+    #[error(transparent)]
+    NotBase64(#[from] NotBase64),
     /// It was taken before.
     #[error("this delivery was taken before")]
     Replayed {
@@ -36,6 +39,7 @@ impl NotTaken {
             Self::NotFound => "webhook.not_found",
             Self::Replayed { .. } => "webhook.replayed",
             Self::Refused(refusal) => refusal.code(),
+            Self::NotBase64(error) => error.code(),
             Self::Failed(fault) => fault.code(),
         }
     }
@@ -45,6 +49,7 @@ impl NotTaken {
         match self {
             Self::NotFound => HttpAnswer::error(404, self.code(), &self.to_string()),
             Self::Refused(refusal) => HttpAnswer::error(status(refusal), self.code(), &error_chain(refusal)),
+            Self::NotBase64(error) => HttpAnswer::error(400, self.code(), &error_chain(error)),
             Self::Replayed { event_id } => {
                 let mut answer = HttpAnswer::error(409, self.code(), &self.to_string());
                 answer.body["event_id"] = json!(event_id);
@@ -62,7 +67,7 @@ impl NotTaken {
                 error.message = fault.message(),
                 "a delivery could not be taken"
             ),
-            Self::NotFound | Self::Refused(_) | Self::Replayed { .. } => {
+            Self::NotFound | Self::Refused(_) | Self::NotBase64(_) | Self::Replayed { .. } => {
                 tracing::info!(error.code = self.code(), "a delivery was not taken");
             }
         }

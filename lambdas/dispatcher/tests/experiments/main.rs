@@ -12,6 +12,7 @@ mod outbox;
 mod poison;
 mod run_task;
 mod stage;
+mod woken;
 
 /// Says what a malformed event makes this process hold.
 #[global_allocator]

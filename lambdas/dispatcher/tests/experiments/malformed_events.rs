@@ -1,21 +1,23 @@
 //! Events and messages that are none: each is refused, or named as failed, under a stable code, and nothing comes of it.
 //!
 //! The doors are what the functions do with what Lambda hands them: [`lambda::event_of`] for every kind of event, and for
-//! messages the dispatcher itself. Calls through API Gateway are tried where they are answered (`lambdas/api`).
+//! messages each function that is woken by a queue, whole. Calls through API Gateway are tried where they are answered
+//! (`lambdas/api`, `lambdas/query`, `lambdas/trigger_webhook`).
 
 use isotherm_control::events;
 use isotherm_lab::experiment::Experiment;
 use isotherm_lab::malformed::{Bytes, Json, Judge, Refusals, Verdict};
+use isotherm_platform::Fault;
 use isotherm_platform::lambda::batch_or_sweep::BatchOrSweep;
 use isotherm_platform::lambda::http::HttpCall;
 use isotherm_platform::lambda::{self, MalformedEvent};
 use isotherm_types::{Classified as _, Disposition};
-use lambda_dispatcher::{Answer, Dispatcher};
 use lambda_reaper::ReaperEvent;
 use lambda_trigger_cron::CronEvent;
 use serde_json::{Value, json};
 
 use crate::stage::Stage;
+use crate::woken::{ByQueue, Woken};
 
 const WORDS: [&str; 14] = [
     "\"version\":1",
@@ -37,12 +39,13 @@ const WORDS: [&str; 14] = [
 /// Everything that events and messages could have left behind.
 const STORED: &str = "
     SELECT (SELECT count(*) FROM control.events) + (SELECT count(*) FROM control.tasks)
-         + (SELECT count(*) FROM control.outbox) + (SELECT count(*) FROM control.trigger_fires)";
+         + (SELECT count(*) FROM control.outbox) + (SELECT count(*) FROM control.trigger_fires)
+         + (SELECT count(*) FROM alerts.alert_events) + (SELECT count(*) FROM alerts.deliveries)";
 
 /// Who is handed the event.
 #[derive(Clone, Copy, Debug)]
 enum Function {
-    Dispatcher,
+    Woken(ByQueue),
     Cron,
     Reaper,
     Http,
@@ -53,22 +56,18 @@ async fn experiment_malformed_events() {
     let mut experiment = Experiment::begin("malformed_events", &["types"]);
     let reads_trees = experiment.lacks("types");
     let mut stage = Stage::new().await;
-    let dispatcher = stage.dispatcher(&stage.endpoint).await;
+    let woken = Woken::new(&stage).await;
     let stored = stage.count(STORED).await;
 
     let batch = fixture("dispatcher/sqs_batch");
+    let batches =
+        ["dispatcher/sqs_batch", "trigger_threshold/sqs_batch", "alert_evaluate/sqs_batch", "alert_deliver/sqs_batch"];
     let sources = [
-        (Function::Dispatcher, Json::new([batch.clone(), fixture("dispatcher/sweep")])),
-        (
-            Function::Cron,
-            Json::new(["tick", "tick_without_time", "sweep"].map(|name| fixture(&format!("trigger_cron/{name}")))),
-        ),
-        (Function::Reaper, Json::new([fixture("reaper/reap")])),
-        (
-            Function::Http,
-            Json::new(
-                ["query/api_gateway", "query/http_full", "trigger_webhook/delivery", "api/http_run_job"].map(fixture),
-            ),
+        Json::new(batches.into_iter().chain(["dispatcher/sweep"]).map(fixture)),
+        Json::new(["tick", "tick_without_time", "sweep"].map(|name| fixture(&format!("trigger_cron/{name}")))),
+        Json::new([fixture("reaper/reap")]),
+        Json::new(
+            ["query/api_gateway", "query/http_full", "trigger_webhook/delivery", "api/http_run_job"].map(fixture),
         ),
     ];
     let wakes = Bytes::new([br#"{"version":1,"event_id":41}"#.to_vec()], &WORDS, 8_000);
@@ -77,28 +76,32 @@ async fn experiment_malformed_events() {
     let count = experiment.scaled(600, 10_000);
     let mut judge = Judge::new(Refusals::Final);
     for place in 0..count {
+        let by_queue = Function::Woken(ByQueue::ALL[place / 8 % 4]);
         let (function, text) = match place % 8 {
             0..=2 => {
                 let body = String::from_utf8_lossy(&wakes.draw(&mut random)).into_owned();
-                (Function::Dispatcher, with_body(&batch, &body).to_string())
+                (by_queue, with_body(&batch, &body).to_string())
             }
-            3 => (Function::Dispatcher, String::from_utf8_lossy(&events.draw(&mut random)).into_owned()),
-            other => {
-                let (function, source) = &sources[other - 4];
-                (*function, source.draw_text(&mut random))
-            }
+            3 => (by_queue, String::from_utf8_lossy(&events.draw(&mut random)).into_owned()),
+            4 => (by_queue, sources[0].draw_text(&mut random)),
+            5 => (Function::Cron, sources[1].draw_text(&mut random)),
+            6 => (Function::Reaper, sources[2].draw_text(&mut random)),
+            _ => (Function::Http, sources[3].draw_text(&mut random)),
         };
-        judge.watch_async(text.as_bytes(), hand(&dispatcher, function, &text, reads_trees)).await;
+        judge.watch_async(text.as_bytes(), hand(&woken, function, &text, reads_trees)).await;
     }
     let huge = [
         with_body(&batch, &format!("[{}1]", "1,".repeat(9 << 20))).to_string(),
         format!("{{\"Records\":{}", "[".repeat(1 << 20)),
     ];
     for text in &huge {
-        judge.watch_async(&text.as_bytes()[..300], hand(&dispatcher, Function::Dispatcher, text, reads_trees)).await;
+        for by_queue in ByQueue::ALL {
+            let handed = hand(&woken, Function::Woken(by_queue), text, reads_trees);
+            judge.watch_async(&text.as_bytes()[..300], handed).await;
+        }
     }
     experiment.equal("stored", stage.count(STORED).await, stored);
-    judge.report(&mut experiment, i64::try_from(count + huge.len()).unwrap());
+    judge.report(&mut experiment, i64::try_from(count + huge.len() * ByQueue::ALL.len()).unwrap());
     experiment.finish();
 }
 
@@ -115,15 +118,18 @@ fn with_body(batch: &Value, body: &str) -> Value {
 }
 
 /// What becomes of an invocation with this payload.
-async fn hand(dispatcher: &Dispatcher, function: Function, text: &str, reads_trees: bool) -> Verdict {
+async fn hand(woken: &Woken, function: Function, text: &str, reads_trees: bool) -> Verdict {
     // What is no JSON Lambda does not hand on.
     let Ok(payload) = serde_json::from_str::<Value>(text) else { return Verdict::Outside };
     match function {
         Function::Cron => read(lambda::event_of::<CronEvent>(payload)),
         Function::Reaper => read(lambda::event_of::<ReaperEvent>(payload)),
         Function::Http => read(HttpCall::of(payload)),
-        Function::Dispatcher => match lambda::event_of(payload) {
-            Ok(event) => handle(dispatcher, event, reads_trees).await,
+        Function::Woken(by_queue) => match lambda::event_of(payload) {
+            Ok(event) => {
+                let code = mistake(&event, reads_trees);
+                answered(woken.handle(by_queue, event).await, code)
+            }
             Err(error) => read::<()>(Err(error)),
         },
     }
@@ -139,9 +145,10 @@ fn read<T>(event: Result<T, MalformedEvent>) -> Verdict {
     }
 }
 
-async fn handle(dispatcher: &Dispatcher, event: BatchOrSweep, reads_trees: bool) -> Verdict {
+/// Why the first bad message of the event is one; there are no events at all, so a good one is about an unknown event.
+fn mistake(event: &BatchOrSweep, reads_trees: bool) -> &'static str {
     let mut code = None;
-    if let BatchOrSweep::Batch(batch) = &event {
+    if let BatchOrSweep::Batch(batch) = event {
         for body in batch.records.iter().filter_map(|message| message.body.as_deref()) {
             if reads_trees {
                 let _ = std::hint::black_box(serde_json::from_str::<Value>(body));
@@ -149,12 +156,16 @@ async fn handle(dispatcher: &Dispatcher, event: BatchOrSweep, reads_trees: bool)
             code = code.or_else(|| events::parse_wake(body).err().map(|error| error.code()));
         }
     }
-    match dispatcher.handle(event).await {
-        Ok(Answer::Batch(response)) if !response.batch_item_failures.is_empty() => {
-            // There are no events at all.
-            Verdict::refused(code.unwrap_or("control.unknown_event"))
-        }
-        Ok(_) => Verdict::Taken,
+    code.unwrap_or("control.unknown_event")
+}
+
+/// What a function's answer to a batch or a sweep says: that some message failed, or nothing.
+fn answered(outcome: Result<Value, Fault>, mistake: &'static str) -> Verdict {
+    match outcome {
+        Ok(answer) => match answer["batchItemFailures"].as_array() {
+            Some(failures) if !failures.is_empty() => Verdict::refused(mistake),
+            _ => Verdict::Taken,
+        },
         Err(fault) => Verdict::Broken(format!("{}: {}", fault.code(), fault.message())),
     }
 }

@@ -228,7 +228,7 @@ impl Call {
         }
     }
 
-    fn event(&self) -> Value {
+    pub(crate) fn event(&self) -> Value {
         let path = format!("/v1/webhooks/{}/{}", self.org, self.trigger);
         let body = if self.is_base64 { STANDARD.encode(&self.body) } else { self.body.clone() };
         json!({
