@@ -82,7 +82,7 @@ impl Dispatcher {
         let secret_arn = environment.database_secret_arn();
         let checked = environment.check()?;
         let clients = Clients::load().await;
-        let options = PoolOptions::lambda("dispatcher");
+        let options = PoolOptions::lambda_in_turn("dispatcher");
         let pool =
             database::connect_with_secret(clients.secrets_manager(), &secret_arn.open(&checked), options).await?;
         Ok(Self {

@@ -115,7 +115,7 @@ impl CronTrigger {
         let secret_arn = environment.database_secret_arn();
         let checked = environment.check()?;
         let clients = Clients::load().await;
-        let options = PoolOptions::lambda("trigger_cron");
+        let options = PoolOptions::lambda_in_turn("trigger_cron");
         let pool =
             database::connect_with_secret(clients.secrets_manager(), &secret_arn.open(&checked), options).await?;
         Ok(Self { pool, clients, event_queues: event_queues.open(&checked), clock: Arc::new(SystemClock) })

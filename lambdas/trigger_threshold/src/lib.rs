@@ -60,7 +60,7 @@ impl ThresholdTrigger {
         let secret_arn = environment.database_secret_arn();
         let checked = environment.check()?;
         let clients = Clients::load().await;
-        let options = PoolOptions::lambda("trigger_threshold");
+        let options = PoolOptions::lambda_in_turn("trigger_threshold");
         let pool =
             database::connect_with_secret(clients.secrets_manager(), &secret_arn.open(&checked), options).await?;
         Ok(Self { pool, clients, event_queues: event_queues.open(&checked) })

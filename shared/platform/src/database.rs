@@ -59,6 +59,12 @@ impl PoolOptions {
         }
     }
 
+    /// For a Lambda that asks one thing after the other, and never wants another connection while it holds one. With room for two it would
+    /// open the second while the first is on its way back, which costs more than anything that it asks when it is new.
+    pub fn lambda_in_turn(application_name: &'static str) -> Self {
+        Self { max_connections: 1, ..Self::lambda(application_name) }
+    }
+
     /// For an operator: its statements may move a whole partition.
     pub fn operator(application_name: &'static str) -> Self {
         Self {

@@ -119,7 +119,7 @@ async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQ
         Ok::<_, PublishError>(())
     };
     answered_within(PATIENCE, deleting).await?;
-    conn.give_back();
+    conn.give_back_now().await;
     match trouble {
         Some(source) => Err(PublishError::Queue { source }),
         None => Ok(Batch { taken: rows.len() as u64, accepted: accepted.len() as u64 }),

@@ -87,8 +87,16 @@ impl Stage {
             ("ISOTHERM_SANDBOX_BIN", self.programs.join("isotherm-sql-sandbox")),
             ("ISOTHERM_HTTPFS_EXTENSION", self.httpfs.clone()),
         ];
+        // Lambda's image has one file of roots; where there is a file for each beside, a client reads them all.
+        let roots = ["/etc/ssl/certs/ca-certificates.crt"].into_iter().filter(|file| Path::new(file).exists());
         let mut command = Command::new(program);
-        command.env_clear().env("PATH", PATH).envs(variables).envs(self.aws.variables()).envs(lambda);
+        command
+            .env_clear()
+            .env("PATH", PATH)
+            .envs(roots.map(|file| ("SSL_CERT_FILE", file)))
+            .envs(variables)
+            .envs(self.aws.variables())
+            .envs(lambda);
         if !function.bundle.is_empty() {
             command.envs(bundle);
         }

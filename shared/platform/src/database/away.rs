@@ -70,6 +70,15 @@ impl Borrowed {
     pub fn give_back(mut self) {
         drop(self.0.take());
     }
+
+    /// The same, and waits until the next one can have it. Whoever asks again at once would otherwise open another connection
+    /// meanwhile, which costs more than anything that a function asks when it is new. One that gives no sign of life is closed.
+    pub async fn give_back_now(mut self) {
+        if let Some(mut conn) = self.0.take() {
+            // It asks for a sign of life twice: by us (`after_release`), within a limit, and by sqlx, without one.
+            let _closed = timeout(2 * SIGN_OF_LIFE, conn.return_to_pool()).await;
+        }
+    }
 }
 
 impl Deref for Borrowed {
@@ -103,10 +112,11 @@ pub async fn ask<T>(pool: &PgPool, work: impl AsyncFnOnce(&mut PgConnection) -> 
     let asking = async {
         let mut conn = borrow(pool).await?;
         let answer = work(&mut *conn).await;
-        conn.give_back();
-        Ok::<_, sqlx::Error>(answer)
+        Ok::<_, sqlx::Error>((conn, answer))
     };
-    answered_within(PATIENCE, asking).await
+    let (conn, answer) = answered_within(PATIENCE, asking).await?;
+    conn.give_back_now().await;
+    Ok(answer)
 }
 
 /// Whether `conn` is alive, for the pool's hooks: an error makes the pool drop it.

@@ -9,7 +9,7 @@ use isotherm_lab::fault_proxy::{FaultProxy, Mode};
 use isotherm_lab::postgres::{TestDatabase, shared};
 use isotherm_lab::process::eventually;
 use isotherm_platform::Secret;
-use isotherm_platform::database::{self, Borrowed, PATIENCE, PoolOptions, answered_within, borrow, is_away};
+use isotherm_platform::database::{self, Borrowed, PATIENCE, PoolOptions, answered_within, ask, borrow, is_away};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
@@ -111,6 +111,29 @@ async fn a_connection_that_went_silent_before_it_came_back_does_not_keep_its_pla
     // sqlx's own question would be waited for without an end, and the pool's one place be taken.
     let (_conn, second) = scene.borrow().await;
     assert_ne!(second, first);
+}
+
+#[tokio::test]
+async fn who_asks_one_thing_after_the_other_has_one_connection() {
+    let postgres = TestDatabase::empty().await.unwrap();
+    let options = PoolOptions::lambda("test");
+    let pool = database::connect(&Secret::new(postgres.url.clone()), options).await.unwrap();
+    for _ in 0..20 {
+        ask(&pool, async |conn| session(conn).await).await.unwrap();
+    }
+    assert_eq!((pool.size(), options.max_connections), (1, 2));
+}
+
+#[tokio::test]
+async fn an_answer_that_has_come_is_not_lost_with_its_connection() {
+    let scene = Scene::new().await;
+    let asked = ask(&scene.pool, async |conn| {
+        let session = session(conn).await;
+        scene.proxy.switch(Mode::Blackhole);
+        session
+    });
+    assert!(asked.await.is_ok());
+    eventually("the end of a connection that gives no sign of life", async || scene.pool.size() == 0).await.unwrap();
 }
 
 /// A setting of the pool's sessions, in its base unit.
