@@ -192,7 +192,7 @@ fn resolve<'a>(
     let mut words = 0usize;
     for (place, (name, kind)) in parameters.enumerate() {
         let name = if name.is_empty() { format!("arg{place}") } else { name.to_owned() };
-        let at = |message: String| Mistake { position: Position::of(text, text.find(&name).unwrap_or(0)), message };
+        let at = |message: String| Mistake { position: beginning_of(text, place), message };
         let kind = kind.map_err(|error| at(format!("the type of `{name}` is unknown: {error}")))?;
         words = words.saturating_add(kind.minimum_words());
         if kind.nesting_depth() > MAX_TYPE_DEPTH || words > MAX_HEAD_WORDS || kind.is_zst() {
@@ -207,6 +207,21 @@ fn resolve<'a>(
         return Err(whole(format!("it has {} parameters, and may have {MAX_PARAMETERS}", resolved.len())));
     }
     Ok(resolved)
+}
+
+/// Where the parameter at `place`, from 0, begins in a signature that was read.
+fn beginning_of(text: &str, place: usize) -> Position {
+    let (mut open, mut passed) = (0usize, 0usize);
+    for (offset, letter) in text.char_indices() {
+        match letter {
+            ',' if open == 1 => passed += 1,
+            _ if open == 1 && passed == place && !letter.is_whitespace() => return Position::of(text, offset),
+            '(' => open += 1,
+            ')' => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Position::START
 }
 
 /// Of an indexed parameter of a type that does not fit a topic there is the hash only.
@@ -333,6 +348,19 @@ mod tests {
         assert!(Signature::of_call(&format!("f({many})")).is_err());
         let mistake = Signature::of_event("Transfer(address from, uint7 value)").unwrap_err();
         assert!(mistake.message.contains("value"), "{mistake:?}");
+    }
+
+    #[test]
+    fn a_mistake_about_a_parameter_stands_where_it_begins() {
+        for (text, column) in [
+            ("Transfer(address,uint257)", 18),
+            ("Transfer(address from, uint7 value)", 24),
+            ("Paid((uint8,uint8) pair, uint8 e, uint7 f)", 35),
+            ("Paid(uint8 e, uint8 e)", 15),
+        ] {
+            let mistake = Signature::of_event(text).unwrap_err();
+            assert_eq!(mistake.position, Position { line: 1, column }, "{text}: {mistake:?}");
+        }
     }
 
     proptest::proptest! {
