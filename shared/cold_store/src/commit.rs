@@ -14,7 +14,7 @@ use crate::digest::{ObjectDigest, Sha256Digest};
 use crate::error::ColdStoreError;
 use crate::layout::{self, Partition};
 use crate::manifest::{Change, DataFile, Manifest, ManifestError};
-use crate::objects::{ObjectError, ObjectStore, PutOutcome, Source};
+use crate::objects::{ObjectError, ObjectHead, ObjectStore, PutOutcome, Source};
 use crate::scratch_file::ScratchFile;
 
 mod current;
@@ -105,13 +105,15 @@ impl StoredFile {
         self.parent_hash
     }
 
-    /// A file that has waited. It was read back before it was recorded; that it is still there is looked up.
+    /// A file that has waited. It was read back before it was recorded; that it is still that file is looked up, and where S3 does not
+    /// vouch for it, it is read once more.
     ///
     /// # Errors
-    /// [`ObjectError::Missing`] or [`ObjectError::Altered`] if it has gone or has another length; else what S3 reports.
+    /// [`ObjectError::Missing`] or [`ObjectError::Altered`] if it has gone or is another one; else what S3 reports.
     pub async fn waiting(objects: &ObjectStore, pending: PendingFile) -> Result<Self, ColdStoreError> {
         let PendingFile { partition, parent_hash, file, .. } = pending;
-        if objects.size_bytes(&file.key).await? != Some(file.size_bytes) {
+        let as_recorded = ObjectHead { size_bytes: file.size_bytes, sha256: Some(file.sha256) };
+        if objects.head(&file.key).await? != Some(as_recorded) {
             objects.verify(&file.key, &file.digest()).await?;
         }
         Ok(Self { partition, parent_hash, file })

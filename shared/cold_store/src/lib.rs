@@ -43,5 +43,5 @@ pub use digest::{ObjectDigest, Sha256Digest};
 pub use error::ColdStoreError;
 pub use layout::{ChainName, Partition};
 pub use manifest::{Change, DataFile, Manifest, RootVerdict, RootVerdicts};
-pub use objects::ObjectStore;
+pub use objects::{ObjectHead, ObjectStore};
 pub use parquet_file::PartitionWriter;

@@ -10,9 +10,12 @@ use std::time::Duration;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::types::ChecksumMode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use crate::digest::{ObjectDigest, RunningDigest};
+use crate::digest::{ObjectDigest, RunningDigest, Sha256Digest};
 
 mod copy;
 mod error;
@@ -50,6 +53,16 @@ pub enum Source<'a> {
     File(&'a Path),
     /// Memory.
     Bytes(&'a Bytes),
+}
+
+/// What is known of an object without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectHead {
+    /// Its length.
+    pub size_bytes: u64,
+    /// SHA-256 of all of it, which S3 compared with its bytes when it was written. `None` of what was put in parts, or by somebody who
+    /// did not say it, and of a copy.
+    pub sha256: Option<Sha256Digest>,
 }
 
 /// What came of writing an object.
@@ -176,15 +189,40 @@ impl ObjectStore {
     /// # Errors
     /// What S3 reports.
     pub async fn size_bytes(&self, key: &str) -> Result<Option<u64>, ObjectError> {
+        Ok(self.head(key).await?.map(|head| head.size_bytes))
+    }
+
+    /// Length of an object and what S3 knows its bytes to be, `None` if there is none. Reads none of it.
+    ///
+    /// Source: Amazon S3 API reference, `HeadObject` with `x-amz-checksum-mode`; user guide, "Checking object integrity": the checksum
+    /// of an object that was put in parts is one of their checksums, with their number behind a dash. Where KMS encrypts the object, S3
+    /// wants `kms:Decrypt` for this as for reading it.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn head(&self, key: &str) -> Result<Option<ObjectHead>, ObjectError> {
         let client = match &self.place {
             Place::S3(client) => client,
-            Place::Folder(folder) => return folder.size_bytes(key).await,
+            Place::Folder(folder) => {
+                let size_bytes = folder.size_bytes(key).await?;
+                return Ok(size_bytes.map(|size_bytes| ObjectHead { size_bytes, sha256: None }));
+            }
         };
-        match client.head_object().bucket(&self.bucket).key(key).send().await {
-            Ok(head) => Ok(head.content_length().and_then(|length| u64::try_from(length).ok())),
+        let asked = client.head_object().bucket(&self.bucket).key(key).checksum_mode(ChecksumMode::Enabled);
+        match asked.send().await {
+            Ok(head) => {
+                let size_bytes = head.content_length().and_then(|length| u64::try_from(length).ok());
+                let sha256 = head.checksum_sha256().and_then(whole_digest);
+                Ok(size_bytes.map(|size_bytes| ObjectHead { size_bytes, sha256 }))
+            }
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(failed("look up", key, error)),
         }
+    }
+
+    /// Whether a file of so many bytes is put in parts here, so that S3 knows no SHA-256 of it.
+    pub fn puts_in_parts(&self, size_bytes: u64) -> bool {
+        size_bytes > self.put_sizes.most_at_once_bytes
     }
 
     /// A URL that reads the object without credentials for as long as `expires_in`, at most a week.
@@ -227,6 +265,11 @@ enum Found {
     Whole,
     Missing,
     Abandoned,
+}
+
+/// The digest that S3 writes as base64; `None` for that of parts.
+fn whole_digest(checksum: &str) -> Option<Sha256Digest> {
+    STANDARD.decode(checksum).ok()?.try_into().ok().map(Sha256Digest)
 }
 
 fn status_of<E>(error: &SdkError<E>) -> Option<u16> {

@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use isotherm_cold_store::Sha256Digest;
 use isotherm_cold_store::catalog::checks::UnsoundFile;
-use isotherm_cold_store::catalog::{self, checks};
+use isotherm_cold_store::catalog::{self, DataPartition, checks};
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
 use serde::{Serialize, Serializer};
 use sqlx::pool::PoolConnection;
@@ -68,6 +69,8 @@ pub struct ColdFile {
     pub object_key: String,
     /// Its length.
     pub size_bytes: u64,
+    /// Digest of its bytes.
+    pub sha256: Sha256Digest,
     /// Which runs of its need have blocks in it ([`Need::runs_in`](crate::plan::Need::runs_in)); never 0.
     pub runs: u32,
 }
@@ -154,8 +157,8 @@ pub async fn read(snapshot: &mut PgConnection, scope: &Scope, needs: &Needs) -> 
             let Some(blocks) = seen.clip(file.blocks) else { continue };
             let runs = need.runs_in(blocks);
             if runs != 0 {
-                let (object_key, size_bytes) = (file.object_key, file.size_bytes);
-                boundary.cold.push(ColdFile { chain_id, dataset, blocks, object_key, size_bytes, runs });
+                let DataPartition { object_key, size_bytes, sha256, .. } = file;
+                boundary.cold.push(ColdFile { chain_id, dataset, blocks, object_key, size_bytes, sha256, runs });
             }
         }
     }
@@ -228,6 +231,7 @@ mod tests {
             blocks: BlockRange::single(BlockNumber(0)),
             object_key: key.to_owned(),
             size_bytes: 1,
+            sha256: Sha256Digest::of(b"a"),
             runs: 1,
         });
         let unsound = |key: &str| UnsoundFile { object_key: key.to_owned(), fault: "digest_differs".to_owned() };

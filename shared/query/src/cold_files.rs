@@ -1,12 +1,13 @@
 //! Cold files on their way to the sandbox: looked up, presigned and grouped.
 //!
-//! Every file is looked up before the query runs, so that a missing or shortened one fails the query by name.
+//! Every file is looked up before the query runs, so that one that is missing, or is not what was committed, fails the query by name. S3
+//! keeps the SHA-256 that a file was written with and compared it with the bytes, so that no file is read for it.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use isotherm_cold_store::ObjectStore;
+use isotherm_cold_store::{ObjectHead, ObjectStore};
 use isotherm_types::sandbox::ColdGroup;
 use isotherm_types::{ChainId, Dataset};
 
@@ -46,7 +47,8 @@ impl SignedFiles {
 /// Looks every file up and presigns it for `valid_for`.
 ///
 /// # Errors
-/// [`QueryError::ColdFileMissing`] and [`QueryError::ColdFileAltered`] name the file; else what S3 reports.
+/// [`QueryError::ColdFileMissing`], [`QueryError::ColdFileAltered`], [`QueryError::ColdFileReplaced`] and
+/// [`QueryError::ColdFileUnproven`] name the file; else what S3 reports.
 pub async fn sign(objects: &ObjectStore, files: &[ColdFile], valid_for: Duration) -> Result<SignedFiles, QueryError> {
     let urls: Vec<String> = stream::iter(files)
         .map(|file| async move {
@@ -71,13 +73,24 @@ pub async fn sign(objects: &ObjectStore, files: &[ColdFile], valid_for: Duration
 }
 
 async fn look_up(objects: &ObjectStore, file: &ColdFile) -> Result<(), QueryError> {
-    let key = &file.object_key;
-    match objects.size_bytes(key).await? {
-        None => Err(QueryError::ColdFileMissing { key: key.clone() }),
-        Some(found_bytes) if found_bytes != file.size_bytes => {
-            Err(QueryError::ColdFileAltered { key: key.clone(), expected_bytes: file.size_bytes, found_bytes })
-        }
-        Some(_) => Ok(()),
+    let head = objects.head(&file.object_key).await?;
+    judge(file, head, objects.puts_in_parts(file.size_bytes))
+}
+
+/// Whether what is at the file's key is what was committed. Of a file that was put in parts only the length is known.
+fn judge(file: &ColdFile, head: Option<ObjectHead>, is_in_parts: bool) -> Result<(), QueryError> {
+    let key = file.object_key.clone();
+    let Some(ObjectHead { size_bytes: found_bytes, sha256 }) = head else {
+        return Err(QueryError::ColdFileMissing { key });
+    };
+    if found_bytes != file.size_bytes {
+        return Err(QueryError::ColdFileAltered { key, expected_bytes: file.size_bytes, found_bytes });
+    }
+    match sha256 {
+        Some(found) if found == file.sha256 => Ok(()),
+        Some(found) => Err(QueryError::ColdFileReplaced { key, expected: file.sha256, found }),
+        None if is_in_parts => Ok(()),
+        None => Err(QueryError::ColdFileUnproven { key }),
     }
 }
 
@@ -106,6 +119,7 @@ fn cut_urls(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use isotherm_cold_store::Sha256Digest;
     use isotherm_types::{BlockNumber, BlockRange};
 
     use super::*;
@@ -117,6 +131,7 @@ mod tests {
             blocks: BlockRange::new(BlockNumber(start), BlockNumber(start + 10)).unwrap(),
             object_key: format!("cold/{start}"),
             size_bytes: 1,
+            sha256: Sha256Digest::of(b"a"),
             runs,
         }
     }
@@ -132,6 +147,24 @@ mod tests {
             groups.iter().map(|(chain, of)| (chain.0, of.first_block, of.last_block, of.urls.len())).collect();
         assert_eq!(seen, [(1, 0, 499, 50), (1, 500, 2499, 100), (2, 0, 29, 3)]);
         assert_eq!(groups[2].1.urls, ["u0", "u10", "u20"]);
+    }
+
+    #[test]
+    fn a_file_is_read_only_if_it_is_what_was_committed() {
+        let file = file(1, 0, 1);
+        let (right, other) = (Some(file.sha256), Some(Sha256Digest::of(b"b")));
+        let judged = |size_bytes: u64, sha256: Option<Sha256Digest>, is_in_parts: bool| {
+            judge(&file, Some(ObjectHead { size_bytes, sha256 }), is_in_parts)
+        };
+        assert!(judged(1, right, false).is_ok());
+        assert!(judged(1, None, true).is_ok());
+        assert!(matches!(judged(2, right, false), Err(QueryError::ColdFileAltered { found_bytes: 2, .. })));
+        assert!(matches!(judged(2, None, true), Err(QueryError::ColdFileAltered { .. })));
+        for is_in_parts in [false, true] {
+            assert!(matches!(judged(1, other, is_in_parts), Err(QueryError::ColdFileReplaced { .. })));
+            assert!(matches!(judge(&file, None, is_in_parts), Err(QueryError::ColdFileMissing { .. })));
+        }
+        assert!(matches!(judged(1, None, false), Err(QueryError::ColdFileUnproven { .. })));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use isotherm_cold_store::Sha256Digest;
 use isotherm_types::{B256, BlockNumber, ChainId, Classified, Disposition};
 use serde::Serialize;
 
@@ -137,6 +138,24 @@ pub enum QueryError {
         /// Length that it has.
         found_bytes: u64,
     },
+    /// A file of cold storage has other bytes of the same length.
+    #[error("the cold file {key} has the SHA-256 {found}, not {expected}")]
+    ColdFileReplaced {
+        /// Its key.
+        key: String,
+        /// Digest that was committed.
+        expected: Sha256Digest,
+        /// Digest that S3 has for what is there.
+        found: Sha256Digest,
+    },
+    /// What is at the key of a file was not put there by us, who say its digest.
+    #[error(
+        "S3 has no SHA-256 of the cold file {key}, so something else was put in its place: what is written here has one"
+    )]
+    ColdFileUnproven {
+        /// Its key.
+        key: String,
+    },
     /// A file of cold storage could not be read while the query ran.
     #[error("a cold file could not be read: {message}")]
     ColdFileUnreadable {
@@ -261,6 +280,8 @@ impl QueryError {
             Self::Timeout { .. } => Blame::Time,
             Self::ColdFileMissing { .. }
             | Self::ColdFileAltered { .. }
+            | Self::ColdFileReplaced { .. }
+            | Self::ColdFileUnproven { .. }
             | Self::ColdFileUnreadable { .. }
             | Self::ColdFileUnsound { .. }
             | Self::UnknownChain { .. }
@@ -289,6 +310,8 @@ impl QueryError {
             Self::NotAQuery { .. } => (Some("only SELECT can be run".to_owned()), None),
             Self::ColdFileMissing { .. }
             | Self::ColdFileAltered { .. }
+            | Self::ColdFileReplaced { .. }
+            | Self::ColdFileUnproven { .. }
             | Self::ColdFileUnreadable { .. }
             | Self::ColdFileUnsound { .. } => {
                 (Some("no answer is given rather than one with fewer rows".to_owned()), None)
@@ -326,6 +349,8 @@ impl Classified for QueryError {
             | Self::Failed { .. }
             | Self::ColdFileMissing { .. }
             | Self::ColdFileAltered { .. }
+            | Self::ColdFileReplaced { .. }
+            | Self::ColdFileUnproven { .. }
             | Self::ColdFileUnsound { .. }
             | Self::UnknownChain { .. }
             | Self::SandboxProtocol { .. }
@@ -350,7 +375,9 @@ impl Classified for QueryError {
             Self::OutOfMemory { .. } => "query.out_of_memory",
             Self::Failed { .. } => "query.failed",
             Self::ColdFileMissing { .. } => "query.cold_file_missing",
-            Self::ColdFileAltered { .. } => "query.cold_file_altered",
+            Self::ColdFileAltered { .. } | Self::ColdFileReplaced { .. } | Self::ColdFileUnproven { .. } => {
+                "query.cold_file_altered"
+            }
             Self::ColdFileUnreadable { .. } => "query.cold_file_unreadable",
             Self::ColdFileUnsound { .. } => "query.cold_file_unsound",
             Self::UnknownChain { .. } => "query.unknown_chain",

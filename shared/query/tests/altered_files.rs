@@ -1,5 +1,4 @@
-//! Cold files that are not what was committed: what a query says of each, and what of none is known before a check has
-//! looked.
+//! Cold files that are not what was committed: what a query says of each, before a check has looked and after.
 
 #[path = "support/made_chain.rs"]
 #[allow(dead_code, reason = "the tests of federated queries use all of it")]
@@ -17,10 +16,14 @@ use std::time::Duration;
 use arrow::array::{AsArray, FixedSizeBinaryArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use isotherm_cold_store::catalog;
 use isotherm_cold_store::catalog::checks::{self, Sighting};
 use isotherm_cold_store::integrity::{Fault, Level, ManifestHead, Plan, Report, Sampling, check};
-use isotherm_cold_store::{ChainName, Partition, PartitionBlocks, PartitionWriter, RootVerdict, RootVerdicts};
+use isotherm_cold_store::{
+    ChainName, Partition, PartitionBlocks, PartitionWriter, RootVerdict, RootVerdicts, Sha256Digest,
+};
 use isotherm_query::error::QueryError;
 use isotherm_query::{QueryAnswer, QueryRequest};
 use isotherm_types::{B256, BlockRange, Classified, Dataset, TaskId};
@@ -59,9 +62,23 @@ async fn stored(platform: &Platform) -> Vec<u8> {
     platform.objects.read(KEY, MOST_BYTES).await.unwrap().unwrap().to_vec()
 }
 
+/// As anybody overwrites who may, without a word of what it is.
 async fn overwrite(platform: &Platform, bytes: &[u8]) {
     let put = platform.client.put_object().bucket(platform.objects.bucket()).key(KEY);
     put.body(bytes.to_vec().into()).send().await.unwrap();
+}
+
+/// As this platform writes: S3 is told the SHA-256, compares it with what comes, and keeps it.
+async fn put(platform: &Platform, bytes: &[u8]) {
+    let put = platform.client.put_object().bucket(platform.objects.bucket()).key(KEY);
+    let checksum = STANDARD.encode(Sha256Digest::of(bytes).as_bytes());
+    put.checksum_sha256(checksum).body(bytes.to_vec().into()).send().await.unwrap();
+}
+
+async fn refused(platform: &Platform, sql: &str) -> String {
+    let error = run(platform, sql).await.unwrap_err();
+    assert_eq!(error.code(), "query.cold_file_altered");
+    error.to_string()
 }
 
 #[tokio::test]
@@ -72,10 +89,9 @@ async fn a_missing_or_truncated_cold_file_fails_the_query_by_name() {
     let whole = stored(&platform).await;
 
     for length in [whole.len() - 1, whole.len() / 2, 1] {
-        overwrite(&platform, &whole[..length]).await;
-        let error = run(&platform, COUNT).await.unwrap_err();
-        assert_eq!(error.code(), "query.cold_file_altered", "{length}");
-        assert_eq!(error.to_string(), format!("the cold file {KEY} has {length} bytes, not {}", whole.len()));
+        put(&platform, &whole[..length]).await;
+        let expected = format!("the cold file {KEY} has {length} bytes, not {}", whole.len());
+        assert_eq!(refused(&platform, COUNT).await, expected);
     }
 
     let delete = platform.client.delete_object().bucket(platform.objects.bucket()).key(KEY);
@@ -84,7 +100,7 @@ async fn a_missing_or_truncated_cold_file_fails_the_query_by_name() {
     assert_eq!(error.code(), "query.cold_file_missing");
     assert_eq!(error.to_string(), format!("the cold file {KEY} is missing"));
 
-    overwrite(&platform, &whole).await;
+    put(&platform, &whole).await;
     assert_eq!(count(&platform).await, rows);
 }
 
@@ -147,19 +163,25 @@ async fn look(platform: &Platform) -> Report {
     check(&plan, &mut |_| ()).await.unwrap()
 }
 
-/// A query looks at the length of each file and at what checks have found. It reads no file whole, and Parquet's pages
-/// carry no checksums, so that other bytes of the same length are for a check to find.
+/// A query reads no file whole, and Parquet's pages carry no checksums: what tells it other bytes of the same length is the digest
+/// that S3 has for them.
 #[tokio::test]
-async fn a_forged_file_of_the_same_length_is_read_until_a_check_has_found_it_and_by_no_query_after() {
+async fn a_forged_file_of_the_same_length_is_read_by_no_query() {
     let platform = half_cold().await;
     let whole = stored(&platform).await;
     let (forgery, other) = forged(whole.len());
     assert_ne!(forgery, whole);
-    overwrite(&platform, &forgery).await;
-
     let first_log = "select transaction_hash from logs where block_number = 0 and log_index = 0";
-    let answer = run(&platform, first_log).await.unwrap();
-    assert_eq!(transaction(&answer), other, "nobody has looked yet");
+
+    put(&platform, &forgery).await;
+    let (found, expected) = (Sha256Digest::of(&forgery), Sha256Digest::of(&whole));
+    let message = format!("the cold file {KEY} has the SHA-256 {found}, not {expected}");
+    assert_eq!(refused(&platform, first_log).await, message);
+    overwrite(&platform, &forgery).await;
+    let message = format!(
+        "S3 has no SHA-256 of the cold file {KEY}, so something else was put in its place: what is written here has one"
+    );
+    assert_eq!(refused(&platform, first_log).await, message);
 
     let report = look(&platform).await;
     let found: Vec<_> = report.findings.iter().map(|finding| (finding.object.as_str(), finding.fault)).collect();
@@ -175,7 +197,7 @@ async fn a_forged_file_of_the_same_length_is_read_until_a_check_has_found_it_and
         assert_eq!(error.to_string(), expected);
     }
 
-    overwrite(&platform, &whole).await;
+    put(&platform, &whole).await;
     let now = checks::now(&mut conn).await.unwrap();
     assert!(look(&platform).await.is_sound());
     assert_eq!(checks::resolve(&mut conn, &[recorded.id], now).await.unwrap(), 1);

@@ -96,7 +96,7 @@ impl ObjectStore {
     ) -> Result<(), ObjectError> {
         let client = self.s3(action, key)?;
         let body = match source {
-            Source::File(path) if digest.size_bytes > self.put_sizes.most_at_once_bytes => {
+            Source::File(path) if self.puts_in_parts(digest.size_bytes) => {
                 return self.put_in_parts(client, (action, key), path, digest.size_bytes, condition).await;
             }
             Source::Bytes(bytes) => ByteStream::from(bytes.clone()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use isotherm_cold_store::objects::{ObjectError, PutOutcome, Source};
-use isotherm_cold_store::{ObjectDigest, ObjectStore};
+use isotherm_cold_store::{ObjectDigest, ObjectHead, ObjectStore};
 use isotherm_lab::http_faults::{Call, HttpFaults, RawReply, Verdict};
 use isotherm_lab::ministack::Ministack;
 use isotherm_types::{Classified, Disposition};
@@ -31,9 +31,12 @@ async fn an_object_is_written_once_and_an_altered_one_is_noticed() {
     assert_eq!(objects.read("a/b", 5).await.unwrap(), Some(bytes));
     assert!(matches!(objects.read("a/b", 4).await, Err(ObjectError::TooLarge { .. })));
     assert_eq!(objects.size_bytes("a/b").await.unwrap(), Some(5));
+    let head = objects.head("a/b").await.unwrap().unwrap();
+    assert_eq!(head, ObjectHead { size_bytes: 5, sha256: Some(digest.sha256) });
     objects.verify("a/b", &digest).await.unwrap();
 
     bucket.overwrite("a/b", b"firsT").await;
+    assert_eq!(objects.head("a/b").await.unwrap().unwrap(), ObjectHead { size_bytes: 5, sha256: None });
     assert!(matches!(objects.verify("a/b", &digest).await, Err(ObjectError::Altered { .. })));
 }
 
@@ -109,6 +112,9 @@ async fn an_upload_in_parts_whose_first_answer_was_lost_is_there() {
     let put = objects.put_if_absent("long", Source::File(file.path()), &digest).await.unwrap();
     assert_eq!(put, PutOutcome::AlreadyThere);
     bucket.objects.verify("long", &digest).await.unwrap();
+    assert!(objects.puts_in_parts(digest.size_bytes) && !bucket.objects.puts_in_parts(digest.size_bytes));
+    let head = objects.head("long").await.unwrap().unwrap();
+    assert_eq!(head, ObjectHead { size_bytes: digest.size_bytes, sha256: None }, "S3 knows those of the parts");
 }
 
 #[tokio::test]

@@ -122,6 +122,23 @@ async fn a_row_that_says_otherwise_than_its_file_is_not_used() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_exchanged_meanwhile_is_not_listed() {
+    let cold = compacted(range(20, 30)).await;
+    let file = staged(chain(), DATASET, range(10, 20));
+    record(&cold, &cold.store(range(10, 20)).await).await;
+    let whole = std::fs::read(file.path()).unwrap();
+    let mut other = whole.clone();
+    other[100] ^= 1;
+    cold.bucket.overwrite(&file.file().key, &other).await;
+    assert_eq!(settle(&cold).await.unwrap_err().code(), "cold_store.object_altered");
+    assert_eq!(waiting(&cold).await, [range(10, 20)]);
+    // Nobody vouches for what is put back, so it is read.
+    cold.bucket.overwrite(&file.file().key, &whole).await;
+    settle(&cold).await.unwrap();
+    cold.check(&[range(10, 20), range(20, 30)]).await;
+}
+
+#[tokio::test]
 async fn what_became_cold_before_parents_were_kept_is_grown_by_its_header() {
     let cold = compacted_long_ago(range(20, 30)).await;
     compact_headers(&cold, range(15, 30)).await;
