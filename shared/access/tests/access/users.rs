@@ -20,6 +20,17 @@ async fn trail(conn: &mut PgConnection) -> Vec<(String, String, Option<String>)>
     sqlx::query_as("SELECT actor, action, to_state FROM control.audit_log ORDER BY id").fetch_all(conn).await.unwrap()
 }
 
+/// Postgres takes no character 0: that is nobody, not a failure of the database.
+#[tokio::test]
+async fn a_principal_whose_name_no_text_of_postgres_can_be_is_not_known() {
+    let database = TestDatabase::migrated().await.unwrap();
+    let mut conn = database.connect().await.unwrap();
+    let unknown = callers::of_aws_principal(&mut conn, "arn:aws:iam::1:user/a\0nn").await.unwrap_err();
+    assert_eq!((unknown.http_status(), unknown.code()), (403, "access.unknown_user"));
+    let actors: Vec<String> = trail(&mut conn).await.into_iter().map(|(actor, _, _)| actor).collect();
+    assert_eq!(actors, ["aws_iam arn:aws:iam::1:user/a\u{fffd}nn"]);
+}
+
 #[tokio::test]
 async fn a_caller_is_what_the_database_says_of_the_tokens_user() {
     let database = TestDatabase::migrated().await.unwrap();
