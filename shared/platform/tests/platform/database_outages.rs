@@ -124,18 +124,6 @@ async fn who_asks_one_thing_after_the_other_has_one_connection() {
     assert_eq!((pool.size(), options.max_connections), (1, 2));
 }
 
-#[tokio::test]
-async fn an_answer_that_has_come_is_not_lost_with_its_connection() {
-    let scene = Scene::new().await;
-    let asked = ask(&scene.pool, async |conn| {
-        let session = session(conn).await;
-        scene.proxy.switch(Mode::Blackhole);
-        session
-    });
-    assert!(asked.await.is_ok());
-    eventually("the end of a connection that gives no sign of life", async || scene.pool.size() == 0).await.unwrap();
-}
-
 /// A setting of the pool's sessions, in its base unit.
 async fn setting(pool: &PgPool, name: &str) -> i64 {
     let sql = "SELECT setting::bigint FROM pg_settings WHERE name = $1";
