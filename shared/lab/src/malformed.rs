@@ -15,10 +15,12 @@ use crate::experiment::{Experiment, milliseconds};
 use crate::tools::repository_root;
 
 mod bytes;
+mod calls;
 mod json;
 mod memory;
 
 pub use bytes::Bytes;
+pub use calls::Calls;
 pub use json::Json;
 pub use memory::{CountingAllocator, Held, Span};
 

@@ -7,9 +7,8 @@ use isotherm_access::Role;
 use isotherm_access::issuer::AWS_IAM;
 use isotherm_control::jobs;
 use isotherm_lab::experiment::Experiment;
-use isotherm_lab::malformed::{Bytes, Json, Judge, Refusals, Verdict};
+use isotherm_lab::malformed::{Bytes, Calls, Json, Judge, Refusals, Verdict};
 use serde_json::{Value, json};
-use sqlx::PgPool;
 
 use crate::alert_scene;
 use crate::stage::Stage;
@@ -70,7 +69,6 @@ const STORED: &str = "
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn experiment_malformed_calls() {
     let mut experiment = Experiment::begin("malformed_calls", &["size"]);
-    let reads_first = experiment.lacks("size");
     let stage = Stage::new().await;
     let mut conn = stage.pool.acquire().await.unwrap();
     let org = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();
@@ -88,6 +86,8 @@ async fn experiment_malformed_calls() {
     let events = Json::new(calls.iter().cloned());
     let mut random = experiment.random(1);
     let count = experiment.scaled(300, 10_000);
+    let around = Calls { pool: &stage.pool, stored: STORED, reads_first: experiment.lacks("size") };
+    let door = async |event: Value| Verdict::of_answer(&stage.direct(event).await);
     let mut judge = Judge::new(Refusals::Final);
     for place in 0..count {
         let turn = place % with_bodies.len();
@@ -97,12 +97,12 @@ async fn experiment_malformed_calls() {
             1 => event["body"] = json!(String::from_utf8_lossy(&texts.draw(&mut random))),
             _ => event = events.draw(&mut random),
         }
-        judge_call(&mut judge, &stage, event, reads_first).await;
+        around.watch(&mut judge, event, door).await;
     }
     let huge = huge(&calls);
     let inputs = count + huge.len();
     for event in huge {
-        judge_call(&mut judge, &stage, event, reads_first).await;
+        around.watch(&mut judge, event, door).await;
     }
     judge.report(&mut experiment, i64::try_from(inputs).unwrap());
     experiment.finish();
@@ -134,44 +134,4 @@ fn huge(calls: &[Value]) -> Vec<Value> {
     let mut encoded = with("A".repeat(8 << 20));
     encoded["isBase64Encoded"] = json!(true);
     vec![with(format!(r#"{{"input":{{"a":[{}1]}}}}"#, "1,".repeat(9 << 20))), with("[".repeat(1 << 20)), encoded]
-}
-
-async fn judge_call(judge: &mut Judge, stage: &Stage, event: Value, reads_first: bool) {
-    let text = event.to_string();
-    let shown = &text.as_bytes()[..text.len().min(2_000)];
-    let before = stored(&stage.pool).await;
-    let mut is_refused = false;
-    let door = async {
-        if reads_first && let Some(body) = event["body"].as_str() {
-            let _ = std::hint::black_box(serde_json::from_str::<Value>(body));
-        }
-        let verdict = verdict(&stage.direct(event).await);
-        is_refused = matches!(verdict, Verdict::Refused { .. });
-        verdict
-    };
-    judge.watch_async(shown, door).await;
-    if is_refused && stored(&stage.pool).await != before {
-        judge.break_rule(shown, "it is refused, and something is stored");
-    }
-}
-
-async fn stored(pool: &PgPool) -> i64 {
-    sqlx::query_scalar(STORED).fetch_one(pool).await.unwrap()
-}
-
-/// What is answered, by either door.
-fn verdict(answer: &Value) -> Verdict {
-    let (status, body) = match answer["statusCode"].as_u64() {
-        Some(status) => {
-            (status, serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or(Value::Null))
-        }
-        None if answer["error"].is_object() => (400, answer["error"].clone()),
-        None => (200, Value::Null),
-    };
-    match (status, body["code"].as_str()) {
-        (200..=399, _) => Verdict::Taken,
-        // A direct answer has no status: what is the platform's own trouble says so by its code.
-        (400..=499, Some(code)) if !code.ends_with(".database") => Verdict::refused(code),
-        (status, code) => Verdict::Broken(format!("it is answered with {status} and {code:?}")),
-    }
 }
