@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use isotherm_alerts::channel::Address;
 use isotherm_lab::experiment::Experiment;
+use isotherm_lab::process::eventually;
 use isotherm_lab::webhook_zoo::{Behaviour, Received};
 use isotherm_types::ChannelId;
 use standardwebhooks::Webhook;
@@ -74,14 +75,19 @@ struct Broken {
     late: i64,
     stale_timestamps: i64,
     bad_signatures: i64,
+    /// Answers that ask for a wait and came after the sender's patience.
+    unheard: i64,
 }
+
+/// The HTTP statuses that the sender was given at each attempt, by a message's id; none if it heard no answer.
+type Statuses = BTreeMap<String, Vec<Option<i32>>>;
 
 impl Broken {
     fn judge(
         &mut self,
         receiver: &Receiver,
         received: &[Received],
-        known: &BTreeSet<String>,
+        known: &Statuses,
         time: &VirtualTime,
         slack: Duration,
     ) {
@@ -89,7 +95,7 @@ impl Broken {
         let mut attempts = BTreeMap::<&str, Vec<Duration>>::new();
         for request in received {
             let id = request.header("webhook-id");
-            self.strange_ids += i64::from(!known.contains(id));
+            self.strange_ids += i64::from(!known.contains_key(id));
             let timestamp: i64 = request.header("webhook-timestamp").parse().unwrap_or(0);
             let age = time.wall_clock(request.at).timestamp() - timestamp;
             self.stale_timestamps += i64::from(!(-1..=5).contains(&age));
@@ -98,11 +104,26 @@ impl Broken {
             self.bad_signatures += i64::from(!signatures.split(' ').any(|one| one == signature));
             attempts.entry(id).or_default().push(time.of(request.at));
         }
-        for instants in attempts.values() {
-            for (gap, delay) in instants.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).zip(DELAYS) {
-                let least = Duration::from_secs(delay).max(receiver.least_wait);
-                self.early += i64::from(gap < least);
-                self.late += i64::from(gap > least.mul_f64(1.1) + slack);
+        for (id, instants) in attempts {
+            let statuses = known.get(id).map_or(&[][..], Vec::as_slice);
+            let gaps = instants.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+            for (place, (gap, delay)) in gaps.zip(DELAYS).enumerate() {
+                let delay = Duration::from_secs(delay);
+                // Nobody can wait as asked by an answer that was not heard.
+                let is_unheard =
+                    receiver.least_wait > Duration::ZERO && statuses.get(place).is_none_or(Option::is_none);
+                let least = if is_unheard { delay } else { delay.max(receiver.least_wait) };
+                self.unheard += i64::from(is_unheard);
+                let (is_early, is_late) = (gap < least, gap > least.mul_f64(1.1) + slack);
+                self.early += i64::from(is_early);
+                self.late += i64::from(is_late);
+                if is_early || is_late {
+                    println!(
+                        "{} {id}: {gap:?} after attempt {}, not {least:?}, of {statuses:?}",
+                        receiver.url,
+                        place + 1
+                    );
+                }
             }
         }
     }
@@ -127,6 +148,7 @@ async fn experiment_deliveries() {
 
     let mut time = VirtualTime::begin();
     let mut wave = Duration::ZERO;
+    let mut unsent = 0;
     let end = DAY * u32::try_from(DAYS).unwrap() + WAVE;
     while time.now() < end {
         if time.now() >= wave && wave < DAY * u32::try_from(DAYS).unwrap() {
@@ -147,15 +169,15 @@ async fn experiment_deliveries() {
                 .run("UPDATE alerts.deliveries SET state = 'failed', finished_at = now() WHERE state = 'queued'")
                 .await;
         }
+        unsent = settle(&mut stage, &receivers, unsent).await;
         stage.pass(step).await;
         time.jump(step);
     }
 
-    let known: Vec<String> = sqlx::query_scalar("SELECT 'msg_' || replace(id::text, '-', '') FROM alerts.deliveries")
-        .fetch_all(&mut stage.conn)
-        .await
-        .unwrap();
-    let known: BTreeSet<String> = known.into_iter().collect();
+    let known = "SELECT 'msg_' || replace(d.id::text, '-', ''), array_agg(a.status ORDER BY a.attempt)
+                   FROM alerts.deliveries d LEFT JOIN alerts.delivery_attempts a ON a.delivery_id = d.id GROUP BY d.id";
+    let known: Vec<(String, Vec<Option<i32>>)> = sqlx::query_as(known).fetch_all(&mut stage.conn).await.unwrap();
+    let known = Statuses::from_iter(known);
     let mut broken = Broken::default();
     let (mut requests, mut missed) = (0, 0);
     let slack = step + Duration::from_secs(120);
@@ -174,11 +196,27 @@ async fn experiment_deliveries() {
     experiment.zero("strange_ids", broken.strange_ids);
     experiment.zero("early", broken.early);
     experiment.zero("late", broken.late);
+    // So few that asking is seen to be heard.
+    experiment.figure("unheard", broken.unheard);
+    experiment.figure("unsent", unsent);
+    experiment.zero("mostly_unheard", i64::from(10 * broken.unheard > each * waves));
     experiment.zero("stale_timestamps", broken.stale_timestamps);
     experiment.zero("bad_signatures", broken.bad_signatures);
     experiment.zero("redirects_followed", i64::try_from(stage.zoo.count(&elsewhere)).unwrap());
     judge_rows(&mut experiment, &mut stage).await;
     experiment.finish();
+}
+
+/// Waits until each request is noted whose attempt is over: noted after the jump, it would seem to have come after it. Returns how many
+/// never came, of attempts whose time was over before anything was sent; `unsent` of them are known.
+async fn settle(stage: &mut Stage, receivers: &[Receiver], unsent: usize) -> usize {
+    let attempts = "SELECT count(*) FROM alerts.delivery_attempts a JOIN alerts.deliveries d ON d.id = a.delivery_id
+                     WHERE d.kind <> 'notice'";
+    let attempts = usize::try_from(stage.count(attempts).await).unwrap();
+    let noted = || receivers.iter().map(|receiver| stage.zoo.count(&receiver.url)).sum::<usize>();
+    let all = eventually("the requests of ended attempts", async || noted() + unsent >= attempts);
+    let _ = tokio::time::timeout(ATTEMPT * 8, all).await;
+    attempts.saturating_sub(noted())
 }
 
 async fn judge_rows(experiment: &mut Experiment, stage: &mut Stage) {
