@@ -29,7 +29,7 @@ use crate::{Deliverer, report};
 /// How long it is waited before the database is asked again, while something else is on its way or about to be due.
 const NAP: Duration = Duration::from_millis(250);
 /// How long ends of attempts are gathered before they are written down.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 /// How often ends of attempts are tried to be written down.
 const WRITES: u32 = 3;
 

@@ -73,7 +73,7 @@ async fn hang(stage: &mut Stage, count: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn experiment_slow_receivers() {
     let mut experiment = Experiment::begin("slow_receivers", &["places"]);
-    let messages = experiment.scaled(20, 250);
+    let messages = experiment.scaled(20, 500);
     let attempt = experiment.scaled(Duration::from_secs(3), Duration::from_secs(10));
     let rounds = experiment.scaled(1, 5);
     let lacks_places = experiment.lacks("places");
@@ -83,6 +83,7 @@ async fn experiment_slow_receivers() {
         let alone = send(messages, false, attempt, lacks_places).await;
         let beside = send(messages, true, attempt, lacks_places).await;
         alone_ms = milliseconds(alone.span);
+        println!("alone {:.0} ms, beside hanging ones {:.0} ms", alone_ms, milliseconds(beside.span));
         costs.push((beside.span.as_secs_f64() / alone.span.as_secs_f64() - 1.0) * 100.0);
         missing += alone.missing + beside.missing;
         waited += i64::from(beside.span >= attempt);
