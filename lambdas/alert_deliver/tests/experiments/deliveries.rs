@@ -196,7 +196,7 @@ async fn experiment_deliveries() {
     experiment.zero("strange_ids", broken.strange_ids);
     experiment.zero("early", broken.early);
     experiment.zero("late", broken.late);
-    // So few that asking is seen to be heard.
+    // A sender that heard none would be excused from every wait that was asked for.
     experiment.figure("unheard", broken.unheard);
     experiment.figure("unsent", unsent);
     experiment.zero("mostly_unheard", i64::from(10 * broken.unheard > each * waves));

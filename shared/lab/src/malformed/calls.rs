@@ -73,6 +73,9 @@ impl Verdict {
 mod tests {
     use serde_json::json;
 
+    use crate::malformed::Refusals;
+    use crate::postgres::TestDatabase;
+
     use super::*;
 
     #[test]
@@ -100,5 +103,33 @@ mod tests {
         ] {
             assert!(matches!(directly(error.clone()), Verdict::Broken(_)), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_leaves_a_row_is_a_breach() {
+        let database = TestDatabase::migrated().await.unwrap();
+        let pool = PgPool::connect(&database.url).await.unwrap();
+        let orgs = "SELECT count(*) FROM control.orgs";
+        let calls = Calls { pool: &pool, stored: orgs, reads_first: false };
+        let mut judge = Judge::new(Refusals::Final);
+        let refused = async |_event| Verdict::refused("alerts.invalid_rule");
+        calls.watch(&mut judge, json!({}), refused).await;
+        assert_eq!((judge.refused["alerts.invalid_rule"], judge.broken), (1, 0));
+        let taken = async |event: Value| {
+            sqlx::query("INSERT INTO control.orgs (name) VALUES ($1)")
+                .bind(event["body"].as_str())
+                .execute(&pool)
+                .await
+                .unwrap();
+            Verdict::Taken
+        };
+        calls.watch(&mut judge, json!({ "body": "one" }), taken).await;
+        assert_eq!((judge.taken, judge.broken), (1, 0));
+        let half_refused = async |event| {
+            taken(event).await;
+            Verdict::refused("alerts.invalid_rule")
+        };
+        calls.watch(&mut judge, json!({ "body": "two" }), half_refused).await;
+        assert_eq!((judge.refused["alerts.invalid_rule"], judge.broken), (2, 1));
     }
 }
