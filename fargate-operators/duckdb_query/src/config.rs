@@ -29,9 +29,6 @@ const MAX_RESULT_BYTES: NonZeroU64 = NonZeroU64::new(10 << 30).expect("it is not
 /// Longest time of a query; more than one may ask for is of no use.
 const MAX_TIMEOUT_SECONDS: NonZeroU64 = NonZeroU64::new(3600).expect("it is not 0");
 
-/// Certificate authorities: Amazon Linux, then Debian.
-const CA_BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
-
 /// `config` of a `duckdb_query` job; all of it may be left out.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -78,7 +75,6 @@ impl BatchConfig {
         SandboxConfig {
             program: bundle.join("isotherm-sql-sandbox"),
             httpfs: Some(bundle.join("extensions/httpfs.duckdb_extension")),
-            ca_bundle: CA_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()),
             memory: SandboxMemory::around(self.memory_mb.get().saturating_mul(1 << 20)),
             threads: u32::try_from(threads).unwrap_or(1),
             spill_bytes: self.spill_mb.saturating_mul(1 << 20),

@@ -22,12 +22,15 @@ use isotherm_platform::operator_main::{self, Context, OperatorEnd};
 use isotherm_query::batch::TaskInput;
 use isotherm_query::engine::AnswerLimits;
 use isotherm_query::results::ResultStore;
-use isotherm_query::{QueryEngine, WaitingSandbox};
+use isotherm_query::{ColdServer, QueryEngine, WaitingSandbox};
 use isotherm_types::TaskSpec;
 
 pub use batch_query::BatchQuery;
 pub use config::BatchConfig;
 pub use error::BatchError;
+
+/// Cold files that are kept in memory while a query runs.
+const COLD_BYTES: u64 = 64 << 20;
 
 /// Runs one task.
 ///
@@ -63,6 +66,7 @@ async fn prepare(spec: &TaskSpec, context: Context) -> Result<(BatchQuery, TaskI
         sandbox: config.sandbox(bundle.open(&checked), std::env::temp_dir()),
         // Rows are handed on, not gathered.
         limits: AnswerLimits { max_rows: 0, max_bytes: 0 },
+        cold: ColdServer::keeping(COLD_BYTES),
         waiting: WaitingSandbox::default(),
     };
     let query = BatchQuery {

@@ -11,7 +11,7 @@ use isotherm_platform::lambda::identity;
 use isotherm_platform::{Environment, Fault};
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
 use isotherm_query::results::{InlineLimits, ResultStore};
-use isotherm_query::{QueryEngine, SandboxMemory, WaitingSandbox};
+use isotherm_query::{ColdServer, QueryEngine, SandboxMemory, WaitingSandbox};
 
 use crate::QueryFunction;
 use crate::request::MAX_TIMEOUT;
@@ -20,8 +20,8 @@ use crate::request::MAX_TIMEOUT;
 const DEFAULT_MEMORY_MB: u64 = 2048;
 
 /// Memory that is this process's own, beside the sandbox: code, clients and pools, the longest frame of an answer
-/// (256 MiB), rows on their way into a file.
-const PARENT_BYTES: u64 = 384 << 20;
+/// (256 MiB), rows on their way into a file, and kept cold files.
+const PARENT_BYTES: u64 = (384 << 20) + COLD_BYTES;
 
 /// Room on disk for what does not fit in memory; half of the function's own.
 const SPILL_BYTES: u64 = 1 << 30;
@@ -41,8 +41,8 @@ const PLACES: u32 = 4;
 /// How long a query waits for one of them: with the usual time-out it stays within API Gateway's 30 s.
 const PLACE_WAIT: Duration = Duration::from_secs(3);
 
-/// Certificate authorities: Amazon Linux, then Debian.
-const CA_BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
+/// Cold files that are kept in memory from one query to the next.
+const COLD_BYTES: u64 = 128 << 20;
 
 /// Reads `ISOTHERM_SECRET_DATABASE_ARN`, `ISOTHERM_BUCKET_COLD`, `ISOTHERM_BUCKET_RESULTS`, the queues of events,
 /// `ISOTHERM_TOKEN_ISSUERS`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` (set by Lambda), and optionally `ISOTHERM_QUERY_PLACES`,
@@ -55,7 +55,7 @@ pub(crate) async fn function(mut environment: Environment) -> Result<QueryFuncti
     let issuers = environment.token_issuers();
     let usual = FunctionMemory::of(DEFAULT_MEMORY_MB).expect("the usual memory is enough");
     let memory =
-        environment.parsed_or("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "a number of megabytes, 1152 at least", usual);
+        environment.parsed_or("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "a number of megabytes, 1280 at least", usual);
     let places = environment.parsed_or("ISOTHERM_QUERY_PLACES", "a number of queries", PLACES);
     let program = environment.optional_text("ISOTHERM_SANDBOX_BIN");
     let httpfs = environment.optional_text("ISOTHERM_HTTPFS_EXTENSION");
@@ -69,14 +69,14 @@ pub(crate) async fn function(mut environment: Environment) -> Result<QueryFuncti
     let sandbox = SandboxConfig {
         program: given(program.open(&checked), "isotherm-sql-sandbox"),
         httpfs: Some(given(httpfs.open(&checked), "extensions/httpfs.duckdb_extension")),
-        ca_bundle: CA_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()),
         memory: memory.open(&checked).0,
         threads: std::thread::available_parallelism().map_or(1, |threads| u32::try_from(threads.get()).unwrap_or(1)),
         spill_bytes: SPILL_BYTES,
         spill_folder: std::env::temp_dir(),
     };
     let limits = AnswerLimits { max_rows: INLINE_ROWS, max_bytes: INLINE_BYTES };
-    let engine = QueryEngine { pool, objects, sandbox, limits, waiting: WaitingSandbox::default() };
+    let (cold, waiting) = (ColdServer::keeping(COLD_BYTES), WaitingSandbox::default());
+    let engine = QueryEngine { pool, objects, cold, sandbox, limits, waiting };
     engine.keep_a_sandbox_waiting(MAX_TIMEOUT).await;
     Ok(QueryFunction {
         engine,
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_function_holds_itself_and_a_sandbox() {
-        for (megabytes, duckdb_mib) in [(memory_of_the_stack(), 1955), ("2048", 1024), ("8192", 5324)] {
+        for (megabytes, duckdb_mib) in [(memory_of_the_stack(), 1856), ("2048", 896), ("8192", 5324)] {
             let FunctionMemory(memory) = megabytes.parse().unwrap();
             let machine_bytes = megabytes.parse::<u64>().unwrap() << 20;
             assert_eq!(memory.duckdb_bytes >> 20, duckdb_mib, "{megabytes}");
@@ -139,9 +139,9 @@ mod tests {
 
     #[test]
     fn a_function_that_cannot_hold_both_does_not_start() {
-        for wrong in ["1151", "0", "-1", "3 GB", "18446744073709551615"] {
+        for wrong in ["1279", "0", "-1", "3 GB", "18446744073709551615"] {
             assert!(wrong.parse::<FunctionMemory>().is_err(), "{wrong}");
         }
-        assert!("1152".parse::<FunctionMemory>().is_ok());
+        assert!("1280".parse::<FunctionMemory>().is_ok());
     }
 }

@@ -112,8 +112,8 @@ impl StoredFile {
     /// [`ObjectError::Missing`] or [`ObjectError::Altered`] if it has gone or is another one; else what S3 reports.
     pub async fn waiting(objects: &ObjectStore, pending: PendingFile) -> Result<Self, ColdStoreError> {
         let PendingFile { partition, parent_hash, file, .. } = pending;
-        let as_recorded = ObjectHead { size_bytes: file.size_bytes, sha256: Some(file.sha256) };
-        if objects.head(&file.key).await? != Some(as_recorded) {
+        let as_recorded = |head: ObjectHead| (head.size_bytes, head.sha256) == (file.size_bytes, Some(file.sha256));
+        if !objects.head(&file.key).await?.is_some_and(as_recorded) {
             objects.verify(&file.key, &file.digest()).await?;
         }
         Ok(Self { partition, parent_hash, file })

@@ -21,11 +21,13 @@ mod copy;
 mod error;
 mod folder;
 mod listing;
+mod part;
 mod put;
 mod restore;
 
 pub use error::ObjectError;
 pub use listing::ListedObject;
+pub use part::ObjectPart;
 pub(crate) use restore::FoundObject;
 
 use folder::Folder;
@@ -56,13 +58,15 @@ pub enum Source<'a> {
 }
 
 /// What is known of an object without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectHead {
     /// Its length.
     pub size_bytes: u64,
     /// SHA-256 of all of it, which S3 compared with its bytes when it was written. `None` of what was put in parts, or by somebody who
     /// did not say it, and of a copy.
     pub sha256: Option<Sha256Digest>,
+    /// By what S3 knows this very object; `None` of a copy. No digest where KMS encrypts.
+    pub e_tag: Option<String>,
 }
 
 /// What came of writing an object.
@@ -205,7 +209,7 @@ impl ObjectStore {
             Place::S3(client) => client,
             Place::Folder(folder) => {
                 let size_bytes = folder.size_bytes(key).await?;
-                return Ok(size_bytes.map(|size_bytes| ObjectHead { size_bytes, sha256: None }));
+                return Ok(size_bytes.map(|size_bytes| ObjectHead { size_bytes, sha256: None, e_tag: None }));
             }
         };
         let asked = client.head_object().bucket(&self.bucket).key(key).checksum_mode(ChecksumMode::Enabled);
@@ -213,7 +217,8 @@ impl ObjectStore {
             Ok(head) => {
                 let size_bytes = head.content_length().and_then(|length| u64::try_from(length).ok());
                 let sha256 = head.checksum_sha256().and_then(whole_digest);
-                Ok(size_bytes.map(|size_bytes| ObjectHead { size_bytes, sha256 }))
+                let e_tag = head.e_tag().map(str::to_owned);
+                Ok(size_bytes.map(|size_bytes| ObjectHead { size_bytes, sha256, e_tag }))
             }
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(failed("look up", key, error)),

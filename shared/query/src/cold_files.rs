@@ -1,63 +1,82 @@
-//! Cold files on their way to the sandbox: looked up, presigned and grouped.
+//! Cold files on their way to the sandbox: looked up, lent and grouped.
 //!
 //! Every file is looked up before the query runs, so that one that is missing, or is not what was committed, fails the query by name. S3
 //! keeps the SHA-256 that a file was written with and compared it with the bytes, so that no file is read for it.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use isotherm_cold_store::objects::ObjectError;
 use isotherm_cold_store::{ObjectHead, ObjectStore};
 use isotherm_types::sandbox::ColdGroup;
 use isotherm_types::{ChainId, Dataset};
 
 use crate::boundary::ColdFile;
+use crate::cold_server::{ColdServer, FileId, Lease, LentFile};
 use crate::error::QueryError;
 
 /// Lookups under way at once.
 const PARALLEL_LOOKUPS: usize = 16;
 
-/// Files ready to be read: what the sandbox gets, and which URL is which object.
+/// Files ready to be read, until this is dropped: what the sandbox gets, and which address is which object.
 #[derive(Debug, Default)]
-pub struct SignedFiles {
+pub(crate) struct LentFiles {
     groups: HashMap<(ChainId, Dataset), Vec<ColdGroup>>,
     keys: Vec<(String, String)>,
+    lease: Option<Lease>,
 }
 
-impl SignedFiles {
+impl LentFiles {
     /// The groups of a dataset of a chain.
-    pub fn groups(&self, chain_id: ChainId, dataset: Dataset) -> Vec<ColdGroup> {
+    pub(crate) fn groups(&self, chain_id: ChainId, dataset: Dataset) -> Vec<ColdGroup> {
         self.groups.get(&(chain_id, dataset)).cloned().unwrap_or_default()
     }
 
-    /// Writes keys in the place of URLs: a URL is a permission and must not leave the platform.
-    pub fn hide_urls(&self, message: &str) -> String {
-        let mut text = message.to_owned();
-        for (url, key) in &self.keys {
-            text = text.replace(url.as_str(), key);
-            // DuckDB quotes some URLs without their query.
-            if let Some((bare, _)) = url.split_once('?') {
-                text = text.replace(bare, key);
-            }
-        }
-        cut_urls(&text)
+    /// Writes keys in the place of addresses: nobody knows a file by its address, and an address is a permission.
+    pub(crate) fn hide_urls(&self, message: &str) -> String {
+        let named = |text: String, (url, key): &(String, String)| text.replace(url.as_str(), key);
+        cut_urls(&self.keys.iter().fold(message.to_owned(), named))
+    }
+
+    /// Why a file could not be read on, if one could not; told once.
+    pub(crate) fn failure(&self) -> Option<QueryError> {
+        let error = self.lease.as_ref()?.take_failure()?;
+        Some(match error {
+            ObjectError::Missing { key } => QueryError::ColdFileMissing { key },
+            error => QueryError::ColdFileUnreadable { message: error.to_string() },
+        })
     }
 }
 
-/// Looks every file up and presigns it for `valid_for`.
+/// Looks every file up, and has `server` lend them.
 ///
 /// # Errors
 /// [`QueryError::ColdFileMissing`], [`QueryError::ColdFileAltered`], [`QueryError::ColdFileReplaced`] and
 /// [`QueryError::ColdFileUnproven`] name the file; else what S3 reports.
-pub async fn sign(objects: &ObjectStore, files: &[ColdFile], valid_for: Duration) -> Result<SignedFiles, QueryError> {
-    let urls: Vec<String> = stream::iter(files)
+pub(crate) async fn lend(
+    server: &ColdServer,
+    objects: &ObjectStore,
+    files: &[ColdFile],
+) -> Result<LentFiles, QueryError> {
+    if files.is_empty() {
+        return Ok(LentFiles::default());
+    }
+    // DuckDB reads one footer after the other. Of so many that they would not be kept it is left to that.
+    let with_footers = server.has_room_for_footers(files.len());
+    let found: Vec<Arc<LentFile>> = stream::iter(files)
         .map(|file| async move {
-            look_up(objects, file).await?;
-            Ok::<_, QueryError>(objects.presign_get(&file.object_key, valid_for).await?)
+            let found = Arc::new(look_up(objects, file).await?);
+            if with_footers {
+                server.read_footer(objects, &found).await?;
+            }
+            Ok::<_, QueryError>(found)
         })
         .buffered(PARALLEL_LOOKUPS)
         .try_collect()
         .await?;
+    let lease = server.lend(objects, found).await?;
+    let urls: Vec<String> = (0..files.len()).map(|place| lease.url(place)).collect();
     let keys = urls.iter().cloned().zip(files.iter().map(|file| file.object_key.clone())).collect();
     let mut by_dataset: HashMap<Dataset, Vec<(&ColdFile, String)>> = HashMap::new();
     for (file, url) in files.iter().zip(urls) {
@@ -69,28 +88,34 @@ pub async fn sign(objects: &ObjectStore, files: &[ColdFile], valid_for: Duration
             groups.entry((chain_id, dataset)).or_default().push(group);
         }
     }
-    Ok(SignedFiles { groups, keys })
+    Ok(LentFiles { groups, keys, lease: Some(lease) })
 }
 
-async fn look_up(objects: &ObjectStore, file: &ColdFile) -> Result<(), QueryError> {
+async fn look_up(objects: &ObjectStore, file: &ColdFile) -> Result<LentFile, QueryError> {
     let head = objects.head(&file.object_key).await?;
     judge(file, head, objects.puts_in_parts(file.size_bytes))
 }
 
-/// Whether what is at the file's key is what was committed. Of a file that was put in parts only the length is known.
-fn judge(file: &ColdFile, head: Option<ObjectHead>, is_in_parts: bool) -> Result<(), QueryError> {
+/// What is at the file's key, if it is what was committed. Of a file that was put in parts only the length is known.
+fn judge(file: &ColdFile, head: Option<ObjectHead>, is_in_parts: bool) -> Result<LentFile, QueryError> {
     let key = file.object_key.clone();
-    let Some(ObjectHead { size_bytes: found_bytes, sha256 }) = head else {
+    let Some(ObjectHead { size_bytes: found_bytes, sha256, e_tag }) = head else {
         return Err(QueryError::ColdFileMissing { key });
     };
     if found_bytes != file.size_bytes {
         return Err(QueryError::ColdFileAltered { key, expected_bytes: file.size_bytes, found_bytes });
     }
-    match sha256 {
-        Some(found) if found == file.sha256 => Ok(()),
-        Some(found) => Err(QueryError::ColdFileReplaced { key, expected: file.sha256, found }),
-        None if is_in_parts => Ok(()),
-        None => Err(QueryError::ColdFileUnproven { key }),
+    match (sha256, e_tag) {
+        (Some(found), _) if found != file.sha256 => {
+            Err(QueryError::ColdFileReplaced { key, expected: file.sha256, found })
+        }
+        (None, _) if !is_in_parts => Err(QueryError::ColdFileUnproven { key }),
+        // Nothing would see to it that what is read is what was looked up.
+        (_, None) => Err(QueryError::ColdFileUnproven { key }),
+        (_, Some(e_tag)) => {
+            let id = FileId { sha256: file.sha256, e_tag: e_tag.into() };
+            Ok(LentFile { key, size_bytes: file.size_bytes, id })
+        }
     }
 }
 
@@ -154,8 +179,10 @@ mod tests {
         let file = file(1, 0, 1);
         let (right, other) = (Some(file.sha256), Some(Sha256Digest::of(b"b")));
         let judged = |size_bytes: u64, sha256: Option<Sha256Digest>, is_in_parts: bool| {
-            judge(&file, Some(ObjectHead { size_bytes, sha256 }), is_in_parts)
+            judge(&file, Some(ObjectHead { size_bytes, sha256, e_tag: Some("e".to_owned()) }), is_in_parts)
         };
+        let unknown = ObjectHead { size_bytes: 1, sha256: right, e_tag: None };
+        assert!(matches!(judge(&file, Some(unknown), false), Err(QueryError::ColdFileUnproven { .. })));
         assert!(judged(1, right, false).is_ok());
         assert!(judged(1, None, true).is_ok());
         assert!(matches!(judged(2, right, false), Err(QueryError::ColdFileAltered { found_bytes: 2, .. })));
@@ -168,11 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn a_url_never_stands_in_a_message() {
-        let url = "http://h/b/cold/x.parquet?X-Amz-Signature=1";
-        let files = SignedFiles { groups: HashMap::new(), keys: vec![(url.to_owned(), "cold/x.parquet".to_owned())] };
-        assert_eq!(files.hide_urls(&format!("no '{url}' there")), "no 'cold/x.parquet' there");
-        assert_eq!(files.hide_urls("no http://h/b/cold/x.parquet there"), "no cold/x.parquet there");
+    fn an_address_never_stands_in_a_message() {
+        let url = |place: u32| format!("http://127.0.0.1:4000/0a/{place}.parquet");
+        let keys = vec![(url(1), "cold/x.parquet".to_owned()), (url(11), "cold/y.parquet".to_owned())];
+        let files = LentFiles { keys, ..LentFiles::default() };
+        assert_eq!(files.hide_urls(&format!("no '{}' there", url(1))), "no 'cold/x.parquet' there");
+        assert_eq!(files.hide_urls(&format!("no {} there", url(11))), "no cold/y.parquet there");
         assert_eq!(files.hide_urls("no https://other/secret here"), "no (a cold file) here");
     }
 }

@@ -5,7 +5,7 @@
 use isotherm_types::Dataset;
 use isotherm_types::sandbox::{Failure, Limits, Part, Request, Response, Source};
 
-use crate::cold_files::SignedFiles;
+use crate::cold_files::LentFiles;
 use crate::error::QueryError;
 use crate::gate::CheckedTree;
 use crate::literals::Rewritten;
@@ -69,7 +69,7 @@ pub(crate) async fn prepare(
     tree: &CheckedTree,
     scope: &Scope,
     needs: &Needs,
-    files: &SignedFiles,
+    files: &LentFiles,
     platform: &PlatformNeeds,
 ) -> Step<()> {
     let of_chains = tree.relations().keys().map(|relation| Source {
@@ -88,7 +88,7 @@ pub(crate) async fn prepare(
 }
 
 /// What nobody reads has a table with one column and no rows.
-fn part(chain: &ChainScope, dataset: Dataset, needs: &Needs, files: &SignedFiles) -> Part {
+fn part(chain: &ChainScope, dataset: Dataset, needs: &Needs, files: &LentFiles) -> Part {
     let columns = needs.get(&(chain.id(), dataset)).map_or(&["block_number"][..], |need| need.columns.as_slice());
     Part {
         chain_id: Some(chain.id().0),

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use isotherm_cold_store::ObjectStore;
-use isotherm_types::sandbox::{Failure, FailureReason, Request, port_of};
+use isotherm_types::sandbox::{Failure, FailureReason, Request};
 use isotherm_types::{Clock as _, DatasetGrants, OrgId, SystemClock};
 use sqlx::{PgConnection, PgPool};
 
 use crate::answer::{AnswerSummary, Gathered, QueryAnswer, RowSink};
 use crate::as_of::{self, AsOf};
 use crate::boundary::{self, Boundary};
-use crate::cold_files::{self, SignedFiles};
+use crate::cold_files::{self, LentFiles};
+use crate::cold_server::ColdServer;
 use crate::conversation::{self, Planned};
 use crate::error::QueryError;
 use crate::gate::{self, CheckedTree, Given};
@@ -27,9 +28,6 @@ use crate::{hot_rows, literals, platform_rows};
 /// what is left of that is for a machine on which others compute too.
 const HARD_KILL_AFTER: Duration = Duration::from_millis(300);
 
-/// How much longer than the query a presigned URL lives.
-const URL_SLACK: Duration = Duration::from_secs(60);
-
 /// Where sandboxes come from and what they may use.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
@@ -37,8 +35,6 @@ pub struct SandboxConfig {
     pub program: PathBuf,
     /// The `httpfs` extension of the same version; without it cold files cannot be read.
     pub httpfs: Option<PathBuf>,
-    /// Certificate authorities for cold files behind `https`, PEM.
-    pub ca_bundle: Option<PathBuf>,
     /// What each may hold.
     pub memory: SandboxMemory,
     /// Threads that run a query.
@@ -90,6 +86,8 @@ pub struct QueryEngine {
     pub pool: PgPool,
     /// Cold storage.
     pub objects: ObjectStore,
+    /// What serves its files to the sandboxes.
+    pub cold: ColdServer,
     /// The sandboxes.
     pub sandbox: SandboxConfig,
     /// Limits of an answer that is gathered in memory.
@@ -146,11 +144,10 @@ impl QueryEngine {
         outcome.unwrap_or(Err(QueryError::Timeout { limit: clock.limit }))
     }
 
-    /// Where a sandbox may connect to: the object store's port, if it has one.
+    /// Where a sandbox may connect to.
     async fn ports(&self) -> Vec<u16> {
-        // Signing asks nobody but whoever has the credentials. Where it fails no cold file can be read, which says why.
-        let address = self.objects.presign_get("any", URL_SLACK).await.ok();
-        address.as_deref().and_then(port_of).into_iter().collect()
+        // Without it no cold file can be read, and the first query of one says why.
+        self.cold.port().await.into_iter().collect()
     }
 
     async fn run_unhurried(
@@ -160,7 +157,7 @@ impl QueryEngine {
         limits: AnswerLimits,
         sink: &mut (dyn RowSink + Send),
     ) -> Result<AnswerSummary, QueryError> {
-        let no_files = SignedFiles::default();
+        let no_files = LentFiles::default();
         let explain = |error| explain(error, None, &no_files, clock);
         let ports = self.ports().await;
         let mut open = self.waiting.take(request.timeout, &self.sandbox, &ports).await.map_err(explain)?;
@@ -169,7 +166,7 @@ impl QueryEngine {
         let text = conversation::parse(sandbox, &statement).await.map_err(explain)?;
         let given = Given { statement: &statement, parameters: &request.parameters, now: SystemClock.now() };
         let tree = gate::check(text, &given).map_err(QueryError::Refused)?;
-        let explain = |error, files: &SignedFiles| self::explain(error, Some(&tree), files, clock);
+        let explain = |error, files: &LentFiles| self::explain(error, Some(&tree), files, clock);
         let planned = conversation::plan(sandbox, &tree).await.map_err(|error| explain(error, &no_files))?;
 
         let mut lent = boundary::Lent::of(&self.pool).await?;
@@ -237,7 +234,7 @@ impl QueryEngine {
         if let Some(org) = request.org {
             platform_rows::check_size(snapshot, org, &planned.platform).await?;
         }
-        let files = cold_files::sign(&self.objects, &boundary.cold, request.timeout + URL_SLACK).await?;
+        let files = cold_files::lend(&self.cold, &self.objects, &boundary.cold).await?;
         let prepared = conversation::prepare(sandbox, tree, &scope, &needs, &files, &planned.platform).await;
         prepared.map_err(|error| explain(error, Some(tree), &files, clock))?;
         Ok(Found { boundary, needs, files })
@@ -248,7 +245,7 @@ impl QueryEngine {
 struct Found {
     boundary: Boundary,
     needs: Needs,
-    files: SignedFiles,
+    files: LentFiles,
 }
 
 /// The time of one query.
@@ -265,7 +262,7 @@ impl Clock {
 }
 
 /// Turns a failed step into the error that the asker gets.
-fn explain(error: StepError, tree: Option<&CheckedTree>, files: &SignedFiles, clock: Clock) -> QueryError {
+fn explain(error: StepError, tree: Option<&CheckedTree>, files: &LentFiles, clock: Clock) -> QueryError {
     let Failure { reason, message, position, near } = match error {
         StepError::Failure(failure) => failure,
         // A sandbox whose interrupt does not land ends itself, and may do that badly.
@@ -274,6 +271,11 @@ fn explain(error: StepError, tree: Option<&CheckedTree>, files: &SignedFiles, cl
         }
         StepError::Broken(error) => return error,
     };
+    if reason == FailureReason::Read
+        && let Some(error) = files.failure()
+    {
+        return error;
+    }
     let message = files.hide_urls(&message);
     let position = position.or_else(|| tree?.position_of(near.as_deref()?));
     match reason {

@@ -193,6 +193,9 @@ pub enum QueryError {
     /// The object store could not be asked.
     #[error("cold storage could not be asked")]
     Objects(#[from] isotherm_cold_store::objects::ObjectError),
+    /// Cold files could not be served to the sandbox.
+    #[error("cold files could not be served on this machine")]
+    ColdServer(#[source] std::io::Error),
     /// The sandbox did not start, or the stream to it broke.
     #[error("the sandbox could not be {action}")]
     Sandbox {
@@ -290,6 +293,7 @@ impl QueryError {
             | Self::PlatformRows(_)
             | Self::Catalog(_)
             | Self::Objects(_)
+            | Self::ColdServer(_)
             | Self::Sandbox { .. }
             | Self::SandboxProtocol { .. }
             | Self::ResultFile { .. }
@@ -325,9 +329,11 @@ impl QueryError {
 impl Classified for QueryError {
     fn disposition(&self) -> Disposition {
         match self {
-            Self::Database(_) | Self::Sandbox { .. } | Self::ColdFileUnreadable { .. } | Self::ResultFile { .. } => {
-                Disposition::Retry
-            }
+            Self::Database(_)
+            | Self::ColdServer(_)
+            | Self::Sandbox { .. }
+            | Self::ColdFileUnreadable { .. }
+            | Self::ResultFile { .. } => Disposition::Retry,
             Self::ResultStore(error) => error.disposition(),
             Self::HotStore(error) | Self::PlatformRows(error) => error.disposition(),
             Self::Catalog(error) => error.disposition(),
@@ -386,6 +392,7 @@ impl Classified for QueryError {
             Self::PlatformRows(_) => "query.platform_rows",
             Self::Catalog(_) => "query.catalog",
             Self::Objects(_) => "query.object_store",
+            Self::ColdServer(_) => "query.cold_server",
             Self::Sandbox { .. } | Self::SandboxProtocol { .. } => "query.sandbox",
             Self::ResultFile { .. } => "query.result_file",
             Self::ResultStore(_) => "query.result_store",

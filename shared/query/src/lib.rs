@@ -4,7 +4,7 @@
 //! place of [`parameters`] and of the present and checks the tree, the sandbox plans it, [`plan`] reads from the plan
 //! which columns and blocks are needed, [`scope`] reads which chains there are for the asker, [`as_of`] pins one to a
 //! block if that was asked for, [`boundary`] reads in the same snapshot which blocks are hot and which cold, hot rows are
-//! copied out in it, cold files are looked up and presigned, the sandbox runs the checked tree, and its rows are handed
+//! copied out in it, cold files are looked up and lent to the sandbox ([`cold_server`]), which runs the checked tree, and its rows are handed
 //! on ([`answer`]) or written ([`render`]). [`engine`] strings these together. The platform's own tables are relations too
 //! ([`platform_tables`]); their rows are read as the asker's organisation, in that snapshot ([`platform_rows`]).
 //!
@@ -25,7 +25,8 @@ pub mod as_of;
 pub mod batch;
 pub mod boundary;
 pub mod catalogue;
-pub mod cold_files;
+mod cold_files;
+pub mod cold_server;
 mod conversation;
 pub mod engine;
 pub mod error;
@@ -50,6 +51,7 @@ pub mod waiting_sandbox;
 
 pub use answer::{AnswerSummary, QueryAnswer, RowSink};
 pub use as_of::{AsOf, AsOfBlock};
+pub use cold_server::ColdServer;
 pub use engine::{AnswerLimits, QueryEngine, QueryRequest};
 pub use error::QueryError;
 pub use sandbox_memory::SandboxMemory;

@@ -158,7 +158,6 @@ fn limits(sandbox: &SandboxConfig, spill: Option<&TempDir>, longest: Duration, p
         threads: sandbox.threads,
         spill: spill.map(|folder| Spill { folder: text(folder.path()), bytes: sandbox.spill_bytes }),
         httpfs: sandbox.httpfs.as_deref().map(text),
-        ca_bundle: sandbox.ca_bundle.as_deref().map(text),
         ports: ports.to_vec(),
     }
 }

@@ -15,6 +15,8 @@ mod chains;
 mod fetched;
 #[path = "federated/handed_on.rs"]
 mod handed_on;
+#[path = "federated/lent.rs"]
+mod lent;
 #[path = "federated/waiting.rs"]
 mod waiting;
 

@@ -23,25 +23,14 @@ mod tests;
 /// The newest of Landlock's versions whose restrictions are asked for; an older kernel gives those that it has.
 const NEWEST: ABI = ABI::V9;
 
-/// What libraries read of the system while a query runs: name look-up, certificate authorities, processors and memory,
-/// chance. Nothing in it is secret. A system that lacks some of them does without.
-const SYSTEM: [&str; 22] = [
+/// What libraries read of the system while a query runs: code, processors and memory, chance. Nothing in it is secret. A
+/// system that lacks some of them does without.
+const SYSTEM: [&str; 11] = [
     "/lib",
     "/lib64",
     "/usr/lib",
     "/usr/lib64",
     "/etc/ld.so.cache",
-    "/etc/gai.conf",
-    "/etc/host.conf",
-    "/etc/hosts",
-    "/etc/nsswitch.conf",
-    "/etc/resolv.conf",
-    "/etc/pki/ca-trust/extracted",
-    "/etc/pki/tls/certs",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-    "/etc/ssl/certs",
-    "/usr/share/ca-certificates",
     "/dev/random",
     "/dev/urandom",
     "/proc/self/cgroup",
@@ -70,7 +59,7 @@ pub fn close_inherited() -> Result<(), SandboxError> {
 /// Shuts the calling thread off from all files but those of `limits` and those of the system that libraries need,
 /// and from other processes. Returns what stays open.
 ///
-/// Of its own it may read the extension and the certificates, and do anything in the folder to spill to.
+/// Of its own it may read the extension, and do anything in the folder to spill to.
 ///
 /// # Errors
 /// [`SandboxError::Confine`] if a file of `limits` is not there, or if the kernel takes the rules only in part.
@@ -80,7 +69,7 @@ pub fn files(limits: &Limits) -> Result<Vec<OpenDoor>, SandboxError> {
         .filter_map(|path| PathFd::new(path).ok())
         .map(|place| PathBeneath::new(place, AccessFs::ReadFile | AccessFs::ReadDir))
         .collect();
-    for file in limits.httpfs.iter().chain(&limits.ca_bundle) {
+    for file in &limits.httpfs {
         rules.push(PathBeneath::new(existing(file)?, AccessFs::ReadFile));
     }
     if let Some(spill) = &limits.spill {

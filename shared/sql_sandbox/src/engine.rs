@@ -19,11 +19,7 @@ use isotherm_types::sandbox::{DUCKDB_VERSION, Failure, FailureReason, Limits, Sp
 pub fn open(limits: &Limits) -> Result<Connection, SandboxError> {
     let connection = open_with(limits, &[("allow_unsigned_extensions", "true".to_owned())])?;
     if let Some(path) = &limits.httpfs {
-        let mut sql = format!("LOAD {}; SET enable_http_metadata_cache = true;", literal(path));
-        if let Some(bundle) = &limits.ca_bundle {
-            let bundle = literal(bundle);
-            sql.push_str(&format!(" SET ca_cert_file = {bundle}; SET enable_server_cert_verification = true;"));
-        }
+        let sql = format!("LOAD {}; SET enable_http_metadata_cache = true;", literal(path));
         connection.execute_batch(&sql).map_err(SandboxError::engine("load httpfs"))?;
     }
     let signed_only = "SET allow_unsigned_extensions = false;";

@@ -104,9 +104,7 @@ pub struct Limits {
     pub spill: Option<Spill>,
     /// Path of the `httpfs` extension; absent means that no cold file can be read.
     pub httpfs: Option<String>,
-    /// PEM file of the certificate authorities for cold files behind `https`.
-    pub ca_bundle: Option<String>,
-    /// TCP ports that it may connect to: those of the object store.
+    /// TCP ports that it may connect to: the one at which its parent serves cold files.
     pub ports: Vec<u16>,
 }
 
@@ -185,7 +183,7 @@ pub struct ColdGroup {
     pub first_block: u64,
     /// Last block of the last file that may be seen, included.
     pub last_block: u64,
-    /// Presigned URLs; nothing else becomes readable.
+    /// Addresses at which the parent serves them to this process; nothing else becomes readable.
     pub urls: Vec<String>,
 }
 

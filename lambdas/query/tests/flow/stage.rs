@@ -19,7 +19,7 @@ use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::lambda::{Invocation, identity};
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
 use isotherm_query::results::{InlineLimits, ResultStore};
-use isotherm_query::{QueryEngine, SandboxMemory, WaitingSandbox};
+use isotherm_query::{ColdServer, QueryEngine, SandboxMemory, WaitingSandbox};
 use isotherm_types::{Clock as _, OrgId, SystemClock};
 use lambda_query::{QueryFunction, Route};
 use serde_json::{Value, json};
@@ -91,6 +91,7 @@ impl Stage {
                 objects,
                 sandbox: sandbox(scratch.path().to_owned()),
                 limits: AnswerLimits { max_rows: 100_000, max_bytes: 16 << 20 },
+                cold: ColdServer::keeping(64 << 20),
                 waiting: WaitingSandbox::default(),
             },
             results: ResultStore::new(clients.s3().clone(), results),
@@ -188,7 +189,6 @@ pub(crate) fn sandbox(spill_folder: std::path::PathBuf) -> SandboxConfig {
     SandboxConfig {
         program: sandbox_program::path(),
         httpfs: Some(httpfs.canonicalize().unwrap()),
-        ca_bundle: None,
         memory: SandboxMemory::around(512 << 20),
         threads: 2,
         spill_bytes: 64 << 20,

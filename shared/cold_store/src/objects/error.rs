@@ -87,8 +87,8 @@ pub enum ObjectError {
         /// What is there.
         found: ObjectDigest,
     },
-    /// A damaged object is not the one any more that was looked at, or S3 does not say which one it is.
-    #[error("{key} was to be restored, but is not the object any more that was looked at")]
+    /// An object that was to be read or restored is not the one any more that was looked at, or S3 does not say which one it is.
+    #[error("{key} is not the object any more that was looked at")]
     Changed {
         /// The object.
         key: String,

@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use isotherm_cold_store::objects::{ObjectError, PutOutcome, Source};
-use isotherm_cold_store::{ObjectDigest, ObjectHead, ObjectStore};
+use isotherm_cold_store::{ObjectDigest, ObjectHead, ObjectStore, Sha256Digest};
 use isotherm_lab::http_faults::{Call, HttpFaults, RawReply, Verdict};
 use isotherm_lab::ministack::Ministack;
 use isotherm_types::{Classified, Disposition};
 
 use crate::bucket::Bucket;
+
+/// What S3 vouches for.
+fn told(head: &ObjectHead) -> (u64, Option<Sha256Digest>) {
+    (head.size_bytes, head.sha256)
+}
 
 #[tokio::test]
 async fn an_object_is_written_once_and_an_altered_one_is_noticed() {
@@ -32,11 +37,11 @@ async fn an_object_is_written_once_and_an_altered_one_is_noticed() {
     assert!(matches!(objects.read("a/b", 4).await, Err(ObjectError::TooLarge { .. })));
     assert_eq!(objects.size_bytes("a/b").await.unwrap(), Some(5));
     let head = objects.head("a/b").await.unwrap().unwrap();
-    assert_eq!(head, ObjectHead { size_bytes: 5, sha256: Some(digest.sha256) });
+    assert_eq!(told(&head), (5, Some(digest.sha256)));
     objects.verify("a/b", &digest).await.unwrap();
 
     bucket.overwrite("a/b", b"firsT").await;
-    assert_eq!(objects.head("a/b").await.unwrap().unwrap(), ObjectHead { size_bytes: 5, sha256: None });
+    assert_eq!(told(&objects.head("a/b").await.unwrap().unwrap()), (5, None));
     assert!(matches!(objects.verify("a/b", &digest).await, Err(ObjectError::Altered { .. })));
 }
 
@@ -114,7 +119,7 @@ async fn an_upload_in_parts_whose_first_answer_was_lost_is_there() {
     bucket.objects.verify("long", &digest).await.unwrap();
     assert!(objects.puts_in_parts(digest.size_bytes) && !bucket.objects.puts_in_parts(digest.size_bytes));
     let head = objects.head("long").await.unwrap().unwrap();
-    assert_eq!(head, ObjectHead { size_bytes: digest.size_bytes, sha256: None }, "S3 knows those of the parts");
+    assert_eq!(told(&head), (digest.size_bytes, None), "S3 knows those of the parts");
 }
 
 #[tokio::test]
@@ -132,6 +137,34 @@ async fn of_two_writers_in_parts_at_once_one_writes() {
     assert_eq!(written.count(), 1, "{both:?}");
     let refused = [both.0, both.1].into_iter().find_map(Result::err).unwrap();
     assert_eq!(refused.code(), "cold_store.object_conflict", "{refused}");
+}
+
+/// All bytes of a part.
+async fn part(objects: &ObjectStore, e_tag: &str, bytes: std::ops::Range<u64>) -> Result<Vec<u8>, ObjectError> {
+    let (mut part, mut read) = (objects.read_part("a/b", e_tag, bytes).await?, Vec::new());
+    while let Some(piece) = part.next().await? {
+        read.extend_from_slice(&piece);
+    }
+    Ok(read)
+}
+
+#[tokio::test]
+async fn a_part_is_read_of_the_object_that_was_looked_up_and_of_no_other() {
+    let bucket = Bucket::create().await;
+    let (objects, bytes) = (&bucket.objects, Bytes::from_static(b"0123456789"));
+    let put = objects.put_if_absent("a/b", Source::Bytes(&bytes), &ObjectDigest::of(&bytes));
+    assert_eq!(put.await.unwrap(), PutOutcome::Written);
+    let e_tag = objects.head("a/b").await.unwrap().unwrap().e_tag.unwrap();
+    for (asked, expected) in [(2..5, "234"), (0..10, "0123456789"), (9..10, "9"), (4..4, ""), (0..0, "")] {
+        let read = part(objects, &e_tag, asked.clone()).await.unwrap();
+        assert_eq!(String::from_utf8(read).unwrap(), expected, "{asked:?}");
+    }
+
+    bucket.overwrite("a/b", b"abcdefghij").await;
+    let changed = part(objects, &e_tag, 2..5).await.unwrap_err();
+    assert_eq!((changed.code(), changed.disposition()), ("cold_store.object_changed", Disposition::Retry));
+    bucket.client.delete_object().bucket(objects.bucket()).key("a/b").send().await.unwrap();
+    assert!(matches!(part(objects, &e_tag, 2..5).await, Err(ObjectError::Missing { .. })));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use arrow::array::ArrayRef;
 use arrow::util::display::array_value_to_string;
 use isotherm_lab::benchmark::cpu_of_tree;
-use isotherm_query::{QueryAnswer, QueryEngine, QueryRequest};
+use isotherm_query::{ColdServer, QueryAnswer, QueryEngine, QueryRequest, WaitingSandbox};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, ValueRef as _};
 
@@ -19,8 +19,10 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 /// A way to an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leg {
-    /// The engine over hot rows and cold storage.
+    /// The engine over hot rows and cold storage, which has answered queries before.
     Engine,
+    /// The same, which has none of cold storage in memory.
+    EngineAnew,
     /// DuckDB over all rows in files on the local disk.
     DuckDb,
     /// DuckDB over the objects of cold storage, and the newer rows in local files.
@@ -29,8 +31,11 @@ pub(crate) enum Leg {
     Postgres,
 }
 
-/// The engine, then its peers.
-pub(crate) const LEGS: [Leg; 4] = [Leg::Engine, Leg::DuckDb, Leg::DuckDbOnS3, Leg::Postgres];
+/// The engine, then what it is compared with.
+pub(crate) const LEGS: [Leg; 5] = [Leg::Engine, Leg::EngineAnew, Leg::DuckDb, Leg::DuckDbOnS3, Leg::Postgres];
+
+/// What an engine keeps of cold files, as the function does.
+pub(crate) const COLD_BYTES: u64 = 128 << 20;
 
 /// Rows as text: bytes in hexadecimal digits, nothing where there is no value.
 pub(crate) type Rows = Vec<Vec<String>>;
@@ -58,6 +63,7 @@ impl Leg {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Engine => "engine",
+            Self::EngineAnew => "engine anew",
             Self::DuckDb => "DuckDB",
             Self::DuckDbOnS3 => "DuckDB on S3",
             Self::Postgres => "Postgres",
@@ -71,10 +77,12 @@ impl Answerers<'_> {
         let this = i32::try_from(std::process::id()).expect("process ids are small");
         // As between two queries of the function: what is opened then is no part of the next leg.
         self.engine.until_a_sandbox_waits().await;
+        let anew = anew(&self.engine).await;
         let clocks = |stage: &Stage| (cpu_of_tree(this), stage.postgres_cpu(), stage.emulator_cpu());
         let (before, began) = (clocks(self.stage), Instant::now());
         let rows = match (leg, &mut self.duckdb) {
             (Leg::Engine, _) => text_of(&answer(&self.engine, query).await),
+            (Leg::EngineAnew, _) => text_of(&answer(&anew, query).await),
             (Leg::DuckDb, Some([local, _])) => local.ask(&query.for_duckdb()).await,
             (Leg::DuckDbOnS3, Some([_, on_s3])) => on_s3.ask(&query.for_duckdb()).await,
             (Leg::DuckDb | Leg::DuckDbOnS3, None) => return None,
@@ -89,6 +97,15 @@ impl Answerers<'_> {
         };
         Some((taken, rows))
     }
+}
+
+/// An engine that has read none of cold storage; its sandbox waits too.
+pub(crate) async fn anew(engine: &QueryEngine) -> QueryEngine {
+    let (cold, waiting) = (ColdServer::keeping(COLD_BYTES), WaitingSandbox::default());
+    let engine = QueryEngine { cold, waiting, ..engine.clone() };
+    engine.keep_a_sandbox_waiting(TIMEOUT).await;
+    engine.until_a_sandbox_waits().await;
+    engine
 }
 
 /// The engine's answer.

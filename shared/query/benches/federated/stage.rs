@@ -13,19 +13,20 @@ use isotherm_lab::ministack::{Ministack, MinistackOptions, REGION, account};
 use isotherm_lab::postgres::{Data, Postgres, StartOptions, TestDatabase};
 use isotherm_lab::tools;
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
-use isotherm_query::{QueryEngine, SandboxMemory, WaitingSandbox};
+use isotherm_query::{ColdServer, QueryEngine, SandboxMemory, WaitingSandbox};
 use isotherm_types::Dataset;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tempfile::TempDir;
 
 use crate::chain::{CHAIN, CHAIN_ID, PARTITION_BLOCKS};
 use crate::counting_proxy::CountingProxy;
+use crate::legs;
 use crate::sandbox_program;
 
 /// As many as the machine has processors; the peers have as many.
 pub(crate) const THREADS: u32 = 2;
-/// Of DuckDB's buffers, here and at the peers: two thirds of the function's 3008 MB.
-pub(crate) const MEMORY_BYTES: u64 = 1_955 << 20;
+/// Of DuckDB's buffers, here and at the peers: what the function's 3008 MB leave to them.
+pub(crate) const MEMORY_BYTES: u64 = 1_856 << 20;
 const SPILL_BYTES: u64 = 1 << 30;
 /// How long URLs for the peer live.
 const A_RUN: Duration = Duration::from_secs(6 * 60 * 60);
@@ -103,13 +104,13 @@ impl Stage {
             sandbox: SandboxConfig {
                 program: sandbox_program::path(),
                 httpfs: Some(httpfs()),
-                ca_bundle: None,
                 memory: SandboxMemory::around(MEMORY_BYTES),
                 threads: THREADS,
                 spill_bytes: SPILL_BYTES,
                 spill_folder: self.folder.path().to_owned(),
             },
             limits: AnswerLimits { max_rows: 100_000, max_bytes: 32 << 20 },
+            cold: ColdServer::keeping(legs::COLD_BYTES),
             waiting: WaitingSandbox::default(),
         }
     }

@@ -67,9 +67,8 @@ async fn one_that_may_connect_elsewhere_is_not_taken() {
     let platform = half_cold().await;
     platform.engine.keep_a_sandbox_waiting(Duration::from_secs(20)).await;
     let waiting = platform.engine.waiting_process().unwrap();
-    let config = platform.client.config().to_builder().endpoint_url("http://127.0.0.1:9").build();
-    let objects = isotherm_cold_store::ObjectStore::new(aws_sdk_s3::Client::from_conf(config), "elsewhere");
-    let elsewhere = isotherm_query::QueryEngine { objects, ..platform.engine.clone() };
+    let cold = isotherm_query::ColdServer::keeping(1 << 20);
+    let elsewhere = isotherm_query::QueryEngine { cold, ..platform.engine.clone() };
     assert_eq!(rows_of(&elsewhere.run(request("select 1")).await.unwrap()), [[json!(1)]]);
     assert_eq!(platform.engine.waiting_process(), Some(waiting));
 }

@@ -12,7 +12,6 @@ pub(crate) fn limits(memory_bytes: u64) -> Limits {
         threads: 1,
         spill: None,
         httpfs: None,
-        ca_bundle: None,
         ports: vec![],
     }
 }

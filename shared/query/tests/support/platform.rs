@@ -10,7 +10,7 @@ use isotherm_lab::ministack::{Ministack, REGION, account};
 use isotherm_lab::postgres::TestDatabase;
 use isotherm_lab::tools;
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
-use isotherm_query::{QueryEngine, SandboxMemory, WaitingSandbox};
+use isotherm_query::{ColdServer, QueryEngine, SandboxMemory, WaitingSandbox};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::made_chain::{CHAIN, CHAIN_NAME};
@@ -47,6 +47,7 @@ impl Platform {
             objects: objects.clone(),
             sandbox: sandbox(scratch.path().to_owned()),
             limits: AnswerLimits { max_rows: 100_000, max_bytes: 16 << 20 },
+            cold: ColdServer::keeping(64 << 20),
             waiting: WaitingSandbox::default(),
         };
         let platform = Self { database, client, objects, engine, scratch };
@@ -65,7 +66,6 @@ pub(crate) fn sandbox(spill_folder: PathBuf) -> SandboxConfig {
     SandboxConfig {
         program: sandbox_program::path(),
         httpfs: Some(httpfs.canonicalize().unwrap()),
-        ca_bundle: None,
         memory: SandboxMemory::around(512 << 20),
         threads: 2,
         spill_bytes: 64 << 20,

@@ -28,7 +28,6 @@ fn limits(spill: Option<Spill>) -> Limits {
         threads: 1,
         spill,
         httpfs: None,
-        ca_bundle: None,
         ports: vec![],
     }
 }
@@ -77,7 +76,7 @@ fn only_the_ports_that_are_named_are_open() {
 
 #[test]
 fn a_file_that_should_be_read_and_is_not_there_is_an_error() {
-    let missing = Limits { ca_bundle: Some("/nowhere/ca.pem".to_owned()), ..limits(None) };
+    let missing = Limits { httpfs: Some("/nowhere/httpfs".to_owned()), ..limits(None) };
     let error = on_a_thread(move || files(&missing).unwrap_err());
     assert_eq!(error.code(), "sandbox.confine");
 }

@@ -167,7 +167,6 @@ pub(crate) fn limits() -> Limits {
         threads: 2,
         spill: None,
         httpfs: httpfs(),
-        ca_bundle: None,
         ports: STORE_PORTS.lock().unwrap().clone(),
     }
 }

@@ -130,7 +130,6 @@ impl Planted {
             threads: 2,
             spill: Some(Spill { folder: text(spill.path()), bytes: 64 << 20 }),
             httpfs: Some(text(&tools::httpfs().unwrap().canonicalize().unwrap())),
-            ca_bundle: None,
             ports: vec![port_of(&own_url).expect("an address with a port")],
         };
         let sources = vec![source(own_url)];

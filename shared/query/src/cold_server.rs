@@ -1,0 +1,226 @@
+//! Serves cold files to the sandboxes of this process, over HTTP on this machine (ADR 39).
+//!
+//! A sandbox asks for ranges of its query's files at addresses of a *loan*: a name that nobody guesses, good for as long as
+//! the query runs, for exactly its files. What it asks for comes from memory if an earlier query had it read, and else from
+//! S3, of the object that was looked up and of no other. So a sandbox holds no address or signature that is good
+//! elsewhere, and connects to nobody but its parent; and what every query of a table reads anew, the ends of its files above
+//! all, is read from S3 once.
+//!
+//! Kept are blocks of one length ([`blocks`]), up to a number of bytes; read and passed on is one block after the other
+//! ([`reading`]), whatever the length of the range that is asked for ([`answer`]).
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use isotherm_cold_store::ObjectStore;
+use isotherm_cold_store::objects::ObjectError;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinHandle, JoinSet};
+use uuid::Uuid;
+
+use crate::error::QueryError;
+
+mod answer;
+mod blocks;
+mod footer;
+mod reading;
+
+use blocks::Blocks;
+pub(crate) use blocks::FileId;
+use reading::Reading;
+
+/// Connections at one time. A process may have 1,024 files open on Lambda, and a sandbox opens as many connections as it
+/// likes, up to its own 512; the others wait.
+const MOST_CONNECTIONS: usize = 256;
+
+/// Answers of one query at one time: each holds a block or two. DuckDB asks for one a thread.
+const MOST_ANSWERS: usize = 32;
+
+/// After a connection that the system did not let in, such as for want of a descriptor.
+const AFTER_A_REFUSAL: Duration = Duration::from_millis(50);
+
+/// The server; its clones are the same one. It listens from the first sandbox on, on a port that the system chooses.
+#[derive(Clone, Debug)]
+pub struct ColdServer(Arc<Server>);
+
+#[derive(Debug)]
+struct Server {
+    shared: Arc<Shared>,
+    listening: OnceCell<Listening>,
+}
+
+/// What connections need.
+#[derive(Debug)]
+struct Shared {
+    blocks: Arc<Blocks>,
+    loans: Mutex<HashMap<Uuid, Arc<Loan>>>,
+}
+
+#[derive(Debug)]
+struct Listening {
+    port: u16,
+    accepting: JoinHandle<()>,
+}
+
+/// The files of one query.
+#[derive(Debug)]
+struct Loan {
+    objects: ObjectStore,
+    files: Vec<Arc<LentFile>>,
+    places: Arc<Semaphore>,
+    /// The last thing that went wrong with one of them.
+    failure: Mutex<Option<ObjectError>>,
+}
+
+/// A file that was looked up.
+#[derive(Debug)]
+pub(crate) struct LentFile {
+    pub(crate) key: String,
+    pub(crate) size_bytes: u64,
+    pub(crate) id: FileId,
+}
+
+/// A loan until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    shared: Arc<Shared>,
+    name: Uuid,
+    port: u16,
+    loan: Arc<Loan>,
+}
+
+impl ColdServer {
+    /// One that keeps up to `most_bytes` of cold files in memory.
+    pub fn keeping(most_bytes: u64) -> Self {
+        let shared = Shared { blocks: Arc::new(Blocks::of(most_bytes)), loans: Mutex::default() };
+        Self(Arc::new(Server { shared: Arc::new(shared), listening: OnceCell::new() }))
+    }
+
+    /// The port at which it listens on 127.0.0.1.
+    ///
+    /// # Errors
+    /// [`QueryError::ColdServer`] if the system gives it none.
+    pub(crate) async fn port(&self) -> Result<u16, QueryError> {
+        let Server { shared, listening } = &*self.0;
+        let listening = listening.get_or_try_init(|| async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            let port = listener.local_addr()?.port();
+            Ok(Listening { port, accepting: tokio::spawn(accept(listener, Arc::clone(shared))) })
+        });
+        listening.await.map(|listening| listening.port).map_err(QueryError::ColdServer)
+    }
+
+    /// Whether the ends of so many files can be kept beside what else is.
+    pub(crate) fn has_room_for_footers(&self, files: usize) -> bool {
+        self.0.shared.blocks.most_bytes() / 2 >= files as u64 * footer::USUAL_BYTES
+    }
+
+    /// Reads what every reader of a Parquet file begins with, its footer, unless it is kept.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub(crate) async fn read_footer(&self, objects: &ObjectStore, file: &Arc<LentFile>) -> Result<(), ObjectError> {
+        footer::read(&self.0.shared.blocks, objects, file).await
+    }
+
+    /// Serves `files` from now on, until the lease is dropped.
+    ///
+    /// # Errors
+    /// [`QueryError::ColdServer`] if it does not listen.
+    pub(crate) async fn lend(&self, objects: &ObjectStore, files: Vec<Arc<LentFile>>) -> Result<Lease, QueryError> {
+        let port = self.port().await?;
+        let places = Arc::new(Semaphore::new(MOST_ANSWERS));
+        let loan = Arc::new(Loan { objects: objects.clone(), files, places, failure: Mutex::default() });
+        let (shared, name) = (Arc::clone(&self.0.shared), Uuid::new_v4());
+        shared.loans().insert(name, Arc::clone(&loan));
+        Ok(Lease { shared, name, port, loan })
+    }
+}
+
+impl Lease {
+    /// The address of one of the files, by its place among them.
+    pub(crate) fn url(&self, place: usize) -> String {
+        format!("http://{}:{}/{}/{place}.parquet", Ipv4Addr::LOCALHOST, self.port, self.name.simple())
+    }
+
+    /// The last thing that went wrong with one of the files; forgotten by this.
+    pub(crate) fn take_failure(&self) -> Option<ObjectError> {
+        self.loan.failure().take()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.shared.loans().remove(&self.name);
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // With it go the connections, which it holds.
+        self.accepting.abort();
+    }
+}
+
+impl Shared {
+    fn loans(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Loan>>> {
+        // What is held in it is whole at any time.
+        self.loans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the path of an address names: a loan, and a file of it.
+    fn lent(&self, path: &str) -> Option<(Arc<Loan>, Arc<LentFile>)> {
+        let (name, file) = path.strip_prefix('/')?.split_once('/')?;
+        let place: usize = file.strip_suffix(".parquet")?.parse().ok()?;
+        let loan = self.loans().get(&Uuid::try_parse(name).ok()?).map(Arc::clone)?;
+        let file = loan.files.get(place).map(Arc::clone)?;
+        Some((loan, file))
+    }
+}
+
+impl Loan {
+    fn failure(&self) -> MutexGuard<'_, Option<ObjectError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for an answer, once there is one.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+}
+
+/// Serves whoever connects, for as long as it is not dropped.
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(serve(stream, Arc::clone(&shared)))),
+                Err(error) => {
+                    tracing::warn!(%error, "a sandbox's connection for cold files was not let in");
+                    tokio::time::sleep(AFTER_A_REFUSAL).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    // Without it the end of an answer may wait for an acknowledgement; it only costs time if that fails.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(answer::answer(&shared, &request).await) }
+    });
+    // A sandbox that ends in the middle of an answer is nothing to tell of; a file that fails there is told by its loan.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
