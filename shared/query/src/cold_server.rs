@@ -34,7 +34,6 @@ mod reading;
 
 use blocks::Blocks;
 pub(crate) use blocks::FileId;
-use reading::Reading;
 
 /// Connections at one time. A process may have 1,024 files open on Lambda, and a sandbox opens as many connections as it
 /// likes, up to its own 512; the others wait.

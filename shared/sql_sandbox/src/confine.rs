@@ -69,7 +69,7 @@ pub fn files(limits: &Limits) -> Result<Vec<OpenDoor>, SandboxError> {
         .filter_map(|path| PathFd::new(path).ok())
         .map(|place| PathBeneath::new(place, AccessFs::ReadFile | AccessFs::ReadDir))
         .collect();
-    for file in &limits.httpfs {
+    if let Some(file) = &limits.httpfs {
         rules.push(PathBeneath::new(existing(file)?, AccessFs::ReadFile));
     }
     if let Some(spill) = &limits.spill {
