@@ -33,7 +33,7 @@ mod footer;
 mod reading;
 
 use blocks::Blocks;
-pub(crate) use blocks::FileId;
+pub use blocks::FileId;
 
 /// Connections at one time. A process may have 1,024 files open on Lambda, and a sandbox opens as many connections as it
 /// likes, up to its own 512; the others wait.
@@ -80,15 +80,18 @@ struct Loan {
 
 /// A file that was looked up.
 #[derive(Debug)]
-pub(crate) struct LentFile {
-    pub(crate) key: String,
-    pub(crate) size_bytes: u64,
-    pub(crate) id: FileId,
+pub struct LentFile {
+    /// Its key.
+    pub key: String,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Which bytes it is.
+    pub id: FileId,
 }
 
 /// A loan until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     shared: Arc<Shared>,
     name: Uuid,
     port: u16,
@@ -133,7 +136,7 @@ impl ColdServer {
     ///
     /// # Errors
     /// [`QueryError::ColdServer`] if it does not listen.
-    pub(crate) async fn lend(&self, objects: &ObjectStore, files: Vec<Arc<LentFile>>) -> Result<Lease, QueryError> {
+    pub async fn lend(&self, objects: &ObjectStore, files: Vec<Arc<LentFile>>) -> Result<Lease, QueryError> {
         let port = self.port().await?;
         let places = Arc::new(Semaphore::new(MOST_ANSWERS));
         let loan = Arc::new(Loan { objects: objects.clone(), files, places, failure: Mutex::default() });
@@ -145,7 +148,7 @@ impl ColdServer {
 
 impl Lease {
     /// The address of one of the files, by its place among them.
-    pub(crate) fn url(&self, place: usize) -> String {
+    pub fn url(&self, place: usize) -> String {
         format!("http://{}:{}/{}/{place}.parquet", Ipv4Addr::LOCALHOST, self.port, self.name.simple())
     }
 

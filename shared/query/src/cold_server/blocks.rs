@@ -16,9 +16,11 @@ const ENTRY_BYTES: u64 = 256;
 /// The bytes of a file: what was committed, and by what S3 knows the object that was found to be it. The `ETag` tells objects
 /// apart of which S3 has no digest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct FileId {
-    pub(crate) sha256: Sha256Digest,
-    pub(crate) e_tag: Arc<str>,
+pub struct FileId {
+    /// Digest that was committed.
+    pub sha256: Sha256Digest,
+    /// S3's name for the object that was looked up.
+    pub e_tag: Arc<str>,
 }
 
 /// The kept blocks.

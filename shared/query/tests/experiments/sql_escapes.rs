@@ -7,8 +7,8 @@
 mod corpus;
 mod forged;
 mod legs;
+mod listener;
 mod planted;
-mod store;
 mod wire;
 
 use std::io::Read;

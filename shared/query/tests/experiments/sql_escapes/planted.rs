@@ -1,17 +1,20 @@
 //! What is there to be stolen: secrets in files, in the parent's environment, memory and open files, in another org's
 //! object and row. And the judge, who looks for them in whatever came out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use isotherm_cold_store::Sha256Digest;
 use isotherm_lab::tools;
+use isotherm_query::cold_server::{FileId, Lease, LentFile};
 use isotherm_types::Dataset;
 use isotherm_types::sandbox::{ColdGroup, Limits, Part, Relation, RelationColumn, Source, Spill, port_of};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use tempfile::TempDir;
 
-use super::store::{Listener, Store};
+use super::listener::Listener;
 use crate::made_chain::{CHAIN, compact, follow, range};
 use crate::platform::Platform;
 
@@ -20,7 +23,8 @@ pub(crate) const OWN_BLOCKS: u64 = 10;
 
 /// The cold file of the query itself.
 const OWN_KEY: &str = "cold/made/blocks/blocks_0000000000_0000000009.parquet";
-const OWN_SIGNATURE: &str = "X-Amz-Signature=own";
+/// An object of another org, which is lent to a query of theirs.
+const OTHERS_KEY: &str = "cold/other/logs/secret.csv";
 
 /// Where a secret is, by which it is named.
 const SECRETS: [&str; 10] = [
@@ -77,6 +81,7 @@ pub(crate) struct Planted {
     folder: TempDir,
     /// The only folder to which a sandbox may write.
     _spill: TempDir,
+    _lent: [Lease; 2],
     _held: File,
     _heap: Box<str>,
 }
@@ -84,23 +89,30 @@ pub(crate) struct Planted {
 impl Planted {
     pub(crate) async fn new(mark: &str) -> Self {
         let platform = Platform::start().await;
-        let own = own_file(&platform).await;
+        own_file(&platform).await;
         let (folder, spill) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         plant_files(mark, folder.path());
         let held = held_file(mark, folder.path());
-        let (own_target, other_target) = (format!("/{OWN_KEY}"), "/cold/other/logs/secret.csv".to_owned());
-        let others = format!("a\n{}\n", secret(mark, "otherobject")).into_bytes();
-        let store = Store::start(HashMap::from([
-            (format!("{own_target}?{OWN_SIGNATURE}"), own),
-            (format!("{other_target}?X-Amz-Signature=theirs"), others),
-        ]));
-        let own_url = store.url(&format!("{own_target}?{OWN_SIGNATURE}"));
+        let other_target = format!("/{OTHERS_KEY}");
+        let others = format!("a\n{}\n", secret(mark, "otherobject"));
+        put(&platform, OTHERS_KEY, others.into_bytes()).await;
+        let cold = &platform.engine.cold;
+        let own = cold.lend(&platform.objects, vec![looked_up(&platform, OWN_KEY).await]).await.unwrap();
+        let theirs = cold.lend(&platform.objects, vec![looked_up(&platform, OTHERS_KEY).await]).await.unwrap();
+        assert_eq!(
+            read(&theirs.url(0)).await.matches(&secret(mark, "otherobject")).count(),
+            1,
+            "it is there to be had"
+        );
+        let own_url = own.url(0);
+        let (own_loan_url, _) = own_url.rsplit_once('/').unwrap();
+        let (store_url, own_loan) = own_loan_url.rsplit_once('/').unwrap();
+        let (store_url, own_loan) = (store_url.to_owned(), format!("/{own_loan}"));
         let listener = Listener::start();
         let (postgres_port, postgres_database) = plant_row(mark, &platform).await;
         let text = |path: &Path| path.display().to_string();
         let name = folder.path().file_name().unwrap().to_string_lossy().into_owned();
         let extension = tools::postgres_scanner().unwrap_or_else(|_| PathBuf::from("/nowhere/postgres_scanner"));
-        let store_url = store.url("");
         let places = vec![
             ("file", text(&folder.path().join("planted.csv"))),
             ("json", text(&folder.path().join("planted.json"))),
@@ -115,8 +127,7 @@ impl Planted {
             ("store", store_url.trim_start_matches("http://").to_owned()),
             ("store_url", store_url),
             ("own_url", own_url.clone()),
-            ("own_target", own_target),
-            ("own_signature", OWN_SIGNATURE.to_owned()),
+            ("own_loan", own_loan),
             ("other_target", other_target),
             ("postgres_port", postgres_port),
             ("postgres_database", postgres_database),
@@ -135,7 +146,20 @@ impl Planted {
         let sources = vec![source(own_url)];
         let heap = secret(mark, "heap").into_boxed_str();
         let mark = mark.to_owned();
-        Self { mark, platform, limits, sources, listener, places, folder, _spill: spill, _held: held, _heap: heap }
+        let _lent = [own, theirs];
+        Self {
+            mark,
+            platform,
+            limits,
+            sources,
+            listener,
+            places,
+            folder,
+            _spill: spill,
+            _lent,
+            _held: held,
+            _heap: heap,
+        }
     }
 
     /// `sql` with every place filled in.
@@ -174,11 +198,26 @@ fn list(folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-async fn own_file(platform: &Platform) -> Vec<u8> {
+async fn own_file(platform: &Platform) {
     let mut conn = platform.connect().await;
     follow(&mut conn, range(0, 35)).await;
     compact(&mut conn, &platform.objects, platform.scratch.path(), range(0, OWN_BLOCKS)).await;
-    platform.objects.read(OWN_KEY, 1 << 24).await.unwrap().expect("the cold file was written").to_vec()
+}
+
+async fn put(platform: &Platform, key: &str, bytes: Vec<u8>) {
+    let put = platform.client.put_object().bucket(platform.objects.bucket()).key(key);
+    put.body(bytes.into()).send().await.unwrap();
+}
+
+/// An object as it is lent.
+async fn looked_up(platform: &Platform, key: &str) -> Arc<LentFile> {
+    let head = platform.objects.head(key).await.unwrap().expect("the object was written");
+    let id = FileId { sha256: Sha256Digest::of(key.as_bytes()), e_tag: head.e_tag.unwrap().into() };
+    Arc::new(LentFile { key: key.to_owned(), size_bytes: head.size_bytes, id })
+}
+
+async fn read(url: &str) -> String {
+    reqwest::get(url).await.unwrap().text().await.unwrap()
 }
 
 fn plant_files(mark: &str, folder: &Path) {

@@ -1,4 +1,4 @@
--- Attempts at the network: @listener@ counts who connects; @other_target@ is another org's object and @own_target@ the query's own.
+-- Attempts at the network: @listener@ counts who connects; @store@ serves cold files: the query's own, @own_loan@, and another org's, whose loan nobody knows; @other_target@ is that object's key.
 -- kind: addresses
 from 'http://@listener@/x.csv'
 from 'https://@listener@/x.parquet'
@@ -43,11 +43,16 @@ select * from http_post('http://@listener@/x', headers => map {}, body => '')
 from '@own_url@'
 select * from read_parquet('@own_url@')
 select * from read_text('@store_url@@other_target@')
-select * from read_text('@store_url@@other_target@?@own_signature@')
-select * from read_text('@store_url@@own_target@/../other.csv?@own_signature@')
-select * from read_text('@own_url@&response-content-type=text/csv')
+select * from read_text('@store_url@@own_loan@/1.parquet')
+select * from read_text('@store_url@@own_loan@/../00000000000000000000000000000000/0.parquet')
+select * from read_text('@own_url@?response-content-type=text/csv')
 select * from read_text('@own_url@#@other_target@')
 select * from read_text('@store_url@/')
+select * from read_text('@store_url@/00000000000000000000000000000000/0.parquet')
+select * from read_text('@store_url@//0.parquet')
+select * from read_text('@store_url@@own_loan@/-1.parquet')
+select * from read_text('@store_url@@own_loan@/0.parquet/../..@other_target@')
+select * from glob('@store_url@/*/0.parquet')
 select * from read_text('@store_url@/?list-type=2')
 select * from read_parquet(['@own_url@', '@store_url@@other_target@'])
 copy (select 1) to '@own_url@'
