@@ -9,8 +9,9 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use isotherm_cold_store::objects::ObjectError;
 use isotherm_cold_store::{ObjectHead, ObjectStore};
+use isotherm_types::disposition::error_chain;
 use isotherm_types::sandbox::ColdGroup;
-use isotherm_types::{ChainId, Dataset};
+use isotherm_types::{ChainId, Classified as _, Dataset, Disposition};
 
 use crate::boundary::ColdFile;
 use crate::cold_server::{ColdServer, FileId, Lease, LentFile};
@@ -41,11 +42,8 @@ impl LentFiles {
 
     /// Why a file could not be read on, if one could not; told once.
     pub(crate) fn failure(&self) -> Option<QueryError> {
-        let error = self.lease.as_ref()?.take_failure()?;
-        Some(match error {
-            ObjectError::Missing { key } => QueryError::ColdFileMissing { key },
-            error => QueryError::ColdFileUnreadable { message: error.to_string() },
-        })
+        let (key, error) = self.lease.as_ref()?.take_failure()?;
+        Some(unread(&key, error))
     }
 }
 
@@ -68,7 +66,7 @@ pub(crate) async fn lend(
         .map(|file| async move {
             let found = Arc::new(look_up(objects, file).await?);
             if with_footers {
-                server.read_footer(objects, &found).await?;
+                passed_over(server.read_footer(objects, &found).await).map_err(|error| unread(&found.key, error))?;
             }
             Ok::<_, QueryError>(found)
         })
@@ -89,6 +87,28 @@ pub(crate) async fn lend(
         }
     }
     Ok(LentFiles { groups, keys, lease: Some(lease) })
+}
+
+/// What becomes of a footer that was not read: what may pass is left to the sandbox, which asks again.
+fn passed_over(read: Result<(), ObjectError>) -> Result<(), ObjectError> {
+    match read {
+        Err(error @ (ObjectError::S3 { .. } | ObjectError::Cut { .. }))
+            if error.disposition() == Disposition::Retry =>
+        {
+            tracing::warn!(error.code = error.code(), error.message = error_chain(&error), "a footer was not read");
+            Ok(())
+        }
+        read => read,
+    }
+}
+
+/// What an asker is told of a file that could not be read.
+fn unread(key: &str, error: ObjectError) -> QueryError {
+    let key = key.to_owned();
+    match error {
+        ObjectError::Missing { .. } => QueryError::ColdFileMissing { key },
+        source => QueryError::ColdFileUnread { key, source },
+    }
 }
 
 async fn look_up(objects: &ObjectStore, file: &ColdFile) -> Result<LentFile, QueryError> {

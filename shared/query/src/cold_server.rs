@@ -9,7 +9,7 @@
 //! Kept are blocks of one length ([`blocks`]), up to a number of bytes; read and passed on is one block after the other
 //! ([`reading`]), whatever the length of the range that is asked for ([`answer`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,9 +20,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use isotherm_cold_store::ObjectStore;
 use isotherm_cold_store::objects::ObjectError;
+use isotherm_types::{Classified as _, Disposition};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::error::QueryError;
@@ -39,8 +41,11 @@ pub use blocks::FileId;
 /// likes, up to its own 512; the others wait.
 const MOST_CONNECTIONS: usize = 256;
 
-/// Answers of one query at one time: each holds a block or two. DuckDB asks for one a thread.
+/// Answers of one query at one time. DuckDB asks for one a thread.
 const MOST_ANSWERS: usize = 32;
+
+/// What a connection holds of requests, and of answers that nobody takes, beside the block that was added last.
+const CONNECTION_BYTES: usize = 64 << 10;
 
 /// After a connection that the system did not let in, such as for want of a descriptor.
 const AFTER_A_REFUSAL: Duration = Duration::from_millis(50);
@@ -74,8 +79,10 @@ struct Loan {
     objects: ObjectStore,
     files: Vec<Arc<LentFile>>,
     places: Arc<Semaphore>,
-    /// The last thing that went wrong with one of them.
-    failure: Mutex<Option<ObjectError>>,
+    /// What went wrong with a file, by its place, and was not mended by reading it again.
+    failures: Mutex<BTreeMap<usize, ObjectError>>,
+    /// Of the query, so that its log says which file failed.
+    span: Span,
 }
 
 /// A file that was looked up.
@@ -89,10 +96,10 @@ pub struct LentFile {
     pub id: FileId,
 }
 
-/// A loan until it is dropped.
+/// A loan until it is dropped; as long it is served.
 #[derive(Debug)]
 pub struct Lease {
-    shared: Arc<Shared>,
+    server: Arc<Server>,
     name: Uuid,
     port: u16,
     loan: Arc<Loan>,
@@ -139,10 +146,11 @@ impl ColdServer {
     pub async fn lend(&self, objects: &ObjectStore, files: Vec<Arc<LentFile>>) -> Result<Lease, QueryError> {
         let port = self.port().await?;
         let places = Arc::new(Semaphore::new(MOST_ANSWERS));
-        let loan = Arc::new(Loan { objects: objects.clone(), files, places, failure: Mutex::default() });
-        let (shared, name) = (Arc::clone(&self.0.shared), Uuid::new_v4());
-        shared.loans().insert(name, Arc::clone(&loan));
-        Ok(Lease { shared, name, port, loan })
+        let (objects, span) = (objects.clone(), Span::current());
+        let loan = Arc::new(Loan { objects, files, places, failures: Mutex::default(), span });
+        let (server, name) = (Arc::clone(&self.0), Uuid::new_v4());
+        server.shared.loans().insert(name, Arc::clone(&loan));
+        Ok(Lease { server, name, port, loan })
     }
 }
 
@@ -152,15 +160,21 @@ impl Lease {
         format!("http://{}:{}/{}/{place}.parquet", Ipv4Addr::LOCALHOST, self.port, self.name.simple())
     }
 
-    /// The last thing that went wrong with one of the files; forgotten by this.
-    pub(crate) fn take_failure(&self) -> Option<ObjectError> {
-        self.loan.failure().take()
+    /// What went wrong with one of the files, and its key, if something did that was not mended since: of several that for which
+    /// nothing can be done. Forgotten by this.
+    pub fn take_failure(&self) -> Option<(String, ObjectError)> {
+        let mut failures = self.loan.failures();
+        let is_final = |error: &ObjectError| error.disposition() == Disposition::GiveUp;
+        let worst = failures.iter().find(|(_, error)| is_final(error)).or(failures.iter().next());
+        let place = *worst?.0;
+        let error = failures.remove(&place)?;
+        Some((self.loan.files.get(place)?.key.clone(), error))
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.shared.loans().remove(&self.name);
+        self.server.shared.loans().remove(&self.name);
     }
 }
 
@@ -177,19 +191,19 @@ impl Shared {
         self.loans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the path of an address names: a loan, and a file of it.
-    fn lent(&self, path: &str) -> Option<(Arc<Loan>, Arc<LentFile>)> {
+    /// What the path of an address names: a loan, and the place of a file in it.
+    fn lent(&self, path: &str) -> Option<(Arc<Loan>, usize, Arc<LentFile>)> {
         let (name, file) = path.strip_prefix('/')?.split_once('/')?;
         let place: usize = file.strip_suffix(".parquet")?.parse().ok()?;
         let loan = self.loans().get(&Uuid::try_parse(name).ok()?).map(Arc::clone)?;
         let file = loan.files.get(place).map(Arc::clone)?;
-        Some((loan, file))
+        Some((loan, place, file))
     }
 }
 
 impl Loan {
-    fn failure(&self) -> MutexGuard<'_, Option<ObjectError>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failures(&self) -> MutexGuard<'_, BTreeMap<usize, ObjectError>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for an answer, once there is one.
@@ -224,5 +238,6 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         async move { Ok::<_, Infallible>(answer::answer(&shared, &request).await) }
     });
     // A sandbox that ends in the middle of an answer is nothing to tell of; a file that fails there is told by its loan.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let mut http = http1::Builder::new();
+    let _ = http.max_buf_size(CONNECTION_BYTES).serve_connection(TokioIo::new(stream), service).await;
 }

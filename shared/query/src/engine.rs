@@ -271,7 +271,8 @@ fn explain(error: StepError, tree: Option<&CheckedTree>, files: &LentFiles, cloc
         }
         StepError::Broken(error) => return error,
     };
-    if reason == FailureReason::Read
+    // Where an answer broke off DuckDB has no kind of error for it, or an internal one.
+    if matches!(reason, FailureReason::Read | FailureReason::Execution | FailureReason::Engine)
         && let Some(error) = files.failure()
     {
         return error;

@@ -156,7 +156,16 @@ pub enum QueryError {
         /// Its key.
         key: String,
     },
-    /// A file of cold storage could not be read while the query ran.
+    /// A file of cold storage could not be read.
+    #[error("the cold file {key} could not be read")]
+    ColdFileUnread {
+        /// Its key.
+        key: String,
+        /// Why.
+        #[source]
+        source: isotherm_cold_store::objects::ObjectError,
+    },
+    /// A file of cold storage could not be read while the query ran, by the words of the engine.
     #[error("a cold file could not be read: {message}")]
     ColdFileUnreadable {
         /// DuckDB's words; keys in the place of URLs.
@@ -285,6 +294,7 @@ impl QueryError {
             | Self::ColdFileAltered { .. }
             | Self::ColdFileReplaced { .. }
             | Self::ColdFileUnproven { .. }
+            | Self::ColdFileUnread { .. }
             | Self::ColdFileUnreadable { .. }
             | Self::ColdFileUnsound { .. }
             | Self::UnknownChain { .. }
@@ -316,6 +326,7 @@ impl QueryError {
             | Self::ColdFileAltered { .. }
             | Self::ColdFileReplaced { .. }
             | Self::ColdFileUnproven { .. }
+            | Self::ColdFileUnread { .. }
             | Self::ColdFileUnreadable { .. }
             | Self::ColdFileUnsound { .. } => {
                 (Some("no answer is given rather than one with fewer rows".to_owned()), None)
@@ -337,7 +348,7 @@ impl Classified for QueryError {
             Self::ResultStore(error) => error.disposition(),
             Self::HotStore(error) | Self::PlatformRows(error) => error.disposition(),
             Self::Catalog(error) => error.disposition(),
-            Self::Objects(error) => error.disposition(),
+            Self::Objects(error) | Self::ColdFileUnread { source: error, .. } => error.disposition(),
             Self::Syntax { .. }
             | Self::Refused(_)
             | Self::NotAQuery { .. }
@@ -384,7 +395,7 @@ impl Classified for QueryError {
             Self::ColdFileAltered { .. } | Self::ColdFileReplaced { .. } | Self::ColdFileUnproven { .. } => {
                 "query.cold_file_altered"
             }
-            Self::ColdFileUnreadable { .. } => "query.cold_file_unreadable",
+            Self::ColdFileUnread { .. } | Self::ColdFileUnreadable { .. } => "query.cold_file_unreadable",
             Self::ColdFileUnsound { .. } => "query.cold_file_unsound",
             Self::UnknownChain { .. } => "query.unknown_chain",
             Self::Database(_) => "query.database",

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::error::SandboxError;
 use isotherm_types::sandbox::Limits;
 
-/// Open files: the library, the extension, spill files and connections to the object store.
+/// Open files: the library, the extension, spill files and connections to its parent.
 const OPEN_FILES: u64 = 512;
 
 /// Sets the limits: writable memory, address space, processor time, open files, no core dumps, no debugger.

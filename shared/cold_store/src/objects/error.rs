@@ -93,6 +93,12 @@ pub enum ObjectError {
         /// The object.
         key: String,
     },
+    /// Of an object other bytes came than were asked for, such as all of it.
+    #[error("s3 sent another part of {key} than was asked for")]
+    OtherPart {
+        /// The object.
+        key: String,
+    },
     /// An object is larger than anything that belongs there.
     #[error("{key} is larger than {limit_bytes} bytes")]
     TooLarge {
@@ -125,7 +131,7 @@ impl Classified for ObjectError {
             Self::S3 { .. } => Disposition::GiveUp,
             Self::Cut { .. } | Self::Source { .. } | Self::Changed { .. } | Self::NoUpload { .. } => Disposition::Retry,
             Self::Conflict { .. } | Self::Missing { .. } | Self::Altered { .. } => Disposition::GiveUp,
-            Self::TooLarge { .. } | Self::Presign { .. } => Disposition::GiveUp,
+            Self::TooLarge { .. } | Self::Presign { .. } | Self::OtherPart { .. } => Disposition::GiveUp,
             Self::Folder { .. } | Self::OnlyACopy { .. } => Disposition::GiveUp,
         }
     }
@@ -141,6 +147,7 @@ impl Classified for ObjectError {
             Self::Missing { .. } => "cold_store.object_missing",
             Self::Altered { .. } => "cold_store.object_altered",
             Self::Changed { .. } => "cold_store.object_changed",
+            Self::OtherPart { .. } => "cold_store.other_part",
             Self::TooLarge { .. } => "cold_store.object_too_large",
             Self::NoUpload { .. } => "cold_store.no_upload",
             Self::Presign { .. } => "cold_store.presign",

@@ -161,6 +161,14 @@ async fn a_part_is_read_of_the_object_that_was_looked_up_and_of_no_other() {
         assert_eq!(String::from_utf8(read).unwrap(), expected, "{asked:?}");
     }
 
+    // Whoever does not know ranges sends the whole object, whose first bytes are not those that were asked for.
+    let whole = |_: &Call| Verdict::PassOnWithout("range");
+    let proxy = HttpFaults::start(Ministack::shared().await.unwrap().endpoint_url(), whole).await.unwrap();
+    let config = bucket.client.config().to_builder().endpoint_url(proxy.endpoint_url()).build();
+    let behind = ObjectStore::new(aws_sdk_s3::Client::from_conf(config), objects.bucket());
+    let other = part(&behind, &e_tag, 2..5).await.unwrap_err();
+    assert_eq!((other.code(), other.disposition()), ("cold_store.other_part", Disposition::GiveUp));
+
     bucket.overwrite("a/b", b"abcdefghij").await;
     let changed = part(objects, &e_tag, 2..5).await.unwrap_err();
     assert_eq!((changed.code(), changed.disposition()), ("cold_store.object_changed", Disposition::Retry));

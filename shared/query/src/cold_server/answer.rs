@@ -13,6 +13,8 @@ use hyper::header::{ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use hyper::http::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode};
 use isotherm_cold_store::objects::ObjectError;
+use isotherm_types::disposition::error_chain;
+use isotherm_types::{Classified as _, Disposition};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::reading::Reading;
@@ -33,7 +35,7 @@ enum Asked {
 /// The answer to `request`. What goes wrong with a file is told in the answer's status, or by an answer that breaks off, and
 /// noted in its loan.
 pub(super) async fn answer<T>(shared: &Shared, request: &Request<T>) -> Response<Body> {
-    let Some((loan, file)) = shared.lent(request.uri().path()) else { return bare(StatusCode::NOT_FOUND) };
+    let Some((loan, number, file)) = shared.lent(request.uri().path()) else { return bare(StatusCode::NOT_FOUND) };
     if request.method() == Method::HEAD {
         let mut head = bare(StatusCode::OK);
         head.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -57,8 +59,8 @@ pub(super) async fn answer<T>(shared: &Shared, request: &Request<T>) -> Response
         }
     };
     let place = loan.place().await;
-    let mut sending =
-        Sending { reading: Reading::of(&shared.blocks, &loan.objects, &file, range.clone()), loan, _place: place };
+    let reading = Reading::of(&shared.blocks, &loan.objects, &file, range.clone());
+    let mut sending = Sending { reading, loan, number, _place: place };
     // Before the status is sent: it tells what the first block came to.
     let first = match sending.next().await {
         Ok(first) => first,
@@ -93,6 +95,8 @@ fn asked(range: Option<&str>, size: u64) -> Asked {
 struct Sending {
     reading: Reading,
     loan: Arc<Loan>,
+    /// Place of the file in it.
+    number: usize,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -103,12 +107,24 @@ pub(super) struct BrokenOff(StatusCode);
 
 impl Sending {
     async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
-        self.reading.next().await.map_err(|error| {
-            let status = status_of(&error);
-            tracing::warn!(error = &error as &dyn std::error::Error, "a cold file could not be served");
-            *self.loan.failure() = Some(error);
-            BrokenOff(status)
-        })
+        match self.reading.next().await {
+            Ok(piece) => {
+                if self.reading.is_over() {
+                    // What went wrong before was mended by asking again.
+                    self.loan.failures().remove(&self.number);
+                }
+                Ok(piece)
+            }
+            Err(error) => {
+                let status = status_of(&error);
+                self.loan.span.in_scope(|| {
+                    let (code, told) = (error.code(), error_chain(&error));
+                    tracing::warn!(error.code = code, error.message = told, "a cold file could not be served");
+                });
+                self.loan.failures().insert(self.number, error);
+                Err(BrokenOff(status))
+            }
+        }
     }
 }
 
@@ -137,11 +153,14 @@ fn tell_range(answer: &mut Response<Body>, range: &str) {
     }
 }
 
-/// What a sandbox is told: not to ask again where that is of no use.
+/// What a sandbox is told. DuckDB asks again after 503, and not after the others.
+///
+/// **Source**: DuckDB 1.5.5, `HTTPResponse::ShouldRetry`.
 fn status_of(error: &ObjectError) -> StatusCode {
     match error {
         ObjectError::Missing { .. } => StatusCode::NOT_FOUND,
         ObjectError::Changed { .. } => StatusCode::PRECONDITION_FAILED,
+        error if error.disposition() == Disposition::Retry => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_GATEWAY,
     }
 }

@@ -13,6 +13,9 @@ use super::blocks::{BLOCK_BYTES, Blocks};
 /// Blocks that are asked of S3 at once: 16 MiB. A longer range is asked for in several requests, one after the other.
 const LONGEST_RUN: u64 = 256;
 
+/// Kept blocks in a row that are not asked for with those around them: 1 MiB is about what S3 sends in the time of a request.
+const WORTH_A_REQUEST: u64 = 16;
+
 /// A range on its way; holds one block at a time.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -64,8 +67,21 @@ impl Reading {
         Ok(Some(piece))
     }
 
-    /// The block `number`, from the run that is under way or from one that begins with it; kept from now on.
+    /// Whether nothing is to come.
+    pub(super) fn is_over(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The block `number`. Where it broke off it is asked for once more, as nothing of it was passed on.
     async fn receive(&mut self, number: u64) -> Result<Bytes, ObjectError> {
+        match self.receive_once(number).await {
+            Err(ObjectError::Cut { .. }) => self.receive_once(number).await,
+            received => received,
+        }
+    }
+
+    /// The block `number`, from the run that is under way or from one that begins with it; kept from now on.
+    async fn receive_once(&mut self, number: u64) -> Result<Bytes, ObjectError> {
         let mut run = match self.run.take() {
             Some(run) => run,
             None => self.ask(number).await?,
@@ -92,11 +108,10 @@ impl Reading {
         Ok(block)
     }
 
-    /// Asks S3 for the blocks from `first` on, up to one that is kept or is not needed.
+    /// Asks S3 for the blocks from `first` on, up to many in a row that are kept, or to those that are not needed.
     async fn ask(&self, first: u64) -> Result<Run, ObjectError> {
-        let end = self.rest.end.div_ceil(BLOCK_BYTES).min(first + LONGEST_RUN);
-        let end = (first + 1..end).find(|number| self.blocks.has(&self.file.id, *number)).unwrap_or(end);
-        let numbers = first..end;
+        let needed = first + 1..self.rest.end.div_ceil(BLOCK_BYTES).min(first + LONGEST_RUN);
+        let numbers = first..end_of_run(needed, |number| self.blocks.has(&self.file.id, number));
         let bytes = self.bytes_of(&numbers);
         let part = self.objects.read_part(&self.file.key, &self.file.id.e_tag, bytes).await?;
         Ok(Run { part, received: Bytes::new(), numbers })
@@ -104,5 +119,35 @@ impl Reading {
 
     fn bytes_of(&self, numbers: &Range<u64>) -> Range<u64> {
         numbers.start * BLOCK_BYTES..(numbers.end * BLOCK_BYTES).min(self.file.size_bytes)
+    }
+}
+
+/// Where a run ends that begins before the block `needed.start` and goes on to `needed.end` at most.
+fn end_of_run(needed: Range<u64>, is_kept: impl Fn(u64) -> bool) -> u64 {
+    let mut end = needed.start;
+    for number in needed {
+        if !is_kept(number) {
+            end = number + 1;
+        } else if number - end >= WORTH_A_REQUEST {
+            break;
+        }
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_over_few_kept_blocks_and_stops_before_many() {
+        let end = |kept: &[Range<u64>]| end_of_run(1..100, |number| kept.iter().any(|kept| kept.contains(&number)));
+        assert_eq!(end(&[]), 100);
+        assert_eq!(end(&[5..6, 20..30]), 100);
+        assert_eq!(end(&[5..60]), 5);
+        assert_eq!(end(&[5..6, 40..100]), 40, "what is kept at the end is not asked for");
+        assert_eq!(end(&[90..100]), 90);
+        assert_eq!(end(&[1..100]), 1);
+        assert_eq!(end_of_run(4..4, |_| false), 4);
     }
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use isotherm_cold_store::ObjectStore;
+use isotherm_cold_store::{ObjectStore, Sha256Digest};
 use isotherm_lab::http_faults::{Call, HttpFaults, RawReply, Verdict};
 use isotherm_lab::ministack::Ministack;
+use isotherm_query::cold_server::{FileId, Lease, LentFile};
 use isotherm_query::{ColdServer, QueryEngine};
+use isotherm_types::disposition::error_chain;
 
 use super::*;
 
@@ -88,27 +90,112 @@ async fn another_object_is_not_read_for_the_one_that_was_looked_up() {
     let proxy = HttpFaults::start(Ministack::shared().await.unwrap().endpoint_url(), put).await.unwrap();
     let engine = behind(&platform, &proxy, 1 << 20);
     let error = engine.run(request(COLD)).await.unwrap_err();
-    assert_eq!((error.code(), error.disposition()), ("query.object_store", Disposition::Retry), "{error:?}");
-    assert!(format!("{error:?}").contains(KEY), "{error:?}");
+    assert_eq!((error.code(), error.disposition()), ("query.cold_file_unreadable", Disposition::Retry), "{error:?}");
+    assert!(error.to_string().contains(KEY), "{error}");
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_read_on_fails_the_query_by_name() {
+async fn a_file_that_cannot_be_read_fails_the_query_by_name() {
     let platform = half_cold().await;
     let fail = |call: &Call| {
-        if call.method() == "GET" && call.path().contains("logs_0000000010") {
-            return Verdict::AnswerRaw(RawReply { status: 403, content_type: "application/xml", body: DENIED.into() });
-        }
-        Verdict::Pass
+        if call.method() == "GET" && call.path().contains("logs_0000000010") { denied() } else { Verdict::Pass }
     };
     let proxy = HttpFaults::start(Ministack::shared().await.unwrap().endpoint_url(), fail).await.unwrap();
     // With footers read beforehand, and with so little room that the sandbox asks for them itself.
-    for (kept_bytes, code) in [(1 << 20, "query.object_store"), (0, "query.cold_file_unreadable")] {
+    for kept_bytes in [1 << 20, 0] {
         let error = behind(&platform, &proxy, kept_bytes).run(request(COLD)).await.unwrap_err();
-        assert_eq!(error.code(), code, "{error:?}");
-        assert!(format!("{error:?}").contains(KEY), "{error:?}");
-        assert!(!error.to_string().contains("127.0.0.1"), "{error}");
+        let (code, disposition) = (error.code(), error.disposition());
+        assert_eq!((code, disposition), ("query.cold_file_unreadable", Disposition::GiveUp), "{error:?}");
+        assert!(error.to_string().contains(KEY), "{error}");
+        assert!(error_chain(&error).contains("AccessDenied"), "{error:?}");
     }
 }
 
+fn denied() -> Verdict {
+    Verdict::AnswerRaw(RawReply { status: 403, content_type: "application/xml", body: DENIED.into() })
+}
+
 const DENIED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code></Error>";
+
+/// An object of several blocks, lent by a server that keeps `kept_bytes` and whose S3 is behind `rule`.
+async fn long_object(
+    kept_bytes: u64,
+    rule: impl Fn(&Call) -> Verdict + Send + Sync + 'static,
+) -> (Vec<u8>, Lease, HttpFaults, QueryEngine) {
+    let platform = Platform::start().await;
+    let bytes: Vec<u8> = (0..300_001_u32).map(|place| (place.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let put = platform.client.put_object().bucket(platform.objects.bucket()).key("long");
+    put.body(bytes.clone().into()).send().await.unwrap();
+    let head = platform.objects.head("long").await.unwrap().unwrap();
+    let id = FileId { sha256: Sha256Digest::of(&bytes), e_tag: head.e_tag.unwrap().into() };
+    let file = LentFile { key: "long".to_owned(), size_bytes: head.size_bytes, id };
+    let proxy = HttpFaults::start(Ministack::shared().await.unwrap().endpoint_url(), rule).await.unwrap();
+    let engine = behind(&platform, &proxy, kept_bytes);
+    let lease = engine.cold.lend(&engine.objects, vec![Arc::new(file)]).await.unwrap();
+    (bytes, lease, proxy, engine)
+}
+
+/// Status and body of a range; `None` if the answer broke off.
+async fn ask(url: &str, range: &std::ops::Range<usize>) -> (u16, Option<Vec<u8>>) {
+    let header = format!("bytes={}-{}", range.start, range.end - 1);
+    let answer = reqwest::Client::new().get(url).header("range", header).send().await.unwrap();
+    let status = answer.status().as_u16();
+    (status, answer.bytes().await.ok().map(|bytes| bytes.to_vec()))
+}
+
+#[tokio::test]
+async fn every_range_of_a_long_file_is_what_it_is_in_s3() {
+    for kept_bytes in [0, 150_000, 1 << 20] {
+        let (bytes, lease, _proxy, _engine) = long_object(kept_bytes, |_| Verdict::Pass).await;
+        let ends = [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000, 262_143, 262_144, 300_000, 300_001];
+        let ranges = ends.iter().flat_map(|start| ends.iter().map(move |end| *start..*end));
+        // Backwards, so that what is kept lies behind what is asked for.
+        for range in ranges.filter(|range| !range.is_empty()).collect::<Vec<_>>().into_iter().rev() {
+            let (status, body) = ask(&lease.url(0), &range).await;
+            assert_eq!(status, 206, "{range:?}");
+            assert!(body.as_deref() == Some(&bytes[range.clone()]), "{range:?} with {kept_bytes}");
+        }
+        let client = reqwest::Client::new();
+        let head = client.head(lease.url(0)).send().await.unwrap();
+        assert_eq!(head.headers()["content-length"], "300001");
+        assert!(client.get(lease.url(0)).send().await.unwrap().bytes().await.unwrap() == bytes);
+        assert_eq!(client.put(lease.url(0)).send().await.unwrap().status(), 405);
+        assert_eq!(client.get(lease.url(1)).send().await.unwrap().status(), 404, "there is one file");
+        let url = lease.url(0);
+        drop(lease);
+        assert_eq!(client.get(url).send().await.unwrap().status(), 404, "the loan is over");
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_off_once_is_read_on_and_what_is_refused_is_noted() {
+    let cuts = Arc::new(AtomicUsize::new(1));
+    let left = Arc::clone(&cuts);
+    let cut_once = move |call: &Call| {
+        let is_cut = call.method() == "GET"
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if is_cut { Verdict::PassOnAndCut } else { Verdict::Pass }
+    };
+    let (bytes, lease, _proxy, _engine) = long_object(1 << 20, cut_once).await;
+    let (status, body) = ask(&lease.url(0), &(0..300_001)).await;
+    assert_eq!((status, body.as_deref() == Some(bytes.as_slice())), (206, true));
+    assert_eq!(cuts.load(Ordering::SeqCst), 0, "it was cut");
+    assert!(lease.take_failure().is_none(), "it was mended");
+
+    // The first block is kept, so that the answer has begun when the second one is refused.
+    let gets = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&gets);
+    let refuse_the_second = move |call: &Call| {
+        let is_second = call.method() == "GET" && counted.fetch_add(1, Ordering::SeqCst) == 1;
+        if is_second { denied() } else { Verdict::Pass }
+    };
+    let (bytes, lease, _proxy, _engine) = long_object(1 << 20, refuse_the_second).await;
+    assert_eq!(ask(&lease.url(0), &(0..10)).await, (206, Some(bytes[..10].to_vec())));
+    assert_eq!(ask(&lease.url(0), &(0..300_001)).await, (206, None));
+    let (key, error) = lease.take_failure().unwrap();
+    assert_eq!((key.as_str(), error.code(), error.disposition()), ("long", "cold_store.s3", Disposition::GiveUp));
+    assert!(lease.take_failure().is_none(), "it is told once");
+    // Asked again it is whole.
+    let (status, body) = ask(&lease.url(0), &(0..300_001)).await;
+    assert_eq!((status, body.as_deref() == Some(bytes.as_slice())), (206, true));
+}
