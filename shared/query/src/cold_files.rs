@@ -107,7 +107,7 @@ fn unread(key: &str, error: ObjectError) -> QueryError {
     let key = key.to_owned();
     match error {
         ObjectError::Missing { .. } => QueryError::ColdFileMissing { key },
-        source => QueryError::ColdFileUnread { key, source },
+        source => QueryError::ColdFileUnread { key, source: Box::new(source) },
     }
 }
 

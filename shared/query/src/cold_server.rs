@@ -6,8 +6,8 @@
 //! elsewhere, and connects to nobody but its parent; and what every query of a table reads anew, the ends of its files above
 //! all, is read from S3 once.
 //!
-//! Kept are blocks of one length ([`blocks`]), up to a number of bytes; read and passed on is one block after the other
-//! ([`reading`]), whatever the length of the range that is asked for ([`answer`]).
+//! Kept are blocks of one length (`cold_server/blocks.rs`), up to a number of bytes; read and passed on is one block after the other
+//! (`cold_server/reading.rs`), whatever the length of the range that is asked for (`cold_server/answer.rs`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;

@@ -163,7 +163,7 @@ pub enum QueryError {
         key: String,
         /// Why.
         #[source]
-        source: isotherm_cold_store::objects::ObjectError,
+        source: Box<isotherm_cold_store::objects::ObjectError>,
     },
     /// A file of cold storage could not be read while the query ran, by the words of the engine.
     #[error("a cold file could not be read: {message}")]
@@ -348,7 +348,8 @@ impl Classified for QueryError {
             Self::ResultStore(error) => error.disposition(),
             Self::HotStore(error) | Self::PlatformRows(error) => error.disposition(),
             Self::Catalog(error) => error.disposition(),
-            Self::Objects(error) | Self::ColdFileUnread { source: error, .. } => error.disposition(),
+            Self::Objects(error) => error.disposition(),
+            Self::ColdFileUnread { source, .. } => source.disposition(),
             Self::Syntax { .. }
             | Self::Refused(_)
             | Self::NotAQuery { .. }
