@@ -214,6 +214,28 @@ mod tests {
         assert!(matches!(judged(1, None, false), Err(QueryError::ColdFileUnproven { .. })));
     }
 
+    impl LentFiles {
+        /// Files that no relation shows.
+        pub(crate) fn of(lease: Lease) -> Self {
+            Self { lease: Some(lease), ..Self::default() }
+        }
+    }
+
+    #[test]
+    fn a_footer_that_may_be_read_later_fails_no_query() {
+        let key = || "cold/a.parquet".to_owned();
+        assert!(passed_over(Ok(())).is_ok());
+        for final_error in [
+            ObjectError::Missing { key: key() },
+            ObjectError::Changed { key: key() },
+            ObjectError::OtherPart { key: key() },
+        ] {
+            assert!(passed_over(Err(final_error)).is_err());
+        }
+        let broken = aws_sdk_s3::primitives::ByteStreamError::from(std::io::Error::other("reset"));
+        assert!(passed_over(Err(ObjectError::Cut { key: key(), source: broken })).is_ok());
+    }
+
     #[test]
     fn an_address_never_stands_in_a_message() {
         let url = |place: u32| format!("http://127.0.0.1:4000/0a/{place}.parquet");

@@ -312,3 +312,53 @@ async fn answer(
     };
     sandbox.run(&run, sink).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use isotherm_cold_store::Sha256Digest;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::cold_server::{FileId, LentFile};
+
+    /// Files of which one cannot be read, which somebody has tried.
+    async fn unreadable() -> LentFiles {
+        let id = FileId { sha256: Sha256Digest::of(b"a"), e_tag: "a".into() };
+        let file = LentFile { key: "cold/a.parquet".to_owned(), size_bytes: 100, id };
+        // Parts of a copy are not read.
+        let objects = ObjectStore::folder("/nowhere");
+        let lease = ColdServer::keeping(0).lend(&objects, vec![Arc::new(file)]).await.unwrap();
+        let url = lease.url(0);
+        let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap();
+        let mut stream = TcpStream::connect(host).await.unwrap();
+        let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+        LentFiles::of(lease)
+    }
+
+    #[tokio::test]
+    async fn what_failed_at_a_file_is_told_whatever_duckdb_calls_it() {
+        let clock = Clock { started: Instant::now(), limit: Duration::from_secs(60) };
+        let told = |reason, files: &LentFiles| {
+            let failure = Failure { reason, message: "partial".to_owned(), position: None, near: None };
+            explain(StepError::Failure(failure), None, files, clock)
+        };
+        for reason in [FailureReason::Read, FailureReason::Execution, FailureReason::Engine] {
+            let files = unreadable().await;
+            let QueryError::ColdFileUnread { key, .. } = told(reason, &files) else { panic!("{reason:?}") };
+            assert_eq!(key, "cold/a.parquet");
+            // Told once: what comes after it has another cause.
+            assert!(!matches!(told(reason, &files), QueryError::ColdFileUnread { .. }), "{reason:?}");
+        }
+        // Who asked for what cannot be, or for too much, is told that.
+        for reason in [FailureReason::Bind, FailureReason::Timeout, FailureReason::OutOfMemory] {
+            assert!(!matches!(told(reason, &unreadable().await), QueryError::ColdFileUnread { .. }), "{reason:?}");
+        }
+    }
+}

@@ -4,8 +4,8 @@
 //! place of [`parameters`] and of the present and checks the tree, the sandbox plans it, [`plan`] reads from the plan
 //! which columns and blocks are needed, [`scope`] reads which chains there are for the asker, [`as_of`] pins one to a
 //! block if that was asked for, [`boundary`] reads in the same snapshot which blocks are hot and which cold, hot rows are
-//! copied out in it, cold files are looked up and lent to the sandbox ([`cold_server`]), which runs the checked tree, and its rows are handed
-//! on ([`answer`]) or written ([`render`]). [`engine`] strings these together. The platform's own tables are relations too
+//! copied out in it, cold files are looked up and lent to the sandbox ([`cold_server`]), which runs the checked tree, and
+//! its rows are handed on ([`answer`]) or written ([`render`]). [`engine`] strings these together. The platform's own tables are relations too
 //! ([`platform_tables`]); their rows are read as the asker's organisation, in that snapshot ([`platform_rows`]).
 //!
 //! Invariant: an answer is of one state of each chain, and of nothing that its asker may not read. Every row is counted
