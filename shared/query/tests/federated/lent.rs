@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use isotherm_cold_store::parquet_file::CREATED_BY;
 use isotherm_cold_store::{ObjectStore, Sha256Digest};
 use isotherm_lab::http_faults::{Call, HttpFaults, RawReply, Verdict};
 use isotherm_lab::ministack::Ministack;
@@ -13,8 +14,6 @@ use isotherm_types::disposition::error_chain;
 use super::*;
 
 const KEY: &str = "cold/made/logs/logs_0000000010_0000000019.parquet";
-/// How the footer of a file names its writer.
-const WRITER: &[u8] = b"isotherm cold format 1";
 const COLD: &str = "select count(*), sum(transaction_index), max(address) from logs where block_number < 20";
 
 /// What S3 is asked, of reading objects.
@@ -77,8 +76,10 @@ async fn another_object_is_not_read_for_the_one_that_was_looked_up() {
     let platform = half_cold().await;
     // As long and as good a file: only the name of its writer, in the footer, is another one.
     let mut other = platform.objects.read(KEY, 1 << 20).await.unwrap().unwrap().to_vec();
-    let writer =
-        other.windows(WRITER.len()).rposition(|bytes| bytes == WRITER).expect("its writer's name is in the footer");
+    let writer = other
+        .windows(CREATED_BY.len())
+        .rposition(|bytes| bytes == CREATED_BY.as_bytes())
+        .expect("its writer's name is in the footer");
     other[writer] = b'X';
     // Put there between look-up and reading.
     let (client, bucket) = (platform.client.clone(), platform.objects.bucket().to_owned());
