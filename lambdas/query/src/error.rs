@@ -27,6 +27,9 @@ pub enum MalformedRequest {
         /// Which one.
         field: &'static str,
     },
+    /// There is nothing to run.
+    #[error("the field `sql` holds no statement; it has to be one SELECT")]
+    NoStatement,
     /// A field is not what it should be.
     #[error("the field `{field}` is not {expected}: {problem}")]
     Field {

@@ -212,8 +212,12 @@ impl Ask {
     /// SQL with its parameters.
     ///
     /// # Errors
-    /// [`MalformedRequest`] for parameters that are none, and for a text that is too long.
+    /// [`MalformedRequest`] for parameters that are none, and for a text that is too long or holds nothing.
     pub fn new(sql: String, parameters: Value, run: Run) -> Result<Self, MalformedRequest> {
+        // A batch query would be accepted, and fail later.
+        if is_blank(&sql) {
+            return Err(MalformedRequest::NoStatement);
+        }
         if sql.len() > MAX_SQL_BYTES {
             return Err(MalformedRequest::TooLong { what: "the field `sql`", limit_bytes: MAX_SQL_BYTES as u64 });
         }
@@ -289,6 +293,10 @@ fn uuid(field: &'static str, text: Option<&str>) -> Result<Option<Uuid>, Malform
     text.map(str::parse).transpose().map_err(|problem| MalformedRequest::Id { field, problem })
 }
 
+fn is_blank(sql: &str) -> bool {
+    sql.trim().is_empty()
+}
+
 fn values(parameters: &Value) -> Result<Parameters, MalformedRequest> {
     let expected = "a list for $1 and ?, or an object for $name";
     let read = Parameters::deserialize(parameters);
@@ -301,8 +309,8 @@ fn saved(name: String, fields: &mut Fields) -> Result<NewSavedQuery, MalformedRe
     let description = description.unwrap_or_default();
     let parameters = fields.raw("parameters");
     values(&parameters)?;
-    if sql.is_empty() {
-        return Err(MalformedRequest::Missing { field: "sql" });
+    if is_blank(&sql) {
+        return Err(MalformedRequest::NoStatement);
     }
     if sql.len() > MAX_SAVED_SQL_BYTES {
         let limit_bytes = MAX_SAVED_SQL_BYTES as u64;

@@ -83,7 +83,7 @@ metrics! {
     /// bytes were committed: to `cold` storage with each file, to `hot` storage, as COPY sends them, told once a minute
     BYTES_WRITTEN = "bytes_written", Bytes, ["chain", "store"];
     /// requests to S3 ended, told once a minute and at the end of a task or invocation; each try is one. Outcomes: `ok`, `refused`
-    /// (4xx), `failed`. Sandboxes, which read by presigned URLs, are not counted
+    /// (4xx), `failed`. What a query reads is among them: its sandbox reads through the function or operator
     S3_REQUESTS_TOTAL = "s3_requests_total", Count, ["operation", "outcome"];
     /// a check of cold storage ended: findings that are open then
     INTEGRITY_FINDINGS = "integrity_findings", Count, ["chain"];

@@ -100,7 +100,11 @@ impl QueryEngine {
     /// Has a sandbox wait for the next query from now on, opened beforehand: for whoever answers one query after the other
     /// and keeps nobody's memory meanwhile. A query of more than `longest` gets one of its own.
     pub async fn keep_a_sandbox_waiting(&self, longest: Duration) {
-        self.waiting.keep(longest, &self.sandbox, self.ports().await);
+        match self.cold.port().await {
+            Ok(port) => self.waiting.keep(longest, &self.sandbox, vec![port]),
+            // One without a port would serve no query that has one.
+            Err(error) => tracing::warn!(%error, "no sandbox waits for the next query"),
+        }
     }
 
     /// Ends when the sandbox of the next query is open; at once if none is kept.
