@@ -13,8 +13,9 @@ use parquet::errors::ParquetError;
 
 use super::chunks::ROW_GROUP_ROWS;
 
-/// Share of row groups that a filter lets through in vain.
-const FALSE_POSITIVES: f64 = 0.01;
+/// Share of row groups that a filter lets through in vain, at most. A filter's size is a power of two: this is the least share that
+/// 256 KiB keep for a full row group without a value twice. A quarter of it would take twice the bytes of every lookup.
+const FALSE_POSITIVES: f64 = 0.02;
 /// How often each value is in its filter.
 const ENTRIES: u64 = 2;
 
