@@ -83,7 +83,7 @@ async fn judge(stage: &Stage, folder: &Path, options: &[&str], seed: u32) -> Val
     command.current_dir(folder).arg("--config-file").arg(config).args(["run", "openapi.json", "--no-color"]);
     command.args(["--url", &stage.made.api_url, "--header", &format!("Authorization: Bearer {}", stage.token("ann"))]);
     command.args(["--seed", &seed.to_string(), "--workers", WORKERS, "--generation-database", "none"]).args(options);
-    // Of the order of Python's sets depends what is generated: with it the seed stands for the same calls each time.
+    // The order of Python's sets is one thing less in which two runs of a seed differ; the two workers are another.
     command.env("PYTHONHASHSEED", "0");
     command.args(["--max-failures", "20", "--request-timeout", "40"]);
     command.args(["--report", "json", "--report-json-path", "report.json"]);

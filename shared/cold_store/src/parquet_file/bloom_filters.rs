@@ -13,8 +13,9 @@ use parquet::errors::ParquetError;
 
 use super::chunks::ROW_GROUP_ROWS;
 
-/// Share of row groups that a filter lets through in vain, at most. A filter's size is a power of two: this is the least share that
-/// 256 KiB keep for a full row group without a value twice. A quarter of it would take twice the bytes of every lookup.
+/// Share of row groups that a filter is sized to let through in vain, by the `parquet` crate's formula. That takes all blocks to be
+/// equally full: a full row group without a value twice is let through once in 40 times (tests). A filter's size is a power of two:
+/// this takes 256 KiB for it, half the share 512 KiB of every lookup.
 const FALSE_POSITIVES: f64 = 0.02;
 /// How often each value is in its filter.
 const ENTRIES: u64 = 2;
@@ -99,6 +100,26 @@ mod tests {
         assert_eq!(looked_up(Dataset::Logs), of_logs);
         let of_traces = ["action_from", "action_to", "result_address", "transaction_hash", "block_hash"];
         assert_eq!(looked_up(Dataset::Traces), of_traces);
+    }
+
+    #[test]
+    fn a_filter_of_a_full_row_group_takes_256_kib_and_lets_one_stranger_in_40_through() {
+        let value = |number: u64| {
+            let mut value = [0_u8; 32];
+            value[..8].copy_from_slice(&number.to_le_bytes());
+            value
+        };
+        let rows = 0..ROW_GROUP_ROWS as u64;
+        let rows = FixedSizeBinaryArray::try_from_iter(rows.map(value)).unwrap();
+        let mut filters = BloomFilters::new(Dataset::Blocks).unwrap();
+        add_values(filters.0.iter_mut().flatten().next().unwrap(), &rows);
+        let filter = filters.finish().into_iter().flatten().next().unwrap();
+        // 32 bytes a block. Source: the Parquet specification, `BloomFilter.md`.
+        assert_eq!(filter.num_blocks() * 32, 256 << 10);
+        let strangers = 1_000_000..1_200_000;
+        let let_through = strangers.clone().filter(|number| filter.check(&value(*number)[..])).count();
+        let share = let_through as f64 / strangers.count() as f64;
+        assert!((0.02..0.03).contains(&share), "{share}");
     }
 
     #[test]
