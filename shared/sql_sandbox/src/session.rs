@@ -116,4 +116,15 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    /// Waits for the thread that opens an instance: what ends the process takes from it what it works with, and it dies
+    /// of that, not of the end.
+    fn drop(&mut self) {
+        if let Some(opening) = self.opening.take() {
+            // What it says is of no use any more.
+            let _ = opening.join();
+        }
+    }
+}
+
 const OUT_OF_TURN: SandboxError = SandboxError::Protocol { what: "a message came out of turn" };

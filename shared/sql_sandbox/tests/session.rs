@@ -211,9 +211,14 @@ fn messages_out_of_turn_end_the_session() {
 
 #[test]
 fn the_process_ends_when_its_parent_hangs_up() {
-    let mut sandbox = Sandbox::open();
-    sandbox.hang_up();
-    assert!(sandbox.child.wait().unwrap().success());
+    // It may be at the engine that it opens beside, so more than one, in quick succession.
+    for _ in 0..10 {
+        let mut sandbox = Sandbox::start();
+        sandbox.send(&Request::Open(limits()));
+        sandbox.hang_up();
+        let status = sandbox.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+    }
 }
 
 #[test]

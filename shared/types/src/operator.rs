@@ -119,6 +119,14 @@ impl std::fmt::Display for Exit {
     }
 }
 
+/// Variable of every operator, and its value: from how many bytes on glibc maps a block of memory by itself, and gives it
+/// back once it is free. Unset, glibc raises this with the blocks that are freed, up to 32 MiB; batches and pages of
+/// megabytes then lie among small blocks on the heap of each thread, which keeps what it once had: a compaction of large
+/// rows held twice what it used.
+///
+/// **Source**: mallopt(3), `M_MMAP_THRESHOLD`, "dynamic mmap threshold"; the experiment `memory_cap`.
+pub const MMAP_THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "524288");
+
 /// How long an operator has between SIGTERM and SIGKILL. Below Fargate's default `stopTimeout` of 30 s.
 pub const STOP_GRACE: Duration = Duration::from_secs(20);
 

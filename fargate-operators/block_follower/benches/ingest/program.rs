@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use isotherm_chain::{ChainProfile, Check, Checks};
 use isotherm_lab::benchmark::{cpu_of, peak_memory_bytes};
-use isotherm_types::operator::OPERATOR_PROTOCOL;
+use isotherm_types::operator::{MMAP_THRESHOLD, OPERATOR_PROTOCOL};
 use isotherm_types::{ChainId, Fence, TaskSpec};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -61,6 +61,7 @@ impl Program {
         let log = stage.folder.path().join("follower.log");
         let mut child = Command::new(env!("CARGO_BIN_EXE_operator-block_follower"))
             .env_clear()
+            .envs([MMAP_THRESHOLD])
             .env("DATABASE_URL", &stage.database.url)
             .env("RPC_URLS", rpc_url)
             .stdin(Stdio::piped())

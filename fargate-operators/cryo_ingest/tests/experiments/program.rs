@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use isotherm_types::operator::{EXIT_FAILED, EXIT_OK};
+use isotherm_types::operator::{EXIT_FAILED, EXIT_OK, MMAP_THRESHOLD};
 use isotherm_types::{BlockRange, Disposition, OperatorLine, OperatorResult, TaskSpec};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -54,7 +54,9 @@ pub(crate) struct Ended {
 impl Program {
     /// With the variables that a worker gives it; S3 is the emulator's.
     pub(crate) fn of(world: &World) -> Self {
+        let (threshold, bytes) = MMAP_THRESHOLD;
         let variables = vec![
+            (threshold, bytes.to_owned()),
             ("DATABASE_URL", world.database.url.clone()),
             ("RPC_URLS", world.chain.url().to_owned()),
             ("ISOTHERM_BUCKET_COLD", world.objects.bucket().to_owned()),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use isotherm_lab::benchmark::{cpu_of, peak_memory_bytes};
 use isotherm_lab::ministack::REGION;
-use isotherm_types::operator::OPERATOR_PROTOCOL;
+use isotherm_types::operator::{MMAP_THRESHOLD, OPERATOR_PROTOCOL};
 use isotherm_types::{Fence, OperatorLine, OperatorResult, TaskSpec};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -64,6 +64,7 @@ pub(crate) async fn run(stage: &Stage, bucket: &Bucket, run: &Run<'_>, mut hear:
     let mut child = Command::new(run.program)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .envs([MMAP_THRESHOLD])
         .env("DATABASE_URL", &stage.database.url)
         .env("ISOTHERM_BUCKET_COLD", &bucket.name)
         .env("AWS_ENDPOINT_URL", stage.endpoint_url())

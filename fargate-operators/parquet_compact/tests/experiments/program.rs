@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use isotherm_types::operator::{EXIT_FAILED, EXIT_OK};
+use isotherm_types::operator::{EXIT_FAILED, EXIT_OK, MMAP_THRESHOLD};
 use isotherm_types::{BlockNumber, BlockRange, Disposition, OperatorLine, OperatorResult, TaskSpec};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -49,7 +49,9 @@ pub(crate) struct Ended {
 impl Program {
     /// With the variables that a worker gives it; S3 is the emulator's.
     pub(crate) fn of(world: &World) -> Self {
+        let (threshold, bytes) = MMAP_THRESHOLD;
         let variables = vec![
+            (threshold, bytes.to_owned()),
             ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
             ("DATABASE_URL", world.database.url.clone()),
             ("ISOTHERM_BUCKET_COLD", world.objects.bucket().to_owned()),

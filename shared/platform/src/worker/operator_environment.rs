@@ -1,9 +1,11 @@
 //! The operator's environment: what AWS's SDK needs, its buckets, where its bundle is, its log level, whether a panic tells its stack, the
-//! trace of its task, the way out of one machine and its secrets, nothing else.
+//! trace of its task, the way out of one machine, how it gives memory back and its secrets, nothing else.
 //!
 //! The worker's own variables (queues, the database's secret) stay with the worker.
 
 use std::collections::BTreeMap;
+
+use isotherm_types::operator::MMAP_THRESHOLD;
 
 use crate::crash_points::CRASH_POINT_VARIABLE;
 use crate::secret::Secret;
@@ -26,7 +28,7 @@ pub(super) fn operator_environment<'a>(
     let inherited = passed_on.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let trace = trace_id.map(|trace_id| (TRACE_VARIABLE, trace_id));
     let secret = secrets.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()));
-    inherited.chain(trace).chain(secret).collect()
+    [MMAP_THRESHOLD].into_iter().chain(inherited).chain(trace).chain(secret).collect()
 }
 
 #[cfg(test)]
@@ -56,8 +58,9 @@ mod tests {
         let passed_on = BTreeMap::from([("RUST_LOG".to_owned(), "info".to_owned())]);
         let secrets = BTreeMap::from([("DATABASE_URL".to_owned(), Secret::new("postgres://…".to_owned()))]);
         let environment = operator_environment(&passed_on, None, &secrets);
-        assert_eq!(environment, BTreeMap::from([("RUST_LOG", "info"), ("DATABASE_URL", "postgres://…")]));
+        let expected = [("RUST_LOG", "info"), ("DATABASE_URL", "postgres://…"), ("MALLOC_MMAP_THRESHOLD_", "524288")];
+        assert_eq!(environment, BTreeMap::from(expected));
         let traced = operator_environment(&passed_on, Some("4bf9"), &secrets);
-        assert_eq!((traced.len(), traced["ISOTHERM_TRACE_ID"]), (3, "4bf9"));
+        assert_eq!((traced.len(), traced["ISOTHERM_TRACE_ID"]), (4, "4bf9"));
     }
 }

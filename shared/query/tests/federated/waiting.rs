@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
@@ -71,4 +72,17 @@ async fn one_that_may_connect_elsewhere_is_not_taken() {
     let elsewhere = isotherm_query::QueryEngine { cold, ..platform.engine.clone() };
     assert_eq!(rows_of(&elsewhere.run(request("select 1")).await.unwrap()), [[json!(1)]]);
     assert_eq!(platform.engine.waiting_process(), Some(waiting));
+}
+
+/// It would serve no query, as each connects to the port that cold files are served at.
+#[tokio::test]
+async fn none_waits_if_there_was_no_port_to_open_it_for() {
+    let platform = half_cold().await;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 0, hard).unwrap();
+    platform.engine.keep_a_sandbox_waiting(Duration::from_secs(20)).await;
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    // The next query has a port, and would leave the next sandbox behind.
+    assert_eq!(rows(&platform, COUNT).await, [[json!(35)]]);
+    assert_eq!(platform.engine.waiting_process(), None);
 }
