@@ -117,8 +117,8 @@ impl Session {
 }
 
 impl Drop for Session {
-    /// Waits for the thread that opens an instance: what ends the process takes from it what it works with, and it dies
-    /// of that, not of the end.
+    /// Waits for the thread that opens an instance. A process that ends under it destroys DuckDB's globals while it works
+    /// with them, and dies by SIGSEGV.
     fn drop(&mut self) {
         if let Some(opening) = self.opening.take() {
             // What it says is of no use any more.

@@ -211,7 +211,7 @@ fn messages_out_of_turn_end_the_session() {
 
 #[test]
 fn the_process_ends_when_its_parent_hangs_up() {
-    // It may be at the engine that it opens beside, so more than one, in quick succession.
+    // At once, so that the thread that opens the other engine is still at it; several, as it may be quick.
     for _ in 0..10 {
         let mut sandbox = Sandbox::start();
         sandbox.send(&Request::Open(limits()));
