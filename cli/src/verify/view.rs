@@ -124,6 +124,7 @@ mod tests {
                 dataset: Dataset::Logs,
                 blocks,
                 reason: format!("{object} cannot be used"),
+                was_read: false,
             }],
             headers: Vec::new(),
         }

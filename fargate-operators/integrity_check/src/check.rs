@@ -1,6 +1,6 @@
 //! One task's work: look, ask, record, resolve.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ use isotherm_cold_store::integrity::{
 use isotherm_cold_store::{ObjectStore, layout};
 use isotherm_platform::Stop;
 use isotherm_platform::operator_main::{OperatorEnd, Progress};
-use isotherm_types::{BlockRange, Dataset, Fence, TaskId};
+use isotherm_types::{BlockNumber, BlockRange, Dataset, Fence, TaskId};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -64,7 +64,7 @@ struct Seen {
     report: Report,
     answers: Vec<EndpointAnswers>,
     /// Blocks whose hash endpoints confirm.
-    anchored: u64,
+    confirmed: HashSet<BlockNumber>,
 }
 
 impl IntegrityCheck {
@@ -89,9 +89,9 @@ impl IntegrityCheck {
         }
         let newest = |(dataset, head): (&Dataset, &DatasetHead)| (*dataset, head.manifest_key.clone());
         let manifests: HashMap<Dataset, String> = scope.heads.iter().map(newest).collect();
-        let looked = Looked { manifests: &manifests, blocks: scope.blocks, report: &seen.report };
+        let Seen { report, confirmed, .. } = &seen;
+        let looked = Looked { manifests: &manifests, blocks: scope.blocks, report, confirmed };
         let settled = ledger.settle(scope.looked_from, &looked).await?;
-        let report = &seen.report;
         tracing::info!(
             chain.id = self.config.chain_id.0, integrity.level = %report.level, file_count = report.files,
             size_bytes = report.bytes, block_count = report.blocks, finding_count = report.findings.len(),
@@ -109,7 +109,7 @@ impl IntegrityCheck {
             "file_count": report.files,
             "size_bytes": report.bytes,
             "block_count": report.blocks,
-            "anchored_count": seen.anchored,
+            "anchored_count": seen.confirmed.len(),
             "finding_count": report.findings.len(),
             "new_count": new_count,
             "resolved_count": settled.resolved,
@@ -147,16 +147,16 @@ impl IntegrityCheck {
         };
         let mut report = integrity::check_by(&plan, &self.config.commitments, &mut show).await?;
         let answers = self.ask(&report, done).await;
-        let anchored = match &self.endpoints {
-            None => 0,
+        let confirmed = match &self.endpoints {
+            None => HashSet::new(),
             Some(endpoints) => {
                 let anchors = compare_anchors(&report.headers, &answers, endpoints.agree());
-                let agreed = anchors.agreed;
+                let confirmed = anchors.confirmed.iter().copied().collect();
                 report.add_anchors(anchors);
-                agreed
+                confirmed
             }
         };
-        Ok((scope, Seen { report, answers, anchored }))
+        Ok((scope, Seen { report, answers, confirmed }))
     }
 
     /// What endpoints say of the report's headers; `done` steps were done before.

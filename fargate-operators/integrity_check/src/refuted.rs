@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use isotherm_cold_store::catalog::checks::OpenFinding;
-use isotherm_cold_store::integrity::{Finding, Level, Report};
+use isotherm_cold_store::integrity::{Fault, Finding, Level, Report};
 use isotherm_types::{BlockNumber, BlockRange, Dataset};
 
 /// What a check has looked at.
@@ -19,36 +19,54 @@ pub(crate) struct Looked<'a> {
     pub(crate) blocks: Option<BlockRange>,
     /// What came of it, answers of endpoints included.
     pub(crate) report: &'a Report,
+    /// Blocks whose hash enough endpoints confirm.
+    pub(crate) confirmed: &'a HashSet<BlockNumber>,
 }
 
 /// Rows of those findings that are not there any more.
 pub(crate) fn refuted(open: &[OpenFinding], looked: &Looked<'_>) -> Vec<i64> {
-    let asked_about: HashSet<BlockNumber> = looked.report.headers.iter().map(|header| header.number).collect();
-    let is_refuted = |known: &&OpenFinding| is_refuted(known, looked, &asked_about);
-    open.iter().filter(is_refuted).map(|known| known.id).collect()
+    open.iter().filter(|known| is_refuted(known, looked)).map(|known| known.id).collect()
 }
 
-fn is_refuted(known: &OpenFinding, looked: &Looked<'_>, asked_about: &HashSet<BlockNumber>) -> bool {
-    let Looked { manifests, blocks: within, report } = *looked;
+fn is_refuted(known: &OpenFinding, looked: &Looked<'_>) -> bool {
+    let Looked { manifests, blocks: within, report, confirmed } = *looked;
     let Some(newest_manifest) = manifests.get(&known.dataset) else { return false };
-    if known.level > report.level {
+    let depth = depth(known);
+    if depth > report.level {
         return false;
     }
     let of_dataset: Vec<&Finding> = report.findings.iter().filter(|finding| finding.dataset == known.dataset).collect();
     // Manifests prove each other: one that is broken leaves open what is with the others.
     let Some(blocks) = known.blocks else { return of_dataset.iter().all(|finding| finding.blocks.is_some()) };
-    let was_within = within.is_none_or(|within| within.intersection(blocks) == Some(blocks));
+    let needed = needed(known, blocks);
+    let was_within = within.is_none_or(|within| within.intersection(needed) == Some(needed));
     let is_list_known = of_dataset.iter().all(|finding| finding.object != *newest_manifest);
     let is_hidden = of_dataset.iter().any(|finding| hides(finding, known, blocks));
-    let was_unverifiable =
-        report.unverifiable.iter().any(|run| run.dataset == known.dataset && run.blocks.intersection(blocks).is_some());
-    let was_looked_at = match known.level {
+    let mut unverifiable = report
+        .unverifiable
+        .iter()
+        .filter(|told| told.dataset == known.dataset && told.blocks.intersection(needed).is_some());
+    let was_looked_at = match depth {
         // Each file is held against its manifest by itself.
         Level::File => true,
-        Level::Chain => !was_unverifiable,
-        Level::Anchor => !was_unverifiable && numbers(blocks).all(|number| asked_about.contains(&number)),
+        // Its pages were decoded, whatever its rows are held against.
+        Level::Chain if known.level == Level::File => unverifiable.all(|told| told.was_read),
+        Level::Chain => unverifiable.next().is_none(),
+        Level::Anchor => numbers(blocks).all(|number| confirmed.contains(&number)),
     };
     was_within && is_list_known && !is_hidden && was_looked_at
+}
+
+/// How deep a check must look to meet `known`. Level `file` opens a file and its pages; that a page cannot be decoded, only
+/// those levels see which read rows.
+fn depth(known: &OpenFinding) -> Level {
+    if known.fault == Fault::NotParquet.name() { Level::Chain } else { known.level }
+}
+
+/// The blocks that must be read to meet `known`, which concerns `blocks`: a link is between its block and the one before.
+fn needed(known: &OpenFinding, blocks: BlockRange) -> BlockRange {
+    let before = blocks.start().0.checked_sub(1).filter(|_| known.fault == Fault::ParentLink.name());
+    before.and_then(|before| BlockRange::new(BlockNumber(before), blocks.end()).ok()).unwrap_or(blocks)
 }
 
 /// Whether what was found is `known`, which concerns `blocks`, or kept the check from looking for it.
@@ -64,8 +82,7 @@ fn numbers(blocks: BlockRange) -> impl Iterator<Item = BlockNumber> {
 
 #[cfg(test)]
 mod tests {
-    use isotherm_cold_store::integrity::{Fault, SampledHeader, Unverifiable};
-    use isotherm_types::B256;
+    use isotherm_cold_store::integrity::Unverifiable;
 
     use super::*;
 
@@ -97,8 +114,18 @@ mod tests {
 
     /// Whether a check of logs within `blocks` refutes `known`.
     fn refutes(known: OpenFinding, blocks: Option<BlockRange>, report: &Report) -> bool {
+        refutes_confirming(&[], known, blocks, report)
+    }
+
+    /// The same of one in which endpoints confirmed the hashes of the blocks at `numbers`.
+    fn refutes_confirming(numbers: &[u64], known: OpenFinding, blocks: Option<BlockRange>, report: &Report) -> bool {
         let manifests = HashMap::from([(Dataset::Logs, NEWEST.to_owned())]);
-        !refuted(&[known], &Looked { manifests: &manifests, blocks, report }).is_empty()
+        let confirmed = numbers.iter().copied().map(BlockNumber).collect();
+        !refuted(&[known], &Looked { manifests: &manifests, blocks, report, confirmed: &confirmed }).is_empty()
+    }
+
+    fn unverifiable(blocks: BlockRange, was_read: bool) -> Unverifiable {
+        Unverifiable { dataset: Dataset::Logs, blocks, reason: "b cannot be used".to_owned(), was_read }
     }
 
     fn of_file() -> OpenFinding {
@@ -150,21 +177,42 @@ mod tests {
     #[test]
     fn what_could_not_be_verified_stays_open_at_the_levels_of_rows() {
         let mut broken = report(Level::Chain, vec![]);
-        broken.unverifiable =
-            vec![Unverifiable { dataset: Dataset::Logs, blocks: range(4, 9), reason: "b cannot be used".to_owned() }];
+        broken.unverifiable = vec![unverifiable(range(4, 9), false)];
         assert!(!refutes(of_rows(), None, &broken));
         assert!(refutes(of_file(), None, &broken), "the file itself was read");
     }
 
     #[test]
+    fn a_page_that_could_not_be_decoded_is_refuted_by_decoding_it() {
+        let undecodable = || known("a", Some(range(0, 10)), Fault::NotParquet);
+        assert!(!refutes(undecodable(), None, &report(Level::File, vec![])), "nothing was decoded");
+        let sound = report(Level::Chain, vec![]);
+        assert!(refutes(undecodable(), None, &sound));
+        let beside = |was_read| Report { unverifiable: vec![unverifiable(range(4, 9), was_read)], ..sound.clone() };
+        assert!(!refutes(undecodable(), None, &beside(false)), "its rows were not reached");
+        assert!(refutes(undecodable(), None, &beside(true)), "they were, though nothing says what they must be");
+    }
+
+    #[test]
+    fn a_link_is_refuted_by_a_check_of_both_its_ends() {
+        let link = |start| known("a", Some(range(start, start + 1)), Fault::ParentLink);
+        let sound = report(Level::Chain, vec![]);
+        assert!(!refutes(link(3), Some(range(3, 9)), &sound), "the block before was not read");
+        assert!(refutes(link(3), Some(range(2, 9)), &sound));
+        assert!(refutes(link(3), None, &sound));
+        assert!(refutes(link(0), Some(range(0, 9)), &sound));
+        let broken = Report { unverifiable: vec![unverifiable(range(2, 3), false)], ..sound };
+        assert!(!refutes(link(3), None, &broken));
+    }
+
+    #[test]
     fn a_hash_that_endpoints_contradicted_is_refuted_by_endpoints_only() {
-        let anchored = |numbers: &[u64]| {
-            let header =
-                |number: &u64| SampledHeader { number: BlockNumber(*number), hash: B256::ZERO, object: "a".to_owned() };
-            Report { headers: numbers.iter().map(header).collect(), ..report(Level::Anchor, vec![]) }
-        };
         let contradicted = || known("a", Some(range(3, 4)), Fault::AnchorDiffers);
-        assert!(!refutes(contradicted(), None, &anchored(&[0, 9])), "nobody was asked about block 3");
-        assert!(refutes(contradicted(), None, &anchored(&[0, 3, 9])));
+        let anchored = report(Level::Anchor, vec![]);
+        assert!(!refutes_confirming(&[0, 9], contradicted(), None, &anchored), "nobody has confirmed block 3");
+        assert!(refutes_confirming(&[0, 3, 9], contradicted(), None, &anchored));
+        // A profile that excepts the header hash says nothing of what endpoints say.
+        let excepted = Report { unverifiable: vec![unverifiable(range(0, 20), true)], ..anchored };
+        assert!(refutes_confirming(&[3], contradicted(), None, &excepted));
     }
 }

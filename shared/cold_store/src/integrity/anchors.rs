@@ -21,8 +21,8 @@ pub struct EndpointAnswers {
 /// What comes of the answers of all endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anchors {
-    /// Blocks that enough endpoints confirm.
-    pub agreed: u64,
+    /// Blocks whose hash enough endpoints confirm, in order.
+    pub confirmed: Vec<BlockNumber>,
     /// Blocks of which enough endpoints name another hash.
     pub findings: Vec<Finding>,
     /// Blocks of which too few say anything.
@@ -68,10 +68,10 @@ pub fn compare_anchors(sample: &[SampledHeader], answers: &[EndpointAnswers], at
                 ),
             });
         } else if confirming >= at_least {
-            anchors.agreed += 1;
+            anchors.confirmed.push(header.number);
         } else {
             let reason = format!("{confirming} of {} endpoints confirm the hash; {at_least} must", answers.len());
-            anchors.unverifiable.push(Unverifiable { dataset: Dataset::Blocks, blocks, reason });
+            anchors.unverifiable.push(Unverifiable { dataset: Dataset::Blocks, blocks, reason, was_read: true });
         }
     }
     anchors
@@ -138,23 +138,23 @@ mod tests {
     }
 
     /// What comes of block 7, which has hash 1 in cold storage.
-    fn compared(hashes: &[Option<u8>], at_least: usize) -> (u64, usize, usize) {
+    fn compared(hashes: &[Option<u8>], at_least: usize) -> (usize, usize, usize) {
         let header = SampledHeader { number: BlockNumber(7), hash: B256::repeat_byte(1), object: "file".to_owned() };
         let answers: Vec<_> = hashes.iter().map(|hash| answers("node", *hash)).collect();
         let anchors = compare_anchors(&[header], &answers, at_least);
-        (anchors.agreed, anchors.findings.len(), anchors.unverifiable.len())
+        (anchors.confirmed.len(), anchors.findings.len(), anchors.unverifiable.len())
     }
 
     #[test]
     fn enough_endpoints_confirm_contradict_or_leave_it_open() {
-        let (agreed, differs, open) = ((1, 0, 0), (0, 1, 0), (0, 0, 1));
-        assert_eq!(compared(&[Some(1), Some(1), None], 2), agreed);
+        let (confirmed, differs, open) = ((1, 0, 0), (0, 1, 0), (0, 0, 1));
+        assert_eq!(compared(&[Some(1), Some(1), None], 2), confirmed);
         assert_eq!(compared(&[Some(1), None, None], 2), open);
         assert_eq!(compared(&[None, None], 1), open);
         assert_eq!(compared(&[], 0), open);
         assert_eq!(compared(&[Some(2), Some(2), Some(1)], 2), differs);
         // One liar is outvoted, two that disagree say nothing.
-        assert_eq!(compared(&[Some(2), Some(1), Some(1)], 2), agreed);
+        assert_eq!(compared(&[Some(2), Some(1), Some(1)], 2), confirmed);
         assert_eq!(compared(&[Some(2), Some(3), Some(1)], 2), open);
         // Endpoints that contradict each other are no confirmation.
         assert_eq!(compared(&[Some(2), Some(1)], 1), differs);

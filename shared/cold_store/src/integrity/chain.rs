@@ -125,19 +125,19 @@ impl Pass {
         let why_not = |dataset: Dataset| why_not(dataset, open[dataset as usize].as_ref());
         if let Some(reason) = why_not(Dataset::Blocks) {
             headers.pass_over(blocks.end(), header_file(open));
-            cannot_verify(report, open, blocks, &reason);
+            cannot_read(report, open, blocks, &reason);
             return;
         }
         let lacking = [Dataset::Transactions, Dataset::Logs].into_iter().find_map(why_not);
         let untraced = why_not(Dataset::Traces).filter(|_| open[Dataset::Traces as usize].is_some());
         if let Some(reason) = untraced {
-            report.cannot_verify(Dataset::Traces, blocks, &reason);
+            report.cannot_read(Dataset::Traces, blocks, &reason);
         }
         let joined = match lacking {
             None => join::with_roots(blocks, open, headers, commitments, report),
             Some(reason) => {
                 for dataset in [Dataset::Transactions, Dataset::Logs].into_iter().filter(|_| *with_roots) {
-                    report.cannot_verify(dataset, blocks, &reason);
+                    report.cannot_read(dataset, blocks, &reason);
                 }
                 join::headers_only(blocks, open, headers, commitments, report)
             }
@@ -190,22 +190,22 @@ impl Pass {
             open.rows = None;
             let reason = unusable(&open.file);
             if dataset == Dataset::Traces {
-                report.cannot_verify(dataset, joined.blocks(), &reason);
+                report.cannot_read(dataset, joined.blocks(), &reason);
             } else {
                 broken = broken.or(Some(reason));
             }
         }
         if let (Some(reason), Some(unread)) = (broken, joined.unread()) {
-            cannot_verify(report, open, unread, &reason);
+            cannot_read(report, open, unread, &reason);
             headers.pass_over(unread.end(), header_file(open));
         }
     }
 }
 
 /// Nothing that is open can be held against headers.
-fn cannot_verify(report: &mut Report, open: &[Option<Open>; 4], blocks: BlockRange, reason: &str) {
+fn cannot_read(report: &mut Report, open: &[Option<Open>; 4], blocks: BlockRange, reason: &str) {
     for (dataset, _) in Dataset::ALL.into_iter().zip(open).filter(|(_, open)| open.is_some()) {
-        report.cannot_verify(dataset, blocks, reason);
+        report.cannot_read(dataset, blocks, reason);
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn fetch(
     if file.schema_version != SCHEMA_VERSION {
         let (key, version) = (&file.key, file.schema_version);
         let reason = format!("{key} has columns of version {version}; this program knows version {SCHEMA_VERSION}");
-        report.cannot_verify(shelf.dataset, file.blocks, &reason);
+        report.cannot_read(shelf.dataset, file.blocks, &reason);
         return Ok(None);
     }
     match FileRows::open(copy, (shelf.chain_id, shelf.dataset), file, plan.at_most_bytes) {

@@ -79,7 +79,7 @@ impl Headers {
                 if let Ok(above) = BlockRange::new(anchored.next(), checked.end()) {
                     let reason =
                         format!("the trusted hash is that of block {anchored}, which says nothing of later blocks");
-                    report.cannot_verify(Dataset::Blocks, above, &reason);
+                    report.cannot_judge(Dataset::Blocks, above, &reason);
                 }
             }
             (None, None) => {}

@@ -189,7 +189,7 @@ fn take_header(link: Link, file: &DataFile, headers: &mut Headers, commitments: 
 /// Says what rows of `datasets` are not held against in the block at `number`.
 fn tell_exceptions(number: BlockNumber, datasets: &[Dataset], commitments: &Commitments, report: &mut Report) {
     for (dataset, reason) in commitments.exceptions(number).filter(|(dataset, _)| datasets.contains(dataset)) {
-        report.cannot_verify(dataset, BlockRange::single(number), &reason);
+        report.cannot_judge(dataset, BlockRange::single(number), &reason);
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Unverifiable {
     pub blocks: BlockRange,
     /// Why not.
     pub reason: String,
+    /// Whether the rows were read all the same, and only what they are held against is missing.
+    pub was_read: bool,
 }
 
 /// A header of cold storage whose hash is to be compared with what endpoints say.
@@ -122,10 +124,20 @@ impl Report {
         self.findings.push(Finding { dataset, object: object.to_owned(), blocks: Some(blocks), fault, message });
     }
 
-    /// Takes in what could not be checked; neighbours for the same reason are one.
-    pub(super) fn cannot_verify(&mut self, dataset: Dataset, blocks: BlockRange, reason: &str) {
+    /// Takes in rows that could not be read; neighbours for the same reason are one.
+    pub(super) fn cannot_read(&mut self, dataset: Dataset, blocks: BlockRange, reason: &str) {
+        self.cannot_verify(Unverifiable { dataset, blocks, reason: reason.to_owned(), was_read: false });
+    }
+
+    /// Takes in rows that were read and could not be judged; neighbours for the same reason are one.
+    pub(super) fn cannot_judge(&mut self, dataset: Dataset, blocks: BlockRange, reason: &str) {
+        self.cannot_verify(Unverifiable { dataset, blocks, reason: reason.to_owned(), was_read: true });
+    }
+
+    fn cannot_verify(&mut self, told: Unverifiable) {
+        let Unverifiable { dataset, blocks, ref reason, was_read } = told;
         for known in self.unverifiable.iter_mut().rev().take(LOOK_BACK) {
-            if known.dataset != dataset || known.reason != reason {
+            if (known.dataset, known.was_read, &known.reason) != (dataset, was_read, reason) {
                 continue;
             }
             if let Some(joined) = joined(known.blocks, blocks) {
@@ -133,7 +145,7 @@ impl Report {
                 return;
             }
         }
-        self.unverifiable.push(Unverifiable { dataset, blocks, reason: reason.to_owned() });
+        self.unverifiable.push(told);
     }
 
     /// Puts everything into the order of datasets and blocks; what concerns a whole dataset comes first.
@@ -203,9 +215,9 @@ mod tests {
     #[test]
     fn what_could_not_be_checked_is_told_by_runs_and_is_no_finding() {
         let mut report = Report::new(Level::Chain);
-        report.cannot_verify(Dataset::Logs, range(0, 5), "no headers");
-        report.cannot_verify(Dataset::Blocks, range(2, 3), "above the anchor");
-        report.cannot_verify(Dataset::Logs, range(5, 9), "no headers");
+        report.cannot_read(Dataset::Logs, range(0, 5), "no headers");
+        report.cannot_read(Dataset::Blocks, range(2, 3), "above the anchor");
+        report.cannot_read(Dataset::Logs, range(5, 9), "no headers");
         report.sort();
         let told: Vec<_> = report.unverifiable.iter().map(|told| (told.dataset, told.blocks)).collect();
         assert_eq!(told, [(Dataset::Blocks, range(2, 3)), (Dataset::Logs, range(0, 9))]);

@@ -32,7 +32,7 @@ pub(super) fn take(fault: &RootFault, place: Place<'_>, report: &mut Report) {
     let name = match fault {
         RootFault::Unverifiable { .. } => {
             let reason = fault.to_string();
-            return report.cannot_verify(place.dataset, place.blocks, &reason);
+            return report.cannot_judge(place.dataset, place.blocks, &reason);
         }
         RootFault::HeaderHash { .. } => Fault::HeaderHash,
         RootFault::TransactionsRoot { .. } | RootFault::TransactionHash { .. } | RootFault::Cell { .. } => {

@@ -300,8 +300,8 @@ async fn headers_are_sampled_for_endpoints_to_confirm() {
         numbers.iter().map(|number| (*number, chain.hash(number.0))).collect()
     };
     let honest = |name: &str| EndpointAnswers { endpoint: name.to_owned(), hashes: hashes(&world.chain) };
-    let agreed = compare_anchors(&report.headers, &[honest("left"), honest("right")], 2);
-    assert_eq!((agreed.agreed, agreed.findings.len(), agreed.unverifiable.len()), (7, 0, 0));
+    let anchors = compare_anchors(&report.headers, &[honest("left"), honest("right")], 2);
+    assert_eq!((anchors.confirmed.len(), anchors.findings.len(), anchors.unverifiable.len()), (7, 0, 0));
     let branch = SealedChain::new(8);
     let other = |name: &str| EndpointAnswers { endpoint: name.to_owned(), hashes: hashes(&branch) };
     report.add_anchors(compare_anchors(&report.headers, &[other("left"), honest("middle"), other("right")], 2));
