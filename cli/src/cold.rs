@@ -7,12 +7,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use isotherm_access::orgs;
 use isotherm_cold_store::garbage::{self, Fate, Garbage};
 use isotherm_cold_store::objects::ListedObject;
 use isotherm_cold_store::{ChainName, ObjectStore};
-use isotherm_control::jobs::{self, JobOverview};
+use isotherm_control::jobs::{self, DEFAULT_ORG, JobOverview};
 use isotherm_control::task::TaskState;
 use isotherm_local_stack::names;
+use isotherm_types::OrgId;
 use serde_json::{Value, json};
 
 use crate::args::{ColdArguments, ColdCommand, GcArguments};
@@ -57,8 +59,7 @@ async fn collect(connected: &mut Connected, wanted: &GcArguments) -> anyhow::Res
     let chain = chain.with_context(|| format!("there is no chain called {:?}", wanted.chain))?;
     let name = ChainName::new(&chain.name).context("the chain cannot have objects")?;
     if wanted.delete {
-        let jobs = jobs::overview(&mut connected.conn, connected.org_id, None).await;
-        check_still(&jobs.context("could not read the jobs")?, name.as_str())?;
+        check_still(&all_jobs(connected).await.context("could not read the jobs")?, name.as_str())?;
     }
     let objects = ObjectStore::new(connected.aws().await.s3(), names::bucket("cold", BUCKET_SUFFIX));
     let conn = &mut connected.conn;
@@ -81,19 +82,38 @@ async fn collect(connected: &mut Connected, wanted: &GcArguments) -> anyhow::Res
     })
 }
 
+/// The jobs of every organisation, with its name: they all write to the one cold storage.
+async fn all_jobs(connected: &mut Connected) -> anyhow::Result<Vec<(String, JobOverview)>> {
+    let mut all = Vec::new();
+    for org in orgs::list(&mut connected.conn).await? {
+        let jobs = jobs::overview(&mut connected.conn, OrgId(org.id), None).await?;
+        all.extend(jobs.into_iter().map(|overview| (org.name.clone(), overview)));
+    }
+    Ok(all)
+}
+
 /// Checks that no job writes objects of the chain now, or may begin to. Pure.
-fn check_still(jobs: &[JobOverview], chain: &str) -> anyhow::Result<()> {
-    let is_writer = |overview: &&JobOverview| {
+fn check_still(jobs: &[(String, JobOverview)], chain: &str) -> anyhow::Result<()> {
+    let is_writer = |(_, overview): &&(String, JobOverview)| {
         WRITERS.contains(&overview.job.operator.as_str()) && overview.job.config["chain"] == chain
     };
     let mut in_the_way = Vec::new();
-    for overview in jobs.iter().filter(is_writer) {
+    for (org, overview) in jobs.iter().filter(is_writer) {
         let name = &overview.job.name;
+        let is_ours = org == DEFAULT_ORG;
         if overview.state() == "active" {
-            in_the_way.push(format!("`isotherm jobs pause {name}`"));
+            in_the_way.push(match is_ours {
+                true => format!("`isotherm jobs pause {name}`"),
+                false => {
+                    format!("take {name} out of the jobs of {org} (`isotherm apply --org {org}` of a file without it)")
+                }
+            });
         }
         if overview.count(TaskState::Running) > 0 {
-            in_the_way.push(format!("wait until no task of {name} runs (`isotherm tasks list --job {name}`)"));
+            in_the_way.push(match is_ours {
+                true => format!("wait until no task of {name} runs (`isotherm tasks list --job {name}`)"),
+                false => format!("wait until no task of {name} of {org} runs"),
+            });
         }
     }
     if in_the_way.is_empty() {
@@ -101,7 +121,7 @@ fn check_still(jobs: &[JobOverview], chain: &str) -> anyhow::Result<()> {
     }
     bail!(
         "jobs may write to cold storage of chain {chain} at any moment, and could name a file that is just being \
-         deleted: {}; then give the command again, and let them go on after it (`isotherm jobs resume`)",
+         deleted: {}; then give the command again, and let them go on after it (`isotherm jobs resume`, or the whole file)",
         in_the_way.join(", ")
     )
 }
@@ -234,12 +254,18 @@ mod tests {
 
     #[test]
     fn nothing_is_deleted_while_a_job_may_write() {
-        check_still(&[overview(true, 0)], "demo").unwrap();
-        check_still(&[overview(false, 3)], "another").unwrap();
-        let refused = |paused, running| check_still(&[overview(paused, running)], "demo").unwrap_err().to_string();
+        let of = |org: &str, overview| vec![(org.to_owned(), overview)];
+        check_still(&of("default", overview(true, 0)), "demo").unwrap();
+        check_still(&of("default", overview(false, 3)), "another").unwrap();
+        let refused =
+            |paused, running| check_still(&of("default", overview(paused, running)), "demo").unwrap_err().to_string();
         assert!(refused(false, 0).contains("`isotherm jobs pause backfill`"), "{}", refused(false, 0));
         let running = refused(true, 1);
         assert!(running.contains("wait until no task of backfill runs"), "{running}");
         assert!(!running.contains("jobs pause"), "{running}");
+
+        let others = check_still(&of("others", overview(false, 1)), "demo").unwrap_err().to_string();
+        assert!(others.contains("take backfill out of the jobs of others"), "{others}");
+        assert!(others.contains("no task of backfill of others runs"), "{others}");
     }
 }

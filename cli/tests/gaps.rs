@@ -135,4 +135,12 @@ async fn nothing_is_deleted_while_a_job_may_write() {
     let scene = Scene::new().await.with_job().await;
     let refused = scene.refusal(&["cold", "gc", "--chain", "demo", "--delete"]).await;
     assert!(refused.contains("`isotherm jobs pause backfill-demo`"), "{refused}");
+
+    // Those of other organisations write to the same cold storage.
+    let scene = Scene::new().await;
+    let mut conn = scene.connect().await;
+    let others = isotherm_access::orgs::create(&mut conn, "others", "test").await.unwrap();
+    pipeline::apply(&mut conn, others, &pipeline::parse(PIPELINE).unwrap(), "test").await.unwrap();
+    let refused = scene.refusal(&["cold", "gc", "--chain", "demo", "--delete"]).await;
+    assert!(refused.contains("take backfill-demo out of the jobs of others"), "{refused}");
 }

@@ -29,8 +29,5 @@ pub async fn held(
 
 /// First block of a dataset in hot storage; `None` if none is there.
 pub(crate) fn hot_first_block(cursor: Option<&Cursor>, dataset: Dataset) -> Option<BlockNumber> {
-    cursor.and_then(|cursor| match dataset {
-        Dataset::Blocks | Dataset::Transactions | Dataset::Logs => cursor.first_block,
-        Dataset::Traces => cursor.first_traced_block,
-    })
+    cursor.and_then(|cursor| cursor.first_block_of(dataset))
 }

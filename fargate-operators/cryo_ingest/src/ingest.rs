@@ -340,9 +340,9 @@ impl Ingest {
         Ok(outcome)
     }
 
-    /// Checks that hot storage has no other block in the place of `last`.
+    /// Checks that hot storage has no other block in the place of `last`, and gets none before the caller's transaction ends.
     async fn check_hot_rows(&self, conn: &mut PgConnection, last: BlockRef) -> Result<(), IngestError> {
-        match isotherm_hot_store::stored_hash(conn, self.config.chain_id, last.number).await? {
+        match cursor::hold_hash(conn, self.config.chain_id, last.number).await? {
             Some(hash) if hash != last.hash => Err(IngestError::Contradicted { fetched: last }),
             _ => Ok(()),
         }

@@ -235,13 +235,10 @@ impl Compactor {
             return Err(other_chain());
         }
         let partition_blocks = NonZeroU64::new(cursor.partition_blocks).ok_or_else(other_chain)?;
-        let (Some(first_block), Some(finalized)) = (cursor.first_block, cursor.finalized) else {
+        let (Some(_), Some(finalized)) = (cursor.first_block, cursor.finalized) else {
             return Err(CompactError::NothingFinal { chain_id });
         };
-        let first_block = match dataset {
-            Dataset::Blocks | Dataset::Transactions | Dataset::Logs => first_block,
-            Dataset::Traces => cursor.first_traced_block.ok_or(CompactError::NotTraced { chain_id })?,
-        };
+        let first_block = cursor.first_block_of(dataset).ok_or(CompactError::NotTraced { chain_id })?;
         let watermark = head.map(|head| head.watermark);
         let state = CompactionState { first_block, finalized: finalized.number, watermark, partition_blocks };
         let due = due_partitions(state, last)?;
@@ -303,13 +300,17 @@ impl Compactor {
         let file = manifest.newest_file();
         // Final blocks change only if a person has accepted that they are replaced, maybe after they were read.
         let last = BlockRef { number: file.blocks.last(), hash: file.last_block_hash };
-        let is_held = cursor::hold_block(db_tx, self.chain_id, last).await?;
-        if !is_held && !self.is_below_hot(db_tx, last.number).await? {
+        let dataset = manifest.manifest().dataset;
+        let stays = match cursor::hold_hash(db_tx, self.chain_id, last.number).await? {
+            Some(hash) => hash == last.hash,
+            None => self.is_below_hot(db_tx, dataset, last.number).await?,
+        };
+        if !stays {
             return Err(CompactError::Replaced { last });
         }
         let event = EventBody::PartitionCommitted {
             chain_id: self.chain_id,
-            dataset: manifest.manifest().dataset,
+            dataset,
             blocks: file.blocks,
             manifest_version: manifest.manifest().manifest_version,
         };
@@ -318,10 +319,16 @@ impl Compactor {
         Ok(())
     }
 
-    /// Whether `block` is from before hot storage begins: of a backfill that died, whose manifest is adopted.
-    async fn is_below_hot(&self, conn: &mut PgConnection, block: BlockNumber) -> Result<bool, CompactError> {
+    /// Whether `block` is from before hot storage has rows of `dataset`: of a backfill that died, whose manifest is adopted.
+    async fn is_below_hot(
+        &self,
+        conn: &mut PgConnection,
+        dataset: Dataset,
+        block: BlockNumber,
+    ) -> Result<bool, CompactError> {
         let cursor = cursor::read(conn, self.chain_id).await?;
-        Ok(cursor.and_then(|cursor| cursor.first_block).is_some_and(|first_block| block < first_block))
+        let first_block = cursor.and_then(|cursor| cursor.first_block_of(dataset));
+        Ok(first_block.is_some_and(|first_block| block < first_block))
     }
 
     async fn watermark(&self, dataset: Dataset) -> Result<Option<BlockNumber>, CompactError> {

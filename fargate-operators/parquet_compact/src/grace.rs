@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// A span that no query outlasts which began before the rows became cold, and read the old watermark. As JSON: seconds.
+/// A span in which a query that read the old watermark, before the rows became cold, has come to hold them
+/// (`isotherm_hot_store::rows::hold`): from then on they stay until it ends. As JSON: seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
 pub struct GracePeriod(Duration);
 
 impl GracePeriod {
-    /// The shortest one: five times as long as the time-out of the longest query.
+    /// The shortest one: far longer than from a query's first statement to the one that holds its rows.
     pub const SHORTEST: Duration = Duration::from_secs(300);
 
     /// The span.
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grace_period_is_longer_than_any_query() {
+    fn a_grace_period_is_no_shorter_than_the_shortest() {
         let read = |json: &str| serde_json::from_str::<GracePeriod>(json);
         assert_eq!(read("300").unwrap().duration(), GracePeriod::SHORTEST);
         assert_eq!(read("86400").unwrap().duration(), Duration::from_secs(86_400));

@@ -11,6 +11,7 @@ use isotherm_cold_store::parquet_file::ParquetFileError;
 use isotherm_cold_store::{PartitionBlocks, PartitionWriter, RootVerdict, RootVerdicts, StagedFile};
 use isotherm_hot_store::rows::{self, Order};
 use isotherm_platform::Stop;
+use isotherm_platform::database::{PATIENCE, answered_within};
 use isotherm_types::{BlockNumber, Dataset};
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
@@ -39,6 +40,7 @@ pub(crate) async fn stage(
     stop: &Stop,
     on_rows: impl Fn(u64) + Send + 'static,
 ) -> Result<Option<StagedFile>, CompactError> {
+    let_take_as_long_as_it_needs(snapshot).await?;
     let blocks = read_blocks(snapshot, partition).await?;
     let rows_per_block = read_rows_per_block(snapshot, partition, &blocks).await?;
     let mut writer = PartitionWriter::create(partition.clone(), blocks, rows_per_block, scratch)?;
@@ -67,6 +69,20 @@ pub(crate) async fn stage(
     let writer = encoder.await.map_err(|source| CompactError::Encoder { source })??;
     let finished = tokio::task::spawn_blocking(move || writer.finish(verdicts())).await;
     Ok(Some(finished.map_err(|source| CompactError::Encoder { source })??))
+}
+
+/// Lifts the limit of a statement until the transaction ends: a COPY goes at the encoder's pace, which for a large partition
+/// takes longer than any other statement may. One that goes silent is given up here ([`LONGEST_SILENCES`]); one whose reader
+/// is gone Postgres ends by itself, which it asks for every 10 s.
+async fn let_take_as_long_as_it_needs(snapshot: &mut PgConnection) -> Result<(), CompactError> {
+    let lifting = async {
+        sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL client_connection_check_interval = '10s'")
+            .execute(snapshot)
+            .await?;
+        Ok::<_, sqlx::Error>(())
+    };
+    let action = "let rows take as long as they need";
+    answered_within(PATIENCE, lifting).await.map_err(|source| CompactError::Postgres { action, source })
 }
 
 async fn read_blocks(snapshot: &mut PgConnection, partition: &Partition) -> Result<PartitionBlocks, CompactError> {

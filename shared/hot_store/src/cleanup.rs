@@ -2,8 +2,8 @@
 //!
 //! [`droppable`] decides, and is pure; [`leaves()`], [`first_row`] and [`remove`] read and act. Queries read hot rows
 //! above the watermark of their snapshot, so that a leaf below it is read by nobody but queries that began before it
-//! became cold; the grace period is longer than any of them. Invariants: a row that is not cold never goes, and
-//! neither does one near the finalized block.
+//! became cold. Those have come to hold it ([`crate::rows::hold`]) long before the grace period is over, and are waited for.
+//! Invariants: a row that is not cold never goes, and neither does one near the finalized block.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct Rules {
     pub finalized: BlockNumber,
     /// Whether the chain waits for a person's decision, who may want to look at what is stored.
     pub is_halted: bool,
-    /// How long rows stay after they became cold: longer than the longest query.
+    /// How long rows stay after they became cold: longer than it takes a query to hold what it will read.
     pub grace: Duration,
 }
 

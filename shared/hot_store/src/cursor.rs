@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alloy::primitives::B256;
 use chrono::{DateTime, Utc};
-use isotherm_types::{BlockNumber, BlockRef, ChainId};
+use isotherm_types::{BlockNumber, BlockRef, ChainId, Dataset};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
@@ -32,6 +32,16 @@ pub struct Cursor {
     pub halted: Option<Halt>,
     /// Last change of the row.
     pub updated_at: DateTime<Utc>,
+}
+
+impl Cursor {
+    /// First block that hot storage ever had rows of `dataset` of, as long as it has them up to the tip.
+    pub fn first_block_of(&self, dataset: Dataset) -> Option<BlockNumber> {
+        match dataset {
+            Dataset::Blocks | Dataset::Transactions | Dataset::Logs => self.first_block,
+            Dataset::Traces => self.first_traced_block,
+        }
+    }
 }
 
 /// Why a chain is halted.
@@ -63,15 +73,19 @@ pub async fn hold(conn: &mut PgConnection, chain_id: ChainId) -> Result<Option<C
     select(conn, chain_id, "FOR UPDATE").await
 }
 
-/// Whether `block` is stored and stays so until the caller's transaction ends.
+/// The hash of the block that is stored at `number`, which stays so until the caller's transaction ends; `None` if none is.
 ///
-/// For what is written elsewhere on the strength of hot rows that were read before. Appends wait meanwhile.
+/// For what is written elsewhere on the strength of hot rows that were read before. Appends and reorgs wait meanwhile.
 ///
 /// # Errors
 /// What Postgres reports.
-pub async fn hold_block(conn: &mut PgConnection, chain_id: ChainId, block: BlockRef) -> Result<bool, HotStoreError> {
+pub async fn hold_hash(
+    conn: &mut PgConnection,
+    chain_id: ChainId,
+    number: BlockNumber,
+) -> Result<Option<B256>, HotStoreError> {
     select(conn, chain_id, "FOR SHARE").await?;
-    Ok(crate::stored_hash(conn, chain_id, block.number).await? == Some(block.hash))
+    crate::stored_hash(conn, chain_id, number).await
 }
 
 /// Reads and locks a chain's cursor until the caller's transaction ends: appends and reorgs of one chain go one by one.

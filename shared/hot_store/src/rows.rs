@@ -54,6 +54,30 @@ pub async fn read<'c>(
     copy_out(conn, chain_id, dataset, columns, blocks, &order_by, max_batch_rows).await
 }
 
+/// Keeps the rows of `runs` in their tables until the caller's transaction ends, however late they are read.
+///
+/// A transaction that has not used a table yet does not keep its leaves: whoever detaches one waits for those that have
+/// (`DETACH PARTITION … CONCURRENTLY`; source: PostgreSQL manual, ALTER TABLE).
+///
+/// # Errors
+/// What Postgres reports.
+pub async fn hold(
+    conn: &mut PgConnection,
+    runs: impl IntoIterator<Item = (ChainId, Dataset, BlockRange)>,
+) -> Result<(), HotStoreError> {
+    // Whatever is planned is locked: the tables of datasets and chains, and the leaf of one block. No row is read.
+    let question = |(chain_id, dataset, blocks): (ChainId, Dataset, BlockRange)| {
+        let first = bigint(blocks.start());
+        format!("SELECT FROM hot.{dataset} WHERE chain_id = {chain_id} AND block_number = {first} LIMIT 0;")
+    };
+    let questions: String = runs.into_iter().map(question).collect();
+    if questions.is_empty() {
+        return Ok(());
+    }
+    sqlx::raw_sql(sqlx::AssertSqlSafe(questions)).execute(conn).await.map_err(HotStoreError::database("hold rows"))?;
+    Ok(())
+}
+
 /// As [`read`], in any order, those rows that one of `wanted` asks for; all if there is none.
 ///
 /// # Errors

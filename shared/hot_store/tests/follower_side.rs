@@ -267,14 +267,13 @@ async fn what_is_committed_elsewhere_holds_the_block_that_it_rests_on() {
     let (database, mut conn) = chain_of(20).await;
     let last = block(&mut conn, 9).await;
     let mut db_tx = conn.begin().await.unwrap();
-    assert!(cursor::hold_block(&mut db_tx, CHAIN, last).await.unwrap());
+    assert_eq!(cursor::hold_hash(&mut db_tx, CHAIN, last.number).await.unwrap(), Some(last.hash));
     let mut other = PgConnection::connect(&database.url).await.unwrap();
     sqlx::raw_sql("SET lock_timeout = '200ms'").execute(&mut other).await.unwrap();
     cursor::hold(&mut other, CHAIN).await.unwrap_err();
     db_tx.commit().await.unwrap();
     assert!(cursor::hold(&mut other, CHAIN).await.unwrap().is_some());
-    let replaced = BlockRef { hash: B256::ZERO, ..last };
-    assert!(!cursor::hold_block(&mut conn, CHAIN, replaced).await.unwrap());
+    assert_eq!(cursor::hold_hash(&mut conn, CHAIN, BlockNumber(1_000)).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! Invariant: for each dataset of each chain, cold is the listed files (blocks up to the watermark), hot is every row
 //! above it up to the tip, and both were true at the same instant. The snapshot must stay open until the hot rows
-//! were copied out: read in two snapshots, a partition that became cold in between is counted twice or not at all.
+//! were copied out: read in two snapshots, a partition that became cold in between is counted twice or not at all. Hot
+//! rows are held from the beginning: the last of them may be read long after they became cold and cleanup came by.
 //! A chain that is pinned to a block has neither above it.
 
 use std::collections::{BTreeMap, HashSet};
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use isotherm_cold_store::Sha256Digest;
 use isotherm_cold_store::catalog::checks::UnsoundFile;
 use isotherm_cold_store::catalog::{self, DataPartition, checks};
+use isotherm_hot_store::rows;
 use isotherm_types::{BlockNumber, BlockRange, BlockRef, ChainId, Dataset};
 use serde::{Serialize, Serializer};
 use sqlx::pool::PoolConnection;
@@ -136,7 +138,8 @@ impl Drop for Lent {
     }
 }
 
-/// Reads file lists in the caller's snapshot, the one that `scope` was read in, and keeps what `needs` asks for.
+/// Reads file lists in the caller's snapshot, the one that `scope` was read in, and keeps what `needs` asks for. Hot rows that
+/// it tells of stay where they are until the snapshot ends.
 ///
 /// # Errors
 /// [`QueryError::ColdFileUnsound`] if a check found a file that is needed not to be as listed; what Postgres reports.
@@ -162,6 +165,7 @@ pub async fn read(snapshot: &mut PgConnection, scope: &Scope, needs: &Needs) -> 
             }
         }
     }
+    rows::hold(snapshot, boundary.hot.iter().map(|run| (run.chain_id, run.dataset, run.blocks))).await?;
     if !boundary.cold.is_empty() {
         check_sound(&boundary.cold, checks::unsound_files(snapshot).await?)?;
     }

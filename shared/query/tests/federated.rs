@@ -206,6 +206,30 @@ async fn a_watermark_that_moves_meanwhile_changes_nothing() {
     assert_eq!(rows(&platform, "select count(*) from transactions").await, [[json!(count(35))]]);
 }
 
+/// A batch query may read one dataset for longer than the grace period, and another one only then.
+#[tokio::test]
+async fn hot_rows_that_a_query_will_read_last_stay_until_it_ends() {
+    let platform = half_cold().await;
+    let mut snapshot = open_snapshot(&platform.engine.pool).await.unwrap();
+    let hot = transactions(&mut snapshot).await.hot[0].blocks;
+    assert_eq!(hot, range(20, 35));
+
+    let mut conn = platform.connect().await;
+    compact(&mut conn, &platform.objects, platform.scratch.path(), range(20, 30)).await;
+    let leaves = cleanup::leaves(&mut conn, CHAIN, 10).await.unwrap();
+    let is_next = |leaf: &&Leaf| leaf.dataset == Dataset::Transactions && leaf.blocks == range(20, 30);
+    let leaf = *leaves.iter().find(is_next).unwrap();
+    assert_eq!(cleanup::remove(&mut conn, CHAIN, &leaf).await.unwrap(), Removal::Busy);
+    let found = isotherm_hot_store::rows::count(&mut snapshot, CHAIN, Dataset::Transactions, hot).await.unwrap();
+    assert_eq!(found, 15 * TRANSACTIONS);
+
+    drop(snapshot);
+    let detaching = Leaf { state: LeafState::Detaching, ..leaf };
+    let mut conn = platform.connect().await;
+    assert_eq!(cleanup::remove(&mut conn, CHAIN, &detaching).await.unwrap(), Removal::Detached);
+    assert_eq!(rows(&platform, "select count(*) from transactions").await, [[json!(35 * TRANSACTIONS)]]);
+}
+
 /// Where all rows of `transactions` are.
 async fn transactions(snapshot: &mut PgConnection) -> Boundary {
     let need = Need { columns: vec!["block_number"], bounds: Bounds::ALL, runs: vec![Bounds::ALL], wanted: vec![] };

@@ -1,8 +1,9 @@
 //! What never becomes cold: blocks that are not final, not true, or not of this chain.
 
+use isotherm_lab::process::eventually;
 use isotherm_lab::rpc::Rpc;
 use isotherm_lab::tape::TapeServer;
-use isotherm_types::{Classified, Disposition};
+use isotherm_types::{Classified, Dataset, Disposition};
 use serde_json::{Value, json};
 
 use crate::world::{World, range, recorded_chain};
@@ -107,6 +108,29 @@ async fn blocks_that_are_not_those_of_hot_storage_are_not_fetched() {
     assert_eq!(refusal(&world, 10, 20).await, ("ingest.contradicted", Disposition::GiveUp));
     assert_eq!(world.fetched().len(), asked);
     assert_nothing_is_stored(&world).await;
+}
+
+/// Whether somebody waits for the chain's cursor.
+const CURSOR_IS_WAITED_FOR: &str = "
+    SELECT count(*) > 0 FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%hot.cursors%'";
+
+#[tokio::test]
+async fn a_commit_waits_for_a_reorg_of_the_same_blocks() {
+    let world = World::create(recorded_chain(11).await).await;
+    world.follow(range(10, 30)).await;
+    let mut follower = world.database.connect().await.unwrap();
+    let reorg = "BEGIN; SELECT FROM hot.cursors FOR UPDATE;
+                 UPDATE hot.blocks SET block_hash = sha256(block_hash) WHERE block_number = 19";
+    sqlx::raw_sql(reorg).execute(&mut follower).await.unwrap();
+    let committing = async {
+        let is_waited_for = async || sqlx::query_scalar(CURSOR_IS_WAITED_FOR).fetch_one(&world.pool).await.unwrap();
+        eventually("a commit that waits", is_waited_for).await.unwrap();
+        sqlx::raw_sql("COMMIT").execute(&mut follower).await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(refusal(&world, 10, 20), committing);
+    assert_eq!(refused, ("ingest.contradicted", Disposition::GiveUp));
+    assert!(world.partitions(Dataset::Blocks).await.is_empty());
 }
 
 #[tokio::test]

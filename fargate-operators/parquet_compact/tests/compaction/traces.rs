@@ -76,3 +76,22 @@ async fn traces_that_were_not_collected_for_a_while_are_a_gap() {
     let refused = compact(&world, range(20, 30)).await.unwrap_err();
     assert_eq!((refused.code(), refused.disposition()), ("compact.gap", Disposition::GiveUp));
 }
+
+#[tokio::test]
+async fn traces_below_those_that_are_collected_which_a_backfill_listed_are_committed() {
+    // The blocks below went from hot storage when they were cold.
+    let world = traced_world().await;
+    world.execute("DELETE FROM hot.blocks WHERE block_number < 12").await;
+    world.list_and_die(Dataset::Traces, range(10, 12)).await;
+    compact(&world, range(20, 30)).await.unwrap();
+    let found: Vec<BlockRange> = world.partitions(Dataset::Traces).await.iter().map(|file| file.blocks).collect();
+    assert_eq!(found, [range(10, 12), range(12, 20), range(20, 30)]);
+
+    // Those that are there must be the same ones.
+    let world = traced_world().await;
+    world.execute("UPDATE hot.blocks SET block_hash = sha256(block_hash) WHERE block_number = 11").await;
+    world.list_and_die(Dataset::Traces, range(10, 12)).await;
+    let refused = compact(&world, range(20, 30)).await.unwrap_err();
+    assert_eq!((refused.code(), refused.disposition()), ("compact.replaced", Disposition::GiveUp));
+    assert!(world.partitions(Dataset::Traces).await.is_empty());
+}
