@@ -224,6 +224,29 @@ async fn what_cannot_be_sent_is_sent_by_the_next_sweep() {
 }
 
 #[tokio::test]
+async fn however_much_waits_for_a_queue_that_fails_the_others_are_told() {
+    let mut dispatcher = dispatcher().await;
+    let mut conn = dispatcher.pool.acquire().await.unwrap();
+    let org_id = jobs::org(&mut conn, jobs::DEFAULT_ORG).await.unwrap();
+    // More than a batch, and older than what the others are told.
+    for chain in 0..25 {
+        let recorded = EventBody::AlertsRecorded { org_id, chain_id: Some(ChainId(chain)) };
+        events::record(&mut conn, &recorded).await.unwrap();
+    }
+    drop(conn);
+    invalidate(&dispatcher).await;
+    let deliveries = dispatcher.event_queues.deliveries.clone();
+    dispatcher.event_queues.deliveries = format!("{deliveries}-gone");
+    let fault = dispatcher.handle(BatchOrSweep::Sweep).await.unwrap_err();
+    assert_eq!(fault.code(), "queue.unavailable");
+    assert_eq!(left(&dispatcher).await, ["deliveries"; 25]);
+
+    dispatcher.event_queues.deliveries = deliveries;
+    dispatcher.handle(BatchOrSweep::Sweep).await.unwrap();
+    assert!(left(&dispatcher).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_queue_that_fails_keeps_neither_the_other_nor_the_sweep_back() {
     let mut dispatcher = dispatcher().await;
     let event_id = fire(&dispatcher).await;

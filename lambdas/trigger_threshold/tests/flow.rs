@@ -111,7 +111,7 @@ async fn advances_fire_each_full_range_once_and_poison_stays_in_its_queue() {
         .fetch_all(&trigger.pool)
         .await
         .unwrap();
-    assert_eq!(fired, [("blocks-0-100".to_owned(),), ("blocks-100-200".to_owned(),)]);
+    assert_eq!(fired, [("blocks-7-0-100".to_owned(),), ("blocks-7-100-200".to_owned(),)]);
     let received = trigger.clients.sqs().receive_message().queue_url(&trigger.event_queues.events);
     let received = received.max_number_of_messages(10).send().await.unwrap().messages.unwrap_or_default();
     assert!(!received.is_empty(), "the firings were published");
@@ -153,5 +153,5 @@ async fn a_sweep_fires_for_rows_that_were_counted_and_for_a_chain_that_has_gone_
         .await
         .unwrap();
     let keys: Vec<&str> = keys.iter().map(|(key,)| key.as_str()).collect();
-    assert_eq!(keys, ["blocks-0-100", "blocks-100-200", "lag-1", "lag-2", "rows-7-logs-0-2000"]);
+    assert_eq!(keys, ["blocks-7-0-100", "blocks-7-100-200", "lag-1", "lag-2", "rows-7-logs-0-2000"]);
 }

@@ -170,6 +170,14 @@ impl Schedule {
         }
     }
 
+    /// How long after a tick a scheduler that is never late may call for it: see [`Self::tick_of`].
+    pub fn longest_delay(&self) -> TimeDelta {
+        match self {
+            Self::Rate { period } => *period,
+            Self::Cron { .. } | Self::At { .. } => TimeDelta::zero(),
+        }
+    }
+
     /// The first tick after `instant`; `None` if there is none.
     pub fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {

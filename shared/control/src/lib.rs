@@ -3,7 +3,7 @@
 //! Place in the flow: writers of data record [`events`] in the transaction of their rows; triggers ([`threshold`],
 //! [`cron`]) turn facts and ticks into firings; [`dispatch`] turns events into tasks and decides who is woken and what
 //! capacity is launched; workers claim and finish [`tasks`]; [`reap`] takes lost ones back. Postgres is the truth:
-//! queue messages hold ids, and losing or doubling one changes nothing in effect.
+//! queue messages hold ids, and doubling one changes nothing in effect.
 //!
 //! Decisions are pure functions ([`task`], [`backoff`], [`dispatch::route()`], [`dispatch::plan()`], [`threshold::blocks`],
 //! [`threshold::count`], [`threshold::lag`], [`cron`], [`webhook`]); short functions beside them carry the decisions out on a

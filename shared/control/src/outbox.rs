@@ -40,35 +40,38 @@ impl OutboxMessage {
     }
 }
 
-/// Takes up to `limit` rows, oldest first, and locks them until the transaction ends.
+/// Takes up to `limit` rows of `queues`, oldest first, and locks them until the transaction ends.
 ///
 /// Must be called inside a transaction. While one publisher holds rows of a message group, others get none of that
 /// group, so a group's events are sent in the order in which they were recorded; nobody waits.
 ///
 /// # Errors
-/// What Postgres reports; [`ControlError::UnknownWord`] for a queue that this program does not know.
-pub async fn take(conn: &mut PgConnection, limit: u32) -> Result<Vec<OutboxMessage>, ControlError> {
+/// Only what Postgres reports.
+pub async fn take(conn: &mut PgConnection, queues: &[Queue], limit: u32) -> Result<Vec<OutboxMessage>, ControlError> {
+    let names: Vec<&str> = queues.iter().map(|queue| queue.as_str()).collect();
     let rows: Vec<(i64, i64, String, String)> = sqlx::query_as(
         "WITH waiting AS MATERIALIZED (
-             SELECT message_group, min(id) AS oldest FROM control.outbox
+             SELECT message_group, min(id) AS oldest FROM control.outbox WHERE queue = ANY($3)
               GROUP BY message_group ORDER BY oldest LIMIT $1
          ), held AS MATERIALIZED (
              SELECT message_group FROM waiting WHERE pg_try_advisory_xact_lock($2, hashtext(message_group))
          )
          SELECT o.id, o.event_id, o.queue, o.message_group
            FROM control.outbox o JOIN held USING (message_group)
+          WHERE o.queue = ANY($3)
           ORDER BY o.id LIMIT $1
             FOR UPDATE OF o SKIP LOCKED",
     )
     .bind(i64::from(limit))
     .bind(GROUP_LOCK)
+    .bind(&names)
     .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|(id, event_id, queue, message_group)| {
             let unknown =
                 || ControlError::UnknownWord { row: format!("outbox row {id}"), column: "queue", value: queue.clone() };
-            let queue = Queue::ALL.into_iter().find(|known| known.as_str() == queue).ok_or_else(unknown)?;
+            let queue = queues.iter().copied().find(|known| known.as_str() == queue).ok_or_else(unknown)?;
             Ok(OutboxMessage { id, event_id: EventId(event_id), queue, message_group })
         })
         .collect()

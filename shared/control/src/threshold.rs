@@ -139,7 +139,7 @@ async fn fire_blocks(
     let mut crossed = Vec::new();
     for range in ranges {
         let addition = json!({ "blocks": range });
-        crossed.extend(fire(conn, trigger, blocks::fire_key(range), &addition).await?);
+        crossed.extend(fire(conn, trigger, blocks::fire_key(facts.chain_id, range), &addition).await?);
     }
     sqlx::query("UPDATE control.triggers SET next_block = $2 WHERE id = $1")
         .bind(trigger.id.0)

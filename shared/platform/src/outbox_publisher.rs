@@ -61,8 +61,8 @@ impl Classified for PublishError {
 
 /// Publishes until nothing is left that this caller may take; returns how many messages were accepted.
 ///
-/// What a queue refuses stays in the outbox and ends this call's work, for it would be refused again at once. Trouble with
-/// one queue does not keep the same batch's messages from the others.
+/// What a queue refuses stays in the outbox, and this call asks that queue no more, for it would refuse again at once. The
+/// others are told of all that waits for them, however much waits for that one.
 ///
 /// # Errors
 /// [`PublishError`]; what was published before stays published.
@@ -71,43 +71,59 @@ pub async fn publish_pending(
     sqs: &aws_sdk_sqs::Client,
     queues: &EventQueues,
 ) -> Result<u64, PublishError> {
-    let mut published = 0;
-    loop {
-        let batch = publish_batch(pool, sqs, queues).await?;
-        published += batch.accepted;
-        if batch.taken < BATCH_LIMIT as u64 || batch.accepted < batch.taken {
-            return Ok(published);
+    let mut open = Queue::ALL.to_vec();
+    let (mut published, mut trouble) = (0, None);
+    while !open.is_empty() {
+        let Batch { taken, accepted, refusing } = publish_batch(pool, sqs, queues, &open).await?;
+        published += accepted;
+        if taken < BATCH_LIMIT && refusing.is_empty() {
+            break;
         }
+        open.retain(|queue| refusing.iter().all(|(refusing, _)| refusing != queue));
+        trouble = trouble.or(refusing.into_iter().find_map(|(_, fault)| fault));
+    }
+    match trouble {
+        Some(source) => Err(PublishError::Queue { source }),
+        None => Ok(published),
     }
 }
 
 struct Batch {
-    taken: u64,
+    taken: usize,
     accepted: u64,
+    /// Queues that did not take all of it, with what went wrong with a call.
+    refusing: Vec<(Queue, Option<QueueError>)>,
 }
 
-async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQueues) -> Result<Batch, PublishError> {
+async fn publish_batch(
+    pool: &PgPool,
+    sqs: &aws_sdk_sqs::Client,
+    queues: &EventQueues,
+    open: &[Queue],
+) -> Result<Batch, PublishError> {
     let mut conn = database::borrow(pool).await?;
     let limit = u32::try_from(BATCH_LIMIT).expect("the limit of a batch is 10");
     let taking = async {
         let mut db_tx = conn.begin().await?;
-        let rows = outbox::take(&mut db_tx, limit).await.map_err(|source| PublishError::Outbox { source })?;
+        let rows = outbox::take(&mut db_tx, open, limit).await.map_err(|source| PublishError::Outbox { source })?;
         Ok::<_, PublishError>((db_tx, rows))
     };
     let (mut db_tx, rows) = answered_within(PATIENCE, taking).await?;
     let mut accepted = Vec::with_capacity(rows.len());
-    let mut trouble = None;
+    let mut refusing = Vec::new();
     for queue in Queue::ALL {
         let of_queue: Vec<&OutboxMessage> = rows.iter().filter(|row| row.queue == queue).collect();
         if of_queue.is_empty() {
             continue;
         }
         let (sent, fault) = send_in_order(sqs, &of_queue, queues.url(queue)).await;
-        accepted.extend(sent);
-        if let Some(source) = fault {
+        if let Some(source) = &fault {
             tracing::warn!(error.code = source.code(), error.message = %source, "a queue was not told of events");
-            trouble.get_or_insert(source);
         }
+        if sent.len() < of_queue.len() {
+            refusing.push((queue, fault));
+        }
+        accepted.extend(sent);
     }
     if !accepted.is_empty() {
         CrashPoint::OutboxSent.pass();
@@ -120,10 +136,7 @@ async fn publish_batch(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQ
     };
     answered_within(PATIENCE, deleting).await?;
     conn.give_back_now().await;
-    match trouble {
-        Some(source) => Err(PublishError::Queue { source }),
-        None => Ok(Batch { taken: rows.len() as u64, accepted: accepted.len() as u64 }),
-    }
+    Ok(Batch { taken: rows.len(), accepted: accepted.len() as u64, refusing })
 }
 
 /// Sends the messages of one queue; returns the rows that it accepted, and what went wrong with a call.

@@ -14,6 +14,7 @@ use isotherm_platform::config::settings::EventQueues;
 use isotherm_platform::database::{self, PoolOptions};
 use isotherm_platform::queue::{FifoMessage, send_batch};
 use isotherm_platform::{Secret, outbox_publisher};
+use isotherm_types::Queue;
 use rand::{Rng, RngCore};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, PgPool};
@@ -76,7 +77,7 @@ async fn victim_publisher() {
 /// The publisher without its guard: rows are gone before the queue has accepted them.
 async fn publish_what_was_deleted(pool: &PgPool, sqs: &aws_sdk_sqs::Client, queues: &EventQueues) -> u64 {
     let mut db_tx = pool.begin().await.unwrap();
-    let rows = outbox::take(&mut db_tx, 10).await.unwrap();
+    let rows = outbox::take(&mut db_tx, &Queue::ALL, 10).await.unwrap();
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let deleted = outbox::delete(&mut db_tx, &ids).await.unwrap();
     db_tx.commit().await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use isotherm_control::tasks::{self, Claimant, Done};
 use isotherm_control::{dispatch, events, outbox};
 use isotherm_lab::postgres::TestDatabase;
-use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset, EventBody};
+use isotherm_types::{BlockNumber, BlockRange, ChainId, Dataset, EventBody, Queue};
 use sqlx::{Connection, PgConnection};
 
 use crate::{BATCH, ITEMS, Progress, WORKERS};
@@ -53,7 +53,8 @@ async fn dispatcher(mut conn: PgConnection, progress: Arc<Progress>) {
     while taken < ITEMS {
         produced.wait_for(|produced| *produced > taken).await.expect("the leg goes on");
         let mut db_tx = conn.begin().await.expect("a transaction");
-        let rows = progress.timed(STEPS[1], outbox::take(&mut db_tx, BATCH)).await.expect("the outbox is read");
+        let rows =
+            progress.timed(STEPS[1], outbox::take(&mut db_tx, &Queue::ALL, BATCH)).await.expect("the outbox is read");
         let (ids, event_ids): (Vec<i64>, Vec<_>) = rows.iter().map(|row| (row.id, row.event_id)).unzip();
         progress.timed(STEPS[2], outbox::delete(&mut db_tx, &ids)).await.expect("the outbox is cleared");
         db_tx.commit().await.expect("a commit");

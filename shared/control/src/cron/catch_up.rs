@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Schedule;
 
-/// How long a tick is waited for before it counts as not delivered.
+/// How long a tick is waited for, from when it is due at the latest, before it counts as not delivered.
 ///
 /// Source: EventBridge Scheduler calls within 60 s of the time (User Guide, "Schedule types in EventBridge Scheduler"); half
 /// a minute more for the call itself.
@@ -43,13 +43,20 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window at `now` of a trigger that makes up for ticks younger than `catch_up_seconds`.
+    /// The window at `now` of a trigger with `schedule` that makes up for ticks that should have come less than
+    /// `catch_up_seconds` ago.
     ///
     /// A trigger without a mark was written by a program that kept none; it starts with the ticks that may still come.
-    pub fn at(now: DateTime<Utc>, ticked_until: Option<DateTime<Utc>>, catch_up_seconds: u64) -> Self {
-        let until = now - GRACE;
+    pub fn at(
+        now: DateTime<Utc>,
+        ticked_until: Option<DateTime<Utc>>,
+        schedule: &Schedule,
+        catch_up_seconds: u64,
+    ) -> Self {
+        let due = now.checked_sub_signed(schedule.longest_delay()).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let until = due.checked_sub_signed(GRACE).unwrap_or(due);
         let catch_up = i64::try_from(catch_up_seconds).ok().and_then(TimeDelta::try_seconds);
-        let too_old_until = catch_up.and_then(|catch_up| now.checked_sub_signed(catch_up));
+        let too_old_until = catch_up.and_then(|catch_up| due.checked_sub_signed(catch_up));
         Self {
             after: ticked_until.unwrap_or(until),
             until,
@@ -134,7 +141,7 @@ mod tests {
     }
 
     fn planned(now: i64, ticked_until: i64, catch_up_minutes: u64, known: &[i64], limits: Limits) -> CatchUp {
-        let window = Window::at(minute(now), Some(minute(ticked_until)), catch_up_minutes * 60);
+        let window = Window::at(minute(now), Some(minute(ticked_until)), &rate(), catch_up_minutes * 60);
         plan(&rate(), &window, &known.iter().map(|&tick| minute(tick)).collect(), limits)
     }
 
@@ -143,11 +150,11 @@ mod tests {
         let few = Limits { looked_at: 100, fired: 3, missed_rows: 2 };
         let fire = |ticks: &[i64]| ticks.iter().map(|&tick| Step::Fire(minute(tick))).collect::<Vec<_>>();
         // now, mark, catch-up window in minutes, known -> steps
-        assert_eq!(planned(10, 8, 60, &[], few).steps, [], "the last 90 seconds are still waited for");
-        assert_eq!(planned(10, 6, 60, &[], few).steps, fire(&[7, 8]));
-        assert_eq!(planned(10, 5, 60, &[7], few).steps, fire(&[6, 8]), "one came by itself");
-        assert_eq!(planned(10, 6, 3, &[], few).steps, [Step::Missed(minute(7)), Step::Fire(minute(8))]);
-        assert_eq!(planned(10, 6, 0, &[], few).steps, [Step::Missed(minute(7)), Step::Missed(minute(8))]);
+        assert_eq!(planned(11, 8, 60, &[], few).steps, [], "a rate ticks within its period, and 90 seconds are waited");
+        assert_eq!(planned(11, 6, 60, &[], few).steps, fire(&[7, 8]));
+        assert_eq!(planned(11, 5, 60, &[7], few).steps, fire(&[6, 8]), "one came by itself");
+        assert_eq!(planned(11, 6, 3, &[], few).steps, [Step::Missed(minute(7)), Step::Fire(minute(8))]);
+        assert_eq!(planned(11, 6, 0, &[], few).steps, [Step::Missed(minute(7)), Step::Missed(minute(8))]);
         assert_eq!(planned(10, 20, 60, &[], few), CatchUp { steps: Vec::new(), ticked_until: minute(20) });
     }
 
@@ -168,17 +175,40 @@ mod tests {
     fn a_long_run_of_missed_ticks_is_a_few_rows() {
         let few = Limits { looked_at: 10_000, fired: 3, missed_rows: 2 };
         let plan = planned(1000, 0, 1, &[5], few);
-        let run = Step::MissedRun { first: minute(3), last: minute(998), count: 995 };
+        let run = Step::MissedRun { first: minute(3), last: minute(997), count: 994 };
         assert_eq!(plan.steps, [Step::Missed(minute(1)), Step::Missed(minute(2)), run]);
-        assert_eq!(plan.ticked_until, minute(1000) - GRACE);
+        assert_eq!(plan.ticked_until, minute(999) - GRACE);
+    }
+
+    #[test]
+    fn a_rate_that_ticks_late_in_its_period_is_neither_missed_nor_made_up_for() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let hourly: Schedule = "rate(1 hour)".parse().unwrap();
+        let planned = |schedule: &Schedule, now, catch_up_seconds, known: &[DateTime<Utc>]| {
+            let window = Window::at(at(now), Some(at("2026-11-23T06:38:00Z")), schedule, catch_up_seconds);
+            plan(schedule, &window, &known.iter().copied().collect(), LIMITS).steps
+        };
+        // The scheduler counts from 06:38, when it was made: the tick of 07:00 comes at 07:38.
+        let tick = at("2026-11-23T07:00:00Z");
+        assert_eq!(hourly.tick_of(at("2026-11-23T07:38:00Z")), Some(tick));
+        for catch_up_seconds in [0, 3_600] {
+            assert_eq!(planned(&hourly, "2026-11-23T07:40:00Z", catch_up_seconds, &[]), []);
+            assert_eq!(planned(&hourly, "2026-11-23T08:02:00Z", catch_up_seconds, &[tick]), []);
+        }
+        // One that has not come by the end of its period will not come.
+        assert_eq!(planned(&hourly, "2026-11-23T08:02:00Z", 3_600, &[]), [Step::Fire(tick)]);
+        assert_eq!(planned(&hourly, "2026-11-23T08:02:00Z", 60, &[]), [Step::Missed(tick)]);
+        // Other schedules tick when they say.
+        let calendar: Schedule = "cron(0 * * * ? *)".parse().unwrap();
+        assert_eq!(planned(&calendar, "2026-11-23T07:02:00Z", 3_600, &[]), [Step::Fire(tick)]);
     }
 
     #[test]
     fn a_trigger_without_a_mark_starts_now() {
-        let window = Window::at(minute(10), None, 3600);
+        let window = Window::at(minute(10), None, &rate(), 3600);
         assert_eq!(plan(&rate(), &window, &BTreeSet::new(), LIMITS).steps, []);
-        let for_ever = Window::at(minute(10), Some(minute(0)), u64::MAX);
-        assert_eq!(plan(&rate(), &for_ever, &BTreeSet::new(), LIMITS).steps.len(), 8);
+        let for_ever = Window::at(minute(10), Some(minute(0)), &rate(), u64::MAX);
+        assert_eq!(plan(&rate(), &for_ever, &BTreeSet::new(), LIMITS).steps.len(), 7);
     }
 
     /// What is kept of a trigger, and how often each tick was dealt with.
@@ -200,7 +230,7 @@ mod tests {
         }
 
         fn sweep(&mut self, schedule: &Schedule, now: DateTime<Utc>, catch_up_seconds: u64, limits: Limits) {
-            let window = Window::at(now, Some(self.ticked_until), catch_up_seconds);
+            let window = Window::at(now, Some(self.ticked_until), schedule, catch_up_seconds);
             let plan = plan(schedule, &window, &self.rows, limits);
             assert!(plan.ticked_until >= self.ticked_until);
             for step in plan.steps {

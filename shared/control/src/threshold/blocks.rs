@@ -1,6 +1,6 @@
 //! Ranges of final blocks. Pure.
 
-use isotherm_types::{BlockNumber, BlockRange};
+use isotherm_types::{BlockNumber, BlockRange, ChainId};
 
 use super::Facts;
 
@@ -28,15 +28,13 @@ pub fn plan(every: u64, next: Option<BlockNumber>, facts: &Facts, most: usize) -
     ranges
 }
 
-/// The key of the firing for `blocks`.
-pub fn fire_key(blocks: BlockRange) -> String {
-    format!("blocks-{}-{}", blocks.start(), blocks.end())
+/// The key of the firing for `blocks` of a chain, which is in it, for a trigger may be pointed at another one.
+pub fn fire_key(chain_id: ChainId, blocks: BlockRange) -> String {
+    format!("blocks-{chain_id}-{}-{}", blocks.start(), blocks.end())
 }
 
 #[cfg(test)]
 mod tests {
-    use isotherm_types::ChainId;
-
     use super::super::MOST_AT_ONCE;
     use super::*;
 

@@ -91,7 +91,7 @@ pub async fn catch_up(
     let mut db_tx = conn.begin().await?;
     let held = hold(&mut db_tx, trigger_id).await?;
     let schedule = held.config.parsed().map_err(|source| ControlError::BadSchedule { trigger_id, source })?;
-    let window = Window::at(now, held.ticked_until, held.config.catch_up_seconds);
+    let window = Window::at(now, held.ticked_until, &schedule, held.config.catch_up_seconds);
     let known = known_ticks(&mut db_tx, trigger_id, &window).await?;
     let plan = plan(&schedule, &window, &known.into_iter().collect(), LIMITS);
 

@@ -207,7 +207,7 @@ async fn the_last_attempt_fails_the_task_and_its_row_says_why() {
     assert_eq!(details.attempts[1].stderr_tail.as_deref(), Some("last words\u{fffd}"));
     assert_eq!(details.trail.last().unwrap().reason.as_deref(), Some("test.broken"));
     let mut db_tx = stage.conn.begin().await.unwrap();
-    let told = outbox::take(&mut db_tx, 10).await.unwrap();
+    let told = outbox::take(&mut db_tx, &Queue::ALL, 10).await.unwrap();
     let [message] = &told[..] else { panic!("one message, for the dead-letter queue: {told:?}") };
     assert_eq!(message.queue, Queue::DeadLetters);
     let EventBody::TaskFailed { task_id: dead, fence, code, .. } =

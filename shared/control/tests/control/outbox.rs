@@ -35,7 +35,7 @@ async fn an_event_is_told_to_each_of_its_queues_and_read_back_as_it_was() {
     let event_id = events::record(&mut stage.conn, &invalidated(143)).await.unwrap();
     assert_eq!(events::read(&mut stage.conn, event_id).await.unwrap().body, invalidated(143));
     let mut db_tx = stage.conn.begin().await.unwrap();
-    let messages = outbox::take(&mut db_tx, 10).await.unwrap();
+    let messages = outbox::take(&mut db_tx, &Queue::ALL, 10).await.unwrap();
     let mut queues: Vec<Queue> = messages.iter().map(|message| message.queue).collect();
     queues.sort_by_key(|queue| queue.as_str());
     assert_eq!(queues, [Queue::Alerts, Queue::Events, Queue::Thresholds]);
@@ -64,7 +64,7 @@ async fn events_recorded_at_once_are_the_same_as_one_by_one_and_in_their_order()
     let mut taken = Vec::new();
     for stage in [&mut one, &mut many] {
         let mut db_tx = stage.conn.begin().await.unwrap();
-        let messages = outbox::take(&mut db_tx, 100).await.unwrap();
+        let messages = outbox::take(&mut db_tx, &Queue::ALL, 100).await.unwrap();
         let told =
             messages.into_iter().map(|message| (message.event_id, message.queue.as_str(), message.message_group));
         taken.push(told.collect::<Vec<_>>());
@@ -94,19 +94,20 @@ async fn two_publishers_never_hold_one_group_and_neither_waits() {
     }
     let mut first = stage.connect().await;
     let mut held = first.begin().await.unwrap();
-    let taken = outbox::take(&mut held, 1).await.unwrap();
+    let taken = outbox::take(&mut held, &Queue::ALL, 1).await.unwrap();
     assert_eq!(taken[0].message_group, "chain-1-logs");
 
     let mut second = stage.connect().await;
     let mut other = second.begin().await.unwrap();
-    let rest = tokio::time::timeout(Duration::from_secs(5), outbox::take(&mut other, 10)).await.unwrap().unwrap();
+    let rest =
+        tokio::time::timeout(Duration::from_secs(5), outbox::take(&mut other, &Queue::ALL, 10)).await.unwrap().unwrap();
     let groups: Vec<&str> = rest.iter().map(|message| message.message_group.as_str()).collect();
     assert_eq!(groups, ["chain-2-logs"], "a later event of a held group would overtake");
     other.rollback().await.unwrap();
     held.rollback().await.unwrap();
 
     let mut again = first.begin().await.unwrap();
-    let all = outbox::take(&mut again, 10).await.unwrap();
+    let all = outbox::take(&mut again, &Queue::ALL, 10).await.unwrap();
     let ids: Vec<i64> = all.iter().map(|message| message.event_id.0).collect();
     assert!(ids.is_sorted() && ids.len() == 4, "{ids:?}");
     again.rollback().await.unwrap();

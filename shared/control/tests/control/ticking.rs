@@ -54,8 +54,9 @@ async fn dispatched(stage: &mut Stage, event_id: EventId) -> Option<TaskId> {
     })
 }
 
-async fn caught_up(stage: &mut Stage, beat: TriggerId, now: i64) -> CaughtUp {
-    triggers::catch_up(&mut stage.conn, beat, minute(now)).await.unwrap()
+/// A sweep that waits no longer for the ticks that were due at `due` at the latest: a minute's own tick comes within it.
+async fn caught_up(stage: &mut Stage, beat: TriggerId, due: i64) -> CaughtUp {
+    triggers::catch_up(&mut stage.conn, beat, minute(due + 1)).await.unwrap()
 }
 
 async fn rows(stage: &mut Stage) -> Vec<(String, String, Option<String>)> {
