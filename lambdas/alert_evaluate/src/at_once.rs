@@ -58,7 +58,7 @@ pub(crate) async fn record(
     let version = |rule_id| rules.version(rule_id);
     let messages = alert_events::write(db_tx, org_id, chain_id, &found, version, &changes).await?;
     for fault in &beyond {
-        quarantine::one(db_tx, fault, Some(version(fault.rule_id))).await?;
+        quarantine::one(db_tx, fault, version(fault.rule_id)).await?;
     }
     if messages > 0 {
         events::record(db_tx, &EventBody::AlertsRecorded { org_id, chain_id: Some(chain_id) }).await?;

@@ -14,10 +14,10 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::Evaluator;
 
-/// Quarantines a rule and tells its channels, in the caller's transaction. `version` is that of the definition that failed, if it could be
-/// read: one that has taken its place since stays at work.
-pub(crate) async fn one(db_tx: &mut PgConnection, fault: &RuleFault, version: Option<i32>) -> Result<(), Fault> {
-    if rules::quarantine(db_tx, fault.rule_id, version, fault.code, &fault.message).await? {
+/// Quarantines a rule and tells its channels, in the caller's transaction. `version` is that of the definition that
+/// failed: one that has taken its place since stays at work.
+pub(crate) async fn one(db_tx: &mut PgConnection, fault: &RuleFault, version: i32) -> Result<(), Fault> {
+    if rules::quarantine(db_tx, fault.rule_id, Some(version), fault.code, &fault.message).await? {
         tracing::warn!(rule.id = fault.rule_id.0, error.code = fault.code, "a rule is quarantined");
         let content = json!({
             "type": "rule.quarantined", "rule_id": fault.rule_id, "code": fault.code, "message": fault.message,
@@ -30,17 +30,13 @@ pub(crate) async fn one(db_tx: &mut PgConnection, fault: &RuleFault, version: Op
     Ok(())
 }
 
-/// Quarantines rules, each in a transaction of its own. `version` is as in [`one`].
-pub(crate) async fn each(
-    evaluator: &Evaluator,
-    faults: &[RuleFault],
-    version: impl Fn(RuleId) -> Option<i32>,
-) -> Result<(), Fault> {
+/// Quarantines rules, each in a transaction of its own. With each fault there is the version, as in [`one`].
+pub(crate) async fn each(evaluator: &Evaluator, faults: &[(RuleFault, i32)]) -> Result<(), Fault> {
     let mut done: BTreeSet<RuleId> = BTreeSet::new();
-    for fault in faults.iter().filter(|fault| done.insert(fault.rule_id)) {
+    for (fault, version) in faults.iter().filter(|(fault, _)| done.insert(fault.rule_id)) {
         let mut writer = database::borrow(&evaluator.pool).await.map_err(LedgerError::from)?;
         let mut db_tx = writer.begin().await.map_err(LedgerError::from)?;
-        one(&mut db_tx, fault, version(fault.rule_id)).await?;
+        one(&mut db_tx, fault, *version).await?;
         db_tx.commit().await.map_err(LedgerError::from)?;
         writer.give_back();
     }

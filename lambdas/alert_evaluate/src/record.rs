@@ -38,6 +38,10 @@ pub(crate) struct Recording<'a> {
     pub(crate) rules: &'a RuleSet,
     /// Rules that failed in this turn.
     pub(crate) failed: &'a BTreeSet<RuleId>,
+    /// Whether the turn passes its first blocks: rules that are not at work in it are not dealt with yet.
+    pub(crate) is_first: bool,
+    /// Whether the rows of the blocks are gone, so that no rule has looked at them.
+    pub(crate) is_gone: bool,
     pub(crate) reach: Reach,
     pub(crate) tip: BlockRef,
 }
@@ -85,15 +89,21 @@ impl Recording<'_> {
         let Written { mut messages, beyond, idle: mut out_of_work, counts } = self.run(db_tx, snapshot).await?;
         out_of_work.extend(beyond.iter().map(|fault| fault.rule_id));
         let traces = self.traces(db_tx, messages).await?;
-        if cursor.block == Some(self.tip)
-            && let Some(from) = cursor.recheck_from.take()
+        let is_at_tip = cursor.block == Some(self.tip);
+        // Within a turn only these make a rule one that has not looked.
+        let may_be_unseen = self.is_first || self.is_gone || !self.faults.is_empty() || !out_of_work.is_empty();
+        if let Some(from) = cursor.recheck_from
+            && (is_at_tip || may_be_unseen)
         {
-            messages += self.orphans(db_tx, snapshot, from, &out_of_work).await?;
+            messages += self.orphans(db_tx, snapshot, from, is_at_tip, &out_of_work).await?;
+        }
+        if is_at_tip {
+            cursor.recheck_from = None;
         }
         messages += self.due(db_tx, cursor.recheck_from).await?;
         self.of_deleted_rules(db_tx).await?;
         for fault in self.faults.iter().copied().chain(&beyond) {
-            quarantine::one(db_tx, fault, Some(self.rules.version(fault.rule_id))).await?;
+            quarantine::one(db_tx, fault, self.rules.version(fault.rule_id)).await?;
         }
         if messages > 0 {
             let recorded = EventBody::AlertsRecorded { org_id: self.org_id, chain_id: Some(self.chain_id) };
@@ -165,25 +175,33 @@ impl Recording<'_> {
         Ok(turn::canonical_holders(holders, from, |number| stored.get(&number).copied()))
     }
 
-    /// Every block up to the tip has been looked at since the reorg: what was not found again is gone.
+    /// Takes back what was not found again. At the tip that is all of it: every block has been passed since the reorg.
+    /// Before, it is what rules found that have not looked at the blocks which are passed now: the next turn does not
+    /// know that.
     async fn orphans(
         &self,
         db_tx: &mut PgConnection,
         snapshot: &mut PgConnection,
         from: BlockNumber,
+        is_at_tip: bool,
         out_of_work: &BTreeSet<RuleId>,
     ) -> Result<u64, Fault> {
-        let looked_for = |rule_id| {
+        let looked_for = |rule_id: RuleId| {
             let terms = self.rules.terms.get(&rule_id)?;
-            let has_looked = !self.failed.contains(&rule_id) && !out_of_work.contains(&rule_id);
-            has_looked.then_some(terms.version)
+            let is_out = self.failed.contains(&rule_id) || out_of_work.contains(&rule_id);
+            (!is_out && !self.is_gone).then_some(terms.version)
         };
         let (mut messages, mut last) = (0, None);
         loop {
             let suspects = alert_events::suspects(db_tx, self.org_id, self.chain_id, from, last.as_ref()).await?;
             let numbers = suspects.iter().map(|suspect| suspect.alert.block.number).collect();
             let stored = self.hashes(snapshot, numbers).await?;
-            let changes = turn::plan_orphans(&suspects, |number| stored.get(&number).copied(), looked_for);
+            let hash = |number: BlockNumber| stored.get(&number).copied();
+            let changes = if is_at_tip {
+                turn::plan_orphans(&suspects, self.tip.number, hash, looked_for)
+            } else {
+                turn::plan_unseen(&suspects, hash, |rule_id| looked_for(rule_id).is_some())
+            };
             messages += self.write(db_tx, &changes).await?;
             if suspects.len() < PAGE_ROWS {
                 return Ok(messages);

@@ -21,8 +21,9 @@ pub(crate) struct RuleSet {
     pub(crate) terms: HashMap<RuleId, Terms>,
     /// By organisation: its rules, and the first block that concerns one.
     pub(crate) orgs: BTreeMap<OrgId, OrgRules>,
-    /// Rules that cannot be held against anything: they are to be taken out of work.
-    pub(crate) faults: Vec<RuleFault>,
+    /// Rules that cannot be held against anything, each with the version of its definition: they are to be taken out of
+    /// work.
+    pub(crate) faults: Vec<(RuleFault, i32)>,
 }
 
 /// The rules of one organisation at work on a chain.
@@ -37,13 +38,15 @@ impl RuleSet {
         let mut faults = at_work.faults;
         let (mut terms, mut orgs, mut compiled) = (HashMap::new(), BTreeMap::new(), Vec::new());
         for stored in at_work.rules {
-            let (rule_id, org_id, first_block) = (stored.rule_id, stored.org_id, stored.first_block);
+            let (rule_id, version) = (stored.rule_id, stored.version);
+            let (org_id, first_block) = (stored.org_id, stored.first_block);
             let known = before.and_then(|before| before.index.get(rule_id)?.refreshed(stored.clone()));
             let of_rule = Terms::of(&stored);
             match known.map_or_else(|| CompiledRule::compile(stored), Ok) {
                 Ok(rule) => compiled.push(rule),
                 Err(errors) => {
-                    faults.push(RuleFault { rule_id, code: errors.code(), message: errors.to_string() });
+                    let fault = RuleFault { rule_id, code: errors.code(), message: errors.to_string() };
+                    faults.push((fault, version));
                     continue;
                 }
             }

@@ -69,7 +69,7 @@ async fn ask_one(evaluator: &Evaluator, due: &DueSql) -> Result<(), Fault> {
         }
         Said::RuleFault(SqlFault { code, message, .. }) => {
             let fault = RuleFault { rule_id: due.rule_id, code, message };
-            quarantine::each(evaluator, &[fault], |_| Some(rule.stored.version)).await?;
+            quarantine::each(evaluator, &[(fault, rule.stored.version)]).await?;
         }
         Said::Nothing { code, message } => {
             tracing::warn!(

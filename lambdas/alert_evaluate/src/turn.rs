@@ -60,6 +60,8 @@ struct Standing {
     stored: Option<AlertCursor>,
     /// From where it goes on.
     cursor: AlertCursor,
+    /// Whether it has passed blocks in this turn.
+    has_passed: bool,
     /// Whether this turn is over for it.
     is_over: bool,
 }
@@ -83,7 +85,7 @@ pub(crate) async fn turn(evaluator: &Evaluator, chain_id: ChainId, until: Instan
         reader.give_back();
     }
     if let Some(rules) = rules {
-        quarantine::each(evaluator, &rules.faults, |_| None).await?;
+        quarantine::each(evaluator, &rules.faults).await?;
     }
     turned
 }
@@ -93,6 +95,8 @@ pub(crate) async fn turn(evaluator: &Evaluator, chain_id: ChainId, until: Instan
 struct Harvest<'run> {
     matches: BTreeMap<OrgId, Vec<&'run Match>>,
     faults: BTreeMap<OrgId, Vec<&'run RuleFault>>,
+    /// Whether the rows of the run are gone: no rule was held against them.
+    is_gone: bool,
 }
 
 impl<'run> Harvest<'run> {
@@ -139,7 +143,7 @@ impl<'e> Turn<'e> {
             let first_block = rules.orgs.get(&org_id).map(|org| org.first_block);
             let from = stored.unwrap_or_else(|| view.new_cursor());
             let cursor = view.going_on(snapshot, &from, first_block).await?;
-            standings.push(Standing { org_id, first_block, stored, cursor, is_over: false });
+            standings.push(Standing { org_id, first_block, stored, cursor, has_passed: false, is_over: false });
         }
         Ok(Some(Self {
             evaluator,
@@ -181,7 +185,8 @@ impl<'e> Turn<'e> {
                         error.message = %trouble,
                         "rows are gone"
                     );
-                    self.advance(snapshot, blocks.start(), last, &Harvest::default()).await;
+                    let gone = Harvest { is_gone: true, ..Harvest::default() };
+                    self.advance(snapshot, blocks.start(), last, &gone).await;
                 }
                 Next::Gap => {
                     let trouble = Trouble::Gap { number: blocks.start() };
@@ -242,10 +247,7 @@ impl<'e> Turn<'e> {
         let group: Vec<usize> = (0..self.standings.len()).filter(|i| self.is_at(*i, start)).collect();
         for i in group {
             let cursor = AlertCursor { block: Some(last), ..self.standings[i].cursor };
-            let org_id = self.standings[i].org_id;
-            let found = harvest.matches.get(&org_id).map_or(&[][..], Vec::as_slice);
-            let faults = harvest.faults.get(&org_id).map_or(&[][..], Vec::as_slice);
-            self.record(snapshot, i, start, cursor, (found, faults)).await;
+            self.record(snapshot, i, start, cursor, Some(harvest)).await;
             // At the tip everything is settled in the same transaction.
             self.standings[i].is_over |= last.number == self.view.tip.number;
         }
@@ -255,23 +257,27 @@ impl<'e> Turn<'e> {
     async fn settle(&mut self, snapshot: &mut PgConnection, i: usize) {
         if !self.standings[i].is_over {
             let (cursor, next) = (self.standings[i].cursor, self.next_of(&self.standings[i]));
-            self.record(snapshot, i, next, cursor, (&[], &[])).await;
+            self.record(snapshot, i, next, cursor, None).await;
             self.standings[i].is_over = true;
         }
     }
 
+    /// Writes down for an organisation what was found in the blocks that it passes; `None`: it passes none.
     async fn record(
         &mut self,
         snapshot: &mut PgConnection,
         i: usize,
         start: BlockNumber,
         cursor: AlertCursor,
-        (found, faults): (&[&Match], &[&RuleFault]),
+        harvest: Option<&Harvest<'_>>,
     ) {
         let standing = &self.standings[i];
+        let org_id = standing.org_id;
+        let found = harvest.and_then(|harvest| harvest.matches.get(&org_id)).map_or(&[][..], Vec::as_slice);
+        let faults = harvest.and_then(|harvest| harvest.faults.get(&org_id)).map_or(&[][..], Vec::as_slice);
         let recording = Recording {
             chain_id: self.view.chain_id,
-            org_id: standing.org_id,
+            org_id,
             expected: standing.stored,
             cursor,
             start,
@@ -279,6 +285,8 @@ impl<'e> Turn<'e> {
             faults,
             rules: &self.rules,
             failed: &self.failed,
+            is_first: harvest.is_some() && !standing.has_passed,
+            is_gone: harvest.is_some_and(|harvest| harvest.is_gone),
             reach: self.view.reach(),
             tip: self.view.tip,
         };
@@ -288,6 +296,7 @@ impl<'e> Turn<'e> {
             Ok(recorded) => {
                 standing.stored = Some(recorded.cursor);
                 standing.cursor = recorded.cursor;
+                standing.has_passed |= harvest.is_some();
                 self.turned.messages += recorded.messages;
                 self.failed.extend(recorded.out_of_work);
                 for (number, trace_id) in &recorded.traces {

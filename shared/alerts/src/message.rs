@@ -53,7 +53,8 @@ pub enum Retraction {
     Orphaned,
     /// The rule was changed after it had found it, and the new one does not find it. It may have happened all the same.
     RuleChanged,
-    /// The rule was paused, in quarantine or deleted, so nobody has looked whether it happened all the same.
+    /// The rule was paused, in quarantine or deleted while blocks of the new branch were passed, or their rows were
+    /// gone, so nobody has looked whether it happened all the same.
     RuleNotAtWork,
 }
 

@@ -3,7 +3,8 @@
 //! A turn goes on from the cursor in runs of whole blocks ([`plan_run`]). After a reorg it first goes back to where the branches
 //! part ([`rewind`]): all that was found from there on is looked for again, and only when the tip has been reached is what was not
 //! found again taken to be gone ([`plan_orphans`]). So a transaction that is in another block now has moved, however many runs lie
-//! between. What is due after that is sent or confirmed ([`plan_due`]).
+//! between. What a rule found that does not look at some of these blocks is taken back as they are passed
+//! ([`plan_unseen`]). What is due after that is sent or confirmed ([`plan_due`]).
 //!
 //! It must never decide by what the evaluator remembers: everything comes from one snapshot of the chain and the ledger's rows.
 
@@ -24,6 +25,8 @@ use crate::rules::StoredRule;
 mod at_once;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod orphans;
 
 /// What of a rule decides about what it finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -362,26 +365,50 @@ pub fn canonical_holders(
     holders.into_iter().filter(|holder| is_canonical(holder.block)).collect()
 }
 
-/// Decides what becomes of findings that a reorg may have taken: all that are live from `recheck_from` on, once every block up to
-/// the tip has been looked at. `stored` says which block has a number now; `looked_for` the version of a rule's definition that was
-/// looked for in all of them, `None` if none was. What is gone and was looked for by the definition that had found it did not happen; of
-/// the rest nobody knows, and the reason says so.
+/// Decides what becomes of findings that a reorg may have taken: all that are live from `recheck_from` on, once every
+/// block up to `tip` has been passed. `stored` says which block has a number now, `None` also if its rows are gone;
+/// `looked_for` the version of a rule's definition that was looked for in all of them, `None` if none was. What is gone
+/// and was looked for by the definition that had found it did not happen; of the rest nobody knows, and the reason says
+/// so.
 pub fn plan_orphans(
     suspects: &[Known],
+    tip: BlockNumber,
     stored: impl Fn(BlockNumber) -> Option<B256>,
     looked_for: impl Fn(RuleId) -> Option<i32>,
 ) -> Changes {
     let mut changes = Changes::default();
     for suspect in suspects {
-        if stored(suspect.alert.block.number) == Some(suspect.alert.block.hash) {
+        let block = suspect.alert.block;
+        let hash = stored(block.number);
+        if hash == Some(block.hash) {
             continue;
         }
-        let why = match looked_for(suspect.rule_id) {
+        // A block below the tip without a row may be the very one.
+        let is_replaced = hash.is_some() || block.number > tip;
+        let why = match looked_for(suspect.rule_id).filter(|_version| is_replaced) {
             Some(version) if version == suspect.rule_version => Retraction::Orphaned,
             Some(_) => Retraction::RuleChanged,
             None => Retraction::RuleNotAtWork,
         };
         changes.turn(suspect, &[AlertEvent::Orphaned], Some(why.as_str()));
+    }
+    changes
+}
+
+/// Decides what becomes of such findings when blocks below the tip are passed that their rule, as `has_looked` says,
+/// has not looked at: they may be in these now, and whoever goes on from there does not know that nobody has looked.
+/// One that the rule finds in a later block has moved.
+pub fn plan_unseen(
+    suspects: &[Known],
+    stored: impl Fn(BlockNumber) -> Option<B256>,
+    has_looked: impl Fn(RuleId) -> bool,
+) -> Changes {
+    let mut changes = Changes::default();
+    for suspect in suspects {
+        let block = suspect.alert.block;
+        if !has_looked(suspect.rule_id) && stored(block.number) != Some(block.hash) {
+            changes.turn(suspect, &[AlertEvent::Orphaned], Some(Retraction::RuleNotAtWork.as_str()));
+        }
     }
     changes
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 mod bounds;
 mod chain;
 mod meanwhile;
+mod rechecks;
 mod sources;
 mod stage;
 

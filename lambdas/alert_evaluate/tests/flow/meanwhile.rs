@@ -186,3 +186,29 @@ async fn what_a_rule_found_that_is_paused_during_the_turn_is_not_said_not_to_hav
     assert_eq!(stage.states(rule).await, ["retracted"]);
     assert_eq!(stage.reasons_of_retraction(rule).await, ["rule_not_at_work"]);
 }
+
+#[tokio::test]
+async fn a_definition_that_takes_the_place_of_a_wrong_one_during_a_turn_is_not_quarantined_for_it() {
+    // One that cannot be read, and one that cannot be compiled.
+    for wrong in [json!({ "severity": "loud" }), json!({ "condition": "args.vale > 1" })] {
+        let (mut stage, _) = scene().await;
+        let rule = stage.transfers("wrong", TOKEN, &wrong).await;
+        let under_way = begin(&mut stage).await;
+        stage
+            .run(
+                "UPDATE alerts.rules SET version = version + 1, updated_at = now(),
+                        definition = definition - 'severity' - 'condition' WHERE name = 'wrong'",
+            )
+            .await;
+        under_way.goes_on().await;
+        let state: String = sqlx::query_scalar("SELECT state FROM alerts.rules WHERE id = $1")
+            .bind(rule)
+            .fetch_one(&mut stage.conn)
+            .await
+            .unwrap();
+        assert_eq!(state, "active", "{wrong}");
+        stage.chain.append(&mut stage.conn, vec![Transaction::of(2, TOKEN, 5)]).await;
+        stage.sweep().await;
+        assert_eq!(stage.states(rule).await.last().map(String::as_str), Some("sent"), "{wrong}");
+    }
+}

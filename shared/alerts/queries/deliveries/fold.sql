@@ -21,7 +21,9 @@ UPDATE alerts.deliveries d
               LEFT JOIN alerts.deliveries g ON g.id = f.digest_id
              WHERE f.alert_id = q.alert_id AND f.channel_id = q.channel_id AND f.kind = 'fired'
                AND (coalesce(g.state, f.state) = 'delivered'
-                    OR c.kind <> 'sms' AND coalesce(g.may_have_arrived, f.may_have_arrived))))
+                    OR c.kind <> 'sms' AND coalesce(g.may_have_arrived, f.may_have_arrived)
+                    OR EXISTS (SELECT FROM alerts.delivery_attempts t
+                                WHERE t.delivery_id = coalesce(g.id, f.id) AND t.error_code IS NULL))))
       ORDER BY q.not_before, q.id
       LIMIT $5
         FOR UPDATE SKIP LOCKED)

@@ -19,7 +19,8 @@ pub async fn replay(conn: &mut PgConnection, org: OrgId, id: DeliveryId, actor: 
     let queued: Option<(i64,)> = sqlx::query_as(
         "UPDATE alerts.deliveries d
             SET state = 'queued', not_before = now(), finished_at = NULL,
-                -- Whoever has it is to hear of corrections, whatever becomes of the repetition.
+                -- Whoever has it is to hear of corrections, whatever becomes of the repetition. Of a text message its
+                -- attempts say who has it.
                 may_have_arrived = d.may_have_arrived OR d.state = 'delivered'
            FROM alerts.channels c
           WHERE d.id = $1 AND d.org_id = $2 AND d.state IN ('delivered', 'failed', 'cancelled')

@@ -79,8 +79,8 @@ pub struct ListedRule {
 pub struct AtWork {
     /// By organisation, then by id.
     pub rules: Vec<StoredRule>,
-    /// Rules whose stored definitions cannot be read.
-    pub faults: Vec<RuleFault>,
+    /// Rules whose stored definitions cannot be read, each with the version of what cannot.
+    pub faults: Vec<(RuleFault, i32)>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -223,7 +223,7 @@ pub async fn at_work(conn: &mut PgConnection, chain: ChainId) -> Result<AtWork, 
                 first_block: BlockNumber(row.first_block.cast_unsigned()),
                 muted_until: row.muted_until,
             }),
-            Err(fault) => work.faults.push(fault),
+            Err(fault) => work.faults.push((fault, row.version)),
         }
     }
     Ok(work)

@@ -183,7 +183,7 @@ impl World {
                 if let Some(from) = cursor.recheck_from.take() {
                     let suspects =
                         self.known(|row| is_live(row.known.alert.state) && row.known.alert.block.number >= from);
-                    let changes = plan_orphans(&suspects, |number| self.hash(number), |_| Some(1));
+                    let changes = plan_orphans(&suspects, reach.tip, |number| self.hash(number), |_| Some(1));
                     self.write(&[], &changes);
                 }
                 let due = self.known(|row| {

@@ -1,5 +1,7 @@
+use isotherm_alerts::deliveries::replay::replay;
 use isotherm_alerts::deliveries::{DeliveryFault, Kind, Verdict};
 use isotherm_alerts::message::{Change, Message, NoticeContent, Retraction};
+use isotherm_types::OrgId;
 
 use crate::stage::{Stage, accepted};
 
@@ -40,6 +42,22 @@ async fn a_correction_goes_to_whoever_has_the_original_or_may_have_it() {
         (0, &cancelled[..]),
         "a text message corrects what was delivered only"
     );
+}
+
+#[tokio::test]
+async fn a_text_message_that_was_delivered_is_corrected_though_it_failed_when_it_was_sent_again() {
+    let mut stage = Stage::new().await;
+    let channel = stage.channel("sms", 60).await;
+    let alerts = stage.fire(1, &[channel]).await;
+    let first = stage.claim_one().await;
+    stage.end(&first, accepted("m")).await;
+    replay(&mut stage.conn, OrgId(1), first.id, "ann").await.unwrap();
+    let again = stage.claim_one().await;
+    assert_eq!((again.id, again.attempt), (first.id, 2));
+    stage.deliver(&alerts, channel, "retracted").await;
+    assert!(stage.claim().await.messages.is_empty(), "the correction waits until the repetition has ended");
+    stage.end(&again, REJECTED).await;
+    assert_eq!(stage.claim_one().await.kind, Kind::Retracted);
 }
 
 #[tokio::test]

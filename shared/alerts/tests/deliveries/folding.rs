@@ -99,6 +99,24 @@ async fn a_flood_of_corrections_is_folded_in_its_own_lane() {
 }
 
 #[tokio::test]
+async fn corrections_of_text_messages_that_failed_when_they_were_sent_again_are_folded_too() {
+    let mut stage = Stage::new().await;
+    let channel = stage.channel("sms", 10).await;
+    let alerts = stage.fire(30, &[channel]).await;
+    stage
+        .run(
+            "UPDATE alerts.deliveries SET state = 'failed', attempts = 2, may_have_arrived = true, finished_at = now();
+             INSERT INTO alerts.delivery_attempts (org_id, delivery_id, attempt, started_at, duration_ms)
+             SELECT org_id, id, 1, now(), 5 FROM alerts.deliveries",
+        )
+        .await;
+    stage.deliver(&alerts, channel, "retracted").await;
+    let claim = stage.claim().await;
+    let kinds: Vec<Kind> = claim.messages.iter().map(|claimed| claimed.kind).collect();
+    assert_eq!((kinds.as_slice(), claim.folded, claim.cancelled), (&[Kind::Retracted][..], 29, 0));
+}
+
+#[tokio::test]
 async fn a_digest_of_which_everything_was_taken_back_is_not_sent() {
     let mut stage = Stage::new().await;
     let channel = stage.channel("webhook", 10).await;

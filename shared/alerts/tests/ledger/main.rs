@@ -15,6 +15,7 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+mod corrections;
 mod locks;
 mod pages;
 mod sql_runs;
@@ -328,54 +329,6 @@ async fn rules_that_are_not_at_work_do_not_count_and_every_change_of_one_that_is
     stage.run("UPDATE alerts.rules SET updated_at = now(), version = 3, deleted_at = now()").await;
     let after = cursors::fingerprint_of_rules(&mut stage.conn, CHAIN).await.unwrap();
     assert_eq!(Some(&after), seen.last(), "it was not at work");
-}
-
-/// What each state of the first message makes of each correction.
-#[tokio::test]
-async fn only_those_are_corrected_who_may_have_been_told() {
-    let cases: [(&'static str, &str, [&[&str]; 2]); 7] = [
-        ("SELECT 1", "webhook", [&["fired cancelled"], &["fired queued"]]),
-        (
-            "UPDATE alerts.deliveries SET attempts = 1",
-            "webhook",
-            [&["fired queued", "retracted queued"], &["fired queued", "moved queued"]],
-        ),
-        (
-            "UPDATE alerts.deliveries SET state = 'sending', attempts = 1, lease_expires_at = now()",
-            "webhook",
-            [&["fired sending", "retracted queued"], &["fired sending", "moved queued"]],
-        ),
-        (
-            "UPDATE alerts.deliveries SET state = 'delivered', attempts = 1, finished_at = now()",
-            "sms",
-            [&["fired delivered", "retracted queued"], &["fired delivered", "moved queued"]],
-        ),
-        (
-            "UPDATE alerts.deliveries SET state = 'failed', attempts = 9, finished_at = now()",
-            "webhook",
-            [&["fired failed", "retracted queued"], &["fired failed", "moved queued"]],
-        ),
-        (
-            "UPDATE alerts.deliveries SET state = 'failed', attempts = 9, finished_at = now()",
-            "sms",
-            [&["fired failed"], &["fired failed"]],
-        ),
-        (
-            "UPDATE alerts.channels SET deleted_at = now(), sealed_address = NULL",
-            "webhook",
-            [&["fired cancelled"], &["fired queued"]],
-        ),
-    ];
-    for (before, kind, after) in cases {
-        for (message, expected) in [Message::Retracted, Message::Moved].into_iter().zip(after) {
-            let mut stage = Stage::new(&[kind]).await;
-            let found = stage.found(5, 0);
-            let alert_id = stage.put(&found, AlertState::Sent).await;
-            stage.run(before).await;
-            enqueue::corrections(&mut stage.conn, stage.org, message, &[alert_id]).await.unwrap();
-            assert_eq!(stage.messages().await, expected, "{before}, {kind}, {message:?}");
-        }
-    }
 }
 
 #[tokio::test]
