@@ -47,6 +47,19 @@ pub(super) enum Outcome {
     LeftRunning,
 }
 
+impl Outcome {
+    /// What came of a query that was to be stopped, of which the server says `reply`.
+    fn of_stopped(reply: Reply) -> Self {
+        match reply {
+            Reply::Answered(answer) => Self::Answered(answer),
+            // As a task of its own, or it has not seen yet that it is to end.
+            Reply::Pending(_) => Self::LeftRunning,
+            Reply::Refused(fault) if fault.code == CANCELLED => Self::Cancelled,
+            Reply::Refused(fault) => Self::Refused(fault),
+        }
+    }
+}
+
 /// Ctrl-C, from when it is made.
 pub(super) struct Interrupts(Signal);
 
@@ -177,7 +190,8 @@ impl Server {
         }
     }
 
-    /// Has the query stopped whose answer `asked` waits for. A second Ctrl-C waits no longer.
+    /// Has the query stopped whose answer `asked` waits for, and tells what came of it: that it was cancelled only if
+    /// the server says so. A second Ctrl-C waits no longer.
     async fn stop<F>(
         &self,
         query_id: Uuid,
@@ -191,17 +205,19 @@ impl Server {
         for _ in 0..CANCEL_TRIES {
             last = self.cancel(query_id).await;
             tokio::select! {
-                // However it ended: nobody waits for it any more.
-                _ = asked.as_mut() => return Ok(Outcome::Cancelled),
+                reply = asked.as_mut() => {
+                    return if is_cancelled(&last) { Ok(Outcome::Cancelled) } else { reply.map(Outcome::of_stopped) };
+                }
                 () = interrupts.next() => break,
                 () = tokio::time::sleep(CANCEL_INTERVAL) => {}
             }
         }
         let said = last.context("the query could not be cancelled; the server stops it when its time is over")?;
-        match said {
-            Reply::Refused(fault) if fault.code != CANCELLED => Ok(Outcome::Refused(fault)),
-            Reply::Answered(_) | Reply::Pending(_) | Reply::Refused(_) => Ok(Outcome::Cancelled),
-        }
+        Ok(match said {
+            // It has ended by itself; what the server says to this are not its rows.
+            Reply::Answered(_) => Outcome::LeftRunning,
+            said => Outcome::of_stopped(said),
+        })
     }
 
     /// Queries that were saved under a name, or why they are not told.
@@ -222,6 +238,10 @@ impl Server {
         let said = tokio::time::timeout(CANCEL_TIMEOUT, self.invoke(&cancel)).await;
         said.context("the server has not answered in time")?
     }
+}
+
+fn is_cancelled(said: &anyhow::Result<Reply>) -> bool {
+    matches!(said, Ok(Reply::Refused(fault)) if fault.code == CANCELLED)
 }
 
 /// What to say of a query that nobody waits for any more.

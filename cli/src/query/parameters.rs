@@ -80,37 +80,42 @@ impl Parameters {
     /// Those that `sql` has: the server refuses a statement that is given others.
     pub(super) fn used_in(&self, sql: &str) -> Self {
         let tokens = lexer::tokens(sql);
-        let named = tokens.windows(2).filter_map(|pair| {
-            let is_name = sql[pair[0].range()].eq("$") && matches!(pair[1].kind, Kind::Word | Kind::Number);
-            is_name.then(|| sql[pair[1].range()].to_lowercase())
-        });
-        let named: BTreeSet<String> = named.collect();
-        let by_place = named.iter().any(|name| is_place(name)) || tokens.iter().any(|token| sql[token.range()].eq("?"));
-        let is_used = |name: &str| if is_place(name) { by_place } else { named.contains(&name.to_lowercase()) };
-        let used = self.iter().filter(|(name, _)| is_used(name));
+        let (mut named, mut last_place) = (BTreeSet::new(), 0_usize);
+        for (i, token) in tokens.iter().enumerate() {
+            let name = match &sql[token.range()] {
+                // It has the place behind the last one before it.
+                "?" => last_place.saturating_add(1).to_string(),
+                "$" => match tokens.get(i + 1) {
+                    Some(next) if matches!(next.kind, Kind::Word | Kind::Number) => sql[next.range()].to_lowercase(),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            last_place = last_place.max(name.parse().unwrap_or(0));
+            named.insert(name);
+        }
+        let used = self.iter().filter(|(name, _)| named.contains(&name.to_lowercase()));
         Self(used.map(|(name, value)| (name.to_owned(), value.clone())).collect())
     }
 
-    /// The field `parameters` of a request: a list if the names are places, else an object; nothing without any.
+    /// The field `parameters` of a request: a list of the places from 1 on, else an object, which can leave places out;
+    /// nothing without any.
     ///
     /// # Errors
-    /// If places are mixed with names, or one is left out.
+    /// If places are mixed with names.
     pub(super) fn to_json(&self) -> anyhow::Result<Option<Value>> {
         if self.0.is_empty() {
             return Ok(None);
         }
         let places: BTreeMap<usize, &Value> =
             self.0.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).collect();
-        if places.is_empty() {
-            return Ok(Some(Value::Object(self.0.clone().into_iter().collect())));
-        }
-        if places.len() != self.0.len() {
+        if !places.is_empty() && places.len() != self.0.len() {
             bail!("parameters have either names or places, not both: {}", self.names());
         }
-        if !places.keys().copied().eq(1..=places.len()) {
-            bail!("parameters by place are 1, 2, 3 … without a gap, not {}", self.names());
+        if !places.is_empty() && places.keys().copied().eq(1..=places.len()) {
+            return Ok(Some(places.into_values().cloned().collect()));
         }
-        Ok(Some(places.into_values().cloned().collect()))
+        Ok(Some(Value::Object(self.0.clone().into_iter().collect())))
     }
 
     fn names(&self) -> String {
@@ -172,9 +177,8 @@ mod tests {
         let ten = of(&["2=b", "1=a", "10=j", "3=", "4=", "5=", "6=", "7=", "8=", "9="]).to_json().unwrap();
         assert_eq!(ten, Some(json!(["a", "b", "", "", "", "", "", "", "", "j"])));
         assert_eq!(of(&["x=1", "x=2"]).to_json().unwrap(), Some(json!({ "x": 2 })), "the last one counts");
-        for bad in [&["1=a", "x=b"][..], &["2=a"], &["1=a", "3=b"]] {
-            assert!(of(bad).to_json().is_err(), "{bad:?}");
-        }
+        assert_eq!(of(&["2=b"]).to_json().unwrap(), Some(json!({ "2": "b" })), "no list begins with the second");
+        assert!(of(&["1=a", "x=b"]).to_json().is_err());
     }
 
     #[test]
@@ -183,10 +187,18 @@ mod tests {
         assert_eq!(names.used_in("select $A, '$b' -- $b"), of(&["a=1"]));
         assert_eq!(names.used_in("select 1"), Parameters::default());
         let places = of(&["1=a", "2=b"]);
-        for sql in ["select ?, ?", "select $2"] {
-            assert_eq!(places.used_in(sql), places, "{sql}");
+        let table: [(&str, &[&str]); 7] = [
+            ("select ?, ?", &["1=a", "2=b"]),
+            ("select ? + $2", &["1=a", "2=b"]),
+            ("select $1, ?, ?", &["1=a", "2=b"]),
+            ("select ?, '?' -- ?", &["1=a"]),
+            ("select $1 + $1", &["1=a"]),
+            ("select $2", &["2=b"]),
+            ("select '?', $b", &[]),
+        ];
+        for (sql, used) in table {
+            assert_eq!(places.used_in(sql), of(used), "{sql}");
         }
-        assert_eq!(places.used_in("select '?', $b"), Parameters::default());
     }
 
     #[test]

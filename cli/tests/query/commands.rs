@@ -41,6 +41,10 @@ async fn statements_run_in_order_until_one_fails() {
     assert_eq!(many.code, Some(0), "{many:?}");
     let given: Vec<_> = scene.server.requests().iter().map(|request| request.get("parameters").cloned()).collect();
     assert_eq!(given[2..], [Some(json!({ "a": 1 })), None]);
+    let places = scene.run(&["-p", "1=a", "-p", "2=b", "select $1; select ?, ?; select $2"]).await;
+    assert_eq!(places.code, Some(0), "{places:?}");
+    let given: Vec<_> = scene.server.requests().iter().map(|request| request["parameters"].clone()).collect();
+    assert_eq!(given[4..], [json!(["a"]), json!(["a", "b"]), json!({ "2": "b" })]);
 
     fs::write(scene.path("script.sql"), "select 1; select 2").unwrap();
     let path = scene.path("script.sql").display().to_string();
@@ -49,7 +53,7 @@ async fn statements_run_in_order_until_one_fails() {
         let ended = scene.run_with_input(&arguments, input).await;
         assert_eq!((ended.code, ended.stdout.matches("rows").count()), (Some(0), 0), "{ended:?}");
     }
-    assert_eq!(scene.server.statements().len(), 8);
+    assert_eq!(scene.server.statements().len(), 11);
     let nothing = scene.run_with_input(&[], " -- nothing\n").await;
     assert!(nothing.code == Some(1) && nothing.stderr.contains("no statement"), "{nothing:?}");
 }
@@ -145,6 +149,29 @@ async fn ctrl_c_leaves_a_batch_alone_and_says_how_to_come_back() {
     let id = scene.server.requests()[0]["query_id"].as_str().unwrap().to_owned();
     assert!(ended.stderr.contains(&format!("--resume {id}")), "{ended:?}");
     assert_eq!(scene.server.ids("cancel_query"), Vec::<String>::new());
+}
+
+/// Red switch: the word for its end is refused, as nobody knows the query yet, and its end is told all the same.
+#[tokio::test]
+async fn ctrl_c_claims_no_end_of_a_batch_that_was_not_recorded_yet() {
+    let scene = Scene::new().await;
+    let child = scene.command(&["--mode", "batch", "late"]).spawn().unwrap();
+    let id = scene.server.held().await;
+    interrupt(&child);
+    let ended = Ended::of(child.wait_with_output().await.unwrap());
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("--resume {id}")) && !ended.stderr.contains("cancelled"), "{ended:?}");
+    assert!(scene.server.ids("cancel_query").contains(&id), "{:?}", scene.server.requests());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_there_before_the_word_comes_all_the_same() {
+    let scene = Scene::new().await;
+    let child = scene.command(&["quick"]).spawn().unwrap();
+    scene.server.held().await;
+    interrupt(&child);
+    let ended = Ended::of(child.wait_with_output().await.unwrap());
+    assert!(ended.code == Some(0) && ended.stdout.contains("2 rows in"), "{ended:?}");
 }
 
 fn interrupt(child: &Child) {

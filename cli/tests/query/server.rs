@@ -122,12 +122,21 @@ async fn answer(state: &State, request: &Value) -> Value {
         let requests = state.requests.lock().unwrap();
         requests.iter().filter(|past| past["action"] == "query_status" && past["query_id"] == *id).count()
     };
+    let asked = || {
+        let requests = state.requests.lock().unwrap();
+        let of_id = requests.iter().find(|past| past["sql"].is_string() && past["query_id"] == *id);
+        of_id.map_or_else(String::new, |past| past["sql"].as_str().unwrap().to_owned())
+    };
     match request["action"].as_str() {
         Some("cancel_query") => {
             state.cancelled.send_modify(|ids| {
                 ids.insert(id.clone());
             });
-            json!({ "query_id": id, "state": "cancelled" })
+            match first_word(&asked()) {
+                "late" => json!({ "error": { "code": "query.unknown_query", "message": "there is no such query" } }),
+                "quick" => json!({ "query_id": id, "state": "running" }),
+                _ => json!({ "query_id": id, "state": "cancelled" }),
+            }
         }
         Some("query_status") if looks() == 1 => json!({ "query_id": id, "state": "running" }),
         Some("query_status") => json!({ "query_id": id, "state": "completed", "answer": rows() }),
@@ -137,19 +146,38 @@ async fn answer(state: &State, request: &Value) -> Value {
     }
 }
 
+fn first_word(sql: &str) -> &str {
+    sql.split_whitespace().next().unwrap_or(sql)
+}
+
+/// Holds a query until somebody wants it to end.
+async fn hold(state: &State, id: &str) {
+    state.held.send_modify(|ids| {
+        ids.insert(id.to_owned());
+    });
+    let mut cancelled = state.cancelled.subscribe();
+    cancelled.wait_for(|ids| ids.contains(id)).await.unwrap();
+}
+
 async fn statement(state: &State, sql: &str, id: String) -> Value {
-    match sql.split_whitespace().next().unwrap() {
+    match first_word(sql) {
         "wrong" => json!({ "error": { "code": "query.syntax", "message": "no", "detail": null, "position": 6 } }),
         "batch" => json!({ "query_id": id, "state": "queued" }),
         "file" => file(state, FILE_SHA256),
         "altered" => file(state, &"0".repeat(64)),
         "hold" => {
-            state.held.send_modify(|ids| {
-                ids.insert(id.clone());
-            });
-            let mut cancelled = state.cancelled.subscribe();
-            cancelled.wait_for(|ids| ids.contains(&id)).await.unwrap();
+            hold(state, &id).await;
             json!({ "error": { "code": "query.cancelled", "message": "the query was cancelled" } })
+        }
+        // A batch that is recorded after the word for its end came.
+        "late" => {
+            hold(state, &id).await;
+            json!({ "query_id": id, "state": "queued" })
+        }
+        // Rows that are there before the word for its end came.
+        "quick" => {
+            hold(state, &id).await;
+            rows()
         }
         _ => rows(),
     }

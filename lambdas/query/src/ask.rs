@@ -59,41 +59,55 @@ impl QueryFunction {
             RunMode::Batch => self.queue(ask, &query).await,
             RunMode::Interactive => {
                 let began = Instant::now();
-                let answered = self.interactive(caller, ask, &query).await;
+                let answered = self.interactive(caller, ask, &query, began).await;
                 tell(began.elapsed(), &answered);
                 answered
             }
         }
     }
 
-    async fn interactive(&self, caller: &Caller, ask: &Ask, query: &NewQuery<'_>) -> Result<Reply, QueryFunctionError> {
-        let lease = self.place_wait + query.timeout + AFTER_THE_QUERY;
+    /// Runs `ask` within the call that came at `began`. The wait for a place is part of the time that the caller gave.
+    async fn interactive(
+        &self,
+        caller: &Caller,
+        ask: &Ask,
+        query: &NewQuery<'_>,
+        began: Instant,
+    ) -> Result<Reply, QueryFunctionError> {
+        let limit = query.timeout;
+        let lease = limit + AFTER_THE_QUERY;
         let asked = database::ask(&self.engine.pool, async |conn| records::ask(conn, query, lease).await).await??;
         if asked == Asked::IdTaken {
             return Err(QueryFunctionError::IdTaken { id: query.key.id });
         }
-        let began = Instant::now();
-        match self.place(query.key).await {
+        match self.place(query.key, began + self.place_wait.min(limit)).await {
             Ok(Place::Taken) => {}
             Ok(Place::Full) if ask.run.mode == Mode::Auto => return self.queue_instead(ask, query).await,
             Ok(Place::Full) => return Err(self.ended(query.key, QueryFunctionError::Busy).await),
             Ok(Place::NotWanted) => return Err(self.ended(query.key, QueryFunctionError::Cancelled).await),
             Err(error) => return Err(self.ended(query.key, error).await),
         }
-        // The wait is part of the time that the caller gave.
-        let left = query.timeout.saturating_sub(began.elapsed()).max(Duration::from_secs(1));
-        match self.run(caller, ask, query.key, left).await {
+        let left = limit.saturating_sub(began.elapsed());
+        let answered = if left.is_zero() {
+            Err(QueryError::Timeout { limit }.into())
+        } else {
+            self.run(caller, ask, query.key, left).await
+        };
+        match answered {
             Ok(Answered { reply, summary, result }) => {
                 self.note(query.key, End::Completed { summary: &summary, result: result.as_ref() }).await;
                 Ok(reply)
+            }
+            // The caller knows of the time that they gave, not of what was left of it.
+            Err(QueryFunctionError::Query(QueryError::Timeout { .. })) => {
+                Err(self.ended(query.key, QueryError::Timeout { limit }.into()).await)
             }
             Err(error) => Err(self.ended(query.key, error).await),
         }
     }
 
-    /// Waits for a place, but not for long.
-    async fn place(&self, key: QueryKey) -> Result<Place, QueryFunctionError> {
-        let deadline = Instant::now() + self.place_wait;
+    /// Waits for a place until `deadline`.
+    async fn place(&self, key: QueryKey, deadline: Instant) -> Result<Place, QueryFunctionError> {
         loop {
             let (pool, places) = (&self.engine.pool, self.places);
             let look = database::ask(pool, async |conn| records::take_place(conn, key, places).await);

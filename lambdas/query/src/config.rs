@@ -12,6 +12,7 @@ use isotherm_platform::{Environment, Fault};
 use isotherm_query::engine::{AnswerLimits, SandboxConfig};
 use isotherm_query::results::{InlineLimits, ResultStore};
 use isotherm_query::{ColdServer, QueryEngine, SandboxMemory, WaitingSandbox};
+use isotherm_types::sandbox::MAX_ROWS_FRAME_BYTES;
 
 use crate::QueryFunction;
 use crate::request::MAX_TIMEOUT;
@@ -19,9 +20,15 @@ use crate::request::MAX_TIMEOUT;
 /// Memory of the function if Lambda does not say it, as outside of Lambda.
 const DEFAULT_MEMORY_MB: u64 = 2048;
 
-/// Memory that is this process's own, beside the sandbox: code, clients and pools, the longest frame of an answer
-/// (256 MiB), rows on their way into a file, and kept cold files.
-const PARENT_BYTES: u64 = (384 << 20) + COLD_BYTES;
+/// Code, clients, pools, the tree of a statement, and hot rows on their way to the sandbox.
+const OWN_BYTES: u64 = 192 << 20;
+
+/// The longest frame of rows and the same rows as text, which are some nine times as much until they are in a file. As
+/// columns of a Parquet file they are less.
+const FRAME_BYTES: u64 = 10 * MAX_ROWS_FRAME_BYTES as u64;
+
+/// Memory that is this process's own, beside the sandbox, with kept cold files and the rows of an inline answer.
+const PARENT_BYTES: u64 = OWN_BYTES + FRAME_BYTES + INLINE_BYTES + COLD_BYTES;
 
 /// Room on disk for what does not fit in memory; half of the function's own.
 const SPILL_BYTES: u64 = 1 << 30;
@@ -129,6 +136,7 @@ mod tests {
 
     #[test]
     fn the_function_holds_itself_and_a_sandbox() {
+        assert_eq!(PARENT_BYTES >> 20, 512, "as ADR 26 and the README say");
         for (megabytes, duckdb_mib) in [(memory_of_the_stack(), 1856), ("2048", 896), ("8192", 5324)] {
             let FunctionMemory(memory) = megabytes.parse().unwrap();
             let machine_bytes = megabytes.parse::<u64>().unwrap() << 20;

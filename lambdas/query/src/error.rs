@@ -7,7 +7,7 @@ use isotherm_platform::lambda::http::NotBase64;
 use isotherm_query::QueryError;
 use isotherm_query::error::{Blame, ErrorAnswer};
 use isotherm_query::records::RecordError;
-use isotherm_query::saved::MOST_SAVED;
+use isotherm_query::saved::{MOST_SAVED, MOST_SAVED_BYTES};
 use isotherm_types::disposition::error_chain;
 use isotherm_types::{Classified, Disposition};
 use uuid::Uuid;
@@ -146,6 +146,12 @@ pub enum QueryFunctionError {
     /// The organisation has as many saved queries as it may.
     #[error("your organisation has {MOST_SAVED} saved queries, as many as it may; delete one first")]
     TooManySaved,
+    /// The organisation's saved queries would be longer than they may be.
+    #[error(
+        "your organisation's saved queries would be more than {} MiB as they are listed; shorten or delete one first",
+        MOST_SAVED_BYTES >> 20
+    )]
+    SavedTooLong,
     /// The records could not be read or written.
     #[error(transparent)]
     Records(#[from] RecordError),
@@ -171,7 +177,7 @@ impl QueryFunctionError {
             Self::UnknownQuery { .. } => "query.unknown_query",
             Self::IdTaken { .. } => "query.id_taken",
             Self::UnknownSaved { .. } => "query.unknown_saved_query",
-            Self::TooManySaved => "query.too_many_saved",
+            Self::TooManySaved | Self::SavedTooLong => "query.too_many_saved",
             Self::Records(error) => error.code(),
             Self::Failed(fault) => fault.code(),
         }
@@ -184,7 +190,7 @@ impl QueryFunctionError {
             Self::Malformed(_) | Self::MalformedEvent(_) | Self::NotBase64(_) => 400,
             Self::NoRoute | Self::UnknownQuery { .. } | Self::UnknownSaved { .. } => 404,
             Self::Cancelled | Self::IdTaken { .. } | Self::Records(RecordError::ForeignJob { .. }) => 409,
-            Self::TooManySaved => 422,
+            Self::TooManySaved | Self::SavedTooLong => 422,
             Self::Busy => 429,
             Self::Lost | Self::TaskFailed => 500,
             Self::Access(error) => error.http_status(),

@@ -81,6 +81,7 @@ impl QueryFunction {
             (Saved::Created, stored) => Ok(Reply::new(201, json!(stored))),
             (Saved::Changed, stored) => Ok(Reply::new(200, json!(stored))),
             (Saved::TooMany, _) => Err(QueryFunctionError::TooManySaved),
+            (Saved::TooLong, _) => Err(QueryFunctionError::SavedTooLong),
         }
     }
 

@@ -8,7 +8,9 @@ use isotherm_query::batch::MAX_TIMEOUT as MAX_BATCH_TIMEOUT;
 use isotherm_query::parameters::Parameters;
 use isotherm_query::records::{Page, RunMode};
 use isotherm_query::results::ResultFormat;
-use isotherm_query::saved::{MAX_DESCRIPTION, MAX_SQL_BYTES as MAX_SAVED_SQL_BYTES, NewSavedQuery, is_name};
+use isotherm_query::saved::{
+    MAX_DESCRIPTION, MAX_PARAMETERS_BYTES, MAX_SQL_BYTES as MAX_SAVED_SQL_BYTES, NewSavedQuery, is_name,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -320,7 +322,12 @@ fn saved(name: String, fields: &mut Fields) -> Result<NewSavedQuery, MalformedRe
         let limit_bytes = MAX_DESCRIPTION as u64;
         return Err(MalformedRequest::TooLong { what: "the field `description`", limit_bytes });
     }
-    if sql.contains('\0') || description.contains('\0') || parameters.to_string().contains("\\u0000") {
+    let parameters_text = parameters.to_string();
+    if parameters_text.len() > MAX_PARAMETERS_BYTES {
+        let limit_bytes = MAX_PARAMETERS_BYTES as u64;
+        return Err(MalformedRequest::TooLong { what: "the field `parameters` of a saved query", limit_bytes });
+    }
+    if sql.contains('\0') || description.contains('\0') || parameters_text.contains("\\u0000") {
         return Err(MalformedRequest::Nul);
     }
     Ok(NewSavedQuery { name, description, sql, parameters: (!parameters.is_null()).then_some(parameters) })

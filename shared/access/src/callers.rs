@@ -111,7 +111,8 @@ fn role(user: &Row) -> Result<Role, AccessError> {
     user.role.parse::<Role>().map_err(|unknown| AccessError::from(sqlx::Error::Decode(Box::new(unknown))))
 }
 
-async fn deny(
+/// Writes into the audit trail that `actor` was not let through.
+pub(crate) async fn deny(
     conn: &mut PgConnection,
     org: Option<OrgId>,
     actor: &str,

@@ -6,8 +6,9 @@ use sqlx::{Connection, PgConnection};
 
 use crate::audit::{self, Entry};
 use crate::caller::UserId;
+use crate::callers;
 use crate::error::AccessError;
-use crate::role::Role;
+use crate::role::{Permission, Role};
 
 /// Most users of one page.
 pub const MAX_PAGE: u32 = 500;
@@ -184,10 +185,14 @@ pub async fn add(conn: &mut PgConnection, org: OrgId, new: &NewUser, actor: &str
     Ok(user)
 }
 
-/// Changes a user of `org`; what is as asked already is left as it is. `own` is the caller, who may not change themselves.
+/// Changes a user of `org`; what is as asked already is left as it is. `own` is the caller, who may not change
+/// themselves, and must still be an active admin: two who shut each other out at one time would leave nobody.
+///
+/// A denial is written into the audit trail, so this is not to be called in a transaction that may be rolled back.
 ///
 /// # Errors
-/// [`AccessError::NoSuchUser`], [`AccessError::OwnUser`]; what Postgres reports.
+/// [`AccessError::NoSuchUser`], [`AccessError::OwnUser`], [`AccessError::InactiveUser`], [`AccessError::Forbidden`];
+/// what Postgres reports.
 pub async fn change(
     conn: &mut PgConnection,
     org: OrgId,
@@ -196,6 +201,8 @@ pub async fn change(
     (actor, own): (&str, Option<UserId>),
 ) -> Result<User, AccessError> {
     let mut db_tx = conn.begin().await?;
+    // One change at a time: who waited sees what the other one did.
+    sqlx::query("SELECT 1 FROM control.orgs WHERE id = $1 FOR NO KEY UPDATE").bind(org.0).execute(&mut *db_tx).await?;
     let before = locked(&mut db_tx, org, id).await?;
     let after = User {
         role: wanted.role.unwrap_or(before.role),
@@ -207,6 +214,14 @@ pub async fn change(
     }
     if own == Some(id) {
         return Err(AccessError::OwnUser);
+    }
+    if let Some(own) = own {
+        let caller = locked(&mut db_tx, org, own).await?;
+        if let Some(denial) = denial(&caller) {
+            db_tx.rollback().await?;
+            callers::deny(conn, Some(org), actor, own.0, &denial.to_string()).await?;
+            return Err(denial);
+        }
     }
     sqlx::query("UPDATE access.users SET role = $3, active = $4 WHERE org_id = $1 AND id = $2")
         .bind(org.0)
@@ -225,6 +240,15 @@ pub async fn change(
     }
     db_tx.commit().await?;
     Ok(after)
+}
+
+/// Why `caller` may not change users; `None` if they may.
+fn denial(caller: &User) -> Option<AccessError> {
+    if !caller.active {
+        return Some(AccessError::InactiveUser);
+    }
+    let (permission, role) = (Permission::ManageUsers, caller.role);
+    (!role.may(permission)).then_some(AccessError::Forbidden { permission, role })
 }
 
 async fn locked(conn: &mut PgConnection, org: OrgId, id: UserId) -> Result<User, AccessError> {

@@ -289,6 +289,7 @@ fn explain(error: StepError, tree: Option<&CheckedTree>, files: &LentFiles, cloc
         FailureReason::Bind => QueryError::Invalid { message, position },
         FailureReason::Timeout => QueryError::Timeout { limit: clock.limit },
         FailureReason::OutOfMemory => QueryError::OutOfMemory { message },
+        FailureReason::RowTooLarge => QueryError::RowTooLarge,
         FailureReason::Read => QueryError::ColdFileUnreadable { message },
         FailureReason::Execution => QueryError::Failed { message },
         FailureReason::Protocol | FailureReason::Engine => QueryError::SandboxProtocol { message },
@@ -361,7 +362,9 @@ mod tests {
             assert!(!matches!(told(reason, &files), QueryError::ColdFileUnread { .. }), "{reason:?}");
         }
         // Who asked for what cannot be, or for too much, is told that.
-        for reason in [FailureReason::Bind, FailureReason::Timeout, FailureReason::OutOfMemory] {
+        for reason in
+            [FailureReason::Bind, FailureReason::Timeout, FailureReason::OutOfMemory, FailureReason::RowTooLarge]
+        {
             assert!(!matches!(told(reason, &unreadable().await), QueryError::ColdFileUnread { .. }), "{reason:?}");
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use isotherm_cold_store::Sha256Digest;
+use isotherm_types::sandbox::MAX_ROWS_FRAME_BYTES;
 use isotherm_types::{B256, BlockNumber, ChainId, Classified, Disposition};
 use serde::Serialize;
 
@@ -110,6 +111,12 @@ pub enum QueryError {
         /// The limit, with its unit.
         limit: String,
     },
+    /// A row of its answer is too large to be handed on.
+    #[error(
+        "a row of the answer is larger than {} MiB; name fewer columns or shorten its values",
+        MAX_ROWS_FRAME_BYTES >> 20
+    )]
+    RowTooLarge,
     /// It needs more memory than it may use.
     #[error("the query needs more memory than it may use: {message}")]
     OutOfMemory {
@@ -288,7 +295,7 @@ impl QueryError {
             | Self::AsOfUnknown { .. }
             | Self::Failed { .. }
             | Self::OutOfMemory { .. } => Blame::Asker,
-            Self::TooLarge { .. } | Self::PlatformRowsTooLarge { .. } => Blame::Size,
+            Self::TooLarge { .. } | Self::RowTooLarge | Self::PlatformRowsTooLarge { .. } => Blame::Size,
             Self::Timeout { .. } => Blame::Time,
             Self::ColdFileMissing { .. }
             | Self::ColdFileAltered { .. }
@@ -362,6 +369,7 @@ impl Classified for QueryError {
             | Self::AsOfUnknown { .. }
             | Self::Timeout { .. }
             | Self::TooLarge { .. }
+            | Self::RowTooLarge
             | Self::PlatformRowsTooLarge { .. }
             | Self::OutOfMemory { .. }
             | Self::Failed { .. }
@@ -388,7 +396,7 @@ impl Classified for QueryError {
             Self::AsOfAhead { .. } => "query.as_of_ahead",
             Self::AsOfUnknown { .. } => "query.as_of_unknown",
             Self::Timeout { .. } => "query.timeout",
-            Self::TooLarge { .. } => "query.too_large",
+            Self::TooLarge { .. } | Self::RowTooLarge => "query.too_large",
             Self::PlatformRowsTooLarge { .. } => "query.platform_rows_too_large",
             Self::OutOfMemory { .. } => "query.out_of_memory",
             Self::Failed { .. } => "query.failed",

@@ -30,11 +30,11 @@ pub struct RelationName {
 }
 
 impl RelationName {
-    /// Takes a name as SQL has it, in any case; `schema` is empty for a relation over all chains. `None` if it cannot
-    /// be a relation of ours.
+    /// Takes a name as SQL has it; `schema` is empty for a relation over all chains. The case of ASCII letters does not
+    /// matter, as in DuckDB. `None` if it cannot be a relation of ours.
     pub fn of(schema: &str, name: &str) -> Option<Self> {
-        let dataset = name.to_lowercase().parse().ok()?;
-        let schema = schema.to_lowercase();
+        let dataset = name.to_ascii_lowercase().parse().ok()?;
+        let schema = schema.to_ascii_lowercase();
         if NOT_CHAINS.contains(&schema.as_str()) {
             return None;
         }
@@ -91,6 +91,9 @@ mod tests {
             ("-x", "logs", None),
             ("a b", "logs", None),
             ("a\"b", "logs", None),
+            // The sign of the kelvin, whose lower case is a k to Unicode and not to DuckDB.
+            ("", "bloc\u{212A}s", None),
+            ("\u{212A}ava", "logs", None),
         ] {
             let found = RelationName::of(schema, name);
             assert_eq!(found.as_ref().map(RelationName::to_string).as_deref(), expected, "{schema}.{name}");

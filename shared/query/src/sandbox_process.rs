@@ -21,8 +21,8 @@ use crate::error::QueryError;
 use crate::memory_watch::{Killed, MemoryWatch};
 use crate::shield;
 use isotherm_types::sandbox::{
-    ALLOCATOR_SETTINGS, FRAME_HEADER_BYTES, Failure, KIND_ARROW, KIND_JSON, MAX_FRAME_BYTES, RelationColumn, Request,
-    Response,
+    ALLOCATOR_SETTINGS, FRAME_HEADER_BYTES, Failure, KIND_ARROW, KIND_JSON, MAX_FRAME_BYTES, MAX_ROWS_FRAME_BYTES,
+    RelationColumn, Request, Response,
 };
 
 /// How long a process that has hung up may take to be gone.
@@ -222,7 +222,8 @@ impl SandboxProcess {
         }
         let [a, b, c, d, kind] = header;
         let length = u32::from_le_bytes([a, b, c, d]) as usize;
-        if length > MAX_FRAME_BYTES {
+        let longest = if kind == KIND_ARROW { MAX_ROWS_FRAME_BYTES } else { MAX_FRAME_BYTES };
+        if length > longest {
             return Err(out_of_turn("a frame that is too long"));
         }
         let mut payload = vec![0; length];

@@ -15,14 +15,21 @@ use crate::records::RecordError;
 /// Longest name.
 const MAX_NAME_BYTES: usize = 63;
 
-/// Longest text, in bytes: a full list of saved queries must stay an answer that can be sent.
+/// Longest text, in bytes.
 pub const MAX_SQL_BYTES: usize = 16 * 1024;
 
 /// Longest description, in characters.
 pub const MAX_DESCRIPTION: usize = 1000;
 
+/// Longest parameters, in bytes as JSON.
+pub const MAX_PARAMETERS_BYTES: usize = 16 * 1024;
+
 /// Queries that an organisation may save.
 pub const MOST_SAVED: i64 = 200;
+
+/// Bytes of them all in a list as it is sent, where text is escaped twice: as JSON, and as the body of an answer. With
+/// names and the like, 2 KB each at most, a list stays below the 6 MB that Lambda carries.
+pub const MOST_SAVED_BYTES: i64 = 4 << 20;
 
 /// A query under a name.
 #[derive(Clone, PartialEq, Serialize, sqlx::FromRow)]
@@ -67,6 +74,8 @@ pub enum Saved {
     Changed,
     /// The organisation has as many as it may.
     TooMany,
+    /// With it, those of the organisation would be longer than they may be; it is not saved.
+    TooLong,
 }
 
 /// Whether `name` is a name: a to z, 0 to 9, `_` and `-`, neither of these two first.
@@ -168,6 +177,18 @@ pub async fn save(
     .bind(actor)
     .execute(&mut *db_tx)
     .await?;
+    let listed_bytes: i64 = sqlx::query_scalar(
+        "SELECT sum(octet_length(to_json(to_json(sql)::text)::text)
+                    + octet_length(to_json(to_json(description)::text)::text)
+                    + coalesce(octet_length(to_json(parameters::text)::text), 0))
+           FROM query.saved_queries WHERE org_id = $1",
+    )
+    .bind(org.0)
+    .fetch_one(&mut *db_tx)
+    .await?;
+    if listed_bytes > MOST_SAVED_BYTES {
+        return Ok(Saved::TooLong);
+    }
     db_tx.commit().await?;
     Ok(if is_there { Saved::Changed } else { Saved::Created })
 }

@@ -219,6 +219,9 @@ const BAD: &[&str] = &[
     "with a as (from b), b as (select 1) from a",
     "select * from (with c as (select 1) from c), c",
     "with recursive pg_class as (from pg_class union all from pg_class) from pg_class",
+    // The sign of the kelvin, whose lower case is a k to Unicode and not to DuckDB.
+    "with \"duc\u{212A}db_views\" as (select 1) select sql from duckdb_views",
+    "with recursive \"duc\u{212A}db_views\" as (select '' union all select sql from duckdb_views) select 1",
     // Catalogues.
     "from duckdb_settings()",
     "from duckdb_secrets()",

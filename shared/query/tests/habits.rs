@@ -263,6 +263,8 @@ async fn every_kind_of_value_arrives_exactly() {
     assert_eq!(rows(sql, &values).await.map(Value::from), Ok(json!([expected])));
     let arithmetic = rows("select 10 - $1, -$1, $1 ** 2, $1::varchar, abs($1) limit $2", &json!([-5, 1])).await;
     assert_eq!(arithmetic.map(Value::from), Ok(json!([[15, 5, 25.0, "-5", 5]])));
+    let second = rows("select $2", &json!({"2": 7})).await;
+    assert_eq!(second.map(Value::from), Ok(json!([[7]])), "an object can leave a place out");
     let sql = "select $Name, $NAME from range(3) t(i) where i in ($name, $other)";
     assert_eq!(rows(sql, &json!({"name": 1, "OTHER": 7})).await.map(Value::from), Ok(json!([[1, 1]])));
 }

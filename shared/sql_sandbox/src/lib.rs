@@ -17,6 +17,7 @@ pub mod functions;
 pub mod limits;
 pub mod plan;
 mod relations;
+mod row_frames;
 pub mod run;
 pub mod session;
 pub mod sources;

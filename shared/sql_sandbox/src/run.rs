@@ -6,13 +6,13 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::ipc::writer::StreamWriter;
 use duckdb::{Connection, InterruptHandle};
 
 use crate::engine::text_of;
 use crate::error::{SandboxError, read_user_error};
 use crate::frames;
-use isotherm_types::sandbox::{KIND_ARROW, RelationColumn, Response};
+use crate::row_frames::{RowFrames, halves};
+use isotherm_types::sandbox::{RelationColumn, Response};
 
 /// How long an interrupt may take to land before the process ends itself. The parent's hard kill comes after it
 /// (`HARD_KILL_AFTER` in `shared/query/src/engine.rs`).
@@ -35,7 +35,7 @@ pub struct AnswerLimits {
 /// Runs `tree` on a locked instance: writes `columns`, the rows as Arrow IPC, and `done`.
 ///
 /// # Errors
-/// [`SandboxError::Query`] if the query fails or is interrupted at the time-out.
+/// [`SandboxError::Query`] if the query fails, is interrupted at the time-out, or has a row that is too large.
 pub fn answer(
     connection: &Connection,
     tree: &str,
@@ -50,21 +50,30 @@ pub fn answer(
     let wrapped = in_plain_types(&sql, &columns);
     let mut statement = connection.prepare(&wrapped).map_err(|error| read_user_error(&error, &wrapped))?;
     drop(statement.stream_arrow([]).map_err(|error| read_user_error(&error, &wrapped))?);
-    let mut writer = StreamWriter::try_new(Vec::new(), &statement.schema())?;
+    let mut row_frames = RowFrames::begin(&statement.schema(), output)?;
     let (mut rows, mut bytes, mut truncated) = (0u64, 0u64, false);
-    while let Some(chunk) = statement.step().map_err(|error| read_user_error(&error, &wrapped))? {
-        let batch = RecordBatch::from(&chunk);
-        let room = usize::try_from(limits.max_rows - rows).unwrap_or(usize::MAX);
-        truncated = batch.num_rows() > room || bytes > limits.max_bytes;
-        if truncated {
-            break;
+    'answer: while let Some(chunk) = statement.step().map_err(|error| read_user_error(&error, &wrapped))? {
+        // What is next stands last.
+        let mut pieces = vec![RecordBatch::from(&chunk)];
+        while let Some(piece) = pieces.pop() {
+            let room = usize::try_from(limits.max_rows - rows).unwrap_or(usize::MAX);
+            truncated = piece.num_rows() > room || bytes > limits.max_bytes;
+            if truncated {
+                break 'answer;
+            }
+            match row_frames.write(&piece)? {
+                Some(frame_bytes) => {
+                    rows += piece.num_rows() as u64;
+                    bytes += frame_bytes;
+                }
+                None => {
+                    let [first, second] = halves(&piece)?;
+                    pieces.extend([second, first]);
+                }
+            }
         }
-        rows += batch.num_rows() as u64;
-        writer.write(&batch)?;
-        bytes += send(&mut writer, output)?;
     }
-    writer.finish()?;
-    send(&mut writer, output)?;
+    row_frames.finish()?;
     frames::write_response(output, &Response::Done { rows, truncated })
 }
 
@@ -96,14 +105,6 @@ fn plain(name: &str, sql_type: &str) -> String {
         "TIMESTAMP_S" | "TIMESTAMP_MS" => format!("CAST({name} AS TIMESTAMP)"),
         _ => format!("CAST({name} AS VARCHAR)"),
     }
-}
-
-fn send(writer: &mut StreamWriter<Vec<u8>>, output: &mut impl Write) -> Result<u64, SandboxError> {
-    let piece = std::mem::take(writer.get_mut());
-    if !piece.is_empty() {
-        frames::write(output, KIND_ARROW, &piece)?;
-    }
-    Ok(piece.len() as u64)
 }
 
 /// Interrupts a query at its time-out, and ends the process if the interrupt does not land. Dropped, it lets go.

@@ -7,10 +7,14 @@ mod file_server;
 
 use std::time::{Duration, Instant};
 
+use arrow::array::RecordBatch;
+use arrow::util::display::array_value_to_string;
 use driver::{Sandbox, first_value, limits, query, rows};
 use file_server::FileServer;
 use isotherm_sql_sandbox::engine;
-use isotherm_types::sandbox::{ColdGroup, FailureReason, KIND_JSON, Limits, Request, Response, Scan, Spill};
+use isotherm_types::sandbox::{
+    ColdGroup, FailureReason, KIND_JSON, Limits, MAX_ROWS_FRAME_BYTES, Request, Response, Scan, Spill,
+};
 
 /// Two cold files, blocks 0..10 and 10..20, with 100 gas each block, behind a server.
 fn cold(folder: &std::path::Path) -> (FileServer, Vec<ColdGroup>) {
@@ -143,6 +147,34 @@ fn more_rows_than_allowed_are_cut_off_and_said_so() {
     sandbox.prepare(&["block_number"], vec![]).unwrap();
     let answer = sandbox.run(&tree, 5000, 20_000).unwrap();
     assert!(answer.truncated && answer.rows <= 5000, "{} rows", answer.rows);
+}
+
+/// Red switch: DuckDB gives these rows at once, and they come as one frame of 40 MB.
+#[test]
+fn long_rows_come_in_frames_that_can_be_held_and_in_their_order() {
+    let answer = query("select i::varchar || repeat('x', 20000) from range(2000) t(i)", None, vec![]).unwrap();
+    assert_eq!((answer.rows, answer.truncated), (2000, false));
+    assert!(answer.frame_bytes.iter().all(|bytes| *bytes <= MAX_ROWS_FRAME_BYTES), "{:?}", answer.frame_bytes);
+    assert!(answer.frame_bytes.iter().sum::<usize>() > 2000 * 20_000, "{:?}", answer.frame_bytes);
+    let number = |batch: &RecordBatch, row| {
+        let text = array_value_to_string(batch.column(0), row).unwrap();
+        let digits = text.trim_end_matches('x');
+        assert_eq!(text.len() - digits.len(), 20_000, "{digits}");
+        digits.parse::<usize>().unwrap()
+    };
+    let batches = answer.batches.iter();
+    let numbers = batches.flat_map(|batch| (0..batch.num_rows()).map(move |row| number(batch, row)));
+    assert!(numbers.eq(0..2000_usize));
+}
+
+#[test]
+fn a_row_that_no_frame_can_hold_ends_the_query_and_is_told() {
+    let longest =
+        |length: u32| query(&format!("select repeat('x', {length} * (i % 2)) from range(4) t(i)"), None, vec![]);
+    assert_eq!(longest(16_000_000).unwrap().rows, 4);
+    let failure = longest(17_000_000).unwrap_err();
+    assert_eq!(failure.reason, FailureReason::RowTooLarge, "{failure:?}");
+    assert_eq!(failure.message, "a row of the answer is larger than 16 MiB");
 }
 
 #[test]

@@ -22,6 +22,10 @@ pub const FRAME_HEADER_BYTES: usize = 5;
 /// Largest payload that either end accepts; a longer one means that the two ends have lost each other.
 pub const MAX_FRAME_BYTES: usize = 256 * 1024 * 1024;
 
+/// Largest payload of kind [`KIND_ARROW`] in an answer, and so the largest row: the parent writes the rows of a frame
+/// as text at once, which takes some nine times their bytes.
+pub const MAX_ROWS_FRAME_BYTES: usize = 16 * 1024 * 1024;
+
 /// The version of DuckDB that library, crate and extension are pinned to.
 pub const DUCKDB_VERSION: &str = "v1.5.5";
 
@@ -297,6 +301,8 @@ pub enum FailureReason {
     Timeout,
     /// The query needs more memory or disk than it may use.
     OutOfMemory,
+    /// A row of the answer is longer than [`MAX_ROWS_FRAME_BYTES`].
+    RowTooLarge,
     /// A file could not be read, or access to it was refused.
     Read,
     /// The engine failed while running, such as by a conversion or a division.

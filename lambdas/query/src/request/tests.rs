@@ -170,6 +170,12 @@ fn what_is_not_a_request_is_refused_and_names_the_field() {
         event
     };
     let saved = |sql: Value| json!({ "action": "save_query", "name": "x", "sql": sql });
+    // Beside the text, its quotes and the brackets of the list.
+    let saved_with = |length: usize| {
+        let parameters = json!(["x".repeat(length)]);
+        json!({ "action": "save_query", "name": "x", "sql": "select $1", "parameters": parameters })
+    };
+    assert!(read(saved_with(MAX_PARAMETERS_BYTES - 4)).is_ok());
     let table = [
         (json!({}), 400, "`sql` is missing"),
         (json!([]), 400, "not a JSON object"),
@@ -194,6 +200,7 @@ fn what_is_not_a_request_is_refused_and_names_the_field() {
         (json!({ "sql": "\t ", "timeout_seconds": 1157 }), 400, "`sql` holds no statement"),
         (saved(json!("a\0b")), 400, "character 0"),
         (saved(json!("x".repeat(MAX_SAVED_SQL_BYTES + 1))), 413, "`sql` of a saved query"),
+        (saved_with(MAX_PARAMETERS_BYTES - 3), 413, "`parameters` of a saved query is longer than 16384"),
         (json!({ "sql": "select 1\0; select 2" }), 400, "character 0"),
         (json!({ "sql": "x".repeat(MAX_SQL_BYTES + 1) }), 413, "`sql`"),
         (api("", false), 400, "`sql` is missing"),

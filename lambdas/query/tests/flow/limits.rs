@@ -102,6 +102,24 @@ async fn without_a_free_place_a_query_is_busy_or_becomes_a_batch() {
 }
 
 #[tokio::test]
+async fn the_wait_for_a_place_is_part_of_the_time_that_was_asked_for() {
+    let mut stage = Stage::new().await;
+    (stage.function.places, stage.function.place_wait) = (1, Duration::from_secs(30));
+    // Half of the time is over when there is a place.
+    hold_a_place(&stage, ID, Duration::from_secs(2)).await;
+    let request = json!({ "sql": ENDLESS, "mode": "interactive", "timeout_seconds": 4 });
+    let error = stage.direct(request).await["error"].clone();
+    assert_eq!(error["code"], json!("query.timeout"));
+    assert_eq!(error["message"], json!("the query was stopped after 4 s"));
+
+    hold_a_place(&stage, OTHER, Duration::from_secs(60)).await;
+    let began = Instant::now();
+    let busy = stage.direct(json!({ "sql": "select 1", "mode": "interactive", "timeout_seconds": 1 })).await;
+    assert_eq!(busy["error"]["code"], json!("query.busy"));
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_query_whose_runner_is_lost_gives_its_place_back() {
     let mut stage = Stage::new().await;
     stage.function.places = 1;

@@ -55,3 +55,34 @@ async fn there_are_so_many_and_no_more() {
     assert_eq!(refused["error"]["code"], json!("query.too_many_saved"));
     assert_eq!(stage.ask(save("n7")).await["sql"], json!("select 2"), "one that is there can be changed");
 }
+
+/// Red switch: all of it is saved, until a list is more than Lambda carries and nobody can see it.
+#[tokio::test]
+async fn what_is_saved_can_always_be_listed() {
+    let stage = Stage::new().await;
+    let reader = stage.logged_in(stage.org, "ann", Role::Reader).await;
+    // A line break takes three bytes in a list as it is sent: 87 of these leave less than 18,000.
+    sqlx::query(
+        "INSERT INTO query.saved_queries (org_id, name, description, sql, created_by, updated_by)
+         SELECT $1, 'n' || i, '', repeat(E'\\n', 16000), 'test', 'test' FROM generate_series(1, 87) i",
+    )
+    .bind(stage.org.0)
+    .execute(&stage.pool)
+    .await
+    .unwrap();
+    let save = |name: &str, breaks: usize| {
+        let sql = format!("select 2{}", "\n".repeat(breaks));
+        json!({ "action": "save_query", "name": name, "sql": sql, "parameters": ["\n".repeat(breaks)] })
+    };
+    let refused = stage.direct(save("long", 3000)).await;
+    assert_eq!(refused["error"]["code"], json!("query.too_many_saved"));
+    assert!(refused["error"]["message"].as_str().unwrap().contains("more than 4 MiB"), "{refused}");
+    stage.ask(save("short", 2000)).await;
+    let response = stage.response(Route::ListSaved, &[], &Value::Null, Some(&reader)).await;
+    assert!(response.to_string().len() < 6_000_000, "{}", response.to_string().len());
+    let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+    let names: Vec<&Value> = body["saved_queries"].as_array().unwrap().iter().map(|query| &query["name"]).collect();
+    assert!(names.contains(&&json!("short")) && !names.contains(&&json!("long")), "{names:?}");
+    stage.ask(save("n7", 1000)).await;
+    stage.ask(save("long", 3000)).await;
+}

@@ -3,8 +3,9 @@
 use isotherm_access::users::{self, NewUser, UserChange};
 use isotherm_access::{AccessError, Permission, Role, authorise, callers, grants, local_issuer, orgs};
 use isotherm_lab::postgres::TestDatabase;
+use isotherm_lab::process::eventually;
 use isotherm_types::{ChainId, Classified as _, Dataset, OrgId};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::signer::{ISSUER, SUBJECT, Scene, Signer};
 
@@ -14,6 +15,12 @@ fn new_user(subject: &str, role: Role) -> NewUser {
 
 async fn default_org(conn: &mut PgConnection) -> OrgId {
     orgs::find(conn, "default").await.unwrap()
+}
+
+async fn waits_for_a_lock(conn: &mut PgConnection) -> bool {
+    let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                               WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    sqlx::query_scalar(sql).fetch_one(conn).await.unwrap()
 }
 
 async fn trail(conn: &mut PgConnection) -> Vec<(String, String, Option<String>)> {
@@ -96,6 +103,37 @@ async fn a_subject_is_one_user_and_nobody_reaches_another_organisations() {
         let error = users::add(&mut conn, ours, &new_user(bad, Role::Reader), "test").await.unwrap_err();
         assert_eq!(error.code(), "access.bad_field", "{bad:?}");
     }
+}
+
+/// Red switch: both are found to be admins before either is changed, and the organisation has none.
+#[tokio::test]
+async fn of_two_admins_who_lower_each_other_at_one_time_the_second_is_refused() {
+    let database = TestDatabase::migrated().await.unwrap();
+    let (mut anns, mut bobs) = (database.connect().await.unwrap(), database.connect().await.unwrap());
+    let mut looking = database.connect().await.unwrap();
+    let org = default_org(&mut anns).await;
+    let ann = users::add(&mut anns, org, &new_user("ann", Role::Admin), "test").await.unwrap();
+    let bob = users::add(&mut anns, org, &new_user("bob", Role::Admin), "test").await.unwrap();
+    let lowered = UserChange { role: Some(Role::Reader), active: None };
+
+    let mut by_ann = anns.begin().await.unwrap();
+    users::change(&mut by_ann, org, bob.id, lowered, ("user:ann", Some(ann.id))).await.unwrap();
+    let by_bob = users::change(&mut bobs, org, ann.id, lowered, ("user:bob", Some(bob.id)));
+    let in_turn = async {
+        eventually("bob's change that waits", async || waits_for_a_lock(&mut looking).await).await.unwrap();
+        by_ann.commit().await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(by_bob, in_turn);
+    let refused = refused.unwrap_err();
+    assert_eq!((refused.http_status(), refused.code()), (403, "access.forbidden"));
+    assert_eq!(users::named(&mut bobs, org, "ann").await.unwrap().unwrap().role, Role::Admin);
+    let (actor, action, _) = trail(&mut bobs).await.pop().unwrap();
+    assert_eq!((actor.as_str(), action.as_str()), ("user:bob", "denied"));
+
+    let shut_out = UserChange { active: Some(false), role: Some(Role::Admin) };
+    users::change(&mut bobs, org, bob.id, shut_out, ("user:ann", Some(ann.id))).await.unwrap();
+    let inactive = users::change(&mut bobs, org, ann.id, lowered, ("user:bob", Some(bob.id))).await.unwrap_err();
+    assert_eq!((inactive.http_status(), inactive.code()), (403, "access.inactive_user"));
 }
 
 #[tokio::test]

@@ -52,7 +52,8 @@ pub(super) fn position_of(tree: &Value, name: &str) -> Option<u64> {
 #[derive(Default)]
 struct Walk {
     named: Named,
-    /// Common table expressions that can be named here, in lower case. Never more than DuckDB itself would see.
+    /// Common table expressions that can be named here, in lower case. Never more than DuckDB itself would see, for
+    /// which only letters of ASCII have a lower case.
     in_scope: Vec<String>,
 }
 
@@ -103,7 +104,7 @@ impl Walk {
         if !catalog.is_empty() {
             return Err(refusal());
         }
-        if schema.is_empty() && self.in_scope.contains(&name.to_lowercase()) {
+        if schema.is_empty() && self.in_scope.contains(&name.to_ascii_lowercase()) {
             return Ok(());
         }
         if let Some(table) = PlatformTable::named(schema, name) {
@@ -189,7 +190,7 @@ impl Walk {
         if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
             return Err(Refusal::Name { name: name.to_owned() });
         }
-        self.in_scope.push(name.to_lowercase());
+        self.in_scope.push(name.to_ascii_lowercase());
         Ok(())
     }
 }

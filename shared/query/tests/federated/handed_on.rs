@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use isotherm_query::error::Blame;
 use isotherm_query::{AnswerLimits, QueryError, QueryRequest, RowSink};
 use isotherm_types::Classified;
 use isotherm_types::sandbox::RelationColumn;
@@ -55,6 +56,21 @@ async fn more_rows_than_memory_may_hold_are_handed_on_in_small_batches() {
     let limits = AnswerLimits { max_rows: 1000, ..NO_LIMITS };
     let error = platform.engine.run_into(request(sql), limits, &mut Counting::default()).await.unwrap_err();
     assert!(error.to_string().starts_with("the answer is larger than 1000 rows"), "{error}");
+}
+
+#[tokio::test]
+async fn long_rows_are_handed_on_in_small_batches_and_one_that_is_too_long_is_told() {
+    let platform = Platform::start().await;
+    let mut sink = Counting::default();
+    let long = request("select repeat('x', 20000) as n from range(2000)");
+    let summary = platform.engine.run_into(long, NO_LIMITS, &mut sink).await.unwrap();
+    assert_eq!((summary.row_count, sink.row_counts.iter().sum::<usize>()), (2000, 2000));
+    assert!(sink.row_counts.iter().all(|rows| *rows * 20_000 < 16 << 20), "{:?}", sink.row_counts);
+
+    let too_long = request("select repeat('x', 17000000) as n");
+    let error = platform.engine.run_into(too_long, NO_LIMITS, &mut Counting::default()).await.unwrap_err();
+    assert_eq!((error.code(), error.blame()), ("query.too_large", Blame::Size));
+    assert!(error.to_string().starts_with("a row of the answer is larger than 16 MiB; "), "{error}");
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ pub(crate) struct Answer {
     pub(crate) batches: Vec<RecordBatch>,
     pub(crate) rows: u64,
     pub(crate) truncated: bool,
+    /// Lengths of the frames that the rows came in.
+    pub(crate) frame_bytes: Vec<usize>,
 }
 
 impl Sandbox {
@@ -117,15 +119,18 @@ impl Sandbox {
     pub(crate) fn run(&mut self, tree: &str, max_rows: u64, timeout_ms: u64) -> Result<Answer, Failure> {
         self.send(&Request::Run { tree: tree.to_owned(), max_rows, max_bytes: 64 * MIB, timeout_ms });
         let Response::Columns { columns } = self.receive()? else { panic!("expected columns") };
-        let mut stream = Vec::new();
+        let (mut stream, mut frame_bytes) = (Vec::new(), Vec::new());
         loop {
             match frames::read(&mut self.stdout).unwrap() {
-                Some(Frame::Arrow(piece)) => stream.extend(piece),
+                Some(Frame::Arrow(piece)) => {
+                    frame_bytes.push(piece.len());
+                    stream.extend(piece);
+                }
                 Some(Frame::Json(payload)) => match serde_json::from_slice(&payload).unwrap() {
                     Response::Done { rows, truncated } => {
                         let reader = StreamReader::try_new(Cursor::new(stream), None).unwrap();
                         let batches = reader.map(Result::unwrap).collect();
-                        return Ok(Answer { columns, batches, rows, truncated });
+                        return Ok(Answer { columns, batches, rows, truncated, frame_bytes });
                     }
                     Response::Failed(failure) => return Err(failure),
                     other => panic!("{other:?}"),
