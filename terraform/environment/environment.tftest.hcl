@@ -2,7 +2,8 @@ variables {
   account_id    = "123456789012"
   region        = "eu-west-1"
   release       = "1.2.3"
-  allowed_hosts = ["rpc.example.com"]
+  allowed_hosts = ["id.example.com", "rpc.example.com"]
+  token_issuers = [{ issuer = "https://id.example.com", audience = "isotherm", jwks_url = "https://id.example.com/keys" }]
   alarm_emails  = ["ops@example.com"]
 }
 

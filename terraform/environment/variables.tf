@@ -29,7 +29,7 @@ variable "allowed_hosts" {
 }
 
 variable "token_issuers" {
-  description = "Whose tokens are accepted (docs/access.md). Public keys and addresses only."
+  description = "Whose tokens are accepted (docs/access.md), one issuer at least. Public keys and addresses only; the host of each `jwks_url` is one of `allowed_hosts`."
   type = list(object({
     issuer     = string
     audience   = string
@@ -37,7 +37,6 @@ variable "token_issuers" {
     jwks_url   = optional(string)
     jwks       = optional(object({ keys = list(map(string)) }))
   }))
-  default = []
 }
 
 variable "email_from" {

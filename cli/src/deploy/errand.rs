@@ -26,6 +26,9 @@ use uuid::Uuid;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long it may take, the start of its container among it. A migration of large tables may run for long.
 const PATIENCE: Duration = Duration::from_secs(3600);
+/// How long ECS may not know a task that it has started. Source: Amazon ECS API reference, `RunTask`: what follows a call may not
+/// see its effect at once.
+const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(60);
 
 /// Terraform's output `errands`.
 #[derive(Clone, Debug, Deserialize)]
@@ -113,19 +116,29 @@ async fn start(clients: &Clients, place: &Place, family: &str, asked: &Asked) ->
 
 /// Waits for the task's end.
 async fn ended(clients: &Clients, place: &Place, arn: &str) -> anyhow::Result<Task> {
-    let until = Instant::now() + PATIENCE;
-    while Instant::now() < until {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
         let call = clients.ecs().describe_tasks().cluster(&place.cluster).tasks(arn);
         let answer = call.send().await.with_context(|| format!("could not look at {arn}"))?;
-        match answer.tasks().first() {
-            Some(task) if task.last_status() == Some("STOPPED") => return Ok(task.clone()),
-            Some(_) => {}
-            // ECS forgets a task within the hour that it ended in; this one was just started.
-            None => bail!("ECS does not know {arn}, which it has just started"),
+        if let Some(task) = end_of(answer.tasks().first(), arn, began.elapsed())? {
+            return Ok(task.clone());
         }
         tokio::time::sleep(LOOK).await;
     }
     bail!("{arn} has run for an hour; it goes on: look at its log, and repeat the step when it has ended")
+}
+
+/// The task, once it has ended.
+///
+/// # Errors
+/// If ECS does not know it, and it was started too long ago for that.
+fn end_of<'t>(task: Option<&'t Task>, arn: &str, since_start: Duration) -> anyhow::Result<Option<&'t Task>> {
+    match task {
+        Some(task) => Ok((task.last_status() == Some("STOPPED")).then_some(task)),
+        None if since_start < UNKNOWN_AT_FIRST => Ok(None),
+        // ECS forgets a task within the hour that it ended in; this one was just started.
+        None => bail!("ECS does not know {arn}, which it has just started"),
+    }
 }
 
 fn why_it_stopped(task: &Task) -> Option<String> {

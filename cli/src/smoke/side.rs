@@ -193,6 +193,18 @@ mod tests {
     }
 
     #[test]
+    fn that_the_refused_host_rings_an_alarm_is_written_where_people_look() {
+        let path = tools::repository_root().unwrap().join("docs/operations.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let host = EXAMPLE.trim_start_matches("https://").trim_end_matches('/');
+        for heading in ["\n### Alarm: egress refused\n", "\n## Smoke\n"] {
+            let (_, section) = document.split_once(heading).unwrap();
+            let section = section.split("\n#").next().unwrap();
+            assert!(section.contains("isotherm-names-refused") && section.contains(host), "{heading}");
+        }
+    }
+
+    #[test]
     fn a_pattern_is_no_host_to_try() {
         let found = first_host(&json!(["*.example.org", "rpc.example.com", "z.example.com"])).unwrap();
         assert_eq!(found, "https://rpc.example.com/");

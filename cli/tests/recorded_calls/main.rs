@@ -9,6 +9,7 @@ mod judge;
 mod planted;
 mod policy;
 #[path = "../../../shared/local_stack/tests/terraform/rendered.rs"]
+#[allow(dead_code, reason = "the tests of Terraform use all of it")]
 mod rendered;
 mod requests;
 #[path = "../../../shared/local_stack/tests/terraform/resources.rs"]

@@ -4,6 +4,6 @@ output "key_arn" {
 }
 
 output "alias" {
-  description = "The key's alias, by which policies name it."
-  value       = local.alias
+  description = "The key's alias, by which policies name it: without it they grant nothing, so what has them comes after it."
+  value       = aws_kms_alias.this.name
 }

@@ -38,7 +38,17 @@ locals {
         namespace = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", dimensions = { QueueName = queue.name }
         statistic = "Maximum", compare = "GreaterThanThreshold", threshold = var.thresholds.queue_age_seconds
         period    = 300, periods = 2, missing = "notBreaching"
-      } if !queue.is_for_people
+      } if !queue.is_for_people && !queue.wakes_workers
+    },
+    # A worker that is launched knows its task and looks at no wake-up before that ends, which a follower's does not: the age of
+    # messages says nothing here.
+    {
+      for key, queue in var.queues : "queue-age-${queue.name}" => {
+        text      = "Tasks of which ${queue.name} tells workers wait too long", anchor = "alarm-queue-age"
+        namespace = local.namespace, metric = "queue_age_seconds", dimensions = { queue = queue.name }
+        statistic = "Maximum", compare = "GreaterThanThreshold", threshold = var.thresholds.queue_age_seconds
+        period    = 300, periods = 2, missing = "notBreaching"
+      } if queue.wakes_workers
     },
     {
       for key, function in var.functions : "silence-${function.name}" => {

@@ -14,11 +14,12 @@ variable "aws" {
 }
 
 variable "queues" {
-  description = "Queues, by key of the stack file: name, name of the dead-letter queue (null where only people read), and whether a message in it is for people."
+  description = "Queues, by key of the stack file: name, name of the dead-letter queue (null where only people read), whether a message in it is for people, and whether workers are woken by it, who may leave its messages."
   type = map(object({
     name             = string
     dead_letter_name = string
     is_for_people    = bool
+    wakes_workers    = bool
   }))
 }
 
@@ -78,7 +79,7 @@ variable "firewall_zones" {
 }
 
 variable "thresholds" {
-  description = "When alarms ring: seconds behind the chain, age of the oldest message, part of tasks that must succeed, part of the disk that must be free, events that wait in the outbox, seconds from a block to its alerts."
+  description = "When alarms ring: seconds behind the chain, age of the oldest message or due task, part of tasks that must succeed, part of the disk that must be free, events that wait in the outbox, seconds from a block to its alerts."
   type = object({
     ingest_lag_seconds = optional(number, 60)
     queue_age_seconds  = optional(number, 900)

@@ -170,6 +170,7 @@ module "observability" {
       name             = local.queue_names[key]
       dead_letter_name = try("${local.names[key]}-dlq${queue.dead_letter.fifo ? ".fifo" : ""}", null)
       is_for_people    = !can(queue.dead_letter.fifo)
+      wakes_workers    = contains([for operator in values(local.stack.operators) : operator.queue], key)
     }
   }
   functions = {

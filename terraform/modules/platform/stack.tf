@@ -6,6 +6,12 @@ data "aws_region" "this" {}
 data "aws_caller_identity" "this" {}
 data "aws_availability_zones" "this" {
   state = "available"
+
+  # No Local Zones and no Wavelength Zones, which an account may have opted in to.
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
 }
 
 locals {

@@ -95,12 +95,23 @@ variable "token_issuers" {
   }))
 
   validation {
+    condition     = length(var.token_issuers) > 0
+    error_message = "At least one issuer is needed: the functions `api` and `query` do not start without."
+  }
+  validation {
     condition     = alltrue([for issuer in var.token_issuers : (issuer.jwks_url == null) != (issuer.jwks == null)])
     error_message = "An issuer has `jwks_url` or `jwks`, and not both."
   }
   validation {
     condition     = alltrue([for issuer in var.token_issuers : issuer.jwks_url == null || startswith(coalesce(issuer.jwks_url, "-"), "https://")])
     error_message = "Public keys are fetched over https:// only."
+  }
+  validation {
+    condition = alltrue([
+      for host in [for issuer in var.token_issuers : lower(try(regex("^https://([^/?#:]+)", issuer.jwks_url)[0], "")) if issuer.jwks_url != null] :
+      anytrue([for allowed in var.allowed_hosts : startswith(allowed, "*.") ? endswith(host, trimprefix(allowed, "*")) : host == allowed])
+    ])
+    error_message = "The host of each `jwks_url` is one of `allowed_hosts`: nobody could fetch the keys, and no token would be accepted."
   }
 }
 

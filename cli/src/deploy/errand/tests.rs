@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use isotherm_lab::http_faults::{HttpFaults, Reply, Verdict};
 use isotherm_lab::ministack::{self, Ministack};
 use isotherm_lab::postgres::{Data, Postgres, SUPERUSER, StartOptions};
 use isotherm_lab::tools;
@@ -127,6 +129,38 @@ async fn an_errand_that_fails_or_says_nothing_is_told() {
     let silent = silent.unwrap_err().to_string();
     assert!(silent.contains("ended without an answer"), "{silent}");
     scene.launcher.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_that_ecs_does_not_know_yet_is_waited_for() {
+    let arn = "arn:aws:ecs:us-east-1:000000000000:task/isotherm/1";
+    let looks = AtomicUsize::new(0);
+    let late = HttpFaults::start("http://127.0.0.1:1", move |call| {
+        assert_eq!(call.operation, "DescribeTasks");
+        let body = match looks.fetch_add(1, Ordering::Relaxed) {
+            0 => json!({ "tasks": [], "failures": [{ "arn": arn, "reason": "MISSING" }] }),
+            _ => json!({ "tasks": [{ "taskArn": arn, "lastStatus": "STOPPED" }], "failures": [] }),
+        };
+        Verdict::Answer(Reply { status: 200, body })
+    });
+    let late = late.await.unwrap();
+    let aws = LocalAws::new(&late.endpoint_url(), ministack::REGION, &ministack::account()).await;
+    let clients = Clients::from_config(aws.config().clone());
+    let place = Place { cluster: "isotherm".to_owned(), subnets: Vec::new(), security_groups: Vec::new() };
+    let task = ended(&clients, &place, arn).await.unwrap();
+    assert_eq!(task.task_arn(), Some(arn));
+}
+
+#[test]
+fn a_task_that_ecs_does_not_know_a_minute_after_its_start_is_lost() {
+    let of = |status: &str| Task::builder().last_status(status).build();
+    let (runs, stopped) = (of("RUNNING"), of("STOPPED"));
+    let at = |task, seconds| end_of(task, "task/1", Duration::from_secs(seconds));
+    assert_eq!(at(Some(&runs), 0).unwrap(), None);
+    assert_eq!(at(Some(&stopped), 3000).unwrap(), Some(&stopped));
+    assert_eq!(at(None, 59).unwrap(), None);
+    let lost = at(None, 60).unwrap_err().to_string();
+    assert_eq!(lost, "ECS does not know task/1, which it has just started");
 }
 
 #[tokio::test]

@@ -35,6 +35,18 @@ fn is_watched(resources: &Resources, metric: &str, dimension: &str, value: &str)
     })
 }
 
+/// What somebody has to watch of a queue: metric and dimension. A worker that was launched for its task leaves the wake-up where it
+/// is, so that of these queues not the age of messages is watched but for how long a due task waits.
+fn of_queue(queue: &str) -> (&'static str, &'static str) {
+    if queue.contains("-dlq") || queue.starts_with("isotherm-dead-letters") {
+        ("ApproximateNumberOfMessagesVisible", "QueueName")
+    } else if queue.starts_with("isotherm-tasks-") {
+        ("queue_age_seconds", "queue")
+    } else {
+        ("ApproximateAgeOfOldestMessage", "QueueName")
+    }
+}
+
 fn faults(resources: &Resources) -> Vec<String> {
     let mut faults = Vec::new();
     for alarm in resources.all("aws_cloudwatch_metric_alarm") {
@@ -43,10 +55,13 @@ fn faults(resources: &Resources) -> Vec<String> {
         }
     }
     for queue in resources.all("aws_sqs_queue").filter_map(|queue| queue.text("/name")) {
-        let is_for_people = queue.contains("-dlq") || queue.starts_with("isotherm-dead-letters");
-        let metric = if is_for_people { "ApproximateNumberOfMessagesVisible" } else { "ApproximateAgeOfOldestMessage" };
-        if !is_watched(resources, metric, "QueueName", queue) {
+        let (metric, dimension) = of_queue(queue);
+        if !is_watched(resources, metric, dimension, queue) {
             faults.push(format!("{queue}: nobody watches {metric}"));
+        }
+        let age = "ApproximateAgeOfOldestMessage";
+        if metric != age && is_watched(resources, age, "QueueName", queue) {
+            faults.push(format!("{queue}: it rings for messages that are left where they are"));
         }
     }
     for function in resources.all("aws_lambda_function").filter_map(|function| function.text("/function_name")) {
@@ -99,6 +114,11 @@ fn what_nobody_watches_is_named() {
     let Some(real) = rendered("dev") else { return };
     let alarm = |name: &str| format!(r#"module.observability.aws_cloudwatch_metric_alarm.metric["{name}"]"#);
     let silence = alarm("silence-isotherm-reaper");
+    let of_wake_ups = json!({
+        "metric_name": "ApproximateAgeOfOldestMessage",
+        "dimensions": { "QueueName": "isotherm-tasks-noop.fifo" },
+        "alarm_actions": ["topic"],
+    });
     let cases = [
         (
             real.without(&alarm("dead-letters-isotherm-events-dlq.fifo")),
@@ -107,6 +127,14 @@ fn what_nobody_watches_is_named() {
         (
             real.without(&alarm("queue-age-isotherm-events.fifo")),
             "isotherm-events.fifo: nobody watches ApproximateAgeOfOldestMessage".to_owned(),
+        ),
+        (
+            real.without(&alarm("queue-age-isotherm-tasks-noop.fifo")),
+            "isotherm-tasks-noop.fifo: nobody watches queue_age_seconds".to_owned(),
+        ),
+        (
+            real.with_new("aws_cloudwatch_metric_alarm", of_wake_ups),
+            "isotherm-tasks-noop.fifo: it rings for messages that are left where they are".to_owned(),
         ),
         (real.without(&silence), "isotherm-reaper: nobody would notice that it does not run".to_owned()),
         (real.planted(&silence, "/alarm_actions", json!([])), format!("{silence}: nobody is told")),

@@ -14,4 +14,7 @@ mod queues;
 mod rendered;
 mod resources;
 mod roles;
+mod runbooks;
 mod secrets;
+mod targets;
+mod variables;

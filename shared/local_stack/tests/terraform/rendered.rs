@@ -1,6 +1,6 @@
 //! An environment, planned and applied to the stand-in, once for each state of the files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub(crate) const TOKEN_ISSUERS: &str =
 /// What vouches for the database, below the folder of Terraform.
 pub(crate) const CERTIFICATES: &str = "environment/certificates_of_tests.pem";
 /// Hosts that may be reached.
-pub(crate) const ALLOWED_HOSTS: [&str; 2] = ["*.example.org", "rpc.example.com"];
+pub(crate) const ALLOWED_HOSTS: [&str; 3] = ["*.example.org", "id.example.com", "rpc.example.com"];
 
 fn variables(files: &BTreeMap<PathBuf, Vec<u8>>) -> Value {
     let certificates = &files[Path::new(CERTIFICATES)];
@@ -46,8 +46,8 @@ pub(crate) fn terraform_folder() -> PathBuf {
     tools::repository_root().unwrap().join("terraform")
 }
 
-/// All resources of `environment`. `None`, and a word about it, where Terraform or its stand-in is missing; in CI that fails.
-pub(crate) fn rendered(environment: &str) -> Option<Resources> {
+/// The program that runs Terraform with the stand-in. `None`, and a word about it, where one of the two is missing; in CI that fails.
+fn stand_in() -> Option<PathBuf> {
     let wrapper = tools::repository_root().unwrap().join("../shared/terraform-offline/tf");
     let is_installed = Command::new("terraform").arg("version").output().is_ok_and(|answer| answer.status.success());
     if !(wrapper.exists() && is_installed) {
@@ -58,6 +58,12 @@ pub(crate) fn rendered(environment: &str) -> Option<Resources> {
         eprintln!("NOT RUN: {missing}");
         return None;
     }
+    Some(wrapper)
+}
+
+/// All resources of `environment`; `None` as [`stand_in`] says.
+pub(crate) fn rendered(environment: &str) -> Option<Resources> {
+    let wrapper = stand_in()?;
     let files = files(&terraform_folder());
     let key = key(environment, &files);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -74,6 +80,16 @@ pub(crate) fn rendered(environment: &str) -> Option<Resources> {
     fs::write(&part, json!({ "key": key, "applied": &applied }).to_string()).unwrap();
     fs::rename(&part, &kept).unwrap();
     Some(Resources::of(&applied))
+}
+
+/// Addresses of what a first plan of `environment` makes that has these further `words`, such as targets; `None` as [`stand_in`] says.
+pub(crate) fn planned(environment: &str, words: &[&str]) -> Option<BTreeSet<String>> {
+    let wrapper = stand_in()?;
+    let copy = tempfile::tempdir().unwrap();
+    let folder = plan(&wrapper, environment, &files(&terraform_folder()), copy.path(), words);
+    let shown: Value = serde_json::from_slice(&terraform(&wrapper, &folder, &["show", "-json", "plan.bin"])).unwrap();
+    let changes = shown["resource_changes"].as_array().unwrap();
+    Some(changes.iter().map(|change| change["address"].as_str().unwrap().to_owned()).collect())
 }
 
 /// Configuration, stack file and certificates, by path. Without the backends: they would ask for a bucket.
@@ -112,18 +128,30 @@ fn key(environment: &str, files: &BTreeMap<PathBuf, Vec<u8>>) -> String {
     hex::encode(hasher.finalize())
 }
 
-/// Plans and applies on a copy; returns what `terraform show -json` says of it.
-fn apply(wrapper: &Path, environment: &str, files: &BTreeMap<PathBuf, Vec<u8>>) -> Value {
-    let copy = tempfile::tempdir().unwrap();
+/// Plans on a copy in the folder `place`; returns the environment's folder in it, which has the plan as `plan.bin`.
+fn plan(
+    wrapper: &Path,
+    environment: &str,
+    files: &BTreeMap<PathBuf, Vec<u8>>,
+    place: &Path,
+    words: &[&str],
+) -> PathBuf {
     for (path, bytes) in files {
-        let path = copy.path().join(path);
+        let path = place.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
-    let folder = copy.path().join("environments").join(environment);
+    let folder = place.join("environments").join(environment);
     fs::write(folder.join("terraform.tfvars.json"), variables(files).to_string()).unwrap();
     terraform(wrapper, &folder, &["init", "-input=false", "-no-color"]);
-    terraform(wrapper, &folder, &["plan", "-input=false", "-no-color", "-out=plan.bin"]);
+    terraform(wrapper, &folder, &[&["plan", "-input=false", "-no-color", "-out=plan.bin"], words].concat());
+    folder
+}
+
+/// Plans and applies on a copy; returns what `terraform show -json` says of it.
+fn apply(wrapper: &Path, environment: &str, files: &BTreeMap<PathBuf, Vec<u8>>) -> Value {
+    let copy = tempfile::tempdir().unwrap();
+    let folder = plan(wrapper, environment, files, copy.path(), &[]);
     terraform(wrapper, &folder, &["apply", "-input=false", "-no-color", "plan.bin"]);
     serde_json::from_slice(&terraform(wrapper, &folder, &["show", "-json"])).unwrap()
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What all addresses begin with: environments hold one module.
-const PLATFORM: &str = "module.platform.";
+pub(crate) const PLATFORM: &str = "module.platform.";
 
 /// One resource.
 #[derive(Clone, Debug)]
@@ -83,6 +83,12 @@ impl Resources {
     /// The one at `address`.
     pub(crate) fn at(&self, address: &str) -> &Resource {
         self.0.iter().find(|resource| resource.address == address).unwrap_or_else(|| panic!("there is no {address}"))
+    }
+
+    /// Whether something is at `address`, or in the module that is called so.
+    pub(crate) fn has(&self, address: &str) -> bool {
+        let is_there = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
+        self.0.iter().any(|resource| resource.address.strip_prefix(address).is_some_and(is_there))
     }
 
     /// A copy in which one value is another one.

@@ -22,7 +22,7 @@ use held::{condition_faults, denial_faults, holder_faults};
 type Grants = BTreeSet<(String, String)>;
 
 /// Actions that know no resource that could be named beforehand, each with the reason for which it is granted all the same.
-const ON_ANYTHING: [(&str, &str); 7] = [
+const ON_ANYTHING: [(&str, &str); 8] = [
     ("ec2:AssignPrivateIpAddresses", "Lambda makes the function's network interfaces with its role"),
     ("ec2:CreateNetworkInterface", "as above"),
     ("ec2:DeleteNetworkInterface", "as above"),
@@ -30,6 +30,7 @@ const ON_ANYTHING: [(&str, &str); 7] = [
     ("ec2:DescribeSubnets", "as above"),
     ("ec2:UnassignPrivateIpAddresses", "as above"),
     ("ecr:GetAuthorizationToken", "logging in to a registry is not logging in to a repository"),
+    ("logs:DescribeLogGroups", "the role of flow logs looks its group up among all"),
 ];
 
 /// Stands for what a `NotResource` leaves: everything but topics and devices, which is numbers.
@@ -171,8 +172,9 @@ fn needed(stack: &Stack) -> BTreeMap<String, Grants> {
     }
     roles.insert(format!("{}-scheduler", names::PREFIX), clock);
     let mut flow_log = Grants::new();
-    let lines = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"];
+    let lines = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"];
     grant(&mut flow_log, &lines, &[log("/isotherm/network")]);
+    grant(&mut flow_log, &["logs:DescribeLogGroups"], &["*".to_owned()]);
     roles.insert(format!("{}-flow-log", names::PREFIX), flow_log);
     roles
 }

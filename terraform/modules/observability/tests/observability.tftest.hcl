@@ -6,8 +6,9 @@ variables {
     account_id = "123456789012"
   }
   queues = {
-    events       = { name = "isotherm-events.fifo", dead_letter_name = "isotherm-events-dlq.fifo", is_for_people = false }
-    dead_letters = { name = "isotherm-dead-letters.fifo", dead_letter_name = null, is_for_people = true }
+    events       = { name = "isotherm-events.fifo", dead_letter_name = "isotherm-events-dlq.fifo", is_for_people = false, wakes_workers = false }
+    tasks_noop   = { name = "isotherm-tasks-noop.fifo", dead_letter_name = "isotherm-tasks-noop-dlq.fifo", is_for_people = false, wakes_workers = true }
+    dead_letters = { name = "isotherm-dead-letters.fifo", dead_letter_name = null, is_for_people = true, wakes_workers = false }
   }
   functions = {
     reaper = { name = "isotherm-reaper", is_scheduled = true }
@@ -41,6 +42,15 @@ run "a_silent_follower_counts_as_one_that_lags" {
   assert {
     condition     = aws_cloudwatch_metric_alarm.metric["ingest-lag-monad"].treat_missing_data == "breaching"
     error_message = "a follower that says nothing would not be noticed"
+  }
+}
+
+run "a_wake_up_that_nobody_took_is_no_task_that_waits" {
+  command = plan
+
+  assert {
+    condition     = { for name, alarm in local.metric_alarms : alarm.metric => alarm.dimensions if startswith(name, "queue-age-") } == { ApproximateAgeOfOldestMessage = { QueueName = "isotherm-events.fifo" }, queue_age_seconds = { queue = "isotherm-tasks-noop.fifo" } }
+    error_message = "a healthy follower's wake-up would ring for a day, or a task that waits would not be noticed"
   }
 }
 

@@ -1,7 +1,7 @@
 variables {
   release       = "1.2.3"
   protected     = true
-  allowed_hosts = ["rpc.example.com"]
+  allowed_hosts = ["id.example.com", "rpc.example.com"]
   token_issuers = [{ issuer = "https://id.example.com", audience = "isotherm", jwks_url = "https://id.example.com/keys" }]
   network       = { mode = "full" }
   database = {
@@ -37,6 +37,46 @@ run "with_keys_that_are_given_what_runs_sql_has_no_way_out" {
   assert {
     condition     = [for key, process in local.processes : key if process.outbound && startswith(key, "function/")] == ["function/alert_deliver"]
     error_message = "a function may go out that fetches nothing"
+  }
+}
+
+run "somebody_s_tokens_are_accepted" {
+  command = plan
+
+  variables {
+    token_issuers = []
+  }
+  expect_failures = [var.token_issuers]
+}
+
+run "keys_are_fetched_from_hosts_that_may_be_reached" {
+  command = plan
+
+  variables {
+    allowed_hosts = ["example.com", "rpc.example.com"]
+  }
+  expect_failures = [var.token_issuers]
+}
+
+run "keys_may_be_fetched_below_a_name" {
+  command = plan
+
+  variables {
+    allowed_hosts = ["*.example.com"]
+  }
+
+  assert {
+    condition     = jsondecode(local.token_issuers)[0].jwks_url == "https://id.example.com/keys"
+    error_message = "another address than that of the issuer's keys"
+  }
+}
+
+run "zones_are_those_that_every_account_has" {
+  command = plan
+
+  assert {
+    condition     = anytrue([for filter in data.aws_availability_zones.this.filter : filter.name == "opt-in-status" && filter.values == toset(["opt-in-not-required"])])
+    error_message = "subnets could lie in a Local Zone that the account has opted in to"
   }
 }
 
