@@ -60,7 +60,9 @@ pub(crate) async fn apply(home: &Home, arguments: &ApplyArguments) -> anyhow::Re
         .await
         .context("nothing was applied: could not write the definitions")?;
     if applied.plan != report.plan {
-        say!("somebody else changed the definitions meanwhile; what was applied is the whole file all the same");
+        eprintln!(
+            "isotherm: somebody else changed the definitions meanwhile; what was applied is the whole file all the same"
+        );
     }
     let failures = crate::schedules::bring_in_line(&mut side.conn, &side.aws, &side.stack.cron_target)
         .await

@@ -161,7 +161,7 @@ fn confirmed(question: &str) -> anyhow::Result<bool> {
     if !stdin.is_terminal() {
         bail!("{question} Nobody can be asked here: give --yes");
     }
-    say!("{question} Type yes:");
+    eprintln!("{question} Type yes:");
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer).context("could not read the answer")?;
     Ok(answer.trim() == "yes")

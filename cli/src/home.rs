@@ -12,6 +12,9 @@ use isotherm_local_stack::schedules::CronTarget;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
+/// Held while a stack runs.
+pub(crate) const LOCK: &str = "lock";
+
 /// Looks at a lock that others hold for microseconds only.
 const LOCK_ATTEMPTS: u32 = 50;
 
@@ -77,7 +80,7 @@ impl Home {
     pub(crate) fn lock(&self) -> anyhow::Result<HomeLock> {
         fs::create_dir_all(&self.base)
             .with_context(|| format!("could not create the folder {}", self.base.display()))?;
-        let path = self.base.join("lock");
+        let path = self.base.join(LOCK);
         let mut file = File::create(&path).with_context(|| format!("could not write {}", path.display()))?;
         // `status` and the like hold the lock for an instant to see whether it is free.
         for _ in 0..LOCK_ATTEMPTS {
@@ -93,9 +96,14 @@ impl Home {
         )
     }
 
+    /// Whether a stack has ever run with the data in the folder.
+    pub(crate) fn was_used(&self) -> bool {
+        self.base.join(LOCK).exists()
+    }
+
     /// Whether some process holds the folder.
     pub(crate) fn is_locked(&self) -> bool {
-        let file = OpenOptions::new().write(true).open(self.base.join("lock"));
+        let file = OpenOptions::new().write(true).open(self.base.join(LOCK));
         file.is_ok_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
     }
 

@@ -22,6 +22,8 @@ mod statements;
 mod table;
 mod target;
 
+pub(crate) use prompt::HISTORY;
+
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;

@@ -20,7 +20,7 @@ use crate::home::Home;
 use crate::output::say;
 
 /// File in the data folder with what was typed before.
-const HISTORY: &str = "query_history";
+pub(crate) const HISTORY: &str = "query_history";
 
 /// Reads and runs what a person types, until the person has enough. `program` is the person's editor.
 ///
