@@ -48,7 +48,11 @@ async fn end_to_end_a_running_demo_answers_every_way_of_asking() {
     let down = stack.run(&["down", "--wipe"]).await;
     assert_eq!(down.code, Some(0), "{down:?}");
     assert_eq!(stack.ended().await, Some(0));
-    assert!(!stack.folder().exists());
+    // What is not the stack's stays: here the output that this test has kept there.
+    let entries = fs::read_dir(stack.folder()).unwrap();
+    let mut left: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["stderr", "stdout"], "{down:?}");
 }
 
 fn cold_files(status: &Value) -> u64 {
