@@ -19,7 +19,6 @@ use crate::args::{DlqArguments, DlqCommand, Meant, Output};
 use crate::connected::{Connected, actor};
 use crate::home::Home;
 use crate::output;
-use crate::output::say;
 use crate::tasks::describe_retry;
 
 mod queues;
