@@ -46,7 +46,12 @@ pub(crate) async fn run(home: &Home, arguments: &DownArguments) -> anyhow::Resul
 /// If no stack ever ran there, or one begins to; what the file system reports.
 fn wipe(home: &Home) -> anyhow::Result<String> {
     let base = home.base();
-    ensure!(home.was_used(), "no stack has ever run with the data in {}: nothing is removed", base.display());
+    ensure!(
+        home.was_used(),
+        "no stack has ever run with the data in {}: nothing is removed; name the stack's folder with --data, \
+         or remove this one by hand",
+        base.display()
+    );
     // Until all is gone, so that nobody starts in the middle of it.
     let lock = home.lock()?;
     let failed = |path: &Path| format!("could not remove {}", path.display());
